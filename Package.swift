@@ -1,0 +1,71 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+// The command line of every tool: options, help, completions.
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+// File descriptors, paths as bytes, errno as a Swift error.
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tool(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .executableTarget(
+    name: name, dependencies: ["Networks", "ToolSupport", argumentParser, system] + dependencies,
+    swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies + [system], swiftSettings: strict)
+}
+
+let package = Package(
+  name: "nc",
+  products: [
+    .executable(name: "nc-ternarize", targets: ["nc-ternarize"]),
+    .executable(name: "nc-restore", targets: ["nc-restore"]),
+    .executable(name: "nc-info", targets: ["nc-info"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+  ],
+  targets: [
+    // C: two libraries of the system, and our own inner loops.
+    .systemLibrary(name: "CHDF5", providers: [.apt(["libhdf5-dev"])]),
+    .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+    .target(name: "CLoops"),
+
+    // Foundations: import nothing of ours.
+    module("Tensors"),
+    module("JSON"),
+    module("Parallel"),
+    module("Random"),
+
+    // Specialists: know nothing of each other.
+    module("HDF5", ["CHDF5", "JSON", system]),
+    module("NCZ", ["CLoops", "JSON", system]),
+    module("Codecs", ["CZstd", "CLoops", "Tensors", "Parallel"]),
+    module("Compression", ["CLoops", "Tensors", "Parallel"]),
+
+    // Joins.
+    module("Networks", ["HDF5", "NCZ", "Codecs", "Compression", "Tensors", "JSON", "Parallel", system]),
+    module("ToolSupport", [argumentParser, system]),
+
+    // Tools.
+    tool("nc-ternarize"),
+    tool("nc-restore"),
+    tool("nc-info"),
+    // Not installed: measures inner loops and whole tools.
+    tool("nc-bench", ["Codecs", "Compression", "CLoops", "Tensors", "Random", "Parallel"]),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c11
+)

@@ -1,0 +1,11 @@
+/// Why an HDF5 file could not be used. The file's name is added by the tool.
+public enum HDF5Error: Error, Sendable, Equatable {
+  /// Not an HDF5 file, damaged, cut short or inconsistent; what, and where.
+  case corrupt(String)
+  /// Sound as far as one can see, but uses a feature that is refused or newer than this library.
+  case unsupported(String)
+  /// More memory or time than allowed; says which limit.
+  case overLimit(String)
+  /// A read or write failed for reasons outside the file.
+  case io(String)
+}

@@ -1,0 +1,61 @@
+/// Which weights share one scale.
+public enum ScaleGroup: Sendable, Hashable {
+  /// One scale for the whole matrix.
+  case tensor
+  /// One scale for each output unit.
+  case row
+  /// One scale for every `count` consecutive inputs of an output unit; the last group of a row may be shorter.
+  case inputs(Int)
+
+  /// Groups in a row of `columns` weights (for `tensor`, the row belongs to the one group of the matrix).
+  public func perRow(columns: Int) -> Int {
+    switch self {
+    case .tensor, .row: 1
+    case .inputs(let count): columns == 0 ? 0 : (columns - 1) / count + 1
+    }
+  }
+
+  /// Scales of a matrix of `rows` × `columns`.
+  public func count(rows: Int, columns: Int) -> Int {
+    switch self {
+    case .tensor: 1
+    case .row: rows
+    case .inputs: rows * perRow(columns: columns)
+    }
+  }
+}
+
+/// A matrix whose weights are a scale times −1, 0 or +1, stored output unit by output unit.
+///
+/// Row `r` occupies bytes `r·rowBytes ..< (r+1)·rowBytes` of `codes`, four trits a byte, the first in the low bits,
+/// in two's complement (`00` 0, `01` +1, `11` −1; `10` never occurs); unused bits of a row's last byte are zero.
+public struct TernaryMatrix: Sendable, Equatable {
+  /// Output units.
+  public let rows: Int
+  /// Inputs.
+  public let columns: Int
+  /// Which weights share a scale.
+  public let group: ScaleGroup
+  /// Packed trits, `rows · rowBytes` bytes.
+  public var codes: [UInt8]
+  /// One scale a group, ≥ 0, rows first; already rounded to the source's element type, so exact in `Double`.
+  public var scales: [Double]
+
+  /// Makes a matrix from its parts; nothing when their sizes do not agree.
+  public init?(rows: Int, columns: Int, group: ScaleGroup, codes: [UInt8], scales: [Double]) {
+    guard rows >= 0, columns >= 0,
+      codes.count == rows * Self.rowBytes(columns: columns),
+      scales.count == group.count(rows: rows, columns: columns)
+    else { return nil }
+    self.rows = rows
+    self.columns = columns
+    self.group = group
+    self.codes = codes
+    self.scales = scales
+  }
+
+  /// Bytes of a row of `columns` trits.
+  public static func rowBytes(columns: Int) -> Int { columns / 4 + (columns % 4 == 0 ? 0 : 1) }
+
+  public var rowBytes: Int { Self.rowBytes(columns: columns) }
+}
