@@ -1,0 +1,33 @@
+internal import CLoops
+
+/// The numbers of the file format (`spec/ncz-v1.md`).
+public enum Format {
+  /// First eight bytes: high bit, name, CR LF, ^Z, LF, so that text-mode damage shows.
+  static let signature: [UInt8] = [0x89, 0x4E, 0x43, 0x5A, 0x0D, 0x0A, 0x1A, 0x0A]
+  /// Last eight bytes: the signature backwards.
+  static let endMark: [UInt8] = signature.reversed()
+
+  public static let majorVersion: UInt16 = 0
+  public static let minorVersion: UInt16 = 1
+
+  static let headerSize = 64
+  static let trailerSize = 64
+  static let alignment = 64
+
+  /// Most bytes of one stored block.
+  public static let blockLimit = 1 << 20
+  /// Most bytes of a directory.
+  static let directoryLimit = 256 << 20
+
+  /// Zero bytes between `offset` and the next boundary.
+  static func padding(after offset: Int) -> Int { (alignment - offset % alignment) % alignment }
+}
+
+/// CRC-32 as in zlib, PNG and zip (polynomial 0xEDB88320, reflected, inverted before and after).
+public func crc32(_ bytes: UnsafeRawBufferPointer, continuing crc: UInt32 = 0) -> UInt32 {
+  guard let base = bytes.baseAddress else { return crc }
+  return nc_crc32(crc, base, bytes.count)
+}
+
+/// CRC-32 of an array of bytes.
+public func crc32(_ bytes: [UInt8]) -> UInt32 { bytes.withUnsafeBytes { crc32($0) } }

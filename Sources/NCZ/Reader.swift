@@ -1,0 +1,153 @@
+public import JSON
+public import SystemPackage
+
+/// An open `.ncz` file: header, trailer and directory were read and checked; payloads are read on demand.
+public struct Reader: Sendable {
+  private let file: FileDescriptor
+  /// Bytes of the file.
+  public let fileSize: Int
+  /// Where the directory lies.
+  public let directoryOffset: Int
+  /// Bytes of the directory.
+  public let directorySize: Int
+  /// Major and minor version found.
+  public let version: (major: Int, minor: Int)
+  /// Every payload, in file order.
+  public let payloads: [Payload]
+  /// The directory's other members.
+  public let content: JSON
+
+  /// Opens a seekable file of `size` bytes.
+  ///
+  /// Checks, in this order: size, signature, header CRC, version, required features, reserved bytes; end mark,
+  /// trailer CRC, reserved bytes, file size, directory place; directory CRC, padding, canonical form, and that
+  /// header, payloads, directory and trailer follow one another without a gap.
+  public init(_ file: FileDescriptor, size: Int) throws(NCZError) {
+    guard size >= Format.headerSize + Format.trailerSize else {
+      // Too short to be whole; say whether it is one of ours at all.
+      _ = try Header(read(file, at: 0, count: min(size, Format.headerSize)))
+      throw .corrupt(offset: size, "the file was cut short: \(size) bytes")
+    }
+    let header = try Header(read(file, at: 0, count: Format.headerSize))
+    let trailer = try Trailer(
+      read(file, at: size - Format.trailerSize, count: Format.trailerSize), fileSize: size)
+    let end = size - Format.trailerSize
+    var bytes = try read(file, at: trailer.directoryOffset, count: end - trailer.directoryOffset)
+    guard bytes[trailer.directorySize...].allSatisfy({ $0 == 0 }) else {
+      throw .corrupt(
+        offset: trailer.directoryOffset + trailer.directorySize, "padding after the directory is not zero")
+    }
+    bytes.removeLast(bytes.count - trailer.directorySize)
+    let computed = crc32(bytes)
+    guard trailer.directoryCRC == computed else {
+      throw .corrupt(
+        offset: trailer.directoryOffset,
+        "directory CRC-32 \(hex(trailer.directoryCRC)), computed \(hex(computed))")
+    }
+    let directory: JSON
+    do {
+      directory = try JSON.parseCanonical(
+        bytes, limits: JSON.Limits(bytes: Format.directoryLimit, depth: 64, values: 4 << 20))
+    } catch {
+      throw .corrupt(offset: trailer.directoryOffset, "directory: \(error)")
+    }
+    guard let members = directory.members, let list = directory["payloads"]?.array else {
+      throw .corrupt(offset: trailer.directoryOffset, "directory: expected an object with the key payloads")
+    }
+    var payloads: [Payload] = []
+    var next = Format.headerSize
+    do {
+      for (index, json) in list.enumerated() {
+        next += Format.padding(after: next)
+        let payload = try Payload(json, expectedOffset: next, index: index)
+        payloads.append(payload)
+        next += payload.size
+        guard next <= trailer.directoryOffset else { throw DirectoryError("payload \(index) runs into the directory") }
+      }
+    } catch {
+      throw .corrupt(offset: trailer.directoryOffset, "directory: \(error.what)")
+    }
+    guard next + Format.padding(after: next) == trailer.directoryOffset else {
+      throw .corrupt(offset: next, "\(trailer.directoryOffset - next) bytes before the directory belong to nothing")
+    }
+    self.file = file
+    fileSize = size
+    directoryOffset = trailer.directoryOffset
+    directorySize = trailer.directorySize
+    version = (Int(header.major), Int(header.minor))
+    self.payloads = payloads
+    content = .object(members.filter { $0.key != "payloads" })
+  }
+
+  /// Opens blocks of one payload for reading.
+  public func blocks(of payload: Int) -> Blocks { Blocks(file: file, payload: payloads[payload]) }
+
+  /// Checks that the bytes between the end of each payload and what follows are zero.
+  public func checkPadding() throws(NCZError) {
+    for payload in payloads {
+      let end = payload.offset + payload.size
+      let padding = try read(file, at: end, count: Format.padding(after: end))
+      guard padding.allSatisfy({ $0 == 0 }) else {
+        throw .corrupt(offset: end, "padding after a payload is not zero")
+      }
+    }
+  }
+}
+
+/// The blocks of one payload, read and checked one by one.
+public struct Blocks: Sendable {
+  private let file: FileDescriptor
+  private let payload: Payload
+  private let offsets: [Int]
+
+  init(file: FileDescriptor, payload: Payload) {
+    self.file = file
+    self.payload = payload
+    var offset = payload.offset
+    offsets = payload.blocks.map { block in
+      defer { offset += block.size }
+      return offset
+    }
+  }
+
+  public var count: Int { offsets.count }
+
+  /// Stored bytes of block `index`.
+  public func size(_ index: Int) -> Int { payload.blocks[index].size }
+
+  /// CRC-32 of block `index`, as the directory has it.
+  public func crc(_ index: Int) -> UInt32 { payload.blocks[index].crc }
+
+  /// Reads block `index` and checks its CRC-32.
+  public func bytes(_ index: Int) throws(NCZError) -> [UInt8] {
+    let block = payload.blocks[index]
+    let bytes = try read(file, at: offsets[index], count: block.size)
+    let computed = crc32(bytes)
+    guard computed == block.crc else {
+      throw .corrupt(offset: offsets[index], "block CRC-32 \(hex(block.crc)), computed \(hex(computed))")
+    }
+    return bytes
+  }
+}
+
+/// Exactly `count` bytes at `offset`.
+func read(_ file: FileDescriptor, at offset: Int, count: Int) throws(NCZError) -> [UInt8] {
+  var failure: Errno?
+  var done = 0
+  let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+    do {
+      while done < count {
+        let rest = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[done...])
+        let got = try file.read(fromAbsoluteOffset: Int64(offset + done), into: rest)
+        if got == 0 { break }
+        done += got
+      }
+    } catch {
+      failure = error as? Errno ?? .ioError
+    }
+    initialized = done
+  }
+  if let failure { throw .io(failure) }
+  guard done == count else { throw .corrupt(offset: offset + done, "the file ends here: it was cut while being read") }
+  return bytes
+}
