@@ -57,7 +57,7 @@ let package = Package(
 
     // Joins.
     module("Networks", ["HDF5", "NCZ", "Codecs", "Compression", "Tensors", "JSON", "Parallel", system]),
-    module("ToolSupport", [argumentParser, system]),
+    module("ToolSupport", ["Networks", argumentParser, system]),
 
     // Tools.
     tool("nc-ternarize"),

@@ -1,0 +1,58 @@
+public import Networks
+
+/// What a process answers with (sysexits; `nc-verify` adds 1).
+public enum ExitStatus: Int32, Sendable {
+  case usage = 64
+  case unusableData = 65
+  case noInput = 66
+  case unsupported = 69
+  case internalError = 70
+  case cannotCreate = 73
+  case ioError = 74
+  case overLimit = 75
+}
+
+/// An error with everything its one line on stderr needs.
+public struct Failure: Error, Sendable {
+  public let status: ExitStatus
+  /// The file it is about, if any.
+  public let file: String?
+  public let message: String
+
+  public init(_ status: ExitStatus, file: String? = nil, _ message: String) {
+    self.status = status
+    self.file = file
+    self.message = message
+  }
+
+  /// The failure of work on the named file.
+  public init(_ error: any Error, file: String) {
+    switch error {
+    case let failure as Failure: self = failure
+    case let error as NetworkError: self.init(ExitStatus(error.verdict), file: file, error.message)
+    default: self.init(.internalError, file: file, "\(error) (this is a bug of ours; please report it)")
+    }
+  }
+}
+
+extension ExitStatus {
+  init(_ verdict: NetworkError.Verdict) {
+    self =
+      switch verdict {
+      case .corrupt, .unusable: .unusableData
+      case .unsupported: .unsupported
+      case .overLimit: .overLimit
+      case .io: .ioError
+      case .usage: .usage
+      }
+  }
+}
+
+/// Does `work`, so that its errors name `file`.
+public func naming<Result>(_ file: String, _ work: () throws -> Result) throws(Failure) -> Result {
+  do {
+    return try work()
+  } catch {
+    throw Failure(error, file: file)
+  }
+}

@@ -1,0 +1,101 @@
+internal import Glibc
+public import SystemPackage
+
+/// A seekable file to read: a path, or standard input, which is spooled to an unnamed temporary file unless it can be
+/// read at any offset itself.
+public struct Input: ~Copyable {
+  /// The descriptor, to be read at absolute offsets only.
+  public let file: FileDescriptor
+  /// Bytes of the file.
+  public let size: Int
+  /// The path, or `standard input`.
+  public let name: String
+  /// Which file it is, to recognise it as the output.
+  let identity: FileIdentity?
+
+  /// Opens `path`; `nil` or `-` is standard input.
+  public init(_ path: String?) throws(Failure) {
+    if let path, path != "-" {
+      try self.init(file: path)
+    } else {
+      try self.init(standardInput: ())
+    }
+  }
+
+  private init(file path: String) throws(Failure) {
+    let file: FileDescriptor
+    do {
+      file = try FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec)
+    } catch {
+      throw Failure(.noInput, file: path, "\(error)")
+    }
+    try self.init(file, name: path)
+  }
+
+  private init(standardInput: ()) throws(Failure) {
+    let name = "standard input"
+    if isatty(STDIN_FILENO) == 1 {
+      throw Failure(.usage, "no input: name a file, or send one to standard input")
+    }
+    try self.init(.standardInput, name: name)
+  }
+
+  /// Takes `file` as it is when it is a regular file at its beginning, else copies what can be read from it.
+  private init(_ file: FileDescriptor, name: String) throws(Failure) {
+    var status = stat()
+    guard fstat(file.rawValue, &status) == 0 else { throw Failure(.noInput, file: name, errorText()) }
+    if status.st_mode & S_IFMT == S_IFDIR { throw Failure(.noInput, file: name, "is a directory") }
+    let isRegular = status.st_mode & S_IFMT == S_IFREG && lseek(file.rawValue, 0, SEEK_CUR) == 0
+    let source = isRegular ? file : try spool(file, name: name)
+    if !isRegular, fstat(source.rawValue, &status) != 0 { throw Failure(.ioError, file: name, errorText()) }
+    self.file = source
+    size = Int(status.st_size)
+    self.name = name
+    identity = isRegular ? FileIdentity(status) : nil
+  }
+
+  deinit { if file != .standardInput { try? file.close() } }
+}
+
+/// Which file a descriptor stands for.
+struct FileIdentity: Equatable {
+  private let device: UInt
+  private let number: UInt
+  init(_ status: stat) {
+    device = UInt(status.st_dev)
+    number = UInt(status.st_ino)
+  }
+}
+
+/// An unnamed temporary file; it is gone with the process, whatever ends it.
+func temporaryFile() throws(Failure) -> FileDescriptor {
+  let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+  var descriptor = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0o600)
+  if descriptor < 0 {
+    var template = Array("\(folder)/nc-XXXXXX".utf8CString)
+    descriptor = mkostemp(&template, O_CLOEXEC)
+    if descriptor >= 0 { unlink(template) }
+  }
+  guard descriptor >= 0 else { throw Failure(.cannotCreate, file: folder, "no temporary file: \(errorText())") }
+  return FileDescriptor(rawValue: descriptor)
+}
+
+private func spool(_ file: FileDescriptor, name: String) throws(Failure) -> FileDescriptor {
+  let copy = try temporaryFile()
+  let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+  defer { buffer.deallocate() }
+  do {
+    while case let count = try file.read(into: buffer), count > 0 {
+      _ = try copy.writeAll(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+    }
+  } catch {
+    throw Failure(.ioError, file: name, "\(error)")
+  }
+  return copy
+}
+
+/// Linux's `O_TMPFILE`, a chain of C macros that is not imported.
+let O_TMPFILE: Int32 = 0o20_000_000 | O_DIRECTORY
+
+/// The text of the error that the last system call left.
+func errorText() -> String { Errno(rawValue: errno).description }

@@ -1,0 +1,99 @@
+public import ArgumentParser
+public import Networks
+public import Parallel
+
+/// Options that every tool has.
+public struct CommonOptions: ParsableArguments {
+  @Option(name: [.customShort("T"), .long], help: "Threads; 0 is one for every core. Results never depend on it.")
+  public var threads = 0
+
+  @Option(help: "Most memory for one file, such as 500M or 4GiB (default: 1 GiB and three times the input).")
+  public var memory: ByteSize?
+
+  @Flag(name: .shortAndLong, help: "Say nothing but errors.")
+  public var quiet = false
+
+  @Flag(name: .shortAndLong, help: "Say more.")
+  public var verbose = false
+
+  public init() {}
+
+  public func validate() throws {
+    guard (0...1024).contains(threads) else { throw ValidationError("--threads: expected 0…1024, found \(threads)") }
+  }
+
+  /// How to open an input of `size` bytes.
+  public func reading(size: Int) -> ReadingOptions {
+    let byDefault = (1 << 30) + 3 * size
+    return ReadingOptions(memory: memory?.bytes ?? byDefault, threads: Threads(threads))
+  }
+}
+
+/// Where a tool that writes a file writes it.
+public struct OutputOptions: ParsableArguments {
+  @Option(name: .customShort("o"), help: ArgumentHelp("The same as OUTPUT.", valueName: "file"))
+  public var option: String?
+
+  @Flag(name: .shortAndLong, help: "Replace an existing output.")
+  public var force = false
+
+  public init() {}
+
+  /// The one path that was given, by position or by `-o`.
+  public func path(_ positional: String?) throws -> String? {
+    if let option, let positional { throw ValidationError("two outputs: \(positional) and -o \(option)") }
+    return positional ?? option
+  }
+}
+
+/// Which tensors a tool changes.
+public struct SelectionOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Only tensors whose name matches; may be repeated.", valueName: "glob"))
+  public var only: [String] = []
+
+  @Option(help: ArgumentHelp("No tensor whose name matches; may be repeated.", valueName: "glob"))
+  public var except: [String] = []
+
+  public init() {}
+
+  public var selection: Selection { Selection(only: only, except: except) }
+}
+
+/// What the file itself does not say about the network.
+public struct ArchitectureOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Activation of the hidden layers, or of every layer, for files without architecture.", valueName: "name,…"))
+  public var activation: String?
+
+  @Option(help: ArgumentHelp("Order of the layers, for files without architecture.", valueName: "layer,…"))
+  public var order: String?
+
+  public init() {}
+
+  public var assumption: Assumption {
+    Assumption(activations: activation.map(list), order: order.map(list))
+  }
+
+  private func list(_ text: String) -> [String] { text.split(separator: ",").map(String.init) }
+}
+
+/// A number of bytes on a command line: digits, then nothing or one of k M G T (10³…) or Ki Mi Gi Ti (2¹⁰…), and `B`
+/// if one likes.
+public struct ByteSize: ExpressibleByArgument, Sendable {
+  public let bytes: Int
+
+  public init?(argument: String) {
+    let digits = argument.prefix { $0.isASCII && $0.isNumber }
+    var unit = argument.dropFirst(digits.count)
+    if unit.hasSuffix("B") { unit = unit.dropLast() }
+    let factors = [
+      "": 1, "k": 1000, "K": 1000, "M": 1_000_000, "G": 1_000_000_000, "T": 1_000_000_000_000,
+      "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40,
+    ]
+    guard let count = Int(digits), let factor = factors[String(unit)] else { return nil }
+    let (bytes, overflow) = count.multipliedReportingOverflow(by: factor)
+    guard !overflow else { return nil }
+    self.bytes = bytes
+  }
+}

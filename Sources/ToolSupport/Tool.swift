@@ -1,0 +1,67 @@
+public import ArgumentParser
+internal import Glibc
+internal import Networks
+internal import SystemPackage
+
+/// A command line tool: options declared as properties, work in `run()`.
+public protocol Tool: ParsableCommand {}
+
+extension Tool {
+  /// Runs the tool and ends the process with the right exit status.
+  public static func main() {
+    NetworkFile.serveIfChild()
+    prepareProcess()
+    if CommandLine.arguments.count == 1, isatty(STDIN_FILENO) == 1 {
+      diagnose(helpMessage())
+      exit(ExitStatus.usage.rawValue)
+    }
+    do {
+      var tool = try parseAsRoot()
+      try tool.run()
+    } catch let failure as Failure {
+      diagnose(([_commandName] + [failure.file, failure.message].compactMap { $0 }).joined(separator: ": "))
+      exit(failure.status.rawValue)
+    } catch {
+      exit(withError: error)
+    }
+  }
+
+  /// Says one line on stderr in the tool's name.
+  public func warn(_ message: String) {
+    diagnose("\(Self._commandName): \(message)")
+  }
+}
+
+/// One line on stderr; control characters of names from files do not reach the terminal.
+public func diagnose(_ line: String) {
+  var text = ""
+  for scalar in line.unicodeScalars {
+    if scalar == "\n" || scalar.properties.generalCategory != .control {
+      text.unicodeScalars.append(scalar)
+    } else {
+      text += "\\x" + String(scalar.value, radix: 16, uppercase: true)
+    }
+  }
+  text += "\n"
+  // Nobody is left to tell when stderr itself fails.
+  _ = try? text.withUTF8 { _ = try FileDescriptor.standardError.writeAll(UnsafeRawBufferPointer($0)) }
+}
+
+/// Writes a report to standard output; fails like any other write.
+public func report(_ text: String) throws(Failure) {
+  do {
+    var text = text
+    _ = try text.withUTF8 { try FileDescriptor.standardOutput.writeAll(UnsafeRawBufferPointer($0)) }
+  } catch {
+    throw Failure(.ioError, file: "standard output", "\(error)")
+  }
+}
+
+/// A closed pipe ends the process quietly; a closed standard descriptor is never taken by a file that is opened later.
+private func prepareProcess() {
+  signal(SIGPIPE, SIG_DFL)
+  for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) == -1 {
+    // Opened the wrong way round on purpose: using it fails, as using a closed one would.
+    _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+  }
+}
