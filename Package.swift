@@ -65,6 +65,9 @@ let package = Package(
     tool("nc-info"),
     // Not installed: measures inner loops and whole tools.
     tool("nc-bench", ["Codecs", "Compression", "CLoops", "Tensors", "Random", "Parallel"]),
+
+    tests("JSONTests", ["JSON", "Random"]),
+    tests("CodecsTests", ["Codecs", "Tensors", "Parallel", "Random"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c11

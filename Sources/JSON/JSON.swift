@@ -17,3 +17,42 @@ public enum JSON: Sendable, Hashable {
     }
   }
 }
+
+// MARK: - Looking inside
+
+extension JSON {
+  /// The value of the member `key` of an object; nothing when there is none, or when this is no object.
+  ///
+  /// Keys are compared as UTF-8 bytes: JSON, unlike Swift, tells `é` from `e` with a combining accent.
+  public subscript(key: String) -> JSON? {
+    members?.first { $0.key.utf8.elementsEqual(key.utf8) }?.value
+  }
+
+  public var bool: Bool? {
+    if case .bool(let value) = self { value } else { nil }
+  }
+
+  public var string: String? {
+    if case .string(let value) = self { value } else { nil }
+  }
+
+  public var array: [JSON]? {
+    if case .array(let values) = self { values } else { nil }
+  }
+
+  public var members: [Member]? {
+    if case .object(let members) = self { members } else { nil }
+  }
+
+  /// A number spelled without fraction and exponent that fits `Int`.
+  public var integer: Int? {
+    if case .number(let spelling) = self { Int(spelling) } else { nil }
+  }
+
+  /// The nearest `Double` of a number; nothing when it is beyond the range of `Double`. `NaN` and `±Infinity` are
+  /// numbers only where `parse` was told to take them.
+  public var double: Double? {
+    guard case .number(let spelling) = self, let value = Double(spelling) else { return nil }
+    return value.isInfinite && !spelling.hasSuffix("Infinity") ? nil : value
+  }
+}

@@ -1,0 +1,108 @@
+internal import Glibc
+
+extension JSON {
+  /// An integer, spelled canonically: `-?(0|[1-9][0-9]*)`, never `-0`.
+  public static func integer(_ value: Int) -> JSON { .number(String(value)) }
+
+  /// A finite number, spelled canonically: rounded to nine significant digits as C's `%.8e` writes them,
+  /// `d.dddddddde±dd` with two or three exponent digits, whatever the locale. −0 is written as 0.
+  ///
+  /// A `Float` survives the way there and back.
+  ///
+  /// - Precondition: `value` is finite.
+  public static func real(_ value: Double) -> JSON {
+    precondition(value.isFinite, "JSON has no spelling for \(value)")
+    return .number(realSpelling(value))
+  }
+
+  /// The same value with members sorted by the UTF-8 bytes of their keys, and integers in the range of `Int` and other
+  /// numbers in the range of `Double` spelled by `integer(_:)` and `real(_:)`: the latter are rounded.
+  ///
+  /// Law: `parseCanonical(x.canonical().serialized()) == x.canonical()`, for distinct keys and numbers in range.
+  public func canonical() -> JSON {
+    switch self {
+    case .null, .bool, .string: self
+    case .number(let spelling): .number(Self.canonicalNumber(spelling) ?? spelling)
+    case .array(let elements): .array(elements.map { $0.canonical() })
+    case .object(let members):
+      .object(
+        members.map { Member($0.key, $0.value.canonical()) }
+          .sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) })
+    }
+  }
+
+  /// The one canonical spelling of a number; nothing when it is not finite in `Double`.
+  static func canonicalNumber(_ spelling: String) -> String? {
+    if let integer = Int(spelling) { return String(integer) }
+    guard let value = Double(spelling), value.isFinite else { return nil }
+    return realSpelling(value)
+  }
+
+  private static func realSpelling(_ value: Double) -> String {
+    // Longest: -d.dddddddde-ddd and the end of a C string.
+    let text = [UInt8](unsafeUninitializedCapacity: 32) { buffer, count in
+      // Adding 0 turns −0 into 0.
+      let written = withVaList([value + 0]) { arguments in
+        buffer.withMemoryRebound(to: CChar.self) { vsnprintf($0.baseAddress!, $0.count, "%.8e", arguments) }
+      }
+      count = min(max(0, Int(written)), buffer.count)
+    }
+    // What separates the first digit from the others depends on the locale; all the rest is ASCII.
+    let sign = text.prefix { $0 == UInt8(ascii: "-") }
+    let digits = text.dropFirst(sign.count).filter {
+      UInt8(ascii: "+")...UInt8(ascii: "e") ~= $0 && !separators.contains($0)
+    }
+    return String(decoding: sign + digits.prefix(1) + [UInt8(ascii: ".")] + digits.dropFirst(), as: UTF8.self)
+  }
+
+  /// Bytes from "+" to "e" that a locale may put between digits.
+  private static let separators = Array(",./".utf8)
+
+  /// The value as text without white space, members in their order, numbers as they are spelled; in strings only `"`,
+  /// `\` and control characters below 20₁₆ are escaped.
+  public func serialized() -> [UInt8] {
+    var bytes: [UInt8] = []
+    write(to: &bytes)
+    return bytes
+  }
+
+  private func write(to bytes: inout [UInt8]) {
+    switch self {
+    case .null: bytes += "null".utf8
+    case .bool(let value): bytes += (value ? "true" : "false").utf8
+    case .number(let spelling): bytes += spelling.utf8
+    case .string(let text): Self.write(text, to: &bytes)
+    case .array(let elements):
+      bytes.append(UInt8(ascii: "["))
+      for (i, element) in elements.enumerated() {
+        if i > 0 { bytes.append(UInt8(ascii: ",")) }
+        element.write(to: &bytes)
+      }
+      bytes.append(UInt8(ascii: "]"))
+    case .object(let members):
+      bytes.append(UInt8(ascii: "{"))
+      for (i, member) in members.enumerated() {
+        if i > 0 { bytes.append(UInt8(ascii: ",")) }
+        Self.write(member.key, to: &bytes)
+        bytes.append(UInt8(ascii: ":"))
+        member.value.write(to: &bytes)
+      }
+      bytes.append(UInt8(ascii: "}"))
+    }
+  }
+
+  private static func write(_ text: String, to bytes: inout [UInt8]) {
+    bytes.append(UInt8(ascii: "\""))
+    for unit in text.utf8 {
+      switch unit {
+      case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), unit]
+      case 0..<0x20:
+        let hexadecimal = Array("0123456789abcdef".utf8)
+        bytes += "\\u00".utf8
+        bytes += [hexadecimal[Int(unit >> 4)], hexadecimal[Int(unit & 15)]]
+      default: bytes.append(unit)
+      }
+    }
+    bytes.append(UInt8(ascii: "\""))
+  }
+}
