@@ -50,7 +50,7 @@ let package = Package(
     module("Random"),
 
     // Specialists: know nothing of each other.
-    module("HDF5", ["CHDF5", "JSON", system]),
+    module("HDF5", ["CHDF5", system]),
     module("NCZ", ["CLoops", "JSON", system]),
     module("Codecs", ["CZstd", "CLoops", "Tensors", "Parallel"]),
     module("Compression", ["CLoops", "Tensors", "Parallel"]),
@@ -62,7 +62,7 @@ let package = Package(
     // Tools.
     tool("nc-ternarize"),
     tool("nc-restore"),
-    tool("nc-info"),
+    tool("nc-info", ["HDF5"]),
     // Not installed: measures inner loops and whole tools.
     tool("nc-bench", ["Codecs", "Compression", "CLoops", "Tensors", "Random", "Parallel"]),
 

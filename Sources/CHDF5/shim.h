@@ -5,4 +5,27 @@
 #else
 #include <hdf5.h>
 #endif
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+/* HDF5's numbers are macros around variables, casts and calls, which Swift does not import. */
+static inline hid_t chdf5_file_access_class(void) { return H5P_FILE_ACCESS; }
+static inline unsigned chdf5_read_only(void) { return H5F_ACC_RDONLY; }
+static inline unsigned chdf5_read_write(void) { return H5F_ACC_RDWR; }
+static inline unsigned chdf5_truncate(void) { return H5F_ACC_TRUNC; }
+static inline hid_t chdf5_error_no_space(void) { return H5E_NOSPACE; }
+static inline hid_t chdf5_error_cannot_allocate(void) { return H5E_CANTALLOC; }
+static inline hsize_t chdf5_unlimited(void) { return H5S_UNLIMITED; }
+static inline haddr_t chdf5_no_address(void) { return HADDR_UNDEF; }
+
+/* prctl takes variable arguments; resources are an enum in C and an integer in the kernel. */
+static inline int chdf5_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0); }
+static inline int chdf5_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
+enum { chdf5_cpu = RLIMIT_CPU, chdf5_file_size = RLIMIT_FSIZE, chdf5_core = RLIMIT_CORE,
+       chdf5_open_files = RLIMIT_NOFILE, chdf5_address_space = RLIMIT_AS };
+static inline int chdf5_limit(int resource, uint64_t most) {
+  struct rlimit limit = {most, most};
+  return setrlimit(resource, &limit);
+}
 #endif

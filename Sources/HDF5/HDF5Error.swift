@@ -8,4 +8,23 @@ public enum HDF5Error: Error, Sendable, Equatable {
   case overLimit(String)
   /// A read or write failed for reasons outside the file.
   case io(String)
+
+  public var message: String {
+    switch self {
+    case .corrupt(let message), .unsupported(let message), .overLimit(let message), .io(let message): message
+    }
+  }
+
+  /// The same verdict, its message led by the object it is about.
+  func at(_ path: String) -> HDF5Error { about("/" + path) }
+
+  func about(_ subject: String) -> HDF5Error {
+    let message = "\(subject): \(message)"
+    switch self {
+    case .corrupt: return .corrupt(message)
+    case .unsupported: return .unsupported(message)
+    case .overLimit: return .overLimit(message)
+    case .io: return .io(message)
+    }
+  }
 }

@@ -1,1 +1,7 @@
-@main struct Tool { static func main() {} }
+internal import HDF5
+
+@main struct Tool {
+  static func main() {
+    Session.serveIfChild()
+  }
+}

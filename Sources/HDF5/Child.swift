@@ -1,0 +1,215 @@
+internal import CHDF5
+internal import Glibc
+
+// The child's side of a session. libhdf5 may crash, loop or allocate at will here; the parent sees it end.
+
+/// Answers requests until the parent hangs up.
+func serveAsChild() -> Never {
+  closefrom(fileDescriptor + 1)
+  _ = chdf5_die_with_parent()
+  _ = chdf5_no_new_privileges()
+  _ = chdf5_limit(CInt(chdf5_core), 0)
+  let channel = ChildChannel()
+  do {
+    guard let (request, payload) = channel.receive(), request == .open else { _exit(1) }
+    var library = try OpenFile(payload)
+    channel.answer([])
+    while let (request, payload) = channel.receive() {
+      // An error of ours or libhdf5's ends only the request; the parent decides what it means.
+      do {
+        if try library.answer(request, payload, channel) { _exit(0) }
+      } catch {
+        channel.answer(error)
+      }
+    }
+  } catch {
+    channel.answer(error)
+  }
+  _exit(0)
+}
+
+/// The child's end of the channel. The parent is trusted; when it has gone, so is the child.
+struct ChildChannel {
+  func receive() -> (Request, [UInt8])? {
+    guard let header = read(frameHeaderSize) else { return nil }
+    var reader = WireReader(header)
+    guard let kind = try? reader.integer(UInt8.self), let request = Request(rawValue: kind),
+      let count = try? reader.size(), let payload = read(count)
+    else { return nil }
+    return (request, payload)
+  }
+
+  func answer(_ payload: [UInt8]) { write(.done, payload) }
+
+  func answer(_ error: HDF5Error) { write(Answer(error), Array(error.message.utf8.prefix(1 << 16))) }
+
+  private func write(_ answer: Answer, _ payload: [UInt8]) {
+    var header = WireWriter()
+    header.write(answer.rawValue)
+    header.write(UInt64(payload.count))
+    for bytes in [header.bytes, payload] {
+      var done = 0
+      while done < bytes.count {
+        let count = bytes[done...].withUnsafeBytes {
+          send(channelDescriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL))
+        }
+        if count < 0, errno != EINTR { _exit(1) }
+        done += max(0, count)
+      }
+    }
+  }
+
+  private func read(_ count: Int) -> [UInt8]? {
+    var bytes = [UInt8](repeating: 0, count: count)
+    var done = 0
+    while done < count {
+      let received = bytes.withUnsafeMutableBytes { recv(channelDescriptor, $0.baseAddress! + done, count - done, 0) }
+      if received == 0 || (received < 0 && errno != EINTR) { return nil }
+      done += max(0, received)
+    }
+    return bytes
+  }
+}
+
+/// The file as libhdf5 has it open, and what is done with it.
+struct OpenFile: ~Copyable {
+  let file: Handle
+  let fileSize: UInt64
+  let userBlock: UInt64
+  let memory: UInt64
+
+  init(_ options: [UInt8]) throws(HDF5Error) {
+    var reader = WireReader(options)
+    let memory: UInt64 = try reader.integer()
+    let seconds: UInt64 = try reader.integer()
+    let isWritable = try reader.bool()
+    let baseline = addressSpaceInUse()
+
+    guard H5PLset_loading_state(0) >= 0, H5Eset_auto2(0, nil, nil) >= 0 else {
+      throw .io("libhdf5 cannot be started")
+    }
+    try registerLZF()
+    if isWritable == false { _ = chdf5_limit(CInt(chdf5_file_size), 0) }
+    _ = chdf5_limit(CInt(chdf5_cpu), seconds)
+    // The address sanitizer reserves terabytes.
+    if dlsym(nil, "__asan_init") == nil {
+      _ = chdf5_limit(CInt(chdf5_address_space), baseline.addingReportingOverflow(memory).partialValue)
+    }
+
+    var status = stat()
+    guard fstat(fileDescriptor, &status) == 0 else { throw .io("fstat: \(String(cString: strerror(errno)))") }
+    let path = "/proc/self/fd/\(fileDescriptor)"
+    guard access(path, isWritable ? R_OK | W_OK : R_OK) == 0 else {
+      throw .io("cannot be opened again: \(String(cString: strerror(errno)))")
+    }
+
+    let access = try Handle(H5Pcreate(chdf5_file_access_class()), "file access list")
+    try check(H5Pset_fclose_degree(access.id, H5F_CLOSE_STRONG), "file access list")
+    let opened = H5Fopen(path, isWritable ? chdf5_read_write() : chdf5_read_only(), access.id)
+    guard opened >= 0 else { throw Self.openingError() }
+    let file = try Handle(opened, "open")
+
+    // From here on no other file can be opened, whatever the file asks for: external links, external storage
+    // and virtual datasets fail by construction.
+    let lowestFree = dup(channelDescriptor)
+    if lowestFree >= 0 {
+      Glibc.close(lowestFree)
+      guard chdf5_limit(CInt(chdf5_open_files), UInt64(lowestFree)) == 0 else { throw .io("setrlimit") }
+    }
+
+    let creation = try Handle(H5Fget_create_plist(file.id), "file creation list")
+    var userBlock: hsize_t = 0
+    try check(H5Pget_userblock(creation.id, &userBlock), "user block")
+    self.fileSize = UInt64(clamping: status.st_size)
+    self.userBlock = userBlock
+    self.memory = memory
+    self.file = file
+  }
+
+  /// - Returns: whether this was the last request.
+  mutating func answer(
+    _ request: Request, _ payload: [UInt8], _ channel: ChildChannel
+  ) throws(HDF5Error) -> Bool {
+    var reader = WireReader(payload)
+    switch request {
+    case .tableOfContents:
+      let texts = try reader.list { (reader) throws(HDF5Error) in try reader.text() }
+      var walk = Walk(texts: texts, mostBytes: Int(clamping: memory / 8))
+      var writer = WireWriter()
+      writer.write(try walk.tableOfContents(of: self))
+      channel.answer(writer.bytes)
+    case .values:
+      try OpenDataset(self, address: reader.integer()).sendValues(channel)
+    case .reencodes:
+      var writer = WireWriter()
+      writer.write(try OpenDataset(self, address: reader.integer()).reencodesExactly())
+      channel.answer(writer.bytes)
+    case .encode:
+      try OpenDataset(self, address: reader.integer()).encode(channel)
+    case .replace:
+      let dataset = try OpenDataset(self, address: reader.integer())
+      while !reader.isAtEnd {
+        try dataset.replaceChunk(at: reader.numbers(), filterMask: reader.integer(), bytes: reader.run())
+      }
+      channel.answer([])
+    case .close:
+      try check(H5Fflush(file.id, H5F_SCOPE_GLOBAL), "flush")
+      try check(H5Fclose(file.id), "close")
+      channel.answer([])
+      return true
+    case .open, .block:
+      throw .io("request \(request) out of turn")
+    }
+    return false
+  }
+
+  /// Names the superblock's version when it is the reason.
+  private static func openingError() -> HDF5Error {
+    let error = libraryError("not readable as HDF5")
+    guard case .unsupported = error else { return error }
+    let signature: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]
+    var bytes = [UInt8](repeating: 0, count: signature.count + 1)
+    var offset = 0
+    while pread(fileDescriptor, &bytes, bytes.count, offset) == bytes.count {
+      if bytes.starts(with: signature) {
+        return .unsupported("superblock version \(bytes[signature.count]); versions 0 to 3 are known")
+      }
+      offset = max(512, 2 * offset)
+    }
+    return error
+  }
+}
+
+/// Bytes of address space that the process uses before it has seen the file.
+private func addressSpaceInUse() -> UInt64 {
+  let descriptor = open("/proc/self/statm", O_RDONLY)
+  guard descriptor >= 0 else { return 0 }
+  defer { close(descriptor) }
+  var bytes = [UInt8](repeating: 0, count: 64)
+  let count = read(descriptor, &bytes, bytes.count)
+  let pages = bytes.prefix(max(0, count)).prefix { $0 != UInt8(ascii: " ") }
+  return (UInt64(String(decoding: pages, as: UTF8.self)) ?? 0) * UInt64(sysconf(CInt(_SC_PAGESIZE)))
+}
+
+/// Lets libhdf5 decode LZF. It cannot encode it: h5py marks the filter as optional, so such chunks are stored plain.
+private func registerLZF() throws(HDF5Error) {
+  let name: StaticString = "lzf"
+  var filter = H5Z_class2_t()
+  filter.version = H5Z_CLASS_T_VERS
+  filter.id = LZF.filter
+  filter.encoder_present = 1
+  filter.decoder_present = 1
+  filter.name = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
+  filter.filter = { flags, _, _, byteCount, capacity, buffer in
+    let isDecoding = flags & UInt32(H5Z_FLAG_REVERSE) != 0
+    guard isDecoding, let capacity, let buffer, let bytes = buffer.pointee else { return 0 }
+    let input = UnsafeRawBufferPointer(start: bytes, count: byteCount)
+    guard let count = LZF.decodedCount(input), count > 0, count < 1 << 31, let decoded = malloc(count) else { return 0 }
+    LZF.decode(input, into: UnsafeMutableRawBufferPointer(start: decoded, count: count))
+    free(bytes)
+    buffer.pointee = decoded
+    capacity.pointee = count
+    return count
+  }
+  try check(H5Zregister(&filter), "register lzf")
+}

@@ -1,0 +1,83 @@
+extension Dataset {
+  /// Bytes of all values; `nil` when they cannot be counted, 0 for a null dataspace.
+  var byteCount: UInt64? {
+    guard let extents else { return 0 }
+    return product(extents, UInt64(type.size))
+  }
+
+  /// What is wrong with this description of a dataset in a file of `fileSize` bytes; `nil` when all of this holds:
+  ///
+  /// - values can be counted in 63 bits;
+  /// - contiguous storage has exactly the claimed size and lies inside the file;
+  /// - a chunk has the dataset's rank, at least one element and less than 2 GiB;
+  /// - stored chunks start on the grid, inside the extents, each once, and lie inside the file;
+  /// - chunks without filters have exactly the size of a chunk; what only deflate shortens, shortens at most 1032 : 1.
+  func inconsistency(fileSize: UInt64) -> HDF5Error? {
+    guard (1...Int(UInt32.max)).contains(type.size) else { return .corrupt("elements of \(type.size) bytes") }
+    guard let byteCount, byteCount <= Int.max else {
+      return .corrupt("extents \(extents ?? []) of \(type.size) bytes each cannot be counted")
+    }
+    switch layout {
+    case .compact:
+      guard byteCount <= 1 << 16 else { return .corrupt("claims \(byteCount) bytes in its object header") }
+    case .contiguous(let extent?):
+      guard extent.length == byteCount else {
+        return .corrupt("claims \(byteCount) bytes but stores \(extent.length)")
+      }
+      guard extent.isInside(fileSize) else { return .corrupt("stored at \(extent), file of \(fileSize) bytes") }
+    case .chunked(let chunk, let chunks):
+      return inconsistency(of: chunks, chunk: chunk, fileSize: fileSize)
+    case .contiguous(nil), .external, .virtual: break
+    }
+    return nil
+  }
+
+  private func inconsistency(of chunks: [Chunk], chunk: [UInt64], fileSize: UInt64) -> HDF5Error? {
+    guard let extents, chunk.count == extents.count, !chunk.isEmpty else {
+      return .corrupt("chunks of rank \(chunk.count) for extents of rank \(extents?.count ?? 0)")
+    }
+    guard !chunk.contains(0), let chunkByteCount = product(chunk, UInt64(type.size)), chunkByteCount < 1 << 31 else {
+      return .corrupt("chunks of \(chunk) with elements of \(type.size) bytes")
+    }
+    let onlyDeflates = filters.allSatisfy { Filter.neverBelowDeflate.contains($0.id) }
+    var last: [UInt64]?
+    for stored in chunks {
+      let isOnGrid = stored.origin.count == extents.count
+        && extents.indices.allSatisfy { stored.origin[$0] % chunk[$0] == 0 && stored.origin[$0] < extents[$0] }
+      guard isOnGrid, last.map({ $0.lexicographicallyPrecedes(stored.origin) }) ?? true else {
+        return .corrupt("a chunk at \(stored.origin), extents \(extents) in chunks of \(chunk)")
+      }
+      last = stored.origin
+      guard stored.extent.isInside(fileSize) else {
+        return .corrupt("chunk \(stored.origin) stored at \(stored.extent), file of \(fileSize) bytes")
+      }
+      guard filters.isEmpty ? stored.extent.length == chunkByteCount : true,
+        !onlyDeflates || chunkByteCount / 1032 <= stored.extent.length
+      else {
+        return .corrupt(
+          "chunk \(stored.origin) claims \(chunkByteCount) bytes but stores \(stored.extent.length)")
+      }
+    }
+    return nil
+  }
+}
+
+extension Filter {
+  /// Deflate, shuffle, Fletcher's checksum and LZF (at most 132 : 1): none shortens more than deflate's 1032 : 1.
+  static let neverBelowDeflate: Set<Int32> = [1, 2, 3, LZF.filter]
+}
+
+extension Extent: CustomStringConvertible {
+  public var description: String { "\(offset)+\(length)" }
+
+  func isInside(_ fileSize: UInt64) -> Bool { offset <= fileSize && length <= fileSize - offset }
+}
+
+extension Datatype {
+  /// Bytes of an element.
+  public var size: Int {
+    switch self {
+    case .integer(let size, _, _), .float(let size, _, _, _, _), .opaque(let size, _), .other(_, let size): size
+    }
+  }
+}

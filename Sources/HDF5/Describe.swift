@@ -1,0 +1,202 @@
+internal import CHDF5
+internal import Glibc
+
+// How the child describes what libhdf5 knows about a dataset.
+
+extension Dataset {
+  init(_ dataset: hid_t, _ file: borrowing OpenFile) throws(HDF5Error) {
+    let type = try Handle(H5Dget_type(dataset), "type")
+    let space = try Handle(H5Dget_space(dataset), "dataspace")
+    let creation = try Handle(H5Dget_create_plist(dataset), "creation list")
+    let (extents, most) = try Self.extents(of: space)
+    let layout = try Layout(dataset, creation, extents: extents, most: most, type: type, file)
+    self.init(
+      type: try Datatype(type.id), extents: extents, layout: layout, filters: try Filter.all(in: creation))
+  }
+
+  /// Current and greatest extents; `nil` for a null dataspace, no extents for a single element.
+  private static func extents(
+    of space: borrowing Handle
+  ) throws(HDF5Error) -> (current: [UInt64]?, most: [UInt64]) {
+    switch H5Sget_simple_extent_type(space.id) {
+    case H5S_NULL: return (nil, [])
+    case H5S_SCALAR: return ([], [])
+    default: break
+    }
+    let rank = Int(try check(H5Sget_simple_extent_ndims(space.id), "dataspace"))
+    guard rank <= 32 else { throw .corrupt("rank \(rank)") }
+    var current = [hsize_t](repeating: 0, count: rank)
+    var most = current
+    try check(H5Sget_simple_extent_dims(space.id, &current, &most), "extents")
+    return (current, most)
+  }
+}
+
+extension Datatype {
+  init(_ type: hid_t) throws(HDF5Error) {
+    let size = H5Tget_size(type)
+    guard size > 0 else { throw libraryError("size of the type") }
+    let order = H5Tget_order(type)
+    let isPlain = H5Tget_precision(type) == 8 * size && H5Tget_offset(type) == 0
+      && (order == H5T_ORDER_LE || order == H5T_ORDER_BE)
+    switch H5Tget_class(type) {
+    case H5T_INTEGER where isPlain:
+      self = .integer(size: size, signed: H5Tget_sign(type) == H5T_SGN_2, bigEndian: order == H5T_ORDER_BE)
+    case H5T_FLOAT where isPlain:
+      var sign = 0, exponent = 0, exponentBits = 0, mantissa = 0, mantissaBits = 0
+      try check(H5Tget_fields(type, &sign, &exponent, &exponentBits, &mantissa, &mantissaBits), "fields of the type")
+      let isIEEE = sign == 8 * size - 1 && exponent + exponentBits == sign && mantissa == 0
+        && mantissaBits == exponent && H5Tget_norm(type) == H5T_NORM_IMPLIED
+      self = isIEEE
+        ? .float(
+          size: size, exponentBits: exponentBits, mantissaBits: mantissaBits, bias: Int(clamping: H5Tget_ebias(type)),
+          bigEndian: order == H5T_ORDER_BE)
+        : .other("float", size: size)
+    case H5T_OPAQUE:
+      guard let tag = H5Tget_tag(type) else { throw libraryError("tag of the type") }
+      defer { _ = H5free_memory(tag) }
+      self = .opaque(size: size, tag: text(UnsafeRawBufferPointer(start: tag, count: strlen(tag)), escapingBackslash: true))
+    case let other: self = .other(Self.name(of: other), size: size)
+    }
+  }
+
+  private static func name(of kind: H5T_class_t) -> String {
+    switch kind {
+    case H5T_INTEGER: "integer"
+    case H5T_FLOAT: "float"
+    case H5T_TIME: "time"
+    case H5T_STRING: "string"
+    case H5T_BITFIELD: "bitfield"
+    case H5T_COMPOUND: "compound"
+    case H5T_REFERENCE: "reference"
+    case H5T_ENUM: "enum"
+    case H5T_VLEN: "variable-length"
+    case H5T_ARRAY: "array"
+    default: "unknown"
+    }
+  }
+}
+
+extension Filter {
+  static func all(in creation: borrowing Handle) throws(HDF5Error) -> [Filter] {
+    let count = try check(H5Pget_nfilters(creation.id), "filters")
+    var filters: [Filter] = []
+    for index in 0..<UInt32(count) {
+      var flags: UInt32 = 0
+      var configuration: UInt32 = 0
+      // HDF5 stores at most this many parameters and writes no more than there is room for.
+      var parameters = [UInt32](repeating: 0, count: 1 << 16)
+      var parameterCount = parameters.count
+      var name = [CChar](repeating: 0, count: 256)
+      let id = try check(
+        H5Pget_filter2(
+          creation.id, index, &flags, &parameterCount, &parameters, name.count - 1, &name, &configuration),
+        "filter \(index)")
+      let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+      filters.append(
+        Filter(
+          id: id, name: text(bytes, escapingBackslash: true), isOptional: flags & UInt32(H5Z_FLAG_OPTIONAL) != 0,
+          parameters: Array(parameters.prefix(parameterCount)), isAvailable: H5Zfilter_avail(id) > 0))
+    }
+    return filters
+  }
+}
+
+extension Layout {
+  fileprivate init(
+    _ dataset: hid_t, _ creation: borrowing Handle, extents: [UInt64]?, most: [UInt64], type: borrowing Handle,
+    _ file: borrowing OpenFile
+  ) throws(HDF5Error) {
+    switch H5Pget_layout(creation.id) {
+    case H5D_COMPACT: self = .compact
+    case H5D_VIRTUAL: self = .virtual
+    case H5D_CONTIGUOUS:
+      if try check(H5Pget_external_count(creation.id), "external storage") > 0 {
+        self = .external
+        return
+      }
+      let offset = H5Dget_offset(dataset)
+      let length = H5Dget_storage_size(dataset)
+      _ = H5Eclear2(0)
+      self = .contiguous(offset == chdf5_no_address() ? nil : Extent(offset: UInt64(offset), length: length))
+    case H5D_CHUNKED:
+      guard let extents, !extents.isEmpty else { throw .corrupt("chunks without extents") }
+      var chunk = [hsize_t](repeating: 0, count: extents.count)
+      let rank = try check(H5Pget_chunk(creation.id, CInt(extents.count), &chunk), "chunk extents")
+      guard rank == extents.count else { throw .corrupt("chunks of rank \(rank) for extents of rank \(extents.count)") }
+      // libhdf5 1.10 reads past the decoded chunk when a chunk is larger than the dataset can become.
+      for axis in extents.indices where most[axis] != chdf5_unlimited() && chunk[axis] > most[axis] {
+        throw .corrupt("chunks of \(chunk), extents at most \(most)")
+      }
+      let empty = Dataset(
+        type: try Datatype(type.id), extents: extents, layout: .chunked(extents: chunk, chunks: []), filters: [])
+      if let error = empty.inconsistency(fileSize: file.fileSize) { throw error }
+      self = .chunked(extents: chunk, chunks: try Self.chunks(of: dataset, extents, chunk, file))
+    default: throw libraryError("layout")
+    }
+  }
+
+  /// All stored chunks, in the order of their coordinates.
+  private static func chunks(
+    of dataset: hid_t, _ extents: [UInt64], _ chunk: [UInt64], _ file: borrowing OpenFile
+  ) throws(HDF5Error) -> [Chunk] {
+    var count: hsize_t = 0
+    try check(H5Dget_num_chunks(dataset, byDefault, &count), "number of chunks")
+    if count == 0 { return [] }
+    // A chunk takes at least a byte.
+    guard count <= file.fileSize else { throw .corrupt("\(count) chunks in a file of \(file.fileSize) bytes") }
+    guard count.multipliedReportingOverflow(by: 64).partialValue <= file.memory / 4 else {
+      throw .overLimit("\(count) chunks (limit on memory: \(file.memory) bytes)")
+    }
+    // libhdf5 finds the n-th chunk by counting from the first. By coordinates it is much faster, unless most of
+    // the grid is empty.
+    let counts = zip(extents, chunk).map { $0 / $1 + ($0 % $1 == 0 ? 0 : 1) }
+    let places = product(counts) ?? .max
+    var chunks: [Chunk] = []
+    if places / 64 <= count {
+      var place = [UInt64](repeating: 0, count: counts.count)
+      for _ in 0..<places {
+        let origin = zip(place, chunk).map { $0 * $1 }
+        if let chunk = try Chunk(dataset, at: origin, file) { chunks.append(chunk) }
+        for axis in place.indices.reversed() {
+          place[axis] += 1
+          if place[axis] < counts[axis] { break }
+          place[axis] = 0
+        }
+      }
+    } else {
+      for index in 0..<count {
+        var origin = [hsize_t](repeating: 0, count: extents.count)
+        var mask: UInt32 = 0
+        var address = haddr_t()
+        var length: hsize_t = 0
+        try check(
+          H5Dget_chunk_info(dataset, byDefault, index, &origin, &mask, &address, &length), "chunk \(index)")
+        chunks.append(Chunk(origin, mask, UInt64(address), length, file))
+      }
+      chunks.sort { $0.origin.lexicographicallyPrecedes($1.origin) }
+    }
+    guard chunks.count == count else { throw .corrupt("\(count) chunks, of which \(chunks.count) lie inside the extents") }
+    return chunks
+  }
+}
+
+extension Chunk {
+  fileprivate init?(_ dataset: hid_t, at origin: [UInt64], _ file: borrowing OpenFile) throws(HDF5Error) {
+    var mask: UInt32 = 0
+    var address = haddr_t()
+    var length: hsize_t = 0
+    try check(H5Dget_chunk_info_by_coord(dataset, origin, &mask, &address, &length), "chunk \(origin)")
+    guard address != chdf5_no_address() else { return nil }
+    self.init(origin, mask, UInt64(address), length, file)
+  }
+
+  /// libhdf5 1.10 counts chunk addresses from the end of the user block.
+  fileprivate init(
+    _ origin: [UInt64], _ mask: UInt32, _ address: UInt64, _ length: UInt64, _ file: borrowing OpenFile
+  ) {
+    let (offset, overflow) = address.addingReportingOverflow(file.userBlock)
+    self.init(
+      origin: origin, filterMask: mask, extent: Extent(offset: overflow ? .max : offset, length: length))
+  }
+}

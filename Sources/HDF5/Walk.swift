@@ -1,0 +1,191 @@
+internal import CHDF5
+internal import Glibc
+
+/// Builds a table of contents: depth first from the root, by hard links, every object once.
+///
+/// Objects are opened by the address in a hard link, never by path: no soft, external or user-defined link is
+/// followed, and no depth of groups can exhaust the stack.
+struct Walk {
+  private static let mostDepth = 1024
+  private static let mostLinks = 1 << 20
+  private static let mostNameBytes = 4096
+
+  private var attributes: AttributeReader
+  /// Bytes that names, paths and chunk lists may still take.
+  private var bytesLeft: Int
+  private let mostBytes: Int
+  private var linksLeft = mostLinks
+  private var objects: [Object] = []
+  private var links: [Link] = []
+  /// Where the object with a header address stands in `objects`.
+  private var seen: [UInt64: Int] = [:]
+
+  init(texts: [String], mostBytes: Int) {
+    attributes = AttributeReader(wanted: texts)
+    self.mostBytes = mostBytes
+    bytesLeft = mostBytes
+  }
+
+  /// A link on the way, not yet looked at.
+  private struct Step {
+    var path: String
+    var depth: Int
+    var target: Target
+
+    enum Target {
+      case object(address: UInt64)
+      case link(Link.Kind, target: String)
+    }
+  }
+
+  mutating func tableOfContents(of file: borrowing OpenFile) throws(HDF5Error) -> TableOfContents {
+    var root = H5O_info_t()
+    try check(H5Oget_info2(file.file.id, &root, H5O_INFO_BASIC), "root group")
+    var steps = [Step(path: "", depth: 0, target: .object(address: UInt64(root.addr)))]
+    while let step = steps.popLast() {
+      switch step.target {
+      case .link(let kind, let target): links.append(Link(path: step.path, kind: kind, target: target))
+      case .object(let address):
+        if let index = seen[address] {
+          objects[index].paths.append(step.path)
+        } else {
+          steps += try visit(address, step, in: file).reversed()
+        }
+      }
+    }
+    return TableOfContents(fileSize: file.fileSize, userBlock: file.userBlock, objects: objects, links: links)
+  }
+
+  /// Describes an object that was not seen before.
+  /// - Returns: the links of a group.
+  private mutating func visit(
+    _ address: UInt64, _ step: Step, in file: borrowing OpenFile
+  ) throws(HDF5Error) -> [Step] {
+    guard step.depth <= Self.mostDepth else {
+      throw .overLimit("groups nested more than \(Self.mostDepth) deep")
+    }
+    seen[address] = objects.count
+    do throws(HDF5Error) {
+      let handle = try Handle(H5Oopen_by_addr(file.file.id, haddr_t(address)), "object at \(address)")
+      var info = H5O_info_t()
+      try check(H5Oget_info2(handle.id, &info, H5O_INFO_BASIC), "object at \(address)")
+      var steps: [Step] = []
+      let kind: Object.Kind
+      switch info.type {
+      case H5O_TYPE_GROUP:
+        kind = .group
+        steps = try links(of: handle, step)
+      case H5O_TYPE_DATASET:
+        let dataset = try Dataset(handle.id, file)
+        if let error = dataset.inconsistency(fileSize: file.fileSize) { throw error }
+        if case .chunked(let chunk, let chunks) = dataset.layout { try spend(chunks.count * (48 + 8 * chunk.count)) }
+        kind = .dataset(dataset)
+      default: kind = .other
+      }
+      let attributes = try attributes.attributes(of: handle.id)
+      try spend(attributes.reduce(0) { $0 + $1.name.utf8.count + 64 })
+      objects.append(Object(address: address, paths: [step.path], kind: kind, attributes: attributes))
+      return steps
+    } catch {
+      throw Self.naming(error, address, file).at(step.path)
+    }
+  }
+
+  private mutating func spend(_ bytes: Int) throws(HDF5Error) {
+    bytesLeft -= bytes
+    guard bytesLeft >= 0 else { throw .overLimit("the list of objects takes more than \(mostBytes) bytes (limit on memory)") }
+  }
+
+  // MARK: Links
+
+  private mutating func links(of group: borrowing Handle, _ parent: Step) throws(HDF5Error) -> [Step] {
+    struct Found {
+      var entries: [(name: [UInt8], info: H5L_info_t)] = []
+      var left: Int
+    }
+    var found = Found(left: linksLeft)
+    let result = withUnsafeMutablePointer(to: &found) { pointer in
+      H5Literate(
+        group.id, H5_INDEX_NAME, H5_ITER_NATIVE, nil,
+        { _, name, info, context in
+          guard let name, let info, let context else { return -1 }
+          let found = context.assumingMemoryBound(to: Found.self)
+          let length = strnlen(name, Walk.mostNameBytes + 1)
+          found.pointee.entries.append((Array(UnsafeRawBufferPointer(start: name, count: length)), info.pointee))
+          found.pointee.left -= 1
+          return found.pointee.left < 0 ? 1 : 0
+        }, pointer)
+    }
+    try check(result, "links")
+    guard found.left >= 0 else { throw .overLimit("more than \(Self.mostLinks) links") }
+    linksLeft = found.left
+    found.entries.sort { $0.name.lexicographicallyPrecedes($1.name) }
+
+    var steps: [Step] = []
+    for (name, info) in found.entries {
+      let shown = text(name, escapingBackslash: true)
+      guard name.count <= Self.mostNameBytes else {
+        throw .overLimit("a name of more than \(Self.mostNameBytes) bytes: \(shown.prefix(40))…")
+      }
+      guard !name.isEmpty, name != [UInt8(ascii: ".")], !name.contains(UInt8(ascii: "/")) else {
+        throw .corrupt("a link is named '\(shown)'")
+      }
+      let path = parent.path.isEmpty ? shown : parent.path + "/" + shown
+      try spend(path.utf8.count + 128)
+      let target = try target(of: group, name, info)
+      steps.append(Step(path: path, depth: parent.depth + 1, target: target))
+    }
+    return steps
+  }
+
+  private mutating func target(
+    of group: borrowing Handle, _ name: [UInt8], _ info: H5L_info_t
+  ) throws(HDF5Error) -> Step.Target {
+    let kind: Link.Kind
+    switch info.type {
+    case H5L_TYPE_HARD: return .object(address: UInt64(info.u.address))
+    case H5L_TYPE_SOFT: kind = .soft
+    case H5L_TYPE_EXTERNAL: kind = .external
+    default: return .link(.userDefined, target: "")
+    }
+    let size = info.u.val_size
+    guard size <= 1 << 16 else { throw .corrupt("a link of \(size) bytes") }
+    try spend(size)
+    var value = [UInt8](repeating: 0, count: size)
+    let terminated = name.map { CChar(bitPattern: $0) } + [0]
+    try check(H5Lget_val(group.id, terminated, &value, size, byDefault), "link")
+    // An external link is a byte of flags, the file's name and the object's path, each ended by 0.
+    let parts = (kind == .external ? value.dropFirst() : value[...]).split(separator: 0, omittingEmptySubsequences: false)
+    let shown = parts.prefix(kind == .external ? 2 : 1).map { text($0, escapingBackslash: true) }
+    return .link(kind, target: shown.joined(separator: ":"))
+  }
+
+  // MARK: Versions
+
+  /// Adds the version found where libhdf5 does not know the version of a dataset's layout.
+  private static func naming(
+    _ error: HDF5Error, _ address: UInt64, _ file: borrowing OpenFile
+  ) -> HDF5Error {
+    guard case .unsupported(let message) = error, message.contains("layout"),
+      let version = layoutVersion(ofObjectAt: file.userBlock + address)
+    else { return error }
+    return .unsupported("data layout message version \(version); versions 1 to 4 are known")
+  }
+
+  /// Reads the first block of a version 2 object header for its layout message (type 8), whose first byte is the
+  /// version. Version 1 headers are older than any layout that libhdf5 does not know.
+  private static func layoutVersion(ofObjectAt offset: UInt64) -> UInt8? {
+    var bytes = [UInt8](repeating: 0, count: 1 << 12)
+    guard let start = off_t(exactly: offset), case let count = pread(fileDescriptor, &bytes, bytes.count, start), count > 8,
+      bytes.starts(with: "OHDR".utf8)
+    else { return nil }
+    let flags = bytes[5]
+    var position = 6 + (flags & 0x20 != 0 ? 16 : 0) + (flags & 0x10 != 0 ? 4 : 0) + (1 << Int(flags & 3))
+    let prefix = flags & 0x04 != 0 ? 6 : 4
+    while position + prefix < count {
+      if bytes[position] == 8 { return bytes[position + prefix] }
+      position += prefix + Int(bytes[position + 1]) + Int(bytes[position + 2]) << 8
+    }
+    return nil
+  }
+}
