@@ -8,6 +8,8 @@ public enum NCZError: Error, Sendable, Equatable {
   case unsupported(String)
   /// Larger than a limit of the specification.
   case overLimit(String)
-  /// The operating system refused.
+  /// The operating system refused to read.
   case io(Errno)
+  /// The operating system refused to write.
+  case output(Errno)
 }

@@ -4,7 +4,7 @@ public import JSON
 public struct Payload: Sendable, Equatable {
   /// One piece of a payload: at most 2²⁰ stored bytes under one check.
   public struct Block: Sendable, Equatable {
-    /// Stored bytes, 1…2²⁰.
+    /// Stored bytes, 0…2²⁰.
     public var size: Int
     /// CRC-32 of the stored bytes.
     public var crc: UInt32
@@ -43,8 +43,8 @@ public struct Payload: Sendable, Equatable {
     self.blocks.reserveCapacity(blocks.count)
     for (number, block) in blocks.enumerated() {
       guard let pair = block.array, pair.count == 2, let size = pair[0].integer,
-        let crc = pair[1].integer.flatMap({ UInt32(exactly: $0) }), (1...Format.blockLimit).contains(size)
-      else { throw DirectoryError("payload \(index), block \(number): expected [size 1…\(Format.blockLimit), CRC-32]") }
+        let crc = pair[1].integer.flatMap({ UInt32(exactly: $0) }), (0...Format.blockLimit).contains(size)
+      else { throw DirectoryError("payload \(index), block \(number): expected [size 0…\(Format.blockLimit), CRC-32]") }
       self.blocks.append(Block(size: size, crc: crc))
     }
   }

@@ -56,13 +56,15 @@ public struct Reader: Sendable {
     }
     var payloads: [Payload] = []
     var next = Format.headerSize
-    do {
+    do throws(DirectoryError) {
       for (index, json) in list.enumerated() {
         next += Format.padding(after: next)
         let payload = try Payload(json, expectedOffset: next, index: index)
         payloads.append(payload)
         next += payload.size
-        guard next <= trailer.directoryOffset else { throw DirectoryError("payload \(index) runs into the directory") }
+        guard next <= trailer.directoryOffset else {
+          throw DirectoryError("payload \(index) runs into the directory")
+        }
       }
     } catch {
       throw .corrupt(offset: trailer.directoryOffset, "directory: \(error.what)")

@@ -25,22 +25,23 @@ public struct Writer: ~Copyable {
     return payloads.count
   }
 
-  /// Appends a block of 1…2²⁰ bytes to the payload begun last.
+  /// Appends a block of at most 2²⁰ bytes to the payload begun last.
   public mutating func append(block: [UInt8]) throws(NCZError) {
     try append(block: block, crc: crc32(block))
   }
 
   /// As `append(block:)` where the CRC-32 is known already.
   public mutating func append(block: [UInt8], crc: UInt32) throws(NCZError) {
-    guard (1...Format.blockLimit).contains(block.count) else {
+    guard block.count <= Format.blockLimit else {
       throw .overLimit("a block of \(block.count) bytes, limit \(Format.blockLimit)")
     }
     open?.blocks.append(Payload.Block(size: block.count, crc: crc))
     try write(block)
   }
 
-  /// Writes the directory and the trailer. `content` is an object without the key `payloads`.
-  public consuming func finish(content: JSON) throws(NCZError) {
+  /// Writes the directory and the trailer, and returns the bytes of the whole file. `content` is an object without the
+  /// key `payloads`.
+  public consuming func finish(content: JSON) throws(NCZError) -> Int {
     try endPayload()
     try write([UInt8](repeating: 0, count: Format.padding(after: offset)))
     let members = (content.members ?? []) + [.init("payloads", .array(payloads.map(\.json)))]
@@ -56,6 +57,7 @@ public struct Writer: ~Copyable {
         directoryOffset: directoryOffset, directorySize: directory.count, directoryCRC: crc32(directory),
         fileSize: offset + Format.trailerSize
       ).bytes)
+    return offset
   }
 
   private mutating func endPayload() throws(NCZError) {
@@ -67,9 +69,9 @@ public struct Writer: ~Copyable {
     do {
       _ = try bytes.withUnsafeBytes { try file.writeAll($0) }
     } catch let error as Errno {
-      throw .io(error)
+      throw .output(error)
     } catch {
-      throw .io(.ioError)
+      throw .output(.ioError)
     }
     offset += bytes.count
   }

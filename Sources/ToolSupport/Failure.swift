@@ -25,8 +25,9 @@ public struct Failure: Error, Sendable {
     self.message = message
   }
 
-  /// The failure of work on the named file.
-  public init(_ error: any Error, file: String) {
+  /// The failure of work that reads one file and perhaps writes another.
+  init(_ error: any Error, input: String, output: String?) {
+    let file = (error as? NetworkError)?.verdict == .output ? output ?? "output" : input
     switch error {
     case let failure as Failure: self = failure
     case let error as NetworkError: self.init(ExitStatus(error.verdict), file: file, error.message)
@@ -42,17 +43,19 @@ extension ExitStatus {
       case .corrupt, .unusable: .unusableData
       case .unsupported: .unsupported
       case .overLimit: .overLimit
-      case .io: .ioError
+      case .io, .output: .ioError
       case .usage: .usage
       }
   }
 }
 
-/// Does `work`, so that its errors name `file`.
-public func naming<Result>(_ file: String, _ work: () throws -> Result) throws(Failure) -> Result {
+/// Does `work`, which reads `input` and perhaps writes `output`; errors name the one they are about.
+public func naming<Result>(
+  _ input: String, _ output: String? = nil, _ work: () throws -> Result
+) throws(Failure) -> Result {
   do {
     return try work()
   } catch {
-    throw Failure(error, file: file)
+    throw Failure(error, input: input, output: output)
   }
 }

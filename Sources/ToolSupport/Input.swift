@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Networks
 public import SystemPackage
 
 /// A seekable file to read: a path, or standard input, which is spooled to an unnamed temporary file unless it can be
@@ -67,17 +68,13 @@ struct FileIdentity: Equatable {
   }
 }
 
-/// An unnamed temporary file; it is gone with the process, whatever ends it.
+/// A temporary file whose failure is the tool's.
 func temporaryFile() throws(Failure) -> FileDescriptor {
-  let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-  var descriptor = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0o600)
-  if descriptor < 0 {
-    var template = Array("\(folder)/nc-XXXXXX".utf8CString)
-    descriptor = mkostemp(&template, O_CLOEXEC)
-    if descriptor >= 0 { unlink(template) }
+  do {
+    return try Networks.temporaryFile()
+  } catch {
+    throw Failure(.cannotCreate, error.message)
   }
-  guard descriptor >= 0 else { throw Failure(.cannotCreate, file: folder, "no temporary file: \(errorText())") }
-  return FileDescriptor(rawValue: descriptor)
 }
 
 private func spool(_ file: FileDescriptor, name: String) throws(Failure) -> FileDescriptor {

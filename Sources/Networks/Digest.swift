@@ -1,0 +1,72 @@
+internal import NCZ
+public import Parallel
+public import Tensors
+
+/// A content digest: SHA-256, independent of how the content is stored (`spec/ncz-v1.md` §3.1, §3.2).
+public struct Digest: Sendable, Hashable, CustomStringConvertible {
+  /// 32 bytes.
+  let bytes: [UInt8]
+
+  /// 64 lower-case hexadecimal digits.
+  public var description: String {
+    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+  }
+
+  /// Reads 64 lower-case hexadecimal digits.
+  init?(_ text: String) {
+    let digits = text.utf8.compactMap { digit -> UInt8? in
+      switch digit {
+      case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+      case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+      default: nil
+      }
+    }
+    guard digits.count == 64, text.utf8.count == 64 else { return nil }
+    bytes = (0..<32).map { digits[2 * $0] << 4 | digits[2 * $0 + 1] }
+  }
+
+  private init(of message: SHA256) { bytes = message.finalize() }
+
+  /// The digest of a tensor's decoded values: little-endian, row-major.
+  public init(values: UnsafeRawBufferPointer, type: ElementType, shape: Shape, threads: Threads) {
+    nonisolated(unsafe) let values = values
+    let pieces = (values.count + Self.piece - 1) / Self.piece
+    var crcs = [UInt32](repeating: 0, count: pieces)
+    crcs.withUnsafeMutableBufferPointer { crcs in
+      nonisolated(unsafe) let crcs = crcs
+      threads.forEach(pieces) { index in
+        let start = index * Self.piece
+        crcs[index] = crc32(.init(rebasing: values[start..<min(start + Self.piece, values.count)]))
+      }
+    }
+    self.init(crcs: crcs, type: type, shape: shape)
+  }
+
+  init(crcs: [UInt32], type: ElementType, shape: Shape) {
+    var message = SHA256()
+    message.update("\(type.rawValue)[\(shape.extents.map(String.init).joined(separator: ","))]\n".utf8)
+    message.update(Self.littleEndian(crcs))
+    self.init(of: message)
+  }
+
+  /// The digest of a file.
+  init(container: (kind: String, size: Int, crcs: [UInt32])?, tensors: [(name: String, digest: Digest)]) {
+    var message = SHA256()
+    if let container {
+      message.update("container \(container.kind) \(container.size)\n".utf8)
+      message.update(Self.littleEndian(container.crcs))
+    }
+    for tensor in tensors {
+      message.update("\(tensor.name)\n".utf8)
+      message.update(tensor.digest.bytes)
+    }
+    self.init(of: message)
+  }
+
+  /// Bytes under one CRC-32.
+  static let piece = 1 << 20
+
+  private static func littleEndian(_ words: [UInt32]) -> [UInt8] {
+    words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word &>> (8 * UInt32($0))) } }
+  }
+}

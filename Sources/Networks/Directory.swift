@@ -1,0 +1,381 @@
+internal import JSON
+internal import Tensors
+
+/// The content of a `.ncz` directory, all but the table of payloads (`spec/ncz-v1.md` §2.4, §3, §5).
+struct Directory {
+  struct Container: Equatable {
+    var kind: ContainerKind
+    /// Offset of the HDF5 file in the source file.
+    var offset: Int
+    var payload: Int
+    /// Bytes of the source file.
+    var size: Int
+    var extensions: [JSON.Member] = []
+  }
+
+  var container: Container?
+  var digest: Digest
+  var network: Network?
+  var tensors: [TensorRecord]
+  var extensions: [JSON.Member] = []
+
+  static let tensorLimit = 1 << 20
+}
+
+/// What kind of file the container is.
+enum ContainerKind: String, Sendable {
+  case hdf5, keras
+}
+
+// MARK: - Writing
+
+extension Directory {
+  /// The directory's members but `payloads`.
+  var json: JSON {
+    var members: [JSON.Member] = [
+      .init("digest", .string("\(digest)")),
+      .init("tensors", .array(tensors.map(\.json))),
+    ]
+    if let container {
+      let pairs: [JSON.Member] = [
+        .init("kind", .string(container.kind.rawValue)), .init("offset", .integer(container.offset)),
+        .init("payload", .integer(container.payload)), .init("size", .integer(container.size)),
+      ]
+      members.append(.init("container", .object(pairs + container.extensions)))
+    }
+    if let network { members.append(.init("network", network.json)) }
+    return .object(members + extensions)
+  }
+}
+
+extension TensorRecord {
+  fileprivate var json: JSON {
+    var members: [JSON.Member] = [
+      .init("byte_order", .string(byteOrder.rawValue)),
+      .init("encoding", .integer(encoding.id)),
+      .init("history", .array(history.map(\.json))),
+      .init("name", .string(name)),
+      .init("parameters", encoding.parameters),
+      .init("payloads", .array(payloads.map(JSON.integer))),
+      .init("role", .string(role.rawValue)),
+      .init("shape", .array(shape.extents.map(JSON.integer))),
+      .init("size", .integer(size)),
+      .init("type", .string(type.rawValue)),
+    ]
+    if !aliases.isEmpty { members.append(.init("aliases", .array(aliases.map(JSON.string)))) }
+    if let digest { members.append(.init("digest", .string("\(digest)"))) }
+    if isTransposed { members.append(.init("transposed", .bool(true))) }
+    if let path { members.append(.init("path", .string(path))) }
+    if let place { members.append(.init("place", place.json)) }
+    return .object(members + extensions)
+  }
+}
+
+extension Encoding {
+  fileprivate var id: Int {
+    switch self {
+    case .raw: 0
+    case .ternary: 1
+    case .sparseSigns: 2
+    case .unknown(let id, _): id
+    }
+  }
+
+  fileprivate var parameters: JSON {
+    switch self {
+    case .raw:
+      return .object([])
+    case .ternary(let group):
+      return .object([.init("scale_per", group.json)])
+    case .sparseSigns(let group):
+      return .object([
+        .init("positions", .string("bitmap")), .init("scale_per", group.json), .init("values", .string("sign")),
+      ])
+    case .unknown(_, let parameters):
+      return (try? JSON.parse(Array(parameters.utf8))) ?? .object([])
+    }
+  }
+}
+
+extension ScaleGroup {
+  fileprivate var json: JSON {
+    switch self {
+    case .tensor: .string("tensor")
+    case .row: .string("row")
+    case .inputs(let count): .integer(count)
+    }
+  }
+
+  fileprivate init?(_ json: JSON) {
+    switch json {
+    case .string("tensor"): self = .tensor
+    case .string("row"): self = .row
+    default:
+      guard let count = json.integer, count >= 1 else { return nil }
+      self = .inputs(count)
+    }
+  }
+}
+
+extension Step {
+  fileprivate var json: JSON {
+    .object([
+      .init("error", .real(error)), .init("from", .string("\(from)")), .init("options", .string(options)),
+      .init("tool", .string(tool)), .init("version", .string(version)),
+    ])
+  }
+}
+
+extension Place {
+  fileprivate var json: JSON {
+    switch self {
+    case .contiguous(let run):
+      let extents = run.map { [JSON.array([.integer($0.offset), .integer($0.length)])] } ?? []
+      return .object([.init("extents", .array(extents))])
+    case .chunked(let address, let chunks, let isKept):
+      let rows = chunks.map { chunk in
+        JSON.array(
+          [.integer(chunk.run.offset), .integer(chunk.run.length), .integer(Int(chunk.filterMask))]
+            + chunk.origin.map { .number(String($0)) })
+      }
+      return .object([
+        .init("address", .number(String(address))), .init("chunks", .array(rows)), .init("kept", .bool(isKept)),
+      ])
+    }
+  }
+}
+
+// MARK: - Reading
+
+extension Directory {
+  /// Reads and checks the content of a directory with `payloadCount` payloads.
+  init(_ json: JSON, payloadCount: Int) throws(NetworkError) {
+    var object = try ObjectReader(json, "directory")
+    digest = try object.required("digest", "64 hexadecimal digits") { $0.string.flatMap(Digest.init) }
+    container = nil
+    if let json = object.optional("container") { container = try Container(json) }
+    network = nil
+    if let json = object.optional("network") { network = try about("network") { try Network(json: json) } }
+    let list = try object.array("tensors")
+    guard list.count <= Self.tensorLimit else {
+      throw NetworkError(.overLimit, "\(list.count) tensors, limit \(Self.tensorLimit)")
+    }
+    tensors = []
+    for (index, json) in list.enumerated() { tensors.append(try TensorRecord(json, index: index)) }
+    extensions = try object.extensions()
+
+    var names: Set<String> = []
+    for tensor in tensors where !names.insert(tensor.name).inserted {
+      throw NetworkError(.corrupt, "two tensors are named \(tensor.name)")
+    }
+    try checkPayloads(count: payloadCount)
+    try checkPlaces()
+  }
+
+  /// Every payload belongs to exactly one tensor or to the container.
+  private func checkPayloads(count: Int) throws(NetworkError) {
+    var used = [Bool](repeating: false, count: count)
+    for payload in tensors.flatMap(\.payloads) + (container.map { [$0.payload] } ?? []) {
+      guard used.indices.contains(payload), !used[payload] else {
+        throw NetworkError(.corrupt, "payload \(payload) of \(count) is used twice or does not exist")
+      }
+      used[payload] = true
+    }
+    if let unused = used.firstIndex(of: false) { throw NetworkError(.corrupt, "payload \(unused) belongs to nothing") }
+  }
+
+  private func checkPlaces() throws(NetworkError) {
+    if let container {
+      _ = try Place.cuts(of: tensors, size: container.size)
+    } else if let tensor = tensors.first(where: { $0.place != nil }) {
+      throw NetworkError(.corrupt, "\(tensor.name): has a place, but the file has no container")
+    }
+  }
+}
+
+extension Directory.Container {
+  fileprivate init(_ json: JSON) throws(NetworkError) {
+    var object = try ObjectReader(json, "container")
+    let name = try object.string("kind")
+    guard let kind = ContainerKind(rawValue: name) else {
+      throw NetworkError(.unsupported, "container: unknown kind \(name)")
+    }
+    self.kind = kind
+    offset = try object.required("offset", "an integer ≥ 0") { $0.integer.flatMap { $0 >= 0 ? $0 : nil } }
+    payload = try object.integer("payload")
+    size = try object.required("size", "an integer ≥ 0") { $0.integer.flatMap { $0 >= 0 ? $0 : nil } }
+    guard offset <= size, kind == .keras || offset == 0 else {
+      throw NetworkError(.corrupt, "container: offset \(offset) in a \(name) file of \(size) bytes")
+    }
+    extensions = try object.extensions()
+  }
+}
+
+extension TensorRecord {
+  fileprivate init(_ json: JSON, index: Int) throws(NetworkError) {
+    var object = try ObjectReader(json, "tensor \(index)")
+    let name = try object.required("name", "1…4096 bytes") { $0.string.flatMap { (1...4096) ~= $0.utf8.count ? $0 : nil } }
+    self.name = name
+    do {
+      path = try object.optional("path").map { json throws(NetworkError) in try text(json, "path") }
+      aliases = []
+      if let json = object.optional("aliases") {
+        guard let list = json.array else { throw NetworkError(.corrupt, "aliases: expected an array") }
+        for alias in list { aliases.append(try text(alias, "aliases")) }
+      }
+      let typeName = try object.string("type")
+      guard let type = ElementType(rawValue: typeName) else {
+        throw NetworkError(.unsupported, "unknown element type \(typeName)")
+      }
+      self.type = type
+      byteOrder = try object.required("byte_order", "little or big") { $0.string.flatMap(ByteOrder.init) }
+      let extents = try object.required("shape", "integers ≥ 0") { json in
+        json.array.flatMap { list in
+          let integers = list.compactMap(\.integer)
+          return integers.count == list.count && integers.allSatisfy { $0 >= 0 } ? integers : nil
+        }
+      }
+      guard extents.count <= 32 else { throw NetworkError(.overLimit, "rank \(extents.count), limit 32") }
+      guard let shape = Shape(extents), shape.count <= (1 << 62) / type.byteCount else {
+        throw NetworkError(.corrupt, "shape \(extents) overflows")
+      }
+      self.shape = shape
+      let size = try object.integer("size")
+      guard size == shape.count * type.byteCount else {
+        throw NetworkError(.corrupt, "size \(size), expected \(shape.count * type.byteCount)")
+      }
+      role = try object.required("role", "a role") { $0.string.flatMap(TensorRole.init) }
+      digest = try object.required("digest", "64 hexadecimal digits") { $0.string.flatMap(Digest.init) }
+      isTransposed = false
+      if let json = object.optional("transposed") {
+        guard json == .bool(true), shape.rank == 2 else {
+          throw NetworkError(.corrupt, "transposed: expected true, of a matrix")
+        }
+        isTransposed = true
+      }
+      payloads = try object.required("payloads", "integers") { json in
+        json.array.flatMap { list in
+          let integers = list.compactMap(\.integer)
+          return integers.count == list.count ? integers : nil
+        }
+      }
+      let id = try object.integer("encoding")
+      let parameters = try object.required("parameters", "an object") { $0.members == nil ? nil : $0 }
+      encoding = try Encoding(id: id, parameters)
+      if let parts = encoding.partCount, parts != payloads.count {
+        throw NetworkError(.corrupt, "\(payloads.count) payloads, expected \(parts) for \(encoding.name)")
+      }
+      if encoding.isMatrix, shape.rank != 2 || !type.isFloat {
+        throw NetworkError(.corrupt, "encoding \(encoding.name) of \(type.rawValue) \(shape)")
+      }
+      history = []
+      for (number, step) in try object.array("history").enumerated() { history.append(try Step(step, number)) }
+      place = nil
+      if let json = object.optional("place") {
+        place = try Place(json, size: size, rank: shape.rank)
+      }
+      extensions = try object.extensions()
+    } catch {
+      throw error.of(name)
+    }
+
+    func text(_ json: JSON, _ what: String) throws(NetworkError) -> String {
+      guard let string = json.string else { throw NetworkError(.corrupt, "\(what): expected a string") }
+      return string
+    }
+  }
+}
+
+extension Encoding {
+  /// Number of parts; nothing for an unknown encoding.
+  fileprivate var partCount: Int? {
+    switch self {
+    case .raw: 1
+    case .ternary: 2
+    case .sparseSigns: 3
+    case .unknown: nil
+    }
+  }
+
+  fileprivate var isMatrix: Bool {
+    switch self {
+    case .ternary, .sparseSigns: true
+    case .raw, .unknown: false
+    }
+  }
+
+  fileprivate init(id: Int, _ json: JSON) throws(NetworkError) {
+    guard (0...2).contains(id) else {
+      guard (0...127).contains(id) else { throw NetworkError(.corrupt, "encoding \(id), expected 0…127") }
+      self = .unknown(id: id, parameters: String(decoding: json.serialized(), as: UTF8.self))
+      return
+    }
+    var object = try ObjectReader(json, "parameters")
+    switch id {
+    case 0:
+      self = .raw
+    default:
+      let group = try object.required("scale_per", "tensor, row or an integer ≥ 1", ScaleGroup.init)
+      if id == 1 {
+        self = .ternary(group)
+      } else {
+        for (key, known) in [("positions", "bitmap"), ("values", "sign")] {
+          let value = try object.string(key)
+          guard value == known else { throw NetworkError(.unsupported, "parameters: unknown \(key) \(value)") }
+        }
+        self = .sparseSigns(group)
+      }
+    }
+    try object.finish()
+  }
+}
+
+extension Step {
+  fileprivate init(_ json: JSON, _ number: Int) throws(NetworkError) {
+    var object = try ObjectReader(json, "history \(number)")
+    tool = try object.string("tool")
+    version = try object.string("version")
+    options = try object.string("options")
+    from = try object.required("from", "64 hexadecimal digits") { $0.string.flatMap(Digest.init) }
+    error = try object.required("error", "a real ≥ 0") { json in json.double.flatMap { $0 >= 0 ? $0 : nil } }
+    try object.finish()
+  }
+}
+
+extension Place {
+  fileprivate init(_ json: JSON, size: Int, rank: Int) throws(NetworkError) {
+    var object = try ObjectReader(json, "place")
+    if let extents = object.optional("extents") {
+      guard let list = extents.array, list.count == (size == 0 ? 0 : 1) else {
+        throw NetworkError(.corrupt, "place: expected one extent, or none for an empty tensor")
+      }
+      let run = try list.first.map { json throws(NetworkError) in try Run(json.array ?? []) }
+      guard run?.length ?? 0 == size else {
+        throw NetworkError(.corrupt, "place: \(run?.length ?? 0) bytes, expected \(size)")
+      }
+      self = .contiguous(run)
+    } else {
+      let address = try object.required("address", "an integer ≥ 0") { $0.integer.flatMap { UInt64(exactly: $0) } }
+      let isKept = try object.required("kept", "true or false", \.bool)
+      var chunks: [StoredChunk] = []
+      for json in try object.array("chunks") {
+        guard let row = json.array, row.count == 3 + rank, let mask = row[2].integer.flatMap({ UInt32(exactly: $0) })
+        else { throw NetworkError(.corrupt, "place: expected chunks of 3 + \(rank) integers") }
+        let origin = row[3...].compactMap { $0.integer.flatMap { UInt64(exactly: $0) } }
+        guard origin.count == rank else { throw NetworkError(.corrupt, "place: a chunk's coordinates are negative") }
+        chunks.append(StoredChunk(run: try Run([row[0], row[1]]), filterMask: mask, origin: origin))
+      }
+      self = .chunked(address: address, chunks: chunks, isKept: isKept)
+    }
+    try object.finish()
+  }
+}
+
+extension Place.Run {
+  fileprivate init(_ json: [JSON]) throws(NetworkError) {
+    guard json.count == 2, let offset = json[0].integer, let length = json[1].integer, offset >= 0, length >= 0,
+      !offset.addingReportingOverflow(length).overflow
+    else { throw NetworkError(.corrupt, "place: expected [offset, length], both ≥ 0") }
+    self.init(offset: offset, length: length)
+  }
+}

@@ -1,0 +1,178 @@
+internal import HDF5
+internal import JSON
+internal import Parallel
+internal import SystemPackage
+internal import Tensors
+
+/// An HDF5 file, alone or in a `.keras` archive, as a source of tensors.
+final class HDF5Source {
+  /// The source file.
+  let file: FileDescriptor
+  let containerKind: ContainerKind
+  /// Where the HDF5 file begins in the source file.
+  let offset: Int
+  let reading: LayoutReading
+  let tensors: [TensorRecord]
+  let contents: TableOfContents
+  private var session: Session
+
+  /// Opens an HDF5 file of `size` bytes.
+  convenience init(_ file: FileDescriptor, size: Int, options: ReadingOptions) throws(NetworkError) {
+    try self.init(
+      file, kind: .hdf5, hdf5: file, offset: 0, size: size, fileSize: size, configuration: nil, options: options)
+  }
+
+  /// Opens the HDF5 file in an archive: libhdf5 is given a copy of it.
+  convenience init(
+    archive: KerasArchive, file: FileDescriptor, size: Int, options: ReadingOptions
+  ) throws(NetworkError) {
+    let weights = archive.weights
+    var configuration: [UInt8]?
+    if let member = archive.configuration {
+      guard member.size <= 64 << 20 else {
+        throw NetworkError(.overLimit, "config.json: \(member.size) bytes, limit \(64 << 20)")
+      }
+      configuration = try read(file, at: member.offset, count: member.size)
+    }
+    let copy = try temporaryCopy(of: file, at: weights.offset, count: weights.size)
+    defer { try? copy.close() }
+    try self.init(
+      file, kind: .keras, hdf5: copy, offset: weights.offset, size: weights.size, fileSize: size,
+      configuration: configuration, options: options)
+  }
+
+  private init(
+    _ file: FileDescriptor, kind: ContainerKind, hdf5: FileDescriptor, offset: Int, size: Int, fileSize: Int,
+    configuration: [UInt8]?, options: ReadingOptions
+  ) throws(NetworkError) {
+    let assumption = options.assumption
+    var session = try about { try Session(file: hdf5, limits: Limits(size: size, options: options)) }
+    let contents = try about { try session.tableOfContents(texts: LayoutReading.wantedTexts) }
+    let reading = try about {
+      try LayoutReading.read(
+        contents, configuration: configuration, activations: assumption.activations, order: assumption.order)
+    }
+    tensors = try contents.objects.compactMap { object throws(NetworkError) in
+      try TensorRecord(object, offset: offset, fileSize: fileSize, reading: reading)
+    }
+    // Overlapping storage would be cut out twice.
+    _ = try Place.cuts(of: tensors, size: fileSize)
+    self.file = file
+    containerKind = kind
+    self.offset = offset
+    self.reading = reading
+    self.contents = contents
+    self.session = session
+  }
+
+  /// Values, little-endian, row-major.
+  func values(of index: Int, threads: Threads) throws -> [UInt8] {
+    let tensor = tensors[index]
+    var bytes: [UInt8]
+    switch tensor.place {
+    case .contiguous(let run):
+      bytes = try run.map { try read(file, at: $0.offset, count: $0.length, threads: threads) } ?? []
+    case .chunked(let address, _, _):
+      bytes = try session.values(ofDatasetAt: address, byteCount: tensor.size)
+    case nil:
+      throw NetworkError(.corrupt, "has no place in the file")
+    }
+    if tensor.byteOrder == .big { swapBytes(&bytes, elementSize: tensor.type.byteCount) }
+    return bytes
+  }
+
+  /// Whether a chunked dataset, decoded and encoded again, has the same bytes.
+  func reencodesExactly(_ address: UInt64) throws -> Bool { try session.reencodesExactly(datasetAt: address) }
+}
+
+extension Limits {
+  /// 10 s and 1 s for each 50 MB.
+  init(size: Int, options: ReadingOptions) {
+    self.init(memory: UInt64(options.memory), seconds: 10 + Double(size) / 50e6)
+  }
+}
+
+/// Copies part of a file to an unnamed temporary file.
+func temporaryCopy(of file: FileDescriptor, at offset: Int, count: Int) throws(NetworkError) -> FileDescriptor {
+  let copy = try temporaryFile()
+  let piece = 1 << 20
+  for start in stride(from: 0, to: count, by: piece) {
+    let bytes = try read(file, at: offset + start, count: min(piece, count - start))
+    try bytes.withUnsafeBytes { bytes throws(NetworkError) in try write(bytes, to: copy, at: start) }
+  }
+  return copy
+}
+
+extension TensorRecord {
+  /// The tensor that a dataset is: fixed-size integers or floats, stored contiguously or in chunks this build can
+  /// decode. Every other object stays in the container.
+  fileprivate init?(_ object: Object, offset: Int, fileSize: Int, reading: LayoutReading) throws(NetworkError) {
+    guard case .dataset(let dataset) = object.kind, let path = object.paths.first,
+      let (type, byteOrder) = dataset.elementType(attributes: object.attributes),
+      let extents = dataset.extents, extents.count <= 32
+    else { return nil }
+    let dimensions = extents.compactMap { Int(exactly: $0) }
+    guard dimensions.count == extents.count, let shape = Shape(dimensions), shape.count <= (1 << 62) / type.byteCount
+    else { throw NetworkError(.corrupt, "/\(path): extents \(extents) overflow") }
+    let size = shape.count * type.byteCount
+
+    func run(_ extent: Extent) throws(NetworkError) -> Place.Run {
+      guard let start = Int(exactly: extent.offset), let length = Int(exactly: extent.length),
+        length <= fileSize - offset, start <= fileSize - offset - length
+      else { throw NetworkError(.corrupt, "/\(path): stored at \(extent), outside the file") }
+      return Place.Run(offset: offset + start, length: length)
+    }
+
+    switch dataset.layout {
+    case .contiguous(let extent):
+      // Never written: there is nothing to read or to cut.
+      guard size == 0 || extent != nil else { return nil }
+      let run = try extent.map { extent throws(NetworkError) in try run(extent) }
+      guard size == 0 || run?.length == size else {
+        throw NetworkError(.corrupt, "/\(path): \(run?.length ?? 0) bytes stored, expected \(size)")
+      }
+      place = .contiguous(size == 0 ? nil : run)
+    case .chunked(_, let chunks):
+      guard dataset.filters.allSatisfy(\.isAvailable), size == 0 || !chunks.isEmpty else { return nil }
+      var stored: [Place.StoredChunk] = []
+      for chunk in chunks {
+        stored.append(
+          Place.StoredChunk(run: try run(chunk.extent), filterMask: chunk.filterMask, origin: chunk.origin))
+      }
+      place = .chunked(address: object.address, chunks: stored, isKept: true)
+    case .compact, .external, .virtual:
+      return nil
+    }
+    let known = reading.tensors[path]
+    name = known?.name ?? path
+    role = known?.role ?? .other
+    isTransposed = known?.isTransposed ?? false
+    self.path = path
+    aliases = Array(object.paths.dropFirst())
+    self.type = type
+    self.byteOrder = byteOrder
+    self.shape = shape
+    encoding = .raw
+    payloads = []
+    digest = nil
+    history = []
+  }
+}
+
+extension Place {
+  /// The runs that these tensors cut out of a file of `size` bytes, in order: inside it and disjoint.
+  static func cuts(of tensors: [TensorRecord], size: Int) throws(NetworkError) -> [Run] {
+    let runs = tensors.flatMap { $0.place?.cuts ?? [] }.filter { $0.length > 0 }.sorted { $0.offset < $1.offset }
+    var end = 0
+    for run in runs {
+      guard run.offset >= end else {
+        throw NetworkError(.corrupt, "two tensors share byte \(run.offset) of the source file")
+      }
+      end = run.end
+    }
+    guard end <= size else {
+      throw NetworkError(.corrupt, "a tensor ends at byte \(end) of a source file of \(size) bytes")
+    }
+    return runs
+  }
+}

@@ -1,0 +1,154 @@
+internal import Compression
+internal import HDF5
+internal import NCZ
+public import Parallel
+public import SystemPackage
+public import Tensors
+
+/// How a file is opened.
+public struct ReadingOptions: Sendable {
+  /// Most bytes for one tensor, and for the process that reads HDF5.
+  public var memory: Int
+  public var threads: Threads
+  /// What to assume of a file without architecture.
+  public var assumption: Assumption
+
+  public init(memory: Int, threads: Threads, assumption: Assumption = Assumption()) {
+    self.memory = memory
+    self.threads = threads
+    self.assumption = assumption
+  }
+}
+
+/// What to assume of a file that does not say how its layers are connected.
+public struct Assumption: Sendable {
+  /// Of the hidden layers (one), or of every layer.
+  public var activations: [String]?
+  /// Names of the layers, first to last.
+  public var order: [String]?
+
+  public init(activations: [String]? = nil, order: [String]? = nil) {
+    self.activations = activations
+    self.order = order
+  }
+}
+
+/// A network in a file: HDF5, `.keras` or `.ncz`. Opening reads what the file holds; values are read on demand.
+public final class NetworkFile {
+  public enum Kind: String, Sendable {
+    case hdf5 = "HDF5"
+    case keras = "Keras archive"
+    case ncz = ".ncz"
+  }
+
+  public let kind: Kind
+  /// Bytes of the file.
+  public let size: Int
+  /// Every tensor, in the order of the file.
+  public let tensors: [TensorRecord]
+  /// How the layers are connected, if the file or the caller says so.
+  public let network: Network?
+  /// Conventions of an HDF5 tree, for people; for `.ncz` that of its source is not recorded.
+  public let layout: String?
+  /// What a user should be told about how the file was understood.
+  public let notes: [String]
+
+  let source: Source
+  let options: ReadingOptions
+
+  /// Where the values come from.
+  enum Source {
+    case hdf5(HDF5Source)
+    case ncz(NCZSource)
+  }
+
+  /// Serves the parent and exits, in a process that was started to read HDF5; returns at once in any other.
+  public static func serveIfChild() { Session.serveIfChild() }
+
+  /// Opens a seekable file of `size` bytes; which kind it is, its signature says.
+  public init(_ file: FileDescriptor, size: Int, options: ReadingOptions) throws(NetworkError) {
+    self.size = size
+    self.options = options
+    let front = try read(file, at: 0, count: min(size, 8))
+    if front.starts(with: [0x89, 0x4E, 0x43, 0x5A]) {
+      let ncz = try about { try NCZSource(file, size: size) }
+      kind = .ncz
+      source = .ncz(ncz)
+      tensors = ncz.directory.tensors
+      network = ncz.directory.network
+      layout = nil
+      notes = []
+      return
+    }
+    let hdf5: HDF5Source
+    if front.starts(with: KerasArchive.signature) {
+      kind = .keras
+      hdf5 = try HDF5Source(archive: try KerasArchive(file, size: size), file: file, size: size, options: options)
+    } else if try Self.hasHDF5Signature(file, size: size) {
+      kind = .hdf5
+      hdf5 = try HDF5Source(file, size: size, options: options)
+    } else {
+      throw NetworkError(.corrupt, "neither HDF5, .keras nor .ncz: no signature of any of them")
+    }
+    source = .hdf5(hdf5)
+    tensors = hdf5.tensors
+    network = hdf5.reading.network
+    layout = hdf5.reading.kind.description
+    notes = hdf5.reading.notes
+  }
+
+  /// HDF5 files begin at 0, 512, 1024, 2048, …
+  private static func hasHDF5Signature(_ file: FileDescriptor, size: Int) throws(NetworkError) -> Bool {
+    var offset = 0
+    while offset <= size - 8 {
+      if try read(file, at: offset, count: 8) == [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A] { return true }
+      offset = offset == 0 ? 512 : offset * 2
+    }
+    return false
+  }
+
+  /// The values of a tensor in the form in which they are stored.
+  public func weights(of index: Int) throws(NetworkError) -> Weights {
+    let tensor = tensors[index]
+    guard tensor.size <= options.memory else {
+      throw NetworkError(
+        .overLimit, "\(tensor.name): \(tensor.size) bytes, more than \(options.memory); --memory raises the limit")
+    }
+    return try about(tensor.name) {
+      switch source {
+      case .hdf5(let source): .dense(try source.values(of: index, threads: options.threads))
+      case .ncz(let source): try source.weights(of: index, threads: options.threads)
+      }
+    }
+  }
+
+  /// The decoded values of a tensor, little-endian, row-major; for `.ncz`, checked against its digest.
+  public func values(of index: Int) throws(NetworkError) -> [UInt8] {
+    let tensor = tensors[index]
+    let bytes = try weights(of: index).values(type: tensor.type, shape: tensor.shape, threads: options.threads)
+    if kind == .ncz {
+      let digest = bytes.withUnsafeBytes {
+        Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: options.threads)
+      }
+      guard digest == tensor.digest else {
+        throw NetworkError(.corrupt, "\(tensor.name): content digest \(tensor.digest), computed \(digest)")
+      }
+    }
+    return bytes
+  }
+}
+
+extension Weights {
+  /// The restored values: little-endian, row-major.
+  func values(type: ElementType, shape: Shape, threads: Threads) -> [UInt8] {
+    switch self {
+    case .dense(let bytes): bytes
+    case .ternary(let matrix, let transposed):
+      [UInt8](unsafeUninitializedCapacity: shape.count * type.byteCount) { buffer, initialized in
+        decode(
+          matrix, type: type, transposed: transposed, into: UnsafeMutableRawBufferPointer(buffer), threads: threads)
+        initialized = shape.count * type.byteCount
+      }
+    }
+  }
+}

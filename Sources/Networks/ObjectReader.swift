@@ -1,0 +1,58 @@
+internal import JSON
+
+/// Takes the members of a JSON object one by one, so that what is left at the end is known to be unknown.
+struct ObjectReader {
+  private var members: [String: JSON] = [:]
+  private var order: [String] = []
+  private let what: String
+
+  /// `what` names the object in messages.
+  init(_ json: JSON?, _ what: String) throws(NetworkError) {
+    guard let members = json?.members else { throw NetworkError(.corrupt, "\(what): expected an object") }
+    for member in members {
+      self.members[member.key] = member.value
+      order.append(member.key)
+    }
+    self.what = what
+  }
+
+  /// The value of an optional key.
+  mutating func optional(_ key: String) -> JSON? { members.removeValue(forKey: key) }
+
+  /// The value of a key, read by `read`, which answers nothing for a value of the wrong kind.
+  mutating func required<Value>(
+    _ key: String, _ expected: String, _ read: (JSON) throws -> Value?
+  ) throws(NetworkError) -> Value {
+    guard let json = members.removeValue(forKey: key) else {
+      throw NetworkError(.corrupt, "\(what): the key \(key) is missing")
+    }
+    return try about("\(what): \(key)") {
+      guard let value = try read(json) else { throw NetworkError(.corrupt, "expected \(expected)") }
+      return value
+    }
+  }
+
+  mutating func string(_ key: String) throws(NetworkError) -> String { try required(key, "a string", \.string) }
+
+  mutating func integer(_ key: String) throws(NetworkError) -> Int { try required(key, "an integer", \.integer) }
+
+  mutating func array(_ key: String) throws(NetworkError) -> [JSON] { try required(key, "an array", \.array) }
+
+  /// Checks that nothing is left.
+  consuming func finish() throws(NetworkError) {
+    if let key = order.first(where: { members[$0] != nil }) {
+      throw NetworkError(.unsupported, "\(what): unknown key \(key)")
+    }
+  }
+
+  /// The members that may be ignored but must be kept; any other that was not taken is from a later version.
+  consuming func extensions() throws(NetworkError) -> [JSON.Member] {
+    var kept: [JSON.Member] = []
+    for key in order {
+      guard let value = members[key] else { continue }
+      guard key.hasPrefix("x-") else { throw NetworkError(.unsupported, "\(what): unknown key \(key)") }
+      kept.append(JSON.Member(key, value))
+    }
+    return kept
+  }
+}

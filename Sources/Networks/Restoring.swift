@@ -1,0 +1,129 @@
+internal import HDF5
+internal import NCZ
+internal import Parallel
+public import SystemPackage
+internal import Tensors
+
+extension NetworkFile {
+  /// Writes the source file back: the container with every tensor's values in its place.
+  ///
+  /// - Parameter file: seekable, empty, open for reading and writing.
+  /// - Returns: bytes of the file.
+  public func restore(to file: FileDescriptor) throws(NetworkError) -> Int {
+    guard case .ncz(let source) = source else {
+      throw NetworkError(.unusable, "is \(kind.rawValue) already; expected .ncz")
+    }
+    guard let container = source.directory.container else {
+      throw NetworkError(.unsupported, "has no container: it was not made from an HDF5 file")
+    }
+    try about { try writeContainer(source, container, to: file) }
+    var chunked: [Int] = []
+    var archiveChanged = false
+    for (index, tensor) in tensors.enumerated() {
+      switch tensor.place {
+      case .contiguous(let run?):
+        let bytes = try sourceOrderedValues(of: index)
+        try bytes.withUnsafeBytes { bytes throws(NetworkError) in try Networks.write(bytes, to: file, at: run.offset) }
+      case .chunked(_, _, let isKept) where !(isKept && tensor.history.isEmpty):
+        chunked.append(index)
+      case .contiguous(nil), .chunked, nil:
+        break
+      }
+      archiveChanged = archiveChanged || !tensor.history.isEmpty
+    }
+    if !chunked.isEmpty { try about { try writeChunks(chunked, container, to: file) } }
+    if container.kind == .keras, archiveChanged { try patchArchive(file, size: container.size) }
+    return try about { Int(try file.seek(offset: 0, from: .end)) }
+  }
+
+  private func writeContainer(
+    _ source: NCZSource, _ container: Directory.Container, to file: FileDescriptor
+  ) throws {
+    try resize(file, to: container.size)
+    let remaining = source.remaining(of: container)
+    var cursor = (run: 0, start: 0)
+    var position = 0
+    _ = try source.forEachContainerPiece(threads: options.threads) { _, piece in
+      var done = 0
+      for run in remaining.runs(at: position, count: piece.count, cursor: &cursor) {
+        try piece.withUnsafeBytes { bytes in
+          try Networks.write(.init(rebasing: bytes[done..<(done + run.length)]), to: file, at: run.offset)
+        }
+        done += run.length
+      }
+      position += piece.count
+    }
+  }
+
+  private func sourceOrderedValues(of index: Int) throws(NetworkError) -> [UInt8] {
+    var bytes = try values(of: index)
+    if tensors[index].byteOrder == .big { swapBytes(&bytes, elementSize: tensors[index].type.byteCount) }
+    return bytes
+  }
+
+  // MARK: Chunks
+
+  /// Encodes the values of chunked datasets with their own filters, and puts them where they were, or where libhdf5 finds
+  /// room when their sizes changed.
+  private func writeChunks(_ indices: [Int], _ container: Directory.Container, to file: FileDescriptor) throws {
+    // libhdf5 needs the HDF5 file by itself; in an archive it gets a copy.
+    let isArchive = container.kind == .keras
+    let hdf5 =
+      isArchive
+      ? try temporaryCopy(of: file, at: container.offset, count: container.size - container.offset) : file
+    defer { if isArchive { try? hdf5.close() } }
+    let limits = Limits(size: container.size, options: options)
+
+    var moved: [(address: UInt64, chunks: [EncodedChunk])] = []
+    var encoder = try Session(file: hdf5, limits: limits)
+    for index in indices {
+      guard case .chunked(let address, let stored, _) = tensors[index].place else { continue }
+      let encoded = try about(tensors[index].name) {
+        try encoder.encodedChunks(ofDatasetAt: address, values: try sourceOrderedValues(of: index))
+      }
+      let places = Dictionary(stored.map { ($0.origin, $0) }, uniquingKeysWith: { first, _ in first })
+      var misfits: [EncodedChunk] = []
+      for chunk in encoded {
+        if let place = places[chunk.origin] {
+          if place.run.length == chunk.bytes.count, place.filterMask == chunk.filterMask {
+            try chunk.bytes.withUnsafeBytes { try Networks.write($0, to: file, at: place.run.offset) }
+          } else {
+            misfits.append(chunk)
+          }
+        } else if !tensors[index].history.isEmpty {
+          // Never stored before: only changed values need it.
+          misfits.append(chunk)
+        }
+      }
+      if !misfits.isEmpty {
+        guard !isArchive else {
+          throw NetworkError(
+            .unsupported, "\(tensors[index].name): its chunks changed size inside a .keras archive")
+        }
+        moved.append((address, misfits))
+      }
+    }
+    try encoder.close()
+    if moved.isEmpty { return }
+    var writer = try Session(file: file, writable: true, limits: limits)
+    for (address, chunks) in moved { try writer.replaceChunks(ofDatasetAt: address, with: chunks) }
+    try writer.close()
+  }
+
+  // MARK: Archive
+
+  /// Sets the CRC-32 fields of the weights in a `.keras` archive to those of its bytes.
+  private func patchArchive(_ file: FileDescriptor, size: Int) throws(NetworkError) {
+    let weights = try KerasArchive(file, size: size).weights
+    var crc: UInt32 = 0
+    for start in stride(from: 0, to: weights.size, by: 1 << 20) {
+      let bytes = try read(file, at: weights.offset + start, count: min(1 << 20, weights.size - start))
+      crc = bytes.withUnsafeBytes { crc32($0, continuing: crc) }
+    }
+    for field in weights.crcFields {
+      try withUnsafeBytes(of: crc.littleEndian) { bytes throws(NetworkError) in
+        try Networks.write(bytes, to: file, at: field)
+      }
+    }
+  }
+}

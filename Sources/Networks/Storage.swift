@@ -1,0 +1,78 @@
+internal import Glibc
+internal import Parallel
+public import SystemPackage
+
+/// Reads exactly `count` bytes at `offset`, large reads on several threads.
+func read(_ file: FileDescriptor, at offset: Int, count: Int, threads: Threads = Threads(1)) throws(NetworkError) -> [UInt8]
+{
+  // Long enough that a read costs more than handing it to a thread.
+  let piece = 8 << 20
+  return try about {
+    try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      nonisolated(unsafe) let buffer = UnsafeMutableRawBufferPointer(buffer)
+      _ = try threads.map((count + piece - 1) / piece) { index in
+        let start = index * piece
+        var rest = UnsafeMutableRawBufferPointer(rebasing: buffer[start..<min(start + piece, count)])
+        var position = Int64(offset + start)
+        while !rest.isEmpty {
+          let got = try file.read(fromAbsoluteOffset: position, into: rest)
+          guard got > 0 else { throw NetworkError(.corrupt, "the file ends at byte \(position)") }
+          position += Int64(got)
+          rest = UnsafeMutableRawBufferPointer(rebasing: rest[got...])
+        }
+      }
+      initialized = count
+    }
+  }
+}
+
+/// Writes all bytes at `offset`.
+func write(_ bytes: UnsafeRawBufferPointer, to file: FileDescriptor, at offset: Int) throws(NetworkError) {
+  do {
+    _ = try file.writeAll(toAbsoluteOffset: Int64(offset), bytes)
+  } catch {
+    throw NetworkError(.output, "\(error)")
+  }
+}
+
+/// Opens an unnamed temporary file; it is gone with the process, whatever ends it.
+public func temporaryFile() throws(NetworkError) -> FileDescriptor {
+  let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+  // Linux's O_TMPFILE, a chain of C macros that is not imported.
+  let unnamed: Int32 = 0o20_000_000 | O_DIRECTORY
+  var descriptor = Glibc.open(folder, unnamed | O_RDWR | O_CLOEXEC, 0o600)
+  if descriptor < 0 {
+    var template = Array("\(folder)/nc-XXXXXX".utf8CString)
+    descriptor = mkostemp(&template, O_CLOEXEC)
+    if descriptor >= 0 { unlink(template) }
+  }
+  guard descriptor >= 0 else { throw NetworkError(.output, "no temporary file in \(folder): \(Errno(rawValue: errno))") }
+  return FileDescriptor(rawValue: descriptor)
+}
+
+/// Reverses the bytes of every element.
+func swapBytes(_ bytes: inout [UInt8], elementSize: Int) {
+  func swap<Element: FixedWidthInteger>(_: Element.Type, _ buffer: UnsafeMutableRawBufferPointer) {
+    for offset in stride(from: 0, to: buffer.count, by: MemoryLayout<Element>.size) {
+      let element = buffer.loadUnaligned(fromByteOffset: offset, as: Element.self)
+      buffer.storeBytes(of: element.byteSwapped, toByteOffset: offset, as: Element.self)
+    }
+  }
+  bytes.withUnsafeMutableBytes { buffer in
+    switch elementSize {
+    case 2: swap(UInt16.self, buffer)
+    case 4: swap(UInt32.self, buffer)
+    case 8: swap(UInt64.self, buffer)
+    default: break
+    }
+  }
+}
+
+/// Sets the size of a file that is being written.
+func resize(_ file: FileDescriptor, to size: Int) throws(NetworkError) {
+  do {
+    try file.resize(to: Int64(size))
+  } catch {
+    throw NetworkError(.output, "\(error)")
+  }
+}

@@ -1,0 +1,91 @@
+internal import JSON
+public import Tensors
+
+/// A tensor as a directory describes it.
+public struct TensorRecord: Sendable, Equatable {
+  /// The name that globs match and `nc-info` prints.
+  public var name: String
+  /// Path of the dataset in the source file, without leading slash.
+  public var path: String?
+  /// Its further paths.
+  public var aliases: [String]
+  public var type: ElementType
+  /// Of the source; values in memory are little-endian.
+  public var byteOrder: ByteOrder
+  public var shape: Shape
+  public var role: TensorRole
+  /// Of a matrix: whether the shape is `[inputs, outputs]` (Keras) and not `[outputs, inputs]` (PyTorch).
+  public var isTransposed: Bool
+  public var encoding: Encoding
+  /// The payloads of the encoding's parts.
+  var payloads: [Int]
+  /// Of the decoded values; nothing while they were not read, in an HDF5 file.
+  public var digest: Digest?
+  /// Every step that changed the values, oldest first.
+  public var history: [Step]
+  /// Where the values lie in the source file; nothing for a tensor without one.
+  var place: Place?
+  /// Members that this version does not know and keeps.
+  var extensions: [JSON.Member] = []
+
+  /// Bytes of the decoded values. (`init(json:)` and the HDF5 reader refuse what overflows.)
+  public var size: Int { shape.count * type.byteCount }
+}
+
+/// How a tensor's values are written as bytes (`spec/ncz-v1.md` §4).
+public enum Encoding: Sendable, Equatable {
+  case raw
+  case ternary(ScaleGroup)
+  case sparseSigns(ScaleGroup)
+  /// Not known to this version: listed, never decoded.
+  case unknown(id: Int, parameters: String)
+
+  public var name: String {
+    switch self {
+    case .raw: "raw"
+    case .ternary: "ternary"
+    case .sparseSigns: "sparse signs"
+    case .unknown(let id, _): "encoding \(id)"
+    }
+  }
+}
+
+/// One step that changed a tensor's values.
+public struct Step: Sendable, Equatable {
+  public var tool: String
+  public var version: String
+  /// The options that decided the values.
+  public var options: String
+  /// Digest of the tensor before.
+  public var from: Digest
+  /// ‖before − after‖₂ ÷ ‖before‖₂.
+  public var error: Double
+}
+
+/// Where a tensor lies in its source file.
+enum Place: Sendable, Equatable {
+  /// One run of bytes. An empty tensor has none.
+  case contiguous(Run?)
+  /// Chunks of the HDF5 dataset at an address. `isKept`: their bytes stayed in the container.
+  case chunked(address: UInt64, chunks: [StoredChunk], isKept: Bool)
+
+  struct Run: Sendable, Hashable {
+    var offset: Int
+    var length: Int
+    var end: Int { offset + length }
+  }
+
+  struct StoredChunk: Sendable, Equatable {
+    var run: Run
+    var filterMask: UInt32
+    var origin: [UInt64]
+  }
+
+  /// The runs that were cut out of the container.
+  var cuts: [Run] {
+    switch self {
+    case .contiguous(let run): run.map { [$0] } ?? []
+    case .chunked(_, let chunks, let isKept): isKept ? [] : chunks.map(\.run)
+    }
+  }
+}

@@ -1,0 +1,133 @@
+public import Compression
+public import SystemPackage
+public import Tensors
+
+/// What `nc-ternarize` does to a network.
+public struct TernarizingOptions: Sendable {
+  public var selection: Selection
+  public var group: ScaleGroup
+  public var rule: TernaryRule
+  /// Leave optimizer state out.
+  public var dropsOptimizer: Bool
+  public var writing: WritingOptions
+  /// Recorded in each changed tensor's history.
+  public var tool: String
+  public var version: String
+
+  public init(
+    selection: Selection, group: ScaleGroup, rule: TernaryRule, dropsOptimizer: Bool, writing: WritingOptions,
+    tool: String, version: String
+  ) {
+    self.selection = selection
+    self.group = group
+    self.rule = rule
+    self.dropsOptimizer = dropsOptimizer
+    self.writing = writing
+    self.tool = tool
+    self.version = version
+  }
+
+  /// The options that decided the values, as the command line spells them.
+  var text: String {
+    let scalePer =
+      switch group {
+      case .tensor: "tensor"
+      case .row: "row"
+      case .inputs(let count): String(count)
+      }
+    return switch rule {
+    case .optimal: "--scale-per \(scalePer)"
+    case .sparsity(let fraction): "--scale-per \(scalePer) --sparsity \(fraction)"
+    }
+  }
+}
+
+/// What a tool that writes a network has to say about it.
+public struct WritingReport: Sendable {
+  public var tensors: [TensorReport]
+  public var inputBytes: Int
+  public var outputBytes: Int
+  /// ‖before − after‖₂ ÷ ‖before‖₂ over all tensors that were changed; nothing when none was.
+  public var relativeL2: Double?
+  /// What a user should be told.
+  public var warnings: [String]
+}
+
+extension NetworkFile {
+  /// Writes this network as `.ncz` with its dense weight matrices made ternary.
+  ///
+  /// A matrix with a NaN or an infinity is carried unchanged with a warning, unless `--only` names it.
+  public func ternarize(to file: FileDescriptor, _ options: TernarizingOptions) throws(NetworkError) -> WritingReport {
+    let selection = options.selection
+    try selection.check(tensors.map(\.name))
+    for tensor in tensors where selection.insists(on: tensor.name) { try checkTernarizable(tensor) }
+    var warnings: [String] = []
+    var (squaredError, squaredNorm) = (0.0, 0.0)
+    let threads = self.options.threads
+
+    let written = try write(to: file, options.writing, dropping: options.dropsOptimizer ? optimizerState : []) { index in
+      let tensor = tensors[index]
+      let insists = selection.insists(on: tensor.name)
+      guard selection.includes(tensor.name), insists || tensor.isDenseMatrix else { return nil }
+      let bytes = try values(of: index)
+      let (rows, columns) = tensor.matrixExtents
+      do {
+        let result = try bytes.withUnsafeBytes {
+          try Compression.ternarize(
+            $0, type: tensor.type, rows: rows, columns: columns, transposed: tensor.isTransposed,
+            group: options.group, rule: options.rule, threads: threads)
+        }
+        squaredError += result.squaredError
+        squaredNorm += result.squaredNorm
+        let from = bytes.withUnsafeBytes {
+          Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: threads)
+        }
+        return Change(
+          weights: .ternary(result.matrix, transposed: tensor.isTransposed),
+          step: Step(
+            tool: options.tool, version: options.version, options: options.text, from: from,
+            error: result.relativeL2))
+      } catch let error as NonFiniteWeight {
+        let position = tensor.shape.position(of: error.index)
+        guard !insists else { throw NetworkError(.unusable, "NaN or infinity at \(position)") }
+        warnings.append("\(tensor.name): NaN or infinity at \(position): carried unchanged")
+        return nil
+      }
+    }
+    return WritingReport(
+      tensors: written.tensors, inputBytes: size, outputBytes: written.byteCount,
+      relativeL2: written.tensors.contains(where: \.isChanged)
+        ? (squaredNorm > 0 ? (squaredError / squaredNorm).squareRoot() : 0) : nil,
+      warnings: warnings)
+  }
+
+  /// Refuses a tensor that was asked for by name and cannot be made ternary.
+  private func checkTernarizable(_ tensor: TensorRecord) throws(NetworkError) {
+    guard tensor.type.isFloat else {
+      throw NetworkError(.unusable, "\(tensor.name): \(tensor.type.rawValue), expected floating-point weights")
+    }
+    guard tensor.shape.rank == 2 else {
+      throw NetworkError(.unusable, "\(tensor.name): rank \(tensor.shape.rank), expected 2")
+    }
+  }
+
+  private var optimizerState: Set<Int> { Set(tensors.indices.filter { tensors[$0].role == .optimizer }) }
+}
+
+extension TensorRecord {
+  /// Whether compressors take it unasked.
+  var isDenseMatrix: Bool { role == .kernel && shape.rank == 2 && type.isFloat }
+}
+
+extension Shape {
+  /// The indices of element `index`, `[3, 17]`.
+  func position(of index: Int) -> [Int] {
+    var rest = index
+    var position: [Int] = []
+    for extent in extents.reversed() {
+      position.append(rest % extent)
+      rest /= extent
+    }
+    return position.reversed()
+  }
+}

@@ -1,0 +1,183 @@
+internal import Codecs
+internal import JSON
+internal import NCZ
+public import SystemPackage
+public import Tensors
+
+/// How a `.ncz` file is written.
+public struct WritingOptions: Sendable {
+  /// zstd's level, 1…19; nothing for entropy coding alone.
+  public var level: Int?
+  /// Store ternary codes plain, for use from a memory map.
+  public var isMapped: Bool
+
+  public init(level: Int? = nil, isMapped: Bool = false) {
+    self.level = level
+    self.isMapped = isMapped
+  }
+
+  var compression: CompressionLevel { level.map { .zstd($0) } ?? .standard }
+}
+
+/// What a step made of a tensor.
+struct Change {
+  var weights: Weights
+  var step: Step
+}
+
+/// What became of one tensor.
+public struct TensorReport: Sendable {
+  public var tensor: TensorRecord
+  /// Stored bytes of its payloads.
+  public var storedBytes: Int
+  /// Whether this run changed it.
+  public var isChanged: Bool
+}
+
+extension NetworkFile {
+  /// Writes this network as `.ncz`, front to back, one tensor in memory at a time.
+  ///
+  /// - Parameter change: is asked for each tensor and answers with its new weights, or nothing to carry it unchanged. It
+  ///   reads the values itself, so that those of a `.ncz` that stay as they are need not be decoded.
+  func write(
+    to file: FileDescriptor, _ writing: WritingOptions, dropping: Set<Int> = [],
+    change: (Int) throws -> Change?
+  ) throws(NetworkError) -> (tensors: [TensorReport], byteCount: Int) {
+    try about {
+      var writer = try Writer(to: file)
+      var reports: [TensorReport] = []
+      for index in tensors.indices where !dropping.contains(index) {
+        reports.append(
+          try about(tensors[index].name) { try write(index, to: &writer, writing, change: try change(index)) })
+      }
+      let records = reports.map(\.tensor)
+      let container = try writeContainer(of: records, to: &writer, writing)
+      let directory = Directory(
+        container: container?.record,
+        digest: Digest(
+          container: container.map { ($0.record.kind.rawValue, $0.record.size, $0.crcs) },
+          tensors: records.compactMap { record in record.digest.map { (record.name, $0) } }),
+        network: network, tensors: records, extensions: extensions)
+      return (reports, try writer.finish(content: directory.json))
+    }
+  }
+
+  private var extensions: [JSON.Member] {
+    if case .ncz(let source) = source { source.directory.extensions } else { [] }
+  }
+
+  // MARK: One tensor
+
+  private func write(
+    _ index: Int, to writer: inout Writer, _ writing: WritingOptions, change: Change?
+  ) throws -> TensorReport {
+    var tensor = tensors[index]
+    var stored = 0
+    if let change {
+      tensor.history.append(change.step)
+      (tensor.payloads, stored) = try write(change.weights, of: &tensor, to: &writer, writing)
+    } else if case .ncz(let source) = source {
+      tensor.payloads = []
+      for payload in tensors[index].payloads {
+        let blocks = source.reader.blocks(of: payload)
+        tensor.payloads.append(try writer.beginPayload())
+        for number in 0..<blocks.count {
+          let bytes = try blocks.bytes(number)
+          stored += bytes.count
+          try writer.append(block: bytes, crc: blocks.crc(number))
+        }
+      }
+    } else {
+      (tensor.payloads, stored) = try write(try weights(of: index), of: &tensor, to: &writer, writing)
+    }
+    if case .hdf5(let source) = source, case .chunked(let address, let chunks, _) = tensor.place {
+      // A changed dataset is encoded anew; another may be left out only when that gives the same bytes again.
+      let isKept = change == nil && !(try source.reencodesExactly(address))
+      tensor.place = .chunked(address: address, chunks: chunks, isKept: isKept)
+    }
+    return TensorReport(tensor: tensor, storedBytes: stored, isChanged: change != nil)
+  }
+
+  /// Encodes weights, appends their payloads, and sets encoding and digest.
+  private func write(
+    _ weights: Weights, of tensor: inout TensorRecord, to writer: inout Writer, _ writing: WritingOptions
+  ) throws -> (payloads: [Int], stored: Int) {
+    let threads = options.threads
+    func digest(_ bytes: [UInt8]) -> Digest {
+      bytes.withUnsafeBytes { Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: threads) }
+    }
+    switch weights {
+    case .dense(let bytes):
+      tensor.encoding = .raw
+      tensor.digest = digest(bytes)
+      let codec = try RawCodec(tensor.type, count: tensor.shape.count)
+      let payload = try writer.beginPayload()
+      let before = writer.byteCount
+      try bytes.withUnsafeBytes { bytes in
+        try codec.encode(bytes, level: writing.compression, threads: threads) { block in
+          try writer.append(block: block)
+        }
+      }
+      return ([payload], writer.byteCount - before)
+    case .ternary(let matrix, _):
+      tensor.digest = digest(weights.values(type: tensor.type, shape: tensor.shape, threads: threads))
+      let codec = try TernaryCodec(tensor, matrix.group)
+      let encoded = try codec.encode(
+        matrix, level: writing.isMapped ? .plain : writing.compression, threads: threads)
+      tensor.encoding = encoded.encoding == .sparse ? .sparseSigns(matrix.group) : .ternary(matrix.group)
+      var payloads: [Int] = []
+      for part in encoded.parts {
+        payloads.append(try writer.beginPayload())
+        for block in part { try writer.append(block: block) }
+      }
+      return (payloads, encoded.byteCount)
+    }
+  }
+
+  // MARK: The container
+
+  private func writeContainer(
+    of tensors: [TensorRecord], to writer: inout Writer, _ writing: WritingOptions
+  ) throws -> (record: Directory.Container, crcs: [UInt32])? {
+    switch source {
+    case .hdf5(let source):
+      let cuts = try Place.cuts(of: tensors, size: size)
+      let remaining = RemainingBytes(size: size, cuts: cuts)
+      let codec = try containerCodec(byteCount: remaining.count)
+      let payload = try writer.beginPayload()
+      var crcs: [UInt32] = []
+      var cursor = (run: 0, start: 0)
+      let threads = options.threads
+      // As many pieces at once as keep the threads busy, so that a large container is never whole in memory.
+      let batch = 4 * threads.count
+      for first in stride(from: 0, to: codec.blockCount, by: batch) {
+        let pieces = try (first..<min(first + batch, codec.blockCount)).map { number in
+          let piece = codec.piece(number)
+          var bytes: [UInt8] = []
+          bytes.reserveCapacity(piece.count)
+          for run in remaining.runs(at: piece.lowerBound, count: piece.count, cursor: &cursor) {
+            bytes += try read(source.file, at: run.offset, count: run.length)
+          }
+          return bytes
+        }
+        let blocks = try threads.map(pieces.count) { number in
+          pieces[number].withUnsafeBytes { (codec.encode(piece: $0, level: writing.compression), crc32($0)) }
+        }
+        for (block, crc) in blocks {
+          try writer.append(block: block)
+          crcs.append(crc)
+        }
+      }
+      let record = Directory.Container(kind: source.containerKind, offset: source.offset, payload: payload, size: size)
+      return (record, crcs)
+    case .ncz(let source):
+      guard var record = source.directory.container else { return nil }
+      let blocks = source.reader.blocks(of: record.payload)
+      record.payload = try writer.beginPayload()
+      let crcs = try source.forEachContainerPiece(threads: options.threads) { number, _ in
+        try writer.append(block: try blocks.bytes(number), crc: blocks.crc(number))
+      }
+      return (record, crcs)
+    }
+  }
+}
