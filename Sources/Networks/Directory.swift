@@ -118,7 +118,7 @@ extension ScaleGroup {
 }
 
 extension Step {
-  fileprivate var json: JSON {
+  var json: JSON {
     .object([
       .init("error", .real(error)), .init("from", .string("\(from)")), .init("options", .string(options)),
       .init("tool", .string(tool)), .init("version", .string(version)),

@@ -7,7 +7,7 @@ public struct TernarizingOptions: Sendable {
   public var selection: Selection
   public var group: ScaleGroup
   public var rule: TernaryRule
-  /// Leave optimizer state out.
+  /// Restore optimizer state as zeros.
   public var dropsOptimizer: Bool
   public var writing: WritingOptions
   /// Recorded in each changed tensor's history.
@@ -65,16 +65,19 @@ extension NetworkFile {
     var (squaredError, squaredNorm) = (0.0, 0.0)
     let threads = self.options.threads
 
-    let written = try write(to: file, options.writing, dropping: options.dropsOptimizer ? optimizerState : []) { index in
+    let written = try write(to: file, options.writing) { index in
       let tensor = tensors[index]
+      if options.dropsOptimizer, tensor.role == .optimizer, tensor.shape.rank > 0 {
+        return try zeros(insteadOf: index, options)
+      }
       let insists = selection.insists(on: tensor.name)
       guard selection.includes(tensor.name), insists || tensor.isDenseMatrix else { return nil }
       let bytes = try values(of: index)
-      let (rows, columns) = tensor.matrixExtents
+      let extents = tensor.shape.extents
       do {
         let result = try bytes.withUnsafeBytes {
           try Compression.ternarize(
-            $0, type: tensor.type, rows: rows, columns: columns, transposed: tensor.isTransposed,
+            $0, type: tensor.type, rows: extents[0], columns: extents[1], transposed: tensor.isTransposed,
             group: options.group, rule: options.rule, threads: threads)
         }
         squaredError += result.squaredError
@@ -111,7 +114,19 @@ extension NetworkFile {
     }
   }
 
-  private var optimizerState: Set<Int> { Set(tensors.indices.filter { tensors[$0].role == .optimizer }) }
+  /// Training state that is dropped is restored as zeros: a fresh start. (Scalars, such as the learning rate, stay.)
+  private func zeros(insteadOf index: Int, _ options: TernarizingOptions) throws -> Change {
+    let tensor = tensors[index]
+    let bytes = try values(of: index)
+    let from = bytes.withUnsafeBytes {
+      Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: self.options.threads)
+    }
+    return Change(
+      weights: .dense([UInt8](repeating: 0, count: bytes.count)),
+      step: Step(
+        tool: options.tool, version: options.version, options: "--drop optimizer", from: from,
+        error: bytes.allSatisfy { $0 == 0 } ? 0 : 1))
+  }
 }
 
 extension TensorRecord {

@@ -40,13 +40,12 @@ extension NetworkFile {
   /// - Parameter change: is asked for each tensor and answers with its new weights, or nothing to carry it unchanged. It
   ///   reads the values itself, so that those of a `.ncz` that stay as they are need not be decoded.
   func write(
-    to file: FileDescriptor, _ writing: WritingOptions, dropping: Set<Int> = [],
-    change: (Int) throws -> Change?
+    to file: FileDescriptor, _ writing: WritingOptions, change: (Int) throws -> Change?
   ) throws(NetworkError) -> (tensors: [TensorReport], byteCount: Int) {
     try about {
       var writer = try Writer(to: file)
       var reports: [TensorReport] = []
-      for index in tensors.indices where !dropping.contains(index) {
+      for index in tensors.indices {
         reports.append(
           try about(tensors[index].name) { try write(index, to: &writer, writing, change: try change(index)) })
       }

@@ -1,0 +1,35 @@
+internal import HDF5
+internal import NCZ
+public import SystemPackage
+internal import Tensors
+
+extension NetworkFile {
+  /// Checks every byte: for `.ncz`, padding, every block, every value against its digest, the container, and that the
+  /// refilled container holds the datasets that the directory names; for HDF5, that every tensor can be read.
+  ///
+  /// - Parameter scratch: an empty file, open for reading and writing; used for `.ncz` with a container.
+  public func test(scratch: FileDescriptor) throws(NetworkError) {
+    for index in tensors.indices { _ = try values(of: index) }
+    guard case .ncz(let source) = source else { return }
+    try about { try source.reader.checkPadding() }
+    let crcs = try about("container") { try source.forEachContainerPiece(threads: options.threads) { _, _ in } }
+    let directory = source.directory
+    let digest = Digest(
+      container: directory.container.map { ($0.kind.rawValue, $0.size, crcs) },
+      tensors: tensors.compactMap { tensor in tensor.digest.map { (tensor.name, $0) } })
+    guard digest == directory.digest else {
+      throw NetworkError(.corrupt, "content digest \(directory.digest), computed \(digest)")
+    }
+    guard directory.container != nil else { return }
+    let size = try restore(to: scratch)
+    let restored = try NetworkFile(scratch, size: size, options: options)
+    let found = Dictionary(restored.tensors.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
+    for tensor in tensors where tensor.place != nil {
+      guard let other = found[tensor.path], other.type == tensor.type, other.byteOrder == tensor.byteOrder,
+        other.shape == tensor.shape
+      else {
+        throw NetworkError(.corrupt, "\(tensor.name): the container has no such dataset /\(tensor.path ?? "")")
+      }
+    }
+  }
+}
