@@ -57,10 +57,10 @@ let package = Package(
 
     // Joins.
     module("Networks", ["HDF5", "NCZ", "Codecs", "Compression", "Tensors", "JSON", "Parallel", system]),
-    module("ToolSupport", ["Networks", argumentParser, system]),
+    module("ToolSupport", ["Networks", "Parallel", "Tensors", argumentParser, system]),
 
     // Tools.
-    tool("nc-ternarize"),
+    tool("nc-ternarize", ["Compression", "Tensors"]),
     tool("nc-restore"),
     tool("nc-info", ["HDF5"]),
     // Not installed: measures inner loops and whole tools.

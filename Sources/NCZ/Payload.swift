@@ -1,4 +1,4 @@
-public import JSON
+internal import JSON
 
 /// A run of blocks in the file, opaque to this module.
 public struct Payload: Sendable, Equatable {

@@ -2,6 +2,7 @@ internal import Codecs
 internal import NCZ
 internal import Parallel
 internal import SystemPackage
+internal import Tensors
 
 /// The bytes of a source file that lie outside its tensors, in order (`spec/ncz-v1.md` §5).
 struct RemainingBytes {

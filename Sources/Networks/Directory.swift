@@ -216,7 +216,7 @@ extension TensorRecord {
     var object = try ObjectReader(json, "tensor \(index)")
     let name = try object.required("name", "1…4096 bytes") { $0.string.flatMap { (1...4096) ~= $0.utf8.count ? $0 : nil } }
     self.name = name
-    do {
+    do throws(NetworkError) {
       path = try object.optional("path").map { json throws(NetworkError) in try text(json, "path") }
       aliases = []
       if let json = object.optional("aliases") {

@@ -46,15 +46,21 @@ final class HDF5Source {
     configuration: [UInt8]?, options: ReadingOptions
   ) throws(NetworkError) {
     let assumption = options.assumption
-    var session = try about { try Session(file: hdf5, limits: Limits(size: size, options: options)) }
-    let contents = try about { try session.tableOfContents(texts: LayoutReading.wantedTexts) }
+    var session = try Self.session(hdf5, Limits(size: size, options: options))
+    let contents = try Self.contents(&session)
     let reading = try about {
       try LayoutReading.read(
         contents, configuration: configuration, activations: assumption.activations, order: assumption.order)
     }
-    tensors = try contents.objects.compactMap { object throws(NetworkError) in
-      try TensorRecord(object, offset: offset, fileSize: fileSize, reading: reading)
+    var tensors: [TensorRecord] = []
+    for described in reading.tensors {
+      let object = contents.objects[described.object]
+      guard case .dataset(let dataset) = object.kind,
+        let tensor = try TensorRecord(described, object, dataset, offset: offset, fileSize: fileSize)
+      else { continue }
+      tensors.append(tensor)
     }
+    self.tensors = tensors
     // Overlapping storage would be cut out twice.
     _ = try Place.cuts(of: tensors, size: fileSize)
     self.file = file
@@ -63,6 +69,14 @@ final class HDF5Source {
     self.reading = reading
     self.contents = contents
     self.session = session
+  }
+
+  private static func session(_ file: FileDescriptor, _ limits: Limits) throws(NetworkError) -> Session {
+    do { return try Session(file: file, limits: limits) } catch { throw NetworkError(error) }
+  }
+
+  private static func contents(_ session: inout Session) throws(NetworkError) -> TableOfContents {
+    do { return try session.tableOfContents(texts: LayoutReading.wantedTexts) } catch { throw NetworkError(error) }
   }
 
   /// Values, little-endian, row-major.
@@ -79,6 +93,14 @@ final class HDF5Source {
     }
     if tensor.byteOrder == .big { swapBytes(&bytes, elementSize: tensor.type.byteCount) }
     return bytes
+  }
+
+  /// How a tensor is stored, in words: `contiguous`, or the names of its chunks' filters.
+  func storage(of tensor: TensorRecord) -> String {
+    guard case .chunked(let address, _, _) = tensor.place,
+      let object = contents.objects.first(where: { $0.address == address }), case .dataset(let dataset) = object.kind
+    else { return "contiguous" }
+    return (["chunked"] + dataset.filters.map(\.name)).joined(separator: " ")
   }
 
   /// Whether a chunked dataset, decoded and encoded again, has the same bytes.
@@ -98,7 +120,7 @@ func temporaryCopy(of file: FileDescriptor, at offset: Int, count: Int) throws(N
   let piece = 1 << 20
   for start in stride(from: 0, to: count, by: piece) {
     let bytes = try read(file, at: offset + start, count: min(piece, count - start))
-    try bytes.withUnsafeBytes { bytes throws(NetworkError) in try write(bytes, to: copy, at: start) }
+    try writeBytes(bytes, to: copy, at: start)
   }
   return copy
 }
@@ -106,14 +128,13 @@ func temporaryCopy(of file: FileDescriptor, at offset: Int, count: Int) throws(N
 extension TensorRecord {
   /// The tensor that a dataset is: fixed-size integers or floats, stored contiguously or in chunks this build can
   /// decode. Every other object stays in the container.
-  fileprivate init?(_ object: Object, offset: Int, fileSize: Int, reading: LayoutReading) throws(NetworkError) {
-    guard case .dataset(let dataset) = object.kind, let path = object.paths.first,
-      let (type, byteOrder) = dataset.elementType(attributes: object.attributes),
-      let extents = dataset.extents, extents.count <= 32
+  fileprivate init?(
+    _ described: LayoutTensor, _ object: Object, _ dataset: Dataset, offset: Int, fileSize: Int
+  ) throws(NetworkError) {
+    guard let type = described.elementType, let shape = described.shape, shape.rank <= 32,
+      shape.count <= (1 << 62) / type.byteCount
     else { return nil }
-    let dimensions = extents.compactMap { Int(exactly: $0) }
-    guard dimensions.count == extents.count, let shape = Shape(dimensions), shape.count <= (1 << 62) / type.byteCount
-    else { throw NetworkError(.corrupt, "/\(path): extents \(extents) overflow") }
+    let path = described.path
     let size = shape.count * type.byteCount
 
     func run(_ extent: Extent) throws(NetworkError) -> Place.Run {
@@ -143,14 +164,13 @@ extension TensorRecord {
     case .compact, .external, .virtual:
       return nil
     }
-    let known = reading.tensors[path]
-    name = known?.name ?? path
-    role = known?.role ?? .other
-    isTransposed = known?.isTransposed ?? false
+    name = described.name
+    role = described.role
+    isTransposed = described.orientation == .inputsByOutputs
     self.path = path
     aliases = Array(object.paths.dropFirst())
     self.type = type
-    self.byteOrder = byteOrder
+    byteOrder = described.byteOrder
     self.shape = shape
     encoding = .raw
     payloads = []

@@ -1,3 +1,4 @@
+internal import HDF5
 internal import NCZ
 public import JSON
 public import Tensors

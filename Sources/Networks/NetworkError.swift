@@ -41,6 +41,7 @@ public struct NetworkError: Error, Sendable, Equatable {
       case let error as HDF5Error: Self(error)
       case let error as CodecError: Self(error)
       case let error as LayoutError: Self(error)
+      case let error as NetworkJSONError: Self(error)
       default: NetworkError(.io, "\(error)")
       }
   }
@@ -71,11 +72,14 @@ public struct NetworkError: Error, Sendable, Equatable {
   }
 
   private init(_ error: LayoutError) {
+    self.init(error.isUsage ? .usage : .unusable, "\(error)")
+  }
+
+  private init(_ error: NetworkJSONError) {
     self =
       switch error {
       case .corrupt(let what): NetworkError(.corrupt, what)
       case .unsupported(let what): NetworkError(.unsupported, what)
-      case .usage(let what): NetworkError(.usage, what)
       }
   }
 }

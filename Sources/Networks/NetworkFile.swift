@@ -1,3 +1,4 @@
+internal import Codecs
 internal import Compression
 internal import HDF5
 internal import NCZ
@@ -65,6 +66,11 @@ public final class NetworkFile {
   /// Serves the parent and exits, in a process that was started to read HDF5; returns at once in any other.
   public static func serveIfChild() { Session.serveIfChild() }
 
+  /// The C libraries this build uses, and their versions.
+  public static var libraries: [(name: String, version: String)] {
+    [("HDF5", Session.libraryVersion), ("zstd", Zstd.version)]
+  }
+
   /// Opens a seekable file of `size` bytes; which kind it is, its signature says.
   public init(_ file: FileDescriptor, size: Int, options: ReadingOptions) throws(NetworkError) {
     self.size = size
@@ -93,7 +99,7 @@ public final class NetworkFile {
     source = .hdf5(hdf5)
     tensors = hdf5.tensors
     network = hdf5.reading.network
-    layout = hdf5.reading.kind.description
+    layout = hdf5.reading.kind.rawValue
     notes = hdf5.reading.notes
   }
 
@@ -130,8 +136,8 @@ public final class NetworkFile {
       let digest = bytes.withUnsafeBytes {
         Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: options.threads)
       }
-      guard digest == tensor.digest else {
-        throw NetworkError(.corrupt, "\(tensor.name): content digest \(tensor.digest), computed \(digest)")
+      if let declared = tensor.digest, digest != declared {
+        throw NetworkError(.corrupt, "\(tensor.name): content digest \(declared), computed \(digest)")
       }
     }
     return bytes

@@ -22,8 +22,7 @@ extension NetworkFile {
     for (index, tensor) in tensors.enumerated() {
       switch tensor.place {
       case .contiguous(let run?):
-        let bytes = try sourceOrderedValues(of: index)
-        try bytes.withUnsafeBytes { bytes throws(NetworkError) in try Networks.write(bytes, to: file, at: run.offset) }
+        try writeBytes(try sourceOrderedValues(of: index), to: file, at: run.offset)
       case .chunked(_, _, let isKept) where !(isKept && tensor.history.isEmpty):
         chunked.append(index)
       case .contiguous(nil), .chunked, nil:
@@ -46,9 +45,7 @@ extension NetworkFile {
     _ = try source.forEachContainerPiece(threads: options.threads) { _, piece in
       var done = 0
       for run in remaining.runs(at: position, count: piece.count, cursor: &cursor) {
-        try piece.withUnsafeBytes { bytes in
-          try Networks.write(.init(rebasing: bytes[done..<(done + run.length)]), to: file, at: run.offset)
-        }
+        try writeBytes(piece[done..<(done + run.length)], to: file, at: run.offset)
         done += run.length
       }
       position += piece.count
@@ -86,7 +83,7 @@ extension NetworkFile {
       for chunk in encoded {
         if let place = places[chunk.origin] {
           if place.run.length == chunk.bytes.count, place.filterMask == chunk.filterMask {
-            try chunk.bytes.withUnsafeBytes { try Networks.write($0, to: file, at: place.run.offset) }
+            try writeBytes(chunk.bytes, to: file, at: place.run.offset)
           } else {
             misfits.append(chunk)
           }
@@ -121,9 +118,7 @@ extension NetworkFile {
       crc = bytes.withUnsafeBytes { crc32($0, continuing: crc) }
     }
     for field in weights.crcFields {
-      try withUnsafeBytes(of: crc.littleEndian) { bytes throws(NetworkError) in
-        try Networks.write(bytes, to: file, at: field)
-      }
+      try writeBytes((0..<4).map { UInt8(truncatingIfNeeded: crc >> (8 * $0)) }, to: file, at: field)
     }
   }
 }

@@ -27,7 +27,7 @@ func read(_ file: FileDescriptor, at offset: Int, count: Int, threads: Threads =
 }
 
 /// Writes all bytes at `offset`.
-func write(_ bytes: UnsafeRawBufferPointer, to file: FileDescriptor, at offset: Int) throws(NetworkError) {
+func writeBytes(_ bytes: some Sequence<UInt8>, to file: FileDescriptor, at offset: Int) throws(NetworkError) {
   do {
     _ = try file.writeAll(toAbsoluteOffset: Int64(offset), bytes)
   } catch {
@@ -43,7 +43,7 @@ public func temporaryFile() throws(NetworkError) -> FileDescriptor {
   var descriptor = Glibc.open(folder, unnamed | O_RDWR | O_CLOEXEC, 0o600)
   if descriptor < 0 {
     var template = Array("\(folder)/nc-XXXXXX".utf8CString)
-    descriptor = mkostemp(&template, O_CLOEXEC)
+    descriptor = mkstemp(&template)
     if descriptor >= 0 { unlink(template) }
   }
   guard descriptor >= 0 else { throw NetworkError(.output, "no temporary file in \(folder): \(Errno(rawValue: errno))") }

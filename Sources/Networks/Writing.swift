@@ -1,8 +1,9 @@
 internal import Codecs
 internal import JSON
 internal import NCZ
-public import SystemPackage
-public import Tensors
+internal import Parallel
+internal import SystemPackage
+internal import Tensors
 
 /// How a `.ncz` file is written.
 public struct WritingOptions: Sendable {
@@ -91,7 +92,7 @@ extension NetworkFile {
     }
     if case .hdf5(let source) = source, case .chunked(let address, let chunks, _) = tensor.place {
       // A changed dataset is encoded anew; another may be left out only when that gives the same bytes again.
-      let isKept = change == nil && !(try source.reencodesExactly(address))
+      let isKept = try change == nil && !source.reencodesExactly(address)
       tensor.place = .chunked(address: address, chunks: chunks, isKept: isKept)
     }
     return TensorReport(tensor: tensor, storedBytes: stored, isChanged: change != nil)

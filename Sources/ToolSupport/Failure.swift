@@ -1,4 +1,4 @@
-public import Networks
+internal import Networks
 
 /// What a process answers with (sysexits; `nc-verify` adds 1).
 public enum ExitStatus: Int32, Sendable {

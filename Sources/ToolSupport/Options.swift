@@ -1,6 +1,6 @@
 public import ArgumentParser
 public import Networks
-public import Parallel
+internal import Parallel
 
 /// Options that every tool has.
 public struct CommonOptions: ParsableArguments {
@@ -22,10 +22,22 @@ public struct CommonOptions: ParsableArguments {
     guard (0...1024).contains(threads) else { throw ValidationError("--threads: expected 0…1024, found \(threads)") }
   }
 
+  /// Says each line on stderr, about the named file, unless told to be quiet.
+  public func tell(_ lines: [String], about name: String, tool: any Tool.Type) {
+    if !quiet { for line in lines { diagnose("\(tool._commandName): \(name): \(line)") } }
+  }
+
+  /// Says what was written, and what could be better.
+  public func tell(_ report: WritingReport, about name: String, tool: any Tool.Type) {
+    tell(report.warnings + [report.advice].compactMap { $0 }, about: name, tool: tool)
+    if !quiet { diagnose(report.summary(input: name)) }
+    if verbose { diagnose(report.table) }
+  }
+
   /// How to open an input of `size` bytes.
-  public func reading(size: Int) -> ReadingOptions {
+  public func reading(size: Int, _ assumption: Assumption = Assumption()) -> ReadingOptions {
     let byDefault = (1 << 30) + 3 * size
-    return ReadingOptions(memory: memory?.bytes ?? byDefault, threads: Threads(threads))
+    return ReadingOptions(memory: memory?.bytes ?? byDefault, threads: Threads(threads), assumption: assumption)
   }
 }
 
@@ -36,6 +48,9 @@ public struct OutputOptions: ParsableArguments {
 
   @Flag(name: .shortAndLong, help: "Replace an existing output.")
   public var force = false
+
+  @Flag(name: [.customShort("n"), .long], help: "Say what would be written, and write nothing.")
+  public var dryRun = false
 
   public init() {}
 

@@ -14,6 +14,8 @@ public final class Output {
   private enum Destination {
     /// Written straight.
     case direct
+    /// Written to an unnamed file that nobody will see.
+    case discarded
     /// An unnamed file, to be copied to standard output when `finish()` is called.
     case copiedToStandardOutput
     /// An unnamed file in the folder of `path`.
@@ -29,8 +31,15 @@ public final class Output {
   /// - Parameters:
   ///   - force: replace an existing file.
   ///   - seekable: `file` must take writes at any offset, also when the output is a pipe.
-  public init(_ path: String?, force: Bool, seekable: Bool = false) throws(Failure) {
+  ///   - dryRun: nothing appears anywhere.
+  public init(_ path: String?, force: Bool, seekable: Bool = false, dryRun: Bool = false) throws(Failure) {
     replacesExisting = force
+    if dryRun {
+      name = path ?? "standard output"
+      file = try temporaryFile()
+      destination = .discarded
+      return
+    }
     guard let path, path != "-" else {
       name = "standard output"
       if isatty(STDOUT_FILENO) == 1 {
@@ -87,7 +96,7 @@ public final class Output {
   /// Makes the output appear under its name, synced to disk.
   public func finish() throws(Failure) {
     switch destination {
-    case .direct:
+    case .direct, .discarded:
       break
     case .copiedToStandardOutput:
       try copyToStandardOutput()

@@ -13,36 +13,23 @@ extension Tool {
     prepareProcess()
     if CommandLine.arguments.count == 1, isatty(STDIN_FILENO) == 1 {
       diagnose(helpMessage())
-      exit(ExitStatus.usage.rawValue)
+      Glibc.exit(ExitStatus.usage.rawValue)
     }
     do {
       var tool = try parseAsRoot()
       try tool.run()
     } catch let failure as Failure {
       diagnose(([_commandName] + [failure.file, failure.message].compactMap { $0 }).joined(separator: ": "))
-      exit(failure.status.rawValue)
+      Glibc.exit(failure.status.rawValue)
     } catch {
       exit(withError: error)
     }
   }
-
-  /// Says one line on stderr in the tool's name.
-  public func warn(_ message: String) {
-    diagnose("\(Self._commandName): \(message)")
-  }
 }
 
-/// One line on stderr; control characters of names from files do not reach the terminal.
-public func diagnose(_ line: String) {
-  var text = ""
-  for scalar in line.unicodeScalars {
-    if scalar == "\n" || scalar.properties.generalCategory != .control {
-      text.unicodeScalars.append(scalar)
-    } else {
-      text += "\\x" + String(scalar.value, radix: 16, uppercase: true)
-    }
-  }
-  text += "\n"
+/// One line (or more) on stderr; control characters of names from files do not reach the terminal.
+public func diagnose(_ text: String) {
+  var text = text.split(separator: "\n", omittingEmptySubsequences: false).map { printable(String($0)) + "\n" }.joined()
   // Nobody is left to tell when stderr itself fails.
   _ = try? text.withUTF8 { _ = try FileDescriptor.standardError.writeAll(UnsafeRawBufferPointer($0)) }
 }

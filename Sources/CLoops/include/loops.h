@@ -1,12 +1,76 @@
+/* The inner loops. Each has a plain C form and, on x86-64, vector forms chosen once at run time; all forms of a loop
+   return the same bytes, because sums are taken in the lane order stated here. Loops allocate nothing, and cannot
+   fail once what is said of their arguments holds. */
 #ifndef NC_LOOPS_H
 #define NC_LOOPS_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #pragma clang assume_nonnull begin
 
+/* Vector forms in use: 0 plain C, 1 AVX2 (with BMI2, PCLMULQDQ), 2 AVX-512. */
+int nc_level(void);
+/* Uses no form above `level` from now on; returns the level that results. For tests and measurements: the bytes are
+   the same on every level. */
+int nc_limit_level(int level);
+
 /* CRC-32 (zlib's: polynomial 0xEDB88320, initial and final inversion) of n bytes, continued from `crc`
    (0 to start). */
 uint32_t nc_crc32(uint32_t crc, const void *bytes, size_t n);
+
+/* -- Trits: two bits a weight, two's complement (00 0, 01 +1, 11 -1; 10 never), the first in the low bits. -------- */
+
+/* Writes trits `first` ..< first + n of a row: 0 where |x| <= above, else the sign of x. Trits of the row outside the
+   range are kept; where the range starts or ends inside a byte, the byte's later trits must have been zero. */
+void nc_ternary_pack(const float *x, size_t n, float above, uint8_t *row, size_t first);
+
+/* Writes the values of trits `first` ..< first + n of a row, elements of `size` (2, 4 or 8) bytes: the little-endian
+   patterns `plus` for +1, `minus` for -1, zero bits for 0. */
+void nc_ternary_unpack(const uint8_t *row, size_t first, size_t n, size_t size, uint64_t plus, uint64_t minus,
+                       void *out);
+
+/* Whether no trit of n bytes is 10. */
+bool nc_ternary_valid(const uint8_t *codes, size_t n);
+
+/* Whether the unused bits of the last byte of each row of `columns` trits are zero. */
+bool nc_ternary_padded(const uint8_t *codes, size_t rows, size_t columns);
+
+/* -- Magnitudes |x| of n floats --------------------------------------------------------------------------------- */
+
+/* The magnitudes above a threshold. */
+typedef struct {
+  double sum;
+  uint64_t count;
+} nc_tail;
+
+/* The largest magnitude, as bits (>= 0x7F800000 when an element is infinite or NaN); *sum is the sum of all.
+   Sums as in nc_magnitude_above. */
+uint32_t nc_magnitude_largest(const float *x, size_t n, double *sum);
+
+/* The tails above four thresholds (>= 0). Sums are added in float in 16 lanes (element i in lane i mod 16) for at
+   most 32 elements a lane, then in double: the relative error is below 2^-18 for n < 2^30. The total must not overflow
+   float: elements < 2^120. */
+void nc_magnitude_above(const float *x, size_t n, const float thresholds[_Nonnull 4], nc_tail tails[_Nonnull 4]);
+
+/* Copies the magnitudes in low < |x| <= high to `out`, in order, and returns their number; `out` has room for n + 16.
+   *above is the tail above `high`, summed in double in 16 lanes, which are added pairwise: l + (l+8), (l+4), (l+2),
+   (l+1). */
+size_t nc_magnitude_collect(const float *x, size_t n, float low, float high, float *out, nc_tail *above);
+
+/* The squared norm of x, and the squared error of replacing |x| by `scale` where |x| > above, else by 0; in double, in
+   16 lanes as nc_magnitude_collect. */
+void nc_ternary_error(const float *x, size_t n, float above, double scale, double *norm, double *error);
+
+/* -- Arrangement ------------------------------------------------------------------------------------------------ */
+
+/* Transposes rows x columns elements of `size` (1, 2, 4 or 8) bytes: out[c * out_stride + r] = in[r * in_stride + c].
+   Strides count elements. */
+void nc_transpose(const void *in, size_t in_stride, size_t rows, size_t columns, size_t size, void *out,
+                  size_t out_stride);
+
+/* Regroups n elements of `size` (2, 4 or 8) bytes by significance: all first bytes, then all second bytes, ... */
+void nc_planes_split(const void *elements, size_t n, size_t size, uint8_t *planes);
+void nc_planes_join(const uint8_t *planes, size_t n, size_t size, void *elements);
 
 #pragma clang assume_nonnull end
 #endif

@@ -1,0 +1,169 @@
+#include "level.h"
+#include <string.h>
+
+/* -- Transpose -------------------------------------------------------------------------------------------------- */
+
+#define TRANSPOSE(bits)                                                                                               \
+  static void transpose##bits(const uint##bits##_t *in, size_t in_stride, size_t rows, size_t columns,                \
+                              uint##bits##_t *out, size_t out_stride) {                                               \
+    enum { tile = 64 / sizeof(uint##bits##_t) };                                                                      \
+    for (size_t r = 0; r < rows; r += tile)                                                                           \
+      for (size_t c = 0; c < columns; c += tile)                                                                      \
+        for (size_t j = c; j < columns && j < c + tile; j++)                                                          \
+          for (size_t i = r; i < rows && i < r + tile; i++) out[j * out_stride + i] = in[i * in_stride + j];          \
+  }
+TRANSPOSE(8)
+TRANSPOSE(16)
+TRANSPOSE(32)
+TRANSPOSE(64)
+
+#if defined(__x86_64__)
+NC_AVX2 static inline void tile8x8(const float *in, size_t in_stride, float *out, size_t out_stride) {
+  __m256 r[8], t[8];
+  /* Rows k and k + 4 side by side, so that only in-lane shuffles remain. */
+  for (size_t k = 0; k < 4; k++) {
+    const float *top = in + k * in_stride, *bottom = in + (k + 4) * in_stride;
+    r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(top)), _mm_loadu_ps(bottom), 1);
+    r[k + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(top + 4)), _mm_loadu_ps(bottom + 4), 1);
+  }
+  for (int h = 0; h < 8; h += 4) {
+    t[h] = _mm256_unpacklo_ps(r[h], r[h + 1]);
+    t[h + 1] = _mm256_unpackhi_ps(r[h], r[h + 1]);
+    t[h + 2] = _mm256_unpacklo_ps(r[h + 2], r[h + 3]);
+    t[h + 3] = _mm256_unpackhi_ps(r[h + 2], r[h + 3]);
+    float *to = out + (size_t)h * out_stride;
+    _mm256_storeu_ps(to, _mm256_shuffle_ps(t[h], t[h + 2], 0x44));
+    _mm256_storeu_ps(to + out_stride, _mm256_shuffle_ps(t[h], t[h + 2], 0xee));
+    _mm256_storeu_ps(to + 2 * out_stride, _mm256_shuffle_ps(t[h + 1], t[h + 3], 0x44));
+    _mm256_storeu_ps(to + 3 * out_stride, _mm256_shuffle_ps(t[h + 1], t[h + 3], 0xee));
+  }
+}
+
+/* Tiles of 16 x 16, so that lines of the cache are read and written whole. */
+NC_AVX2 static void transpose32_avx2(const uint32_t *in, size_t in_stride, size_t rows, size_t columns, uint32_t *out,
+                                     size_t out_stride) {
+  size_t whole_rows = rows & ~(size_t)15, whole_columns = columns & ~(size_t)15;
+  for (size_t r = 0; r < whole_rows; r += 16)
+    for (size_t c = 0; c < whole_columns; c += 16)
+      for (size_t j = 0; j < 16; j += 8)
+        for (size_t i = 0; i < 16; i += 8)
+          tile8x8((const float *)(const void *)in + (r + i) * in_stride + c + j, in_stride,
+                  (float *)(void *)out + (c + j) * out_stride + r + i, out_stride);
+  transpose32(in + whole_columns, in_stride, whole_rows, columns - whole_columns, out + whole_columns * out_stride,
+              out_stride);
+  transpose32(in + whole_rows * in_stride, in_stride, rows - whole_rows, columns, out + whole_rows, out_stride);
+}
+#endif
+
+void nc_transpose(const void *in, size_t in_stride, size_t rows, size_t columns, size_t size, void *out,
+                  size_t out_stride) {
+  switch (size) {
+  case 1: transpose8(in, in_stride, rows, columns, out, out_stride); break;
+  case 2: transpose16(in, in_stride, rows, columns, out, out_stride); break;
+  case 8: transpose64(in, in_stride, rows, columns, out, out_stride); break;
+  default:
+#if defined(__x86_64__)
+    if (nc_level() >= 1) {
+      transpose32_avx2(in, in_stride, rows, columns, out, out_stride);
+      break;
+    }
+#endif
+    transpose32(in, in_stride, rows, columns, out, out_stride);
+  }
+}
+
+/* -- Byte planes ------------------------------------------------------------------------------------------------ */
+
+static void split_from(size_t i, const uint8_t *e, size_t n, size_t size, uint8_t *planes) {
+  for (; i < n; i++)
+    for (size_t b = 0; b < size; b++) planes[b * n + i] = e[i * size + b];
+}
+
+static void join_from(size_t i, const uint8_t *planes, size_t n, size_t size, uint8_t *e) {
+  for (; i < n; i++)
+    for (size_t b = 0; b < size; b++) e[i * size + b] = planes[b * n + i];
+}
+
+#if defined(__x86_64__)
+NC_AVX2 static size_t split2_avx2(const uint8_t *e, size_t n, uint8_t *planes) {
+  const __m256i low = _mm256_set1_epi16(0x00ff);
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    __m256i a = _mm256_loadu_si256((const __m256i *)(e + 2 * i));
+    __m256i b = _mm256_loadu_si256((const __m256i *)(e + 2 * i + 32));
+    __m256i first = _mm256_packus_epi16(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
+    __m256i second = _mm256_packus_epi16(_mm256_srli_epi16(a, 8), _mm256_srli_epi16(b, 8));
+    _mm256_storeu_si256((__m256i *)(planes + i), _mm256_permute4x64_epi64(first, 0xd8));
+    _mm256_storeu_si256((__m256i *)(planes + n + i), _mm256_permute4x64_epi64(second, 0xd8));
+  }
+  return i;
+}
+
+NC_AVX2 static size_t join2_avx2(const uint8_t *planes, size_t n, uint8_t *e) {
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    __m256i a = _mm256_permute4x64_epi64(_mm256_loadu_si256((const __m256i *)(planes + i)), 0xd8);
+    __m256i b = _mm256_permute4x64_epi64(_mm256_loadu_si256((const __m256i *)(planes + n + i)), 0xd8);
+    _mm256_storeu_si256((__m256i *)(e + 2 * i), _mm256_unpacklo_epi8(a, b));
+    _mm256_storeu_si256((__m256i *)(e + 2 * i + 32), _mm256_unpackhi_epi8(a, b));
+  }
+  return i;
+}
+
+NC_AVX2 static size_t split4_avx2(const uint8_t *e, size_t n, uint8_t *planes) {
+  const __m256i gather = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9,
+                                          13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m256i pairs = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    __m256i v[4]; /* each: 8 bytes of plane 0, then of 1, 2, 3 */
+    for (int j = 0; j < 4; j++) {
+      __m256i x = _mm256_loadu_si256((const __m256i *)(e + 4 * i + 32 * (size_t)j));
+      v[j] = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(x, gather), pairs);
+    }
+    __m256i l01 = _mm256_unpacklo_epi64(v[0], v[1]), h01 = _mm256_unpackhi_epi64(v[0], v[1]);
+    __m256i l23 = _mm256_unpacklo_epi64(v[2], v[3]), h23 = _mm256_unpackhi_epi64(v[2], v[3]);
+    _mm256_storeu_si256((__m256i *)(planes + i), _mm256_permute2x128_si256(l01, l23, 0x20));
+    _mm256_storeu_si256((__m256i *)(planes + n + i), _mm256_permute2x128_si256(h01, h23, 0x20));
+    _mm256_storeu_si256((__m256i *)(planes + 2 * n + i), _mm256_permute2x128_si256(l01, l23, 0x31));
+    _mm256_storeu_si256((__m256i *)(planes + 3 * n + i), _mm256_permute2x128_si256(h01, h23, 0x31));
+  }
+  return i;
+}
+
+NC_AVX2 static size_t join4_avx2(const uint8_t *planes, size_t n, uint8_t *e) {
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    __m128i a = _mm_loadu_si128((const __m128i *)(planes + i));
+    __m128i b = _mm_loadu_si128((const __m128i *)(planes + n + i));
+    __m128i c = _mm_loadu_si128((const __m128i *)(planes + 2 * n + i));
+    __m128i d = _mm_loadu_si128((const __m128i *)(planes + 3 * n + i));
+    __m128i ab = _mm_unpacklo_epi8(a, b), AB = _mm_unpackhi_epi8(a, b);
+    __m128i cd = _mm_unpacklo_epi8(c, d), CD = _mm_unpackhi_epi8(c, d);
+    __m128i *to = (__m128i *)(e + 4 * i);
+    _mm_storeu_si128(to, _mm_unpacklo_epi16(ab, cd));
+    _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(ab, cd));
+    _mm_storeu_si128(to + 2, _mm_unpacklo_epi16(AB, CD));
+    _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(AB, CD));
+  }
+  return i;
+}
+#endif
+
+void nc_planes_split(const void *elements, size_t n, size_t size, uint8_t *planes) {
+  size_t done = 0;
+#if defined(__x86_64__)
+  if (nc_level() >= 1 && size == 2) done = split2_avx2(elements, n, planes);
+  if (nc_level() >= 1 && size == 4) done = split4_avx2(elements, n, planes);
+#endif
+  split_from(done, elements, n, size, planes);
+}
+
+void nc_planes_join(const uint8_t *planes, size_t n, size_t size, void *elements) {
+  size_t done = 0;
+#if defined(__x86_64__)
+  if (nc_level() >= 1 && size == 2) done = join2_avx2(planes, n, elements);
+  if (nc_level() >= 1 && size == 4) done = join4_avx2(planes, n, elements);
+#endif
+  join_from(done, planes, n, size, elements);
+}

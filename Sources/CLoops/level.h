@@ -1,0 +1,12 @@
+#ifndef NC_LEVEL_H
+#define NC_LEVEL_H
+#include "loops.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+/* No FMA: a contracted product would round differently from the plain form. */
+#define NC_AVX2 __attribute__((target("avx2,bmi,bmi2,popcnt,lzcnt")))
+#define NC_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,popcnt,lzcnt")))
+#endif
+
+#endif

@@ -1,0 +1,128 @@
+#include "level.h"
+#include <math.h>
+#include <string.h>
+
+static uint8_t trit(float x, float above) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  return fabsf(x) > above ? (uint8_t)(1 | (bits >> 31) << 1) : 0;
+}
+
+/* n trits from a byte boundary. */
+static void pack_plain(const float *x, size_t n, float above, uint8_t *out) {
+  for (; n >= 4; n -= 4, x += 4)
+    *out++ = (uint8_t)(trit(x[0], above) | trit(x[1], above) << 2 | trit(x[2], above) << 4 | trit(x[3], above) << 6);
+  if (n == 0) return;
+  *out = 0;
+  for (size_t i = 0; i < n; i++) *out |= (uint8_t)(trit(x[i], above) << 2 * i);
+}
+
+#if defined(__x86_64__)
+NC_AVX2 static void pack_avx2(const float *x, size_t n, float above, uint8_t *out) {
+  const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)), t = _mm256_set1_ps(above);
+  for (; n >= 32; n -= 32, x += 32, out += 8) {
+    uint32_t kept = 0, negative = 0;
+    for (int j = 0; j < 4; j++) {
+      __m256 v = _mm256_loadu_ps(x + 8 * j);
+      kept |= (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_and_ps(v, magnitude), t, _CMP_GT_OQ)) << 8 * j;
+      negative |= (uint32_t)_mm256_movemask_ps(v) << 8 * j;
+    }
+    uint64_t trits = _pdep_u64(kept, 0x5555555555555555u) | _pdep_u64(kept & negative, 0xAAAAAAAAAAAAAAAAu);
+    memcpy(out, &trits, 8);
+  }
+  pack_plain(x, n, above, out);
+}
+#endif
+
+void nc_ternary_pack(const float *x, size_t n, float above, uint8_t *row, size_t first) {
+  row += first / 4;
+  if (first % 4 != 0) {
+    for (; n > 0 && first % 4 != 0; n--, first++) *row |= (uint8_t)(trit(*x++, above) << 2 * (first % 4));
+    row++;
+  }
+#if defined(__x86_64__)
+  if (nc_level() >= 1) {
+    pack_avx2(x, n, above, row);
+    return;
+  }
+#endif
+  pack_plain(x, n, above, row);
+}
+
+#define UNPACK(bits)                                                                                                  \
+  static void unpack##bits(const uint8_t *row, size_t first, size_t n, uint##bits##_t plus, uint##bits##_t minus,     \
+                           uint8_t *out) {                                                                            \
+    const uint##bits##_t values[4] = {0, plus, 0, minus};                                                             \
+    for (size_t i = 0; i < n; i++)                                                                                    \
+      memcpy(out + i * sizeof(uint##bits##_t), &values[row[(first + i) / 4] >> 2 * ((first + i) % 4) & 3],            \
+             sizeof(uint##bits##_t));                                                                                 \
+  }
+UNPACK(16)
+UNPACK(32)
+UNPACK(64)
+
+#if defined(__x86_64__)
+/* n trits from a byte boundary; returns how many were written. */
+NC_AVX2 static size_t unpack32_avx2(const uint8_t *codes, size_t n, uint32_t plus, uint32_t minus, uint8_t *out) {
+  const __m256 values =
+      _mm256_castsi256_ps(_mm256_setr_epi32(0, (int)plus, 0, (int)minus, 0, (int)plus, 0, (int)minus));
+  const __m256i low = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+  const __m256i high = _mm256_setr_epi32(16, 18, 20, 22, 24, 26, 28, 30);
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    uint32_t word;
+    memcpy(&word, codes + i / 4, 4);
+    __m256i trits = _mm256_set1_epi32((int)word);
+    float *to = (float *)(void *)(out + 4 * i);
+    _mm256_storeu_ps(to, _mm256_permutevar_ps(values, _mm256_srlv_epi32(trits, low)));
+    _mm256_storeu_ps(to + 8, _mm256_permutevar_ps(values, _mm256_srlv_epi32(trits, high)));
+  }
+  return i;
+}
+#endif
+
+void nc_ternary_unpack(const uint8_t *row, size_t first, size_t n, size_t size, uint64_t plus, uint64_t minus,
+                       void *out) {
+  uint8_t *to = out;
+  if (size == 2) {
+    unpack16(row, first, n, (uint16_t)plus, (uint16_t)minus, to);
+  } else if (size == 8) {
+    unpack64(row, first, n, plus, minus, to);
+  } else {
+#if defined(__x86_64__)
+    if (nc_level() >= 1) {
+      size_t head = (4 - first % 4) % 4;
+      if (head > n) head = n;
+      unpack32(row, first, head, (uint32_t)plus, (uint32_t)minus, to);
+      first += head;
+      n -= head;
+      to += 4 * head;
+      size_t done = unpack32_avx2(row + first / 4, n, (uint32_t)plus, (uint32_t)minus, to);
+      first += done;
+      n -= done;
+      to += 4 * done;
+    }
+#endif
+    unpack32(row, first, n, (uint32_t)plus, (uint32_t)minus, to);
+  }
+}
+
+bool nc_ternary_valid(const uint8_t *codes, size_t n) {
+  /* A trit is 10 where its high bit is set and its low bit is not. */
+  uint64_t bad = 0;
+  for (; n >= 8; n -= 8, codes += 8) {
+    uint64_t word;
+    memcpy(&word, codes, 8);
+    bad |= word >> 1 & ~word;
+  }
+  for (; n > 0; n--, codes++) bad |= (uint64_t)(*codes >> 1 & ~*codes);
+  return (bad & 0x5555555555555555u) == 0;
+}
+
+bool nc_ternary_padded(const uint8_t *codes, size_t rows, size_t columns) {
+  if (columns % 4 == 0) return true;
+  size_t row_bytes = columns / 4 + 1;
+  unsigned bad = 0;
+  for (size_t r = 0; r < rows; r++) bad |= (unsigned)codes[r * row_bytes + row_bytes - 1] >> 2 * (columns % 4);
+  return bad == 0;
+}

@@ -1,0 +1,221 @@
+internal import CLoops
+
+/// Which weights of a scale group are kept: all whose magnitude exceeds `above`, and the first `ties` of those that
+/// equal it.
+struct Support: Equatable {
+  var above: Double
+  var ties = 0
+  /// Weights kept.
+  var count: Int
+  /// The mean magnitude of those kept, which is the best scale for them; 0 when none is.
+  var mean: Double
+
+  static let empty = Support(above: .infinity, count: 0, mean: 0)
+}
+
+/// The k magnitudes above a threshold and bounds of their sum: |S − sum| ≤ slack. k is exact.
+struct TailPoint {
+  var threshold: Float
+  var count: Double
+  var sum: Double
+  var slack: Double
+
+  var least: Double { sum - slack }
+  var most: Double { sum + slack }
+}
+
+/// Returns the support of the ternary vector nearest to a group of weights,
+///
+///     argmin ‖w − s t‖² over s ≥ 0, t ∈ {−1, 0, 1}ⁿ:   the k largest magnitudes, k* = argmax f(k), f(k) = S_k² / k,
+///
+/// S_k the sum of the k largest; the smallest such k. `largest` < 2¹²⁰ is the largest magnitude, `sum` the sum of all
+/// to a relative 2⁻¹⁸.
+///
+/// Sorting everything is not needed, because few thresholds are in question. Let s* = S*/k* and p* = s*/2.
+///
+/// 1. The best support is {|w| > p*}. At the scale s*, taking in a weight changes the error by s*(s* − 2|w|), so one
+///    above p* that was left out, or one below p* that was taken in, could be improved on; one equal to p* could be
+///    left out at no cost, and the scale then improved. So p* is a fixed point of φ(t) = mean(|w| : |w| > t) / 2.
+/// 2. φ never decreases. So p* ≥ t implies p* ≥ φ(t), and p* ≤ t implies p* ≤ φ(t). In particular
+///    φ(0) ≤ p* ≤ max|w| / 2.
+/// 3. Between thresholds a < b, the supports {|w| > t} have S_k ≤ min(S_b + b(k − k_b), S_a − a(k_a − k)), as every
+///    magnitude between is at most b and at least a. Along a line c + mk with c ≥ 0, (c + mk)²/k first falls and then
+///    rises, so strictly between k_b and k_a, f is below the largest of f(k_a), f(k_b) and the bound where the lines
+///    cross. When the latter is below the best f known, the optimum is not strictly between.
+///
+/// Each evaluation of four thresholds leaves, by 2 and 3, some intervals between them, and by 1 the fixed points φ(t) of
+/// those t that may themselves give the optimum. Their hull [low, high] contains p*. Magnitudes above `high` are kept,
+/// those up to `low` are not; those between are copied together, and the search goes on among them until few are left,
+/// which are sorted and tried one by one. Several local optima (heavy tails) only make the hull wider.
+///
+/// Rounding: counts are exact; sums carry bounds, and 2 and 3 are used with the bound on the safe side. What remains
+/// (about ten operations in double, 2⁻⁵³ each, on positive numbers or followed by a sum that dominates what was
+/// cancelled) is covered by `margin`. In the end S_k is summed in double: above `high` in the lane order of
+/// `nc_magnitude_collect`, then by descending magnitude, the same on every processor. When the sum is exact, as it is
+/// for float32 weights unless n · max|w| ≥ 2²⁹ · p*, f(k) is S_k²/k rounded, whatever the order of the weights.
+func optimalSupport(
+  of group: some Magnitudes, largest: Float, sum: Double, using collection: Collection
+) -> Support {
+  guard largest > 0 else { return .empty }
+  let few = 24
+  var search = Search(count: group.count, largest: largest, sum: sum)
+  var base = nc_tail()
+  var collected = false
+  if group.count > few {
+    var rounds = 0
+    while search.isOpen, rounds < 16, !collected || collection.count > few {
+      search.spread(into: collection.thresholds)
+      if collected {
+        collection.row.tails(above: collection.thresholds, into: collection.tails)
+      } else {
+        group.tails(above: collection.thresholds, into: collection.tails)
+      }
+      search.narrow(with: collection, base: base)
+      rounds += 1
+      let remaining = search.undecided
+      if !collected, remaining <= group.count / 4 {
+        base = group.collect(low: search.low, high: search.high, into: collection)
+        collected = true
+      } else if collected {
+        let tail = collection.row.collect(low: search.low, high: search.high, into: collection)
+        base.sum += tail.sum
+        base.count += tail.count
+      }
+      if collected { search.close(at: base) }
+    }
+  }
+  if !collected { base = group.collect(low: search.low, high: search.high, into: collection) }
+  return best(base: base, low: search.low, candidates: collection)
+}
+
+/// The thresholds still in question.
+private struct Search {
+  /// p* lies in low...high.
+  var low: Float
+  var high: Float
+  /// Evaluated thresholds at or outside the ends.
+  private var below: TailPoint
+  private var above: TailPoint
+  /// A lower bound of f at the optimum.
+  private var reached: Double
+
+  private static let summing = 0x1p-18
+  private static let margin = 0x1p-30
+
+  init(count: Int, largest: Float, sum: Double) {
+    below = TailPoint(threshold: 0, count: Double(count), sum: sum, slack: sum * Self.summing)
+    above = TailPoint(threshold: largest, count: 0, sum: 0, slack: 0)
+    reached = below.least * below.least / below.count * (1 - Self.margin)
+    low = max(0, Float(below.least / (2 * below.count)).nextDown)
+    high = (largest / 2).nextUp
+  }
+
+  /// Whether a threshold fits strictly between the ends.
+  var isOpen: Bool { high.bitPattern > low.bitPattern + 1 }
+
+  /// No fewer than the magnitudes in low < |w| ≤ high.
+  var undecided: Int { Int(below.count - above.count) }
+
+  /// Chooses four thresholds, evenly in the bits of the numbers: about evenly in their logarithms.
+  func spread(into thresholds: UnsafeMutablePointer<Float>) {
+    let width = UInt64(high.bitPattern - low.bitPattern)
+    for j in 0..<4 {
+      thresholds[j] = Float(bitPattern: low.bitPattern + UInt32(width * UInt64(j + 1) / 5))
+    }
+  }
+
+  /// Draws the ends together by what the tails above the thresholds of `collection` show. `base` is the tail that
+  /// has been taken out of the collection.
+  mutating func narrow(with collection: Collection, base: nc_tail) {
+    let points = collection.points
+    points[0] = below
+    points[5] = above
+    for j in 0..<4 {
+      let tail = collection.tails[j]
+      points[j + 1] = TailPoint(
+        threshold: collection.thresholds[j], count: Double(base.count + tail.count), sum: base.sum + tail.sum,
+        slack: tail.sum * Self.summing + base.sum * Self.margin)
+    }
+    for j in 1...4 where points[j].count > 0 {
+      reached = max(reached, points[j].least * points[j].least / points[j].count * (1 - Self.margin))
+    }
+    var least = Double.infinity
+    var most = 0.0
+    for j in 0..<5 {
+      let a = points[j]
+      let b = points[j + 1]
+      guard a.count > 0 else { break }
+      let lowest = a.least / (2 * a.count) * (1 - Self.margin)
+      if !(a.most * a.most / a.count < reached) {
+        least = min(least, lowest)
+        most = max(most, a.most / (2 * a.count) * (1 + Self.margin))
+      }
+      guard a.count > b.count + 1, !(Self.bound(a, b) < reached) else { continue }
+      let from = max(Double(a.threshold), lowest)
+      let to =
+        b.count > 0 ? min(Double(b.threshold), b.most / (2 * b.count) * (1 + Self.margin)) : Double(b.threshold) / 2
+      if from <= to {
+        least = min(least, from)
+        most = max(most, to)
+      }
+    }
+    guard least <= most else { return }
+    low = max(low, Float(least).nextDown)
+    high = min(high, Float(most).nextUp)
+    for j in 1...4 {
+      if points[j].threshold <= low { below = points[j] }
+      if points[5 - j].threshold >= high { above = points[5 - j] }
+    }
+  }
+
+  /// Notes that `base` is the tail above `high`.
+  mutating func close(at base: nc_tail) {
+    above = TailPoint(
+      threshold: high, count: Double(base.count), sum: base.sum, slack: base.sum * Self.margin)
+  }
+
+  /// The bound of f where the lines of law 3 cross.
+  private static func bound(_ a: TailPoint, _ b: TailPoint) -> Double {
+    let (ta, tb) = (Double(a.threshold), Double(b.threshold))
+    let crossing = ((a.most - ta * a.count) - (b.most - tb * b.count)) / (tb - ta)
+    let k = min(max(crossing, b.count), a.count)
+    let s = min(b.most + tb * (k - b.count), a.most - ta * (a.count - k))
+    return s * s / k * (1 + margin)
+  }
+}
+
+/// Tries every support between `base` and `base` with all candidates.
+private func best(base: nc_tail, low: Float, candidates: Collection) -> Support {
+  var sorted = UnsafeMutableBufferPointer(start: candidates.elements, count: candidates.count)
+  sortDescending(&sorted)
+  var sum = base.sum
+  var count = Int(base.count)
+  var objective = count > 0 ? sum * sum / Double(count) : 0
+  var support = Support(above: Double(sorted.first ?? low), count: count, mean: count > 0 ? sum / Double(count) : 0)
+  for i in 0..<sorted.count {
+    sum += Double(sorted[i])
+    count += 1
+    let next = i + 1 < sorted.count ? sorted[i + 1] : low
+    // Among equal magnitudes the best is never strictly inside.
+    if next == sorted[i] { continue }
+    let value = sum * sum / Double(count)
+    if value > objective {
+      objective = value
+      support = Support(above: Double(next), count: count, mean: sum / Double(count))
+    }
+  }
+  return support
+}
+
+private func sortDescending(_ x: inout UnsafeMutableBufferPointer<Float>) {
+  guard x.count <= 48 else { return x.sort(by: >) }
+  for i in 0..<x.count {
+    let value = x[i]
+    var j = i
+    while j > 0, x[j - 1] < value {
+      x[j] = x[j - 1]
+      j -= 1
+    }
+    x[j] = value
+  }
+}

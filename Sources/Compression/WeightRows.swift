@@ -1,0 +1,93 @@
+internal import CLoops
+internal import Tensors
+
+/// The bytes of a weight matrix, read as output units × inputs whichever way they are stored.
+struct WeightRows: @unchecked Sendable {
+  let bytes: UnsafeRawBufferPointer
+  let type: ElementType
+  /// Output units.
+  let rows: Int
+  /// Inputs.
+  let columns: Int
+  /// Whether the bytes are inputs × output units.
+  let transposed: Bool
+
+  /// Weights in a block of whole rows.
+  static let blockSize = 1 << 18
+
+  var rowsPerBlock: Int { max(1, Self.blockSize / max(1, columns)) }
+  var blocks: Int { columns == 0 ? 0 : (rows + rowsPerBlock - 1) / rowsPerBlock }
+
+  func rows(ofBlock block: Int) -> Range<Int> {
+    let first = block * rowsPerBlock
+    return first..<min(rows, first + rowsPerBlock)
+  }
+
+  /// Calls `body` with the weights of some rows as floats, row after row. Not for float64.
+  func withFloats<R>(_ range: Range<Int>, _ body: (UnsafePointer<Float>) -> R) -> R {
+    let count = range.count * columns
+    if type == .float32, !transposed, let base = bytes.baseAddress {
+      let start = base + range.lowerBound * columns * 4
+      if Int(bitPattern: start) % 4 == 0 { return body(start.assumingMemoryBound(to: Float.self)) }
+    }
+    let floats = UnsafeMutablePointer<Float>.allocate(capacity: max(1, count))
+    defer { floats.deallocate() }
+    if type == .float32 {
+      copy(range, to: floats)
+    } else {
+      let halves = UnsafeMutablePointer<UInt16>.allocate(capacity: max(1, count))
+      defer { halves.deallocate() }
+      copy(range, to: halves)
+      if type == .float16 {
+        for i in 0..<count { floats[i] = float(half: halves[i]) }
+      } else {
+        for i in 0..<count { floats[i] = Float(bitPattern: UInt32(halves[i]) << 16) }
+      }
+    }
+    return body(floats)
+  }
+
+  /// Calls `body` with the weights of some rows, row after row. Only for float64.
+  func withDoubles<R>(_ range: Range<Int>, _ body: (UnsafePointer<Double>) -> R) -> R {
+    let doubles = UnsafeMutablePointer<Double>.allocate(capacity: max(1, range.count * columns))
+    defer { doubles.deallocate() }
+    copy(range, to: doubles)
+    return body(doubles)
+  }
+
+  /// Copies the elements of some rows, row after row.
+  func copy(_ range: Range<Int>, to out: UnsafeMutableRawPointer) {
+    guard let base = bytes.baseAddress, !range.isEmpty, columns > 0 else { return }
+    let size = type.byteCount
+    if transposed {
+      nc_transpose(base + range.lowerBound * size, rows, columns, range.count, size, out, columns)
+    } else {
+      out.copyMemory(from: base + range.lowerBound * columns * size, byteCount: range.count * columns * size)
+    }
+  }
+
+  /// The index, in the order of the bytes, of the first element that is infinite or not a number.
+  func firstNonFinite() -> Int? {
+    let size = type.byteCount
+    let exponent: UInt64 =
+      switch type {
+      case .float16: 0x7C00
+      case .bfloat16: 0x7F80
+      case .float32: 0x7F80_0000
+      default: 0x7FF0_0000_0000_0000
+      }
+    return (0..<rows * columns).first { i in
+      var bits: UInt64 = 0
+      for b in 0..<size { bits |= UInt64(bytes[i * size + b]) << (8 * b) }
+      return bits & exponent == exponent
+    }
+  }
+}
+
+/// The value of a float16: shifted into place and multiplied by 2¹¹², which is exact for every finite number.
+private func float(half bits: UInt16) -> Float {
+  let magnitude = UInt32(bits & 0x7FFF)
+  let sign = UInt32(bits & 0x8000) << 16
+  let finite = (Float(bitPattern: magnitude << 13) * 0x1p112).bitPattern
+  return Float(bitPattern: sign | (magnitude >= 0x7C00 ? 0x7F80_0000 | magnitude << 13 : finite))
+}

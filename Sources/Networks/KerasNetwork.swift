@@ -1,0 +1,495 @@
+internal import JSON
+internal import Tensors
+
+/// Builds the graph a Keras configuration describes, with the tensors found in the file.
+struct KerasNetwork {
+  /// The configuration and the datasets do not fit each other, or the graph does not hold together.
+  struct Contradiction: Error {
+    let what: String
+  }
+
+  static func build(
+    _ configuration: KerasConfiguration, variables: [LayoutVariable]
+  ) throws(Contradiction) -> Network {
+    var builder = KerasNetwork(configuration: configuration, variables: variables)
+    let outputs = try builder.apply(model: 0, to: nil)
+    var distinct: [Int] = []
+    for output in outputs where !distinct.contains(output) { distinct.append(output) }
+    let network = Network(nodes: builder.nodes, outputs: distinct)
+    do throws(GraphError) {
+      try network.validate()
+    } catch {
+      throw Contradiction(what: "\(error)")
+    }
+    return network
+  }
+
+  /// A nested model stands in the network once for every call: a small text could ask for any number of nodes.
+  private static let applicationLimit = 1 << 16
+
+  private let configuration: KerasConfiguration
+  /// The variables of each layer of the configuration, parts of layers that are not described included.
+  private var owned: [[LayoutVariable]]
+  private var nodes: [Network.Node] = []
+  /// The shape of one sample of each node's value, as far as it is known; `nil` when not even the rank is.
+  private var shapes: [[Int?]?] = []
+  private var applications = 0
+
+  private init(configuration: KerasConfiguration, variables: [LayoutVariable]) {
+    self.configuration = configuration
+    owned = Array(repeating: [], count: configuration.layers.count)
+    for variable in variables {
+      switch variable.description {
+      case .layer(let layer), .inside(let layer): owned[layer].append(variable)
+      case .none: break
+      }
+    }
+  }
+
+  private mutating func append(
+    _ operation: Network.Operation, _ inputs: [Int], shape: [Int?]?
+  ) -> Int {
+    nodes.append(Network.Node(operation, inputs: inputs))
+    shapes.append(shape)
+    return nodes.count - 1
+  }
+
+  private mutating func appendInput(shape: [Int?]?) -> Int {
+    let known = shape?.compactMap { $0 }
+    return append(.input(shape: known?.count == shape?.count ? known : nil), [], shape: shape)
+  }
+}
+
+// MARK: - Models
+
+extension KerasNetwork {
+  /// Applies a model to the values of nodes, or to new inputs, and returns the nodes of its outputs.
+  private mutating func apply(model: Int, to arguments: [Int]?) throws(Contradiction) -> [Int] {
+    let described = configuration.layers[model]
+    let isSequence =
+      described.settings["output_layers"] == nil
+      && described.parts.allSatisfy { configuration.layers[$0].calls.isEmpty }
+    return isSequence ? [try applySequential(model, to: arguments)] : try applyFunctional(model, to: arguments)
+  }
+
+  private mutating func applySequential(_ model: Int, to arguments: [Int]?) throws(Contradiction) -> Int {
+    let parts = configuration.layers[model].parts
+    guard let first = parts.first else { throw contradiction(model, "has no layers") }
+    var current: Int
+    if let arguments {
+      guard arguments.count == 1 else { throw contradiction(model, "is applied to \(arguments.count) values") }
+      current = arguments[0]
+    } else {
+      let settings = configuration.layers[model].settings
+      current = appendInput(
+        shape: inputShape(first) ?? settings["build_input_shape"].flatMap(Self.shapeOfSample) ?? widthOfKernel(first))
+    }
+    for part in parts where configuration.layers[part].className != "InputLayer" {
+      let values = try apply(layer: part, to: Call(inputs: [current], isPlain: true))
+      guard values.count == 1 else { throw contradiction(part, "has \(values.count) outputs in a sequence") }
+      current = values[0]
+    }
+    return current
+  }
+
+  /// A call of a layer: the callth item of its `inbound_nodes`.
+  private struct CallID: Hashable {
+    let layer: Int
+    let call: Int
+  }
+
+  private mutating func applyFunctional(_ model: Int, to arguments: [Int]?) throws(Contradiction) -> [Int] {
+    let described = configuration.layers[model]
+    guard !described.hasRepeatedNames else { throw contradiction(model, "has two layers of one name") }
+    let inputs = References(described.settings["input_layers"] ?? .null).all
+    let outputs = References(described.settings["output_layers"] ?? .null).all
+    guard !outputs.isEmpty else { throw contradiction(model, "has no outputs") }
+
+    /// The nodes of the outputs of each call; empty while its own inputs are being looked for.
+    var values: [CallID: [Int]] = [:]
+    if let arguments, arguments.count != inputs.count {
+      throw contradiction(model, "has \(inputs.count) inputs and is applied to \(arguments.count) values")
+    }
+    for (index, input) in inputs.enumerated() {
+      let id = try callID(input, in: model)
+      guard values[id] == nil else { throw contradiction(model, "has an input twice") }
+      values[id] = [arguments?[index] ?? appendInput(shape: inputShape(id.layer))]
+    }
+
+    // Depth first without recursion: a chain of layers may be long.
+    for output in outputs {
+      var pending = [try callID(output, in: model)]
+      while let id = pending.last {
+        if let done = values[id], !done.isEmpty {
+          pending.removeLast()
+          continue
+        }
+        let calls = configuration.layers[id.layer].calls
+        guard calls.indices.contains(id.call) else { throw contradiction(id.layer, "is never applied") }
+        let references = References(calls[id.call])
+        var arguments: [Int] = []
+        var waitsFor: [CallID] = []
+        for reference in references.all {
+          let source = try callID(reference, in: model)
+          switch values[source] {
+          case nil: waitsFor.append(source)
+          case let nodes? where nodes.isEmpty: throw contradiction(id.layer, "depends on its own value")
+          case let nodes?:
+            // An opaque layer is one node, however many values it has.
+            let isOnlyOne = nodes.count == 1 && !configuration.layers[source.layer].isModel
+            guard nodes.indices.contains(isOnlyOne ? 0 : reference.output) else {
+              throw contradiction(source.layer, "has no output \(reference.output)")
+            }
+            arguments.append(nodes[isOnlyOne ? 0 : reference.output])
+          }
+        }
+        if waitsFor.isEmpty {
+          values[id] = try apply(layer: id.layer, to: Call(inputs: arguments, isPlain: references.isPlain))
+          pending.removeLast()
+        } else {
+          values[id] = []
+          pending += waitsFor.reversed()
+        }
+      }
+    }
+    var nodes: [Int] = []
+    for output in outputs {
+      guard let found = values[try callID(output, in: model)], found.indices.contains(output.output) else {
+        throw contradiction(model, "has no output \(output.layer) \(output.output)")
+      }
+      nodes.append(found[output.output])
+    }
+    return nodes
+  }
+
+  private func callID(_ reference: References.Reference, in model: Int) throws(Contradiction) -> CallID {
+    guard let layer = configuration.layers[model].partsByName[ExactName(reference.layer)] else {
+      throw contradiction(model, "mentions the layer '\(reference.layer)', which it does not have")
+    }
+    return CallID(layer: layer, call: reference.call)
+  }
+
+  private func contradiction(_ layer: Int, _ what: String) -> Contradiction {
+    let layer = configuration.layers[layer]
+    return Contradiction(what: "\(layer.className) '\(layer.name)' \(what)")
+  }
+
+  /// The shape of one sample that a layer says it is built for.
+  private func inputShape(_ layer: Int) -> [Int?]? {
+    let settings = configuration.layers[layer].settings
+    if let shape = settings["batch_input_shape"] ?? settings["batch_shape"] { return Self.shapeOfSample(shape) }
+    if let size = settings["input_dim"]?.integer, size >= 0 { return [size] }
+    return nil
+  }
+
+  private func widthOfKernel(_ layer: Int) -> [Int?]? {
+    guard let dense = configuration.dense(layer), dense == layer,
+      let kernel = owned[layer].first(where: { $0.tensor.role == .kernel })
+    else { return nil }
+    return kernel.tensor.shape.map { [$0.extents[0]] }
+  }
+
+  /// A shape without its first extent, the number of samples; a negative extent is taken for one not known.
+  private static func shapeOfSample(_ json: JSON) -> [Int?]? {
+    guard let extents = json.array, !extents.isEmpty else { return nil }
+    return extents.dropFirst().map { extent in extent.integer.flatMap { $0 >= 0 ? $0 : nil } }
+  }
+}
+
+/// The values a call takes, as both generations of Keras write them: `[name, call, output, …]`, or an object of class
+/// `__keras_tensor__` whose `keras_history` is `[name, call, output]`; at any depth in lists and objects.
+private struct References {
+  struct Reference {
+    let layer: String
+    let call: Int
+    let output: Int
+  }
+
+  private(set) var all: [Reference] = []
+  /// Whether these are all the arguments: no constants, and no values passed by keyword.
+  private(set) var isPlain = true
+
+  init(_ json: JSON) {
+    collect(json)
+  }
+
+  private mutating func collect(_ json: JSON) {
+    switch json {
+    case .array(let items):
+      if let reference = Self.reference(items) {
+        all.append(reference)
+        if items.count > 3 { collectKeywords(items[3]) }
+      } else {
+        for item in items { collect(item) }
+      }
+    case .object(let members):
+      if json["class_name"]?.string == "__keras_tensor__" {
+        guard let history = json["config"]?["keras_history"]?.array, let reference = Self.reference(history) else {
+          isPlain = false
+          return
+        }
+        all.append(reference)
+      } else if let arguments = json["args"] {
+        collect(arguments)
+        collectKeywords(json["kwargs"] ?? .null)
+      } else {
+        for member in members { collect(member.value) }
+      }
+    case .null: break
+    case .bool, .number, .string: isPlain = false
+    }
+  }
+
+  private mutating func collectKeywords(_ json: JSON) {
+    var keywords = References(.null)
+    keywords.collect(json)
+    if !keywords.all.isEmpty { isPlain = false }
+    all += keywords.all
+  }
+
+  private static func reference(_ items: [JSON]) -> Reference? {
+    guard items.count >= 3, let layer = items[0].string, let call = items[1].integer, call >= 0,
+      let output = items[2].integer, output >= 0
+    else { return nil }
+    return Reference(layer: layer, call: call, output: output)
+  }
+}
+
+// MARK: - Layers
+
+extension KerasNetwork {
+  /// What a layer is applied to.
+  private struct Call {
+    var inputs: [Int]
+    /// Whether there is nothing else it is applied to.
+    var isPlain: Bool
+  }
+
+  private mutating func apply(layer index: Int, to call: Call) throws(Contradiction) -> [Int] {
+    applications += 1
+    guard applications <= Self.applicationLimit else {
+      throw Contradiction(what: "more than \(Self.applicationLimit) applications of layers")
+    }
+    let layer = configuration.layers[index]
+    if layer.isModel { return try apply(model: index, to: call.inputs) }
+    let node: Int? =
+      if let input = call.inputs.first, call.isPlain {
+        call.inputs.count == 1 ? try applyUnary(index, to: input) : try applyMerge(layer, to: call.inputs)
+      } else {
+        nil
+      }
+    return [node ?? appendOpaque(index, call.inputs)]
+  }
+
+  private mutating func applyUnary(_ index: Int, to input: Int) throws(Contradiction) -> Int? {
+    let layer = configuration.layers[index]
+    let settings = layer.settings
+    switch layer.className {
+    case "Dense", "TimeDistributedDense": return try applyDense(index, owner: index, to: input)
+    case "TimeDistributed":
+      guard let wrapped = layer.wrapped, configuration.dense(wrapped) == wrapped else { return nil }
+      return try applyDense(wrapped, owner: owned[wrapped].isEmpty ? index : wrapped, to: input)
+    case "Activation": return append(activation(settings["activation"]), to: input)
+    case "ReLU", "LeakyReLU", "ELU", "Softmax":
+      return Self.activation(className: layer.className, settings).map { append($0, to: input) }
+    case "Dropout", "AlphaDropout", "GaussianDropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D":
+      let rate = (settings["rate"] ?? settings["p"])?.double ?? 0
+      return append(.dropout(rate: (0...1).contains(rate) ? rate.roundedAsStored : 0), [input], shape: shapes[input])
+    case "GaussianNoise", "ActivityRegularization":
+      return append(.dropout(rate: 0), [input], shape: shapes[input])
+    case "Flatten":
+      let isRowMajor = settings["data_format"]?.string != "channels_first" || shapes[input]?.count == 1
+      return isRowMajor ? append(.flatten, [input], shape: shapes[input].flatMap(Self.flattened)) : nil
+    case "BatchNormalization", "LayerNormalization": return try applyNormalisation(index, to: input)
+    case "Add", "Concatenate": return try applyMerge(layer, to: [input])
+    default: return nil
+    }
+  }
+
+  private mutating func applyMerge(_ layer: KerasConfiguration.Layer, to inputs: [Int]) throws(Contradiction) -> Int? {
+    switch layer.className {
+    case "Add":
+      // Values of different ranks are broadcast, which no operation here does.
+      let shape = shapes[inputs[0]]
+      let isOneShape = inputs.allSatisfy { shapes[$0] == nil || shape == nil || shapes[$0] == shape }
+      return isOneShape ? append(.add, inputs, shape: shape) : nil
+    case "Concatenate":
+      guard isLastAxis(layer.settings["axis"]?.integer ?? -1, of: inputs[0]) else { return nil }
+      var shape = shapes[inputs[0]]
+      if let last = shape?.indices.last {
+        var width: Int? = 0
+        for input in inputs {
+          guard let term = shapes[input]?.last ?? nil, let sum = width else {
+            width = nil
+            break
+          }
+          let (total, overflow) = sum.addingReportingOverflow(term)
+          width = overflow ? nil : total
+        }
+        shape?[last] = width
+      }
+      return append(.concatenate, inputs, shape: shape)
+    default: return nil
+    }
+  }
+
+  /// - Parameter owner: the layer the variables belong to: a wrapper, where its own name stands for both.
+  private mutating func applyDense(_ index: Int, owner: Int, to input: Int) throws(Contradiction) -> Int? {
+    let settings = configuration.layers[index].settings
+    let variables = owned[owner]
+    guard let kernel = variables.first(where: { $0.tensor.role == .kernel }) else {
+      if let first = variables.first(where: { ["kernel", "W"].contains($0.weight) }) {
+        // A quantised matrix is no contradiction; one of another rank is.
+        guard first.isFloat else { return nil }
+        throw contradiction(index, "has a kernel of rank \(first.rank ?? 0), expected 2")
+      }
+      throw contradiction(index, "has no kernel in the file")
+    }
+    guard let extents = kernel.tensor.shape?.extents, extents.count == 2 else { return nil }
+    let (width, units) = (extents[0], extents[1])
+    if let declared = (settings["units"] ?? settings["output_dim"])?.integer, declared != units {
+      throw contradiction(index, "has \(declared) units, but its kernel has \(units)")
+    }
+    if let given = shapes[input]?.last ?? nil, given != width {
+      throw contradiction(index, "is given \(given) values, but its kernel takes \(width)")
+    }
+    var bias: LayoutVariable?
+    if (settings["use_bias"] ?? settings["bias"])?.bool ?? true {
+      bias = variables.first { $0.tensor.role == .bias || ($0.ordinal == 1 && $0.isFloat && $0.rank == 1) }
+      guard let count = bias?.tensor.shape?.count else { throw contradiction(index, "has no bias in the file") }
+      guard count == units else { throw contradiction(index, "has \(units) units, but its bias has \(count)") }
+    }
+    var shape = shapes[input] ?? nil
+    if let last = shape?.indices.last { shape?[last] = units }
+    let dense = append(.dense(kernel: kernel.tensor.name, bias: bias?.tensor.name), [input], shape: shape)
+    let function = activation(settings["activation"])
+    return function == .activation(.linear) ? dense : append(function, to: dense)
+  }
+
+  private mutating func applyNormalisation(_ index: Int, to input: Int) throws(Contradiction) -> Int? {
+    let settings = configuration.layers[index].settings
+    let epsilon = (settings["epsilon"]?.double ?? 1e-3).roundedAsStored
+    let axes = settings["axis"]?.array ?? [settings["axis"] ?? JSON.integer(-1)]
+    guard axes.count == 1, let axis = axes[0].integer, isLastAxis(axis, of: input),
+      settings["rms_scaling"]?.bool != true, epsilon.isFinite, epsilon >= 0
+    else { return nil }
+    func tensor(_ weight: String, unless setting: String? = nil) throws(Contradiction) -> String? {
+      if let setting, settings[setting]?.bool == false { return nil }
+      guard let variable = owned[index].first(where: { $0.weight == weight }) else {
+        throw contradiction(index, "has no \(weight) in the file")
+      }
+      if let width = shapes[input]?.last ?? nil, let count = variable.tensor.shape?.count, count != width {
+        throw contradiction(index, "is given \(width) values, but its \(weight) has \(count)")
+      }
+      return variable.tensor.name
+    }
+    let gamma = try tensor("gamma", unless: "scale")
+    let beta = try tensor("beta", unless: "center")
+    if configuration.layers[index].className == "LayerNormalization" {
+      return append(.layerNormalization(gamma: gamma, beta: beta, epsilon: epsilon), [input], shape: shapes[input])
+    }
+    guard let mean = try tensor("moving_mean"), let variance = try tensor("moving_variance") else { return nil }
+    return append(
+      .batchNormalization(mean: mean, variance: variance, gamma: gamma, beta: beta, epsilon: epsilon), [input],
+      shape: shapes[input])
+  }
+
+  /// A layer that cannot be run, with all tensors it owns.
+  private mutating func appendOpaque(_ index: Int, _ inputs: [Int]) -> Int {
+    var tensors: [String: String] = [:]
+    var remaining = [index]
+    while let next = remaining.popLast() {
+      for variable in owned[next] {
+        // Parts of a layer may have weights of one name: then the tensor's own name tells them apart.
+        tensors[tensors[variable.weight] == nil ? variable.weight : variable.tensor.name] = variable.tensor.name
+      }
+      if let wrapped = configuration.layers[next].wrapped { remaining.append(wrapped) }
+    }
+    return append(.opaque(className: configuration.layers[index].className, tensors: tensors), inputs, shape: nil)
+  }
+
+  private mutating func append(_ function: Network.Operation, to input: Int) -> Int {
+    append(function, [input], shape: shapes[input])
+  }
+
+  /// Whether an axis, counted with the samples' own first, is the last.
+  private func isLastAxis(_ axis: Int, of node: Int) -> Bool {
+    axis == -1 || shapes[node].map { axis == $0.count } ?? false
+  }
+
+  private static func flattened(_ shape: [Int?]) -> [Int?]? {
+    var count: Int? = 1
+    for extent in shape {
+      guard let extent, let partial = count else { return [nil] }
+      let (product, overflow) = partial.multipliedReportingOverflow(by: extent)
+      count = overflow ? nil : product
+    }
+    return [count]
+  }
+}
+
+// MARK: - Activations
+
+extension KerasNetwork {
+  /// The activation a setting stands for: a name, an object with class and configuration, or nothing.
+  private func activation(_ setting: JSON?) -> Network.Operation {
+    switch setting {
+    case nil, .null: return .activation(.linear)
+    case .string(let name): return named(name)
+    case let object?:
+      let className = object["class_name"]?.string ?? "activation"
+      let module = object["module"]?.string
+      // A function of somebody's own may bear any name.
+      if className == "function", let name = object["config"]?.string, module?.hasPrefix("keras") ?? true {
+        return named(name)
+      }
+      return Self.activation(className: className, object["config"] ?? .null)
+        ?? .opaque(className: object["config"]?.string ?? className, tensors: [:])
+    }
+  }
+
+  private func named(_ name: String) -> Network.Operation {
+    Activation(keras: name, hardSigmoidDivisor: configuration.isKeras3 ? 6 : 5).map { .activation($0) }
+      ?? .opaque(className: name, tensors: [:])
+  }
+
+  /// The activation a layer of this class is, if it is one that is known.
+  private static func activation(className: String, _ settings: JSON) -> Network.Operation? {
+    func parameter(_ names: String..., default value: Double) -> Double {
+      for name in names {
+        // TensorFlow writes numbers of its own type as objects.
+        if let number = settings[name]?.double ?? settings[name]?["config"]?["value"]?.double { return number.roundedAsStored }
+      }
+      return value
+    }
+    switch className {
+    case "ReLU":
+      let slope = parameter("negative_slope", default: 0)
+      let isCutOff = settings["max_value"].map { $0 != .null } ?? false
+      guard !isCutOff, parameter("threshold", default: 0) == 0 else { return nil }
+      return .activation(slope == 0 ? .relu : .leakyReLU(slope: slope))
+    case "LeakyReLU": return .activation(.leakyReLU(slope: parameter("negative_slope", "alpha", default: 0.3)))
+    case "ELU": return .activation(.elu(alpha: parameter("alpha", default: 1)))
+    case "Softmax":
+      let axis = settings["axis"]
+      return axis == nil || axis?.integer == -1 ? .activation(.softmax) : nil
+    default: return nil
+    }
+  }
+}
+
+extension Activation {
+  /// The activation of that name in Keras, with Keras's parameters.
+  init?(keras name: String, hardSigmoidDivisor: Double) {
+    switch name {
+    case "leaky_relu": self = .leakyReLU(slope: 0.2)
+    case "elu": self = .elu(alpha: 1)
+    case "gelu": self = .gelu(approximate: false)
+    case "swish": self = .silu
+    case "hard_sigmoid": self = .hardSigmoid(divisor: hardSigmoidDivisor)
+    default:
+      guard let plain = Self.plain[name] else { return nil }
+      self = plain
+    }
+  }
+}

@@ -1,0 +1,184 @@
+internal import Tensors
+
+/// The dense layers of a file as a chain, for files that do not say how their layers are connected.
+struct LayoutChain {
+  private struct Layer {
+    let name: String
+    let kernel: LayoutTensor
+    let inputs: Int
+    let outputs: Int
+    var bias: LayoutTensor?
+    /// What the group says about itself.
+    var activation: String?
+  }
+
+  private let file: LayoutVariables
+  /// In the order that is assumed.
+  private var layers: [Layer] = []
+  /// Layers of other kinds: where they belong is not known.
+  private var others: [String] = []
+  /// A layer of a numbered series that is missing, as in one shard of several.
+  private var gap: String?
+
+  init(_ file: LayoutVariables) {
+    self.file = file
+    var layerOfGroup: [ExactName: Int] = [:]
+    var groups: [String] = []
+    for variable in file.variables where variable.tensor.role == .kernel {
+      guard let extents = variable.tensor.shape?.extents, let orientation = variable.tensor.orientation else { continue }
+      let (inputs, outputs) =
+        orientation == .inputsByOutputs ? (extents[0], extents[1]) : (extents[1], extents[0])
+      layerOfGroup[ExactName(variable.group)] = layers.count
+      groups.append(variable.group)
+      layers.append(
+        Layer(
+          name: variable.layerName, kernel: variable.tensor, inputs: inputs, outputs: outputs,
+          activation: file.tree.text("activation", of: file.tree.object(at: variable.group))))
+    }
+    for variable in file.variables where !variable.layer.isEmpty {
+      let layer = layerOfGroup[ExactName(variable.group)]
+      let isOfAnotherKind =
+        [.embedding, .convolution, .normalisation].contains(variable.tensor.role)
+        || variable.weight.hasPrefix("recurrent_") || variable.weight.hasPrefix("weight_")
+      if let layer, variable.tensor.role == .bias {
+        layers[layer].bias = variable.tensor
+      } else if isOfAnotherKind, others.last != variable.layerName {
+        others.append(variable.layerName)
+      }
+    }
+    sort(groups)
+  }
+
+  /// Keras lists its layers in their order, and numbers the groups of `.weights.h5` in it; elsewhere the numbers in
+  /// the names are all there is.
+  private mutating func sort(_ groups: [String]) {
+    var listed: [ExactName: Int] = [:]
+    if file.kind == .kerasWeights || file.kind == .kerasModel {
+      let container = file.tree.object(at: file.kind == .kerasModel ? "model_weights" : "")
+      for (place, name) in (file.tree.list("layer_names", of: container) ?? []).enumerated()
+      where listed[ExactName(name)] == nil {
+        listed[ExactName(name)] = place
+      }
+    }
+    let places = layers.map { layer in
+      listed[ExactName(layer.name)] ?? listed[ExactName(layer.name.components.first ?? "")] ?? listed.count
+    }
+    let order = layers.indices.sorted { a, b in
+      places[a] != places[b] ? places[a] < places[b] : naturallyPrecedes(groups[a], groups[b])
+    }
+    layers = order.map { layers[$0] }
+    guard file.kind == .keras3Weights else { return }
+    let present = Set(groups.map { ExactName($0) })
+    for group in groups {
+      // …/dense_2/vars follows …/dense_1/vars, and …/dense_1/vars …/dense/vars.
+      let (parent, own) = group.splitAtLast("/").before.splitAtLast("/")
+      let (stem, digits) = own.splitAtLast("_")
+      guard let number = Int(digits), number > 0, !stem.isEmpty, parent.splitAtLast("/").after == "layers" else {
+        continue
+      }
+      let before = "\(parent)/\(number == 1 ? stem : "\(stem)_\(number - 1)")"
+      if !present.contains(ExactName(before + "/vars")) { gap = before }
+    }
+  }
+
+  /// The chain, and what was assumed to make it.
+  func network(
+    activations: [String]?, order: [String]?
+  ) throws(LayoutError) -> (network: Network?, notes: [String]) {
+    let chain = try order.map { (names) throws(LayoutError) in try select(names) } ?? layers
+    if chain.isEmpty {
+      if let activations { throw .activationCount(given: activations.count, layers: 0) }
+      return (nil, [])
+    }
+    let functions = try activations.map { (names) throws(LayoutError) in try read(names, count: chain.count) }
+    let isAskedFor = order != nil || activations != nil
+    let says = "no architecture in the file"
+    if order == nil {
+      if !others.isEmpty {
+        return (nil, ["\(says), and layers that are not dense (\(abbreviated(others))): no network"])
+      }
+      if let gap { return (nil, ["\(says), and \(gap) is not in it: no network"]) }
+    }
+    do throws(LayoutError) {
+      try check(chain)
+    } catch {
+      if isAskedFor { throw error }
+      return (nil, ["\(says), and the layers are no chain (\(error)): no network"])
+    }
+
+    var nodes = [Network.Node(.input(shape: [chain[0].inputs]), inputs: [])]
+    var used: [String] = []
+    for (index, layer) in chain.enumerated() {
+      nodes.append(
+        Network.Node(
+          .dense(kernel: layer.kernel.name, bias: layer.bias?.name), inputs: [nodes.count - 1]))
+      let fallback: Activation = index == chain.count - 1 ? .linear : .relu
+      let function = functions?[index] ?? layer.activation.flatMap { activation($0) } ?? fallback
+      used.append("\(layer.name) (\(function.name))")
+      if function != .linear { nodes.append(Network.Node(.activation(function), inputs: [nodes.count - 1])) }
+    }
+    let isAllGiven = order != nil && activations != nil
+    return (
+      Network(nodes: nodes, outputs: [nodes.count - 1]),
+      isAllGiven ? [] : [note(says, chain, used, isAskedFor: isAskedFor)]
+    )
+  }
+
+  private func note(_ says: String, _ chain: [Layer], _ used: [String], isAskedFor: Bool) -> String {
+    let isDefault = !isAskedFor && chain.allSatisfy { $0.activation == nil }
+    guard isDefault else { return "\(isAskedFor ? "" : says + ": ")assuming \(abbreviated(used))" }
+    let functions = chain.count == 1 ? "linear" : "relu between and linear last"
+    return "\(says): assuming \(abbreviated(chain.map(\.name))) with \(functions)"
+  }
+
+  private func select(_ names: [String]) throws(LayoutError) -> [Layer] {
+    var chosen: [Layer] = []
+    for name in names {
+      // A name of its own, or the name of its kernel.
+      guard let layer = layers.first(where: { $0.name == name || $0.kernel.name == name }) else {
+        throw .unknownLayer(name, known: layers.map(\.name))
+      }
+      guard !chosen.contains(where: { $0.kernel.name == layer.kernel.name }) else { throw .repeatedLayer(name) }
+      chosen.append(layer)
+    }
+    return chosen
+  }
+
+  private func check(_ chain: [Layer]) throws(LayoutError) {
+    for layer in chain {
+      if let count = layer.bias?.shape?.count, count != layer.outputs {
+        throw .biasCount(layer: layer.name, outputs: layer.outputs, biases: count)
+      }
+    }
+    for (layer, next) in zip(chain, chain.dropFirst()) where layer.outputs != next.inputs {
+      throw .doesNotChain(from: layer.name, outputs: layer.outputs, to: next.name, inputs: next.inputs)
+    }
+  }
+
+  private func read(_ names: [String], count: Int) throws(LayoutError) -> [Activation] {
+    var functions: [Activation] = []
+    for name in names {
+      guard let function = activation(name) else { throw .unknownActivation(name) }
+      functions.append(function)
+    }
+    if functions.count == count { return functions }
+    if functions.count == count - 1 { return functions + [.linear] }
+    guard functions.count == 1 else { throw .activationCount(given: functions.count, layers: count) }
+    return Array(repeating: functions[0], count: count - 1) + [.linear]
+  }
+
+  /// `NAME` or `NAME:PARAMETER`; without the parameter, the framework's own.
+  private func activation(_ spelling: String) -> Activation? {
+    let (before, after) = spelling.splitAtLast(":")
+    guard before.isEmpty else {
+      guard let parameter = Double(after), parameter.isFinite else { return nil }
+      return switch before {
+      case "leaky_relu": .leakyReLU(slope: parameter.roundedAsStored)
+      case "elu": .elu(alpha: parameter.roundedAsStored)
+      default: nil
+      }
+    }
+    if spelling == "leaky_relu", file.kind == .pyTorch { return .leakyReLU(slope: 0.01) }
+    return Activation(keras: spelling, hardSigmoidDivisor: 6)
+  }
+}

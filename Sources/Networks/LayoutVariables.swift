@@ -1,0 +1,535 @@
+internal import HDF5
+internal import JSON
+internal import Tensors
+
+/// A dataset on its way to becoming a tensor: which layer it belongs to and what it is called there.
+struct LayoutVariable {
+  var tensor: LayoutTensor
+  /// The names of the layers it is in, from the outside in; empty outside the layout and for optimizer state.
+  var layer: [String] = []
+  /// What its layer calls it: `kernel`, `bias`, `gamma`, ….
+  var weight: String
+  /// The directory in the file (PyTorch: the prefix) that the variables of one layer share.
+  var group: String
+  /// Its place in the list `weight_names` of its layer.
+  var ordinal: Int?
+  /// The class of its layer in snake case, where the names of groups tell.
+  var groupClass: String?
+  var description = Description.none
+
+  enum Description: Equatable {
+    /// No configuration, or one that does not mention the layer.
+    case none
+    /// The layer with this index in the configuration.
+    case layer(Int)
+    /// A part of a layer that the configuration mentions, but does not describe any further.
+    case inside(Int)
+  }
+
+  var layerName: String { layer.joined(separator: "/") }
+  var isFloat: Bool { tensor.elementType?.isFloat ?? false }
+  var rank: Int? { tensor.shape?.rank }
+}
+
+/// The datasets of a file in the terms of its layout.
+struct LayoutVariables {
+  let tree: ObjectTree
+  let kind: LayoutKind
+  /// What the file says about its layers, if that can be read.
+  var configuration: KerasConfiguration?
+  /// All datasets, in the order of the table of contents, with their names and roles.
+  var variables: [LayoutVariable] = []
+  private var groups: [ExactName: LayoutGroup] = [:]
+  var notes: [String] = []
+
+  init(_ table: TableOfContents, configuration text: [UInt8]?) {
+    tree = ObjectTree(table)
+    kind = Self.kind(of: tree)
+    do throws(KerasConfiguration.Malformed) {
+      let stored = tree.text("model_config", of: tree.root).map { Array($0.utf8) }
+      if let text = text ?? stored {
+        configuration = try KerasConfiguration(
+          text: text, version: text == stored ? tree.text("keras_version", of: tree.root) : nil)
+      }
+    } catch {
+      notes.append("the model configuration is ignored: \(error.what)")
+    }
+    switch kind {
+    case .kerasModel: locateInKerasLayers(under: "model_weights")
+    case .kerasWeights: locateInKerasLayers(under: "")
+    case .keras3Weights: locateInVars()
+    case .pyTorch, .plain, .unknown: locateByPath()
+    }
+    for variable in variables where !variable.layer.isEmpty {
+      groups[ExactName(variable.group), default: LayoutGroup()].add(variable)
+    }
+    for index in variables.indices {
+      let (role, orientation) = role(of: variables[index])
+      variables[index].tensor.role = role
+      variables[index].tensor.orientation = orientation
+    }
+    makeNamesUnique()
+  }
+
+  private static func kind(of tree: ObjectTree) -> LayoutKind {
+    if tree.object(at: "model_weights") != nil { return .kerasModel }
+    if ["layer_names", "layer_names0"].contains(where: { tree.hasAttribute($0, of: tree.root) }) {
+      return .kerasWeights
+    }
+    var hasWeight = false
+    var hasKernel = false
+    for object in tree.table.objects {
+      guard case .dataset = object.kind, let path = object.paths.first else { continue }
+      if varsIndex(path) != nil { return .keras3Weights }
+      switch splitAtWeight(path).weight {
+      case "weight": hasWeight = true
+      case "kernel": hasKernel = true
+      default: break
+      }
+    }
+    return hasKernel ? .plain : hasWeight ? .pyTorch : .unknown
+  }
+}
+
+// MARK: - Names
+
+/// What one variable of a layer must know of the others.
+struct LayoutGroup {
+  var hasKernel = false
+  /// Whether the layer has a matrix for its own state, as LSTM and GRU do.
+  var isRecurrent = false
+  /// Whether `weight` is a vector, as in PyTorch's normalisations.
+  var hasVectorWeight = false
+
+  /// `W` is Keras 1's.
+  static let kernels: Set<String> = ["kernel", "W"]
+
+  mutating func add(_ variable: LayoutVariable) {
+    if Self.kernels.contains(variable.weight) { hasKernel = true }
+    if variable.weight == "recurrent_kernel" { isRecurrent = true }
+    if variable.weight == "weight", variable.rank == 1 { hasVectorWeight = true }
+  }
+}
+
+extension LayoutVariables {
+  private func datasets() -> [(index: Int, path: String, dataset: Dataset)] {
+    tree.table.objects.enumerated().compactMap { index, object in
+      guard case .dataset(let dataset) = object.kind, let path = object.paths.first, !path.components.isEmpty else {
+        // A damaged file may have a dataset for its root; without a name it is no tensor.
+        return nil
+      }
+      return (index, path, dataset)
+    }
+  }
+
+  private func variable(
+    _ index: Int, _ path: String, _ dataset: Dataset, name: String, weight: String, group: String
+  ) -> LayoutVariable {
+    let said = tree.text("dtype", of: index)
+    let isSilentBFloat16 = said == nil && kind != .keras3Weights && (configuration?.usesBFloat16 ?? false)
+    let element = dataset.type.element(opaqueIsBFloat16: said == "bfloat16" || isSilentBFloat16)
+    return LayoutVariable(
+      tensor: LayoutTensor(
+        object: index, path: path, name: name, role: .other, orientation: nil,
+        elementType: element?.type, byteOrder: element?.order ?? .little,
+        shape: dataset.shape, byteCount: dataset.byteCount),
+      weight: weight, group: group)
+  }
+
+  /// A dataset that does not belong to the layout.
+  private func foreign(_ index: Int, _ path: String, _ dataset: Dataset) -> LayoutVariable {
+    variable(index, path, dataset, name: path, weight: path.splitAtLast("/").after, group: "")
+  }
+
+  /// `LAYER/…/WEIGHT` under `prefix`. The name is the layer's; then what the weight's own path has after the last
+  /// mention of the layer; then the weight without `:0` and without the layer's name in front:
+  /// `model_weights/fc1/model/fc1/kernel` and `fc1/fc1/kernel:0` become `fc1/kernel`, `model_weights/a/a/b/kernel`
+  /// (a layer `b` in a model `a`) `a/b/kernel`, `dense_1/dense_1_W` `dense_1/W`.
+  private mutating func locateInKerasLayers(under prefix: String) {
+    let listed = listedWeights(under: prefix)
+    for (index, path, dataset) in datasets() {
+      var components = path.components
+      if kind == .kerasModel, components[0] == "optimizer_weights" {
+        let name = (["optimizer"] + components.dropFirst()).joined(separator: "/").withoutOutputNumber
+        var state = variable(index, path, dataset, name: name, weight: name.splitAtLast("/").after, group: "")
+        state.tensor.role = .optimizer
+        variables.append(state)
+        continue
+      }
+      var layer: [String]
+      var rest: [String]
+      let place = listed[index]
+      if let place {
+        layer = place.layer.components
+        rest = place.weight.components
+      } else {
+        if !prefix.isEmpty {
+          guard components[0] == prefix else {
+            variables.append(foreign(index, path, dataset))
+            continue
+          }
+          components.removeFirst()
+        }
+        guard components.count >= 2 else {
+          variables.append(foreign(index, path, dataset))
+          continue
+        }
+        layer = [components[0]]
+        rest = Array(components.dropFirst())
+      }
+      guard let innermost = layer.last, var weight = rest.popLast() else {
+        variables.append(foreign(index, path, dataset))
+        continue
+      }
+      if let mention = rest.lastIndex(where: { $0 == innermost || $0.isNumbered(innermost) }) {
+        rest.removeSubrange(...mention)
+      }
+      layer += rest
+      weight = weight.withoutOutputNumber
+      if weight.hasPrefix(layer[layer.count - 1] + "_") { weight.removeFirst(layer[layer.count - 1].count + 1) }
+      if weight.isEmpty { weight = rest.last ?? innermost }
+      var found = variable(
+        index, path, dataset, name: (layer + [weight]).joined(separator: "/"), weight: weight,
+        group: path.splitAtLast("/").before)
+      found.layer = layer
+      found.ordinal = place?.ordinal
+      found.description = describe(layer)
+      variables.append(found)
+    }
+  }
+
+  /// The datasets that `layer_names` and `weight_names` lead to, by object.
+  private mutating func listedWeights(
+    under prefix: String
+  ) -> [Int: (layer: String, weight: String, ordinal: Int)] {
+    let container = tree.object(at: prefix)
+    var listed: [Int: (layer: String, weight: String, ordinal: Int)] = [:]
+    var seen: Set<Int> = []
+    var missing: [String] = []
+    for layer in tree.list("layer_names", of: container) ?? [] {
+      guard let group = tree.object(at: layer.asPath, from: container), group != container else {
+        missing.append(layer)
+        continue
+      }
+      guard seen.insert(group).inserted else { continue }
+      for (ordinal, weight) in (tree.list("weight_names", of: group) ?? []).enumerated() {
+        guard let index = tree.object(at: weight.asPath, from: group),
+          case .dataset = tree.table.objects[index].kind
+        else {
+          missing.append("\(layer)/\(weight)")
+          continue
+        }
+        if listed[index] == nil { listed[index] = (layer.asPath, weight.asPath, ordinal) }
+      }
+    }
+    if !missing.isEmpty {
+      notes.append("the lists of layers and weights name what is not in the file: \(abbreviated(missing))")
+    }
+    return listed
+  }
+
+  /// `layers/CLASS_N/…/vars/I`. The name is made of the attributes `name` of the groups `vars` (the layers' own names;
+  /// where there is none, the group's), and of the weight's name where the class says what number I is, else I.
+  private mutating func locateInVars() {
+    for (index, path, dataset) in datasets() {
+      let components = path.components
+      guard let number = Self.varsIndex(path) else {
+        variables.append(foreign(index, path, dataset))
+        continue
+      }
+      guard components[0] != "optimizer" else {
+        var state = variable(index, path, dataset, name: path, weight: String(number), group: "")
+        state.tensor.role = .optimizer
+        variables.append(state)
+        continue
+      }
+      var layer: [String] = []
+      var description = LayoutVariable.Description.none
+      // The model the walk is in, as long as the configuration describes it.
+      var model: Int? = configuration.flatMap { $0.describesLayers ? 0 : nil }
+      var group = ""
+      var container: String?
+      for component in components.dropLast(2) {
+        group += group.isEmpty ? component : "/" + component
+        if container == nil, Self.containers.contains(component) {
+          container = component
+          continue
+        }
+        let name = tree.text("name", of: tree.object(at: group + "/vars"))?.asPath
+        layer.append(name.flatMap { $0.isEmpty ? nil : $0 } ?? component)
+        if let current = model, let configuration {
+          let parent = configuration.layers[current]
+          let part =
+            container == nil
+            ? (component == "layer" ? parent.wrapped : nil)
+            : name.flatMap { parent.partsByName[ExactName($0)] } ?? parent.partsByGroup[ExactName(component)]
+          if let part {
+            description = .layer(part)
+            model = part
+          } else {
+            description = parent.isModel ? .none : .inside(current)
+            model = nil
+          }
+        } else if case .layer(let outer) = description {
+          description = .inside(outer)
+        }
+        container = nil
+      }
+      guard !layer.isEmpty else {
+        variables.append(foreign(index, path, dataset))
+        continue
+      }
+      let ownGroup = components[components.count - 3]
+      var groupClass = ownGroup.withoutNumber
+      if case .layer(let described) = description, let configuration {
+        groupClass = KerasConfiguration.snakeCase(configuration.layers[described].className)
+      } else if !groupClass.hasPrefix("dense"), layer[layer.count - 1].hasPrefix("dense") {
+        // A subclassed model names the group after its own property and leaves the class to the automatic name.
+        groupClass = "dense"
+      }
+      let names = weightNames(class: groupClass, in: group, description)
+      let weight = names.indices.contains(number) ? names[number] : String(number)
+      var found = variable(
+        index, path, dataset, name: (layer + [weight]).joined(separator: "/"), weight: weight,
+        group: components.dropLast().joined(separator: "/"))
+      found.layer = layer
+      found.ordinal = number
+      found.groupClass = groupClass
+      found.description = description
+      variables.append(found)
+    }
+  }
+
+  /// Groups that hold layers and are none themselves.
+  private static let containers: Set<String> = ["layers", "_layer_checkpoint_dependencies"]
+
+  /// The number of a dataset `…/vars/NUMBER`.
+  private static func varsIndex(_ path: String) -> Int? {
+    let (directory, number) = path.splitAtLast("/")
+    guard directory == "vars" || directory.hasSuffix("/vars"), let index = Int(number), String(index) == number
+    else { return nil }
+    return index
+  }
+
+  /// What the layer in `group` calls its variables, in the order they are stored in, if its class is known here.
+  private func weightNames(
+    class name: String, in group: String, _ description: LayoutVariable.Description
+  ) -> [String] {
+    if name.hasPrefix("dense") || name.hasPrefix("conv") { return ["kernel", "bias"] }
+    let names: [String]
+    switch name {
+    case "embedding": return ["embeddings"]
+    case "batch_normalization": names = ["gamma", "beta", "moving_mean", "moving_variance"]
+    case "layer_normalization": names = ["gamma", "beta"]
+    default: return []
+    }
+    if case .layer(let layer) = description, let settings = configuration?.layers[layer].settings {
+      return names.filter {
+        !($0 == "gamma" && settings["scale"]?.bool == false) && !($0 == "beta" && settings["center"]?.bool == false)
+      }
+    }
+    // Scale and offset may be missing; which, is known only when nothing is.
+    return tree.object(at: "\(group)/vars/\(names.count - 1)") == nil ? [] : names
+  }
+
+  /// `LAYER/WEIGHT` or `LAYER.WEIGHT`. The name is the path.
+  private mutating func locateByPath() {
+    for (index, path, dataset) in datasets() {
+      let (layer, weight) = Self.splitAtWeight(path)
+      var found = variable(index, path, dataset, name: path, weight: weight, group: layer)
+      let parts = path.utf8.split { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: ".") }.map { String($0) ?? "" }
+      if parts.first.map(Self.trainingStates.contains) ?? false || !Self.slots.isDisjoint(with: parts) {
+        found.tensor.role = .optimizer
+      } else if !layer.isEmpty {
+        found.layer = [layer]
+        found.description = describe(layer.components)
+      }
+      variables.append(found)
+    }
+  }
+
+  /// What people call the part of a file that holds the optimizer.
+  private static let trainingStates: Set<String> = [
+    "optimizer", "optimizer_state", "optimizer_state_dict", "optimizer_weights",
+  ]
+
+  /// What PyTorch's optimizers call their state.
+  private static let slots: Set<String> = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"]
+
+  /// A path cut at its last slash or dot, whichever comes last.
+  private static func splitAtWeight(_ path: String) -> (layer: String, weight: String) {
+    let slash = path.splitAtLast("/")
+    let dot = slash.after.splitAtLast(".")
+    guard !dot.before.isEmpty else { return (slash.before, slash.after) }
+    return (slash.before.isEmpty ? dot.before : slash.before + "/" + dot.before, dot.after)
+  }
+
+  /// What the configuration says about a layer given by its names from the outside in.
+  private func describe(_ names: [String]) -> LayoutVariable.Description {
+    guard let configuration, configuration.describesLayers else { return .none }
+    var current = 0
+    for name in names {
+      let layer = configuration.layers[current]
+      guard let part = layer.allByName[ExactName(name)] else {
+        return current == 0 || layer.isModel ? .none : .inside(current)
+      }
+      current = part
+    }
+    return current == 0 ? .none : .layer(current)
+  }
+
+  /// Gives every dataset that would share its name with another one its path as its name instead.
+  private mutating func makeNamesUnique() {
+    var claims: [ExactName: [Int]] = [:]
+    for index in variables.indices { claims[ExactName(variables[index].tensor.name), default: []].append(index) }
+    var contested = variables.indices.filter { claims[ExactName(variables[$0].tensor.name), default: []].count > 1 }
+    while let index = contested.popLast() {
+      let path = variables[index].tensor.path
+      guard variables[index].tensor.name != path else { continue }
+      variables[index].tensor.name = path
+      // Nobody else has this path, but somebody's short name may be spelled like it.
+      contested += (claims[ExactName(path)] ?? []).filter { $0 != index }
+      claims[ExactName(path), default: []].append(index)
+    }
+  }
+}
+
+// MARK: - Roles
+
+extension LayoutVariables {
+  private func role(of variable: LayoutVariable) -> (TensorRole, MatrixOrientation?) {
+    if variable.tensor.role == .optimizer { return (.optimizer, nil) }
+    guard !variable.layer.isEmpty else { return (.other, nil) }
+    if let orientation = orientationOfDenseKernel(variable) { return (.kernel, orientation) }
+    let weight = variable.weight
+    let isVectorOfNormalisation =
+      kind == .pyTorch && (weight == "weight" || weight == "bias") && group(of: variable).hasVectorWeight
+    if Self.normalisations.contains(weight) || isVectorOfNormalisation { return (.normalisation, nil) }
+    guard variable.isFloat, let rank = variable.rank else { return (.other, nil) }
+    if isEmbedding(variable) { return (.embedding, nil) }
+    if weight == "bias" || weight == "b" { return (.bias, nil) }
+    if rank >= 3, ["kernel", "weight", "W"].contains(weight) || weight.hasSuffix("_kernel") {
+      return (.convolution, nil)
+    }
+    return (.other, nil)
+  }
+
+  private static let normalisations: Set<String> = [
+    "gamma", "beta", "moving_mean", "moving_variance", "running_mean", "running_var", "running_std",
+    "num_batches_tracked",
+  ]
+
+  private func group(of variable: LayoutVariable) -> LayoutGroup { groups[ExactName(variable.group)] ?? LayoutGroup() }
+
+  private func isEmbedding(_ variable: LayoutVariable) -> Bool {
+    switch kind {
+    case .pyTorch, .plain, .unknown:
+      variable.weight == "weight" && variable.tensor.path.lowercased().utf8.contains("embed".utf8)
+    case .kerasModel, .kerasWeights, .keras3Weights: variable.weight == "embeddings"
+    }
+  }
+
+  /// Which way round a dataset is stored, if it is the weight matrix of a dense layer.
+  private func orientationOfDenseKernel(_ variable: LayoutVariable) -> MatrixOrientation? {
+    guard variable.isFloat, variable.rank == 2 else { return nil }
+    switch variable.description {
+    case .layer(let layer):
+      guard let configuration, configuration.dense(layer) != nil else { return nil }
+      let isNamed = LayoutGroup.kernels.contains(variable.weight)
+      let isFirst = variable.ordinal == 0 && !group(of: variable).hasKernel
+      return isNamed || isFirst ? .inputsByOutputs : nil
+    case .inside: return nil
+    case .none: break
+    }
+    switch kind {
+    case .kerasModel, .kerasWeights:
+      guard LayoutGroup.kernels.contains(variable.weight), !group(of: variable).isRecurrent else { return nil }
+      return .inputsByOutputs
+    case .keras3Weights:
+      guard variable.weight == "kernel", variable.groupClass?.hasPrefix("dense") ?? false else { return nil }
+      return .inputsByOutputs
+    case .pyTorch, .plain, .unknown:
+      if variable.weight == "kernel", !group(of: variable).isRecurrent { return .inputsByOutputs }
+      if variable.weight == "weight", !isEmbedding(variable) { return .outputsByInputs }
+      return nil
+    }
+  }
+}
+
+// MARK: - Spelling
+
+extension String {
+  /// Without the `:0` by which TensorFlow numbers the outputs of an operation.
+  fileprivate var withoutOutputNumber: String {
+    let (name, number) = splitAtLast(":")
+    return name.isEmpty || Int(number) == nil ? self : name
+  }
+
+  /// Without the `_1` by which Keras tells layers of a class apart.
+  fileprivate var withoutNumber: String {
+    let (name, number) = splitAtLast("_")
+    return name.isEmpty || Int(number) == nil ? self : name
+  }
+
+  fileprivate func isNumbered(_ name: String) -> Bool { self != name && withoutNumber == name }
+
+  /// A text of the file as it would stand in a path of the table of contents.
+  fileprivate var asPath: String {
+    utf8.contains(UInt8(ascii: "\\")) ? split(separator: "\\", omittingEmptySubsequences: false).joined(separator: "\\x5C") : self
+  }
+}
+
+extension Dataset {
+  /// The extents, when their product fits `Int`.
+  fileprivate var shape: Shape? {
+    guard let extents else { return nil }
+    let fitting = extents.compactMap { Int(exactly: $0) }
+    return fitting.count == extents.count ? Shape(fitting) : nil
+  }
+
+  fileprivate var byteCount: UInt64 {
+    guard let extents else { return 0 }
+    if extents.contains(0) { return 0 }
+    return extents.reduce(UInt64(max(0, type.byteCount))) { $0.multipliedOrMaximum(by: $1) }
+  }
+}
+
+extension Datatype {
+  fileprivate var byteCount: Int {
+    switch self {
+    case .integer(let size, _, _), .float(let size, _, _, _, _), .opaque(let size, _), .other(_, let size): size
+    }
+  }
+
+  /// The element type and byte order, if it is one that tensors have.
+  fileprivate func element(opaqueIsBFloat16: Bool) -> (type: ElementType, order: ByteOrder)? {
+    switch self {
+    case .integer(let size, let signed, let bigEndian):
+      let type: ElementType? =
+        switch (size, signed) {
+        case (1, true): .int8
+        case (2, true): .int16
+        case (4, true): .int32
+        case (8, true): .int64
+        case (1, false): .uint8
+        case (2, false): .uint16
+        case (4, false): .uint32
+        case (8, false): .uint64
+        default: nil
+        }
+      return type.map { ($0, bigEndian && size > 1 ? .big : .little) }
+    case .float(let size, let exponentBits, let mantissaBits, let bias, let bigEndian):
+      let type: ElementType? =
+        switch (size, exponentBits, mantissaBits, bias) {
+        case (2, 5, 10, 15): .float16
+        case (2, 8, 7, 127): .bfloat16
+        case (4, 8, 23, 127): .float32
+        case (8, 11, 52, 1023): .float64
+        default: nil
+        }
+      return type.map { ($0, bigEndian ? .big : .little) }
+    case .opaque(2, _): return opaqueIsBFloat16 ? (.bfloat16, .little) : nil
+    case .opaque, .other: return nil
+    }
+  }
+}

@@ -1,0 +1,168 @@
+/// A network as a graph: nodes in topological order, tensors by name.
+///
+/// A chain of dense layers is the simple case. The values of the tensors, their shapes and which way round a weight
+/// matrix is stored are not here: they belong to the tensors that the names refer to.
+public struct Network: Sendable, Equatable {
+  /// Every node stands after those it takes its inputs from.
+  public var nodes: [Node]
+  /// The nodes, by index, whose values are the network's outputs.
+  public var outputs: [Int]
+
+  public init(nodes: [Node], outputs: [Int]) {
+    self.nodes = nodes
+    self.outputs = outputs
+  }
+
+  /// One operation and the nodes, by index, that it is applied to.
+  public struct Node: Sendable, Equatable {
+    public var operation: Operation
+    public var inputs: [Int]
+
+    public init(_ operation: Operation, inputs: [Int]) {
+      self.operation = operation
+      self.inputs = inputs
+    }
+  }
+
+  /// What a node computes. Shapes are those of one sample; "last axis" is the one whose index varies fastest.
+  public enum Operation: Sendable, Equatable {
+    /// A value given from outside; `shape` is `nil` where some extent is not known.
+    case input(shape: [Int]?)
+    /// Wx + b along the last axis, W and b being the tensors named.
+    case dense(kernel: String, bias: String?)
+    case activation(Activation)
+    /// γ(x − μ)/√(σ² + ε) + β along the last axis, with the stored mean μ and variance σ².
+    case batchNormalization(mean: String, variance: String, gamma: String?, beta: String?, epsilon: Double)
+    /// γ(x − μ)/√(σ² + ε) + β with μ and σ² taken over the last axis of each sample.
+    case layerNormalization(gamma: String?, beta: String?, epsilon: Double)
+    /// The sum of all inputs.
+    case add
+    /// All inputs one after the other along the last axis.
+    case concatenate
+    /// All axes as one, row-major.
+    case flatten
+    /// Noise of training: the identity when the network is applied. `rate` is kept for the record.
+    case dropout(rate: Double)
+    /// An operation this version cannot run, with the tensors it owns by what its framework calls them.
+    case opaque(className: String, tensors: [String: String])
+  }
+}
+
+/// A function applied to every element (softmax: along the last axis).
+public enum Activation: Sendable, Hashable {
+  case linear
+  /// max(x, 0)
+  case relu
+  /// x for x ≥ 0, else slope·x
+  case leakyReLU(slope: Double)
+  /// x for x ≥ 0, else alpha·(eˣ − 1)
+  case elu(alpha: Double)
+  /// λx for x ≥ 0, else λα(eˣ − 1); λ = 1.0507009873554805, α = 1.6732632423543772
+  case selu
+  /// xΦ(x), or ½x(1 + tanh(√(2/π)(x + 0.044715x³))) when approximate
+  case gelu(approximate: Bool)
+  /// x/(1 + e⁻ˣ), also called swish
+  case silu
+  /// ln(1 + eˣ)
+  case softplus
+  /// 1/(1 + e⁻ˣ)
+  case sigmoid
+  /// x/divisor + ½ cut off at 0 and 1; the divisor is 5 in Keras 1 and 2, 6 in Keras 3 and PyTorch
+  case hardSigmoid(divisor: Double)
+  case tanh
+  case erf
+  case sin
+  case cos
+  case abs
+  /// −1, 0 or 1
+  case sign
+  /// 1 for x > 0, else 0
+  case step
+  /// eˣⁱ/Σeˣʲ along the last axis
+  case softmax
+}
+
+/// Why a graph is no network.
+public enum GraphError: Error, Sendable, Equatable {
+  case empty
+  /// `input` is not the index of a node before `node`.
+  case inputNotBefore(node: Int, input: Int)
+  case inputCount(node: Int, count: Int)
+  /// An output that is no node, or is given twice; or no output at all (`nil`).
+  case output(Int?)
+  /// A tensor name that is empty.
+  case unnamedTensor(node: Int)
+  /// A parameter that is not finite or outside its domain.
+  case parameter(node: Int, name: String)
+}
+
+extension Network {
+  /// The names of all tensors the graph refers to, in the order of the nodes; a shared tensor occurs again.
+  public var tensorNames: [String] { nodes.flatMap { $0.operation.tensors.map(\.name) } }
+
+  /// Whether every node can be run.
+  public var isRunnable: Bool {
+    nodes.allSatisfy { if case .opaque = $0.operation { false } else { true } }
+  }
+
+  /// Checks that inputs come before their nodes and are as many as the operation takes, that outputs exist, that
+  /// tensors are named and that parameters are finite and in their domains (ε ≥ 0, 0 ≤ rate ≤ 1,
+  /// divisor > 0, extents ≥ 0).
+  public func validate() throws(GraphError) {
+    guard !nodes.isEmpty else { throw .empty }
+    for (index, node) in nodes.enumerated() {
+      for input in node.inputs where !(0..<index).contains(input) {
+        throw .inputNotBefore(node: index, input: input)
+      }
+      guard node.operation.takes(inputCount: node.inputs.count) else {
+        throw .inputCount(node: index, count: node.inputs.count)
+      }
+      if node.operation.tensors.contains(where: { $0.name.isEmpty }) { throw .unnamedTensor(node: index) }
+      if let name = node.operation.parameterOutOfDomain { throw .parameter(node: index, name: name) }
+    }
+    guard !outputs.isEmpty else { throw .output(nil) }
+    var seen: Set<Int> = []
+    for output in outputs where !nodes.indices.contains(output) || !seen.insert(output).inserted {
+      throw .output(output)
+    }
+  }
+}
+
+extension Network.Operation {
+  /// The tensors by role, roles in the order of their names.
+  public var tensors: [(role: String, name: String)] {
+    func present(_ pairs: [(String, String?)]) -> [(role: String, name: String)] {
+      pairs.compactMap { role, name in name.map { (role, $0) } }
+    }
+    return switch self {
+    case .dense(let kernel, let bias): present([("bias", bias), ("kernel", kernel)])
+    case .batchNormalization(let mean, let variance, let gamma, let beta, _):
+      present([("beta", beta), ("gamma", gamma), ("mean", mean), ("variance", variance)])
+    case .layerNormalization(let gamma, let beta, _): present([("beta", beta), ("gamma", gamma)])
+    case .opaque(_, let tensors): tensors.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    case .input, .activation, .add, .concatenate, .flatten, .dropout: []
+    }
+  }
+
+  fileprivate func takes(inputCount: Int) -> Bool {
+    switch self {
+    case .input: inputCount == 0
+    case .add, .concatenate: inputCount >= 1
+    case .opaque: true
+    case .dense, .activation, .batchNormalization, .layerNormalization, .flatten, .dropout: inputCount == 1
+    }
+  }
+
+  fileprivate var parameterOutOfDomain: String? {
+    switch self {
+    case .input(let shape): (shape ?? []).contains { $0 < 0 } ? "shape" : nil
+    case .batchNormalization(_, _, _, _, let epsilon), .layerNormalization(_, _, let epsilon):
+      epsilon.isFinite && epsilon >= 0 ? nil : "epsilon"
+    case .dropout(let rate): (0...1).contains(rate) ? nil : "rate"
+    case .activation(.leakyReLU(let slope)): slope.isFinite ? nil : "slope"
+    case .activation(.hardSigmoid(let divisor)): divisor.isFinite && divisor > 0 ? nil : "divisor"
+    case .activation(.elu(let alpha)): alpha.isFinite ? nil : "alpha"
+    case .dense, .activation, .add, .concatenate, .flatten, .opaque: nil
+    }
+  }
+}

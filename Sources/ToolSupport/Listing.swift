@@ -1,0 +1,49 @@
+public import Networks
+internal import Tensors
+
+extension Listing {
+  /// The table that `nc-info` prints.
+  public func text(name: String, isVerbose: Bool) -> String {
+    var lines = ["\(printable(name)): \(kind)\(version.map { " \($0)" } ?? ""), \(size) bytes"]
+    if let layout { lines[0] += ", \(layout)" }
+    if let container {
+      lines[0] += ", made from \(container.kind) of \(container.size) bytes (\(container.bytes) of them kept beside the tensors)"
+    }
+    var table = Table([
+      ("tensor", .left), ("shape", .right), ("type", .left), ("role", .left), ("encoding", .left),
+      ("bytes", .right), ("bits/weight", .right), ("relative L2", .right),
+    ])
+    for row in rows {
+      let tensor = row.tensor
+      let errors = tensor.history.map { significant($0.error, 3) }.joined(separator: ", ")
+      table.add([
+        tensor.name, tensor.shape.description, tensor.type.rawValue + (tensor.byteOrder == .big ? " big-endian" : ""),
+        tensor.role.rawValue, row.storage, String(row.bytes), row.bitsPerWeight.map { significant($0, 3) } ?? "",
+        errors,
+      ])
+    }
+    if !rows.isEmpty { lines.append(table.text.trimmingLastNewline) }
+    let weights = rows.reduce(0) { $0 + $1.tensor.shape.count }
+    let perWeight = weights > 0 ? ", \(significant(8 * Double(size) / Double(weights), 3)) bits a weight in all" : ""
+    lines.append("\(rows.count) tensors, \(weights) weights\(perWeight); \(otherBytes) bytes of structure")
+    if let network { lines.append("network: \(printable("\(network)"))") }
+    lines += links.map { "not followed: \(printable($0))" }
+    lines += notes.map { "note: \(printable($0))" }
+    if isVerbose {
+      if let digest { lines.append("digest \(digest)") }
+      for row in rows {
+        for step in row.tensor.history {
+          lines.append(
+            printable(
+              "\(row.tensor.name): \(step.tool) \(step.version) \(step.options), relative L2 \(significant(step.error, 6)), from \(step.from)"
+            ))
+        }
+      }
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+}
+
+extension String {
+  fileprivate var trimmingLastNewline: String { hasSuffix("\n") ? String(dropLast()) : self }
+}

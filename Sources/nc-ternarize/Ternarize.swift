@@ -1,0 +1,80 @@
+public import ArgumentParser
+public import Compression
+import Networks
+public import Tensors
+import ToolSupport
+
+@main
+struct Ternarize: Tool {
+  static let configuration = CommandConfiguration(
+    commandName: "nc-ternarize",
+    abstract: "Replace dense weight matrices by 0 and ±1 times a scale, two bits a weight.",
+    discussion: """
+      Reads a network (HDF5, .keras or .ncz), writes .ncz. The scale and the zeros minimise the squared error exactly.
+
+        nc-ternarize net.h5 net.ncz
+        nc-ternarize < net.h5 | ssh board 'cat > net.ncz'
+        nc-ternarize --scale-per 64 --except 'head/*' net.h5 net.ncz
+      """,
+    version: Version.text("nc-ternarize"))
+
+  @Argument(help: "The network; - or nothing is standard input.") var input: String?
+  @Argument(help: "The .ncz file; - or nothing is standard output.") var output: String?
+
+  @Option(help: "Weights that share a scale: tensor, row (one output unit) or a number of consecutive inputs.")
+  var scalePer = ScaleGroup.row
+
+  @Option(help: "Fraction of the weights that become zero (default: what minimises the error).")
+  var sparsity: Fraction?
+
+  @Flag(help: "Store the codes plain, for use from a memory map.") var mapped = false
+  @Option(help: "zstd level, 1…19 (default: entropy coding alone, which suits weights).") var level: Int?
+  @Option(help: "Leave out: optimizer (training state; restored as zeros).") var drop: Droppable?
+
+  @OptionGroup var selection: SelectionOptions
+  @OptionGroup var architecture: ArchitectureOptions
+  @OptionGroup var writing: OutputOptions
+  @OptionGroup var common: CommonOptions
+
+  enum Droppable: String, ExpressibleByArgument { case optimizer }
+
+  func validate() throws {
+    if let level, !(1...19).contains(level) { throw ValidationError("--level: expected 1…19, found \(level)") }
+  }
+
+  func run() throws {
+    let input = try Input(input)
+    let output = try Output(try writing.path(output), force: writing.force, dryRun: writing.dryRun)
+    let report = try naming(input.name, output.name) {
+      let network = try NetworkFile(
+        input.file, size: input.size, options: common.reading(size: input.size, architecture.assumption))
+      common.tell(network.notes, about: input.name, tool: Self.self)
+      return try network.ternarize(
+        to: output.file,
+        TernarizingOptions(
+          selection: selection.selection, group: scalePer, rule: sparsity.map { .sparsity($0) } ?? .optimal,
+          dropsOptimizer: drop == .optimizer, writing: WritingOptions(level: level, isMapped: mapped),
+          tool: Self._commandName, version: Version.number))
+    }
+    try output.finish()
+    common.tell(report, about: input.name, tool: Self.self)
+  }
+}
+
+extension ScaleGroup: ExpressibleByArgument {
+  public init?(argument: String) {
+    switch argument {
+    case "tensor": self = .tensor
+    case "row": self = .row
+    default:
+      guard let count = Int(argument), count > 0 else { return nil }
+      self = .inputs(count)
+    }
+  }
+
+  public var defaultValueDescription: String { "row" }
+}
+
+extension Fraction: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}
