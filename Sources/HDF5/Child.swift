@@ -105,6 +105,8 @@ struct OpenFile: ~Copyable {
 
     let access = try Handle(H5Pcreate(chdf5_file_access_class()), "file access list")
     try check(H5Pset_fclose_degree(access.id, H5F_CLOSE_STRONG), "file access list")
+    // The default driver resolves the name that it opens, which an unlinked file no longer has.
+    try check(H5Pset_fapl_stdio(access.id), "file access list")
     let opened = H5Fopen(path, isWritable ? chdf5_read_write() : chdf5_read_only(), access.id)
     guard opened >= 0 else { throw Self.openingError() }
     let file = try Handle(opened, "open")
