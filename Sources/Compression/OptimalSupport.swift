@@ -22,7 +22,15 @@ struct TailPoint {
 
   var least: Double { sum - slack }
   var most: Double { sum + slack }
+
+  /// Bounds of φ, for a count > 0.
+  var lowest: Double { least / (2 * count) * (1 - rounding) }
+  var highest: Double { most / (2 * count) * (1 + rounding) }
 }
+
+/// More than the relative error of a sum in double (up to 2³⁰ weights in 16 lanes: 2²⁶ roundings of 2⁻⁵³) and of the few
+/// operations done with it.
+private let rounding = 0x1p-25
 
 /// Returns the support of the ternary vector nearest to a group of weights,
 ///
@@ -49,8 +57,8 @@ struct TailPoint {
 /// which are sorted and tried one by one. Several local optima (heavy tails) only make the hull wider.
 ///
 /// Rounding: counts are exact; sums carry bounds, and 2 and 3 are used with the bound on the safe side. What remains
-/// (about ten operations in double, 2⁻⁵³ each, on positive numbers or followed by a sum that dominates what was
-/// cancelled) is covered by `margin`. In the end S_k is summed in double: above `high` in the lane order of
+/// (about ten operations in double, 2⁻⁵³ each; where the crossing point suffers from cancellation, the lower of the two
+/// lines there is still within 2⁻⁵¹ of where they cross) is covered by `rounding`. In the end S_k is summed in double: above `high` in the lane order of
 /// `nc_magnitude_collect`, then by descending magnitude, the same on every processor. When the sum is exact, as it is
 /// for float32 weights unless n · max|w| ≥ 2²⁹ · p*, f(k) is S_k²/k rounded, whatever the order of the weights.
 func optimalSupport(
@@ -100,12 +108,11 @@ private struct Search {
   private var reached: Double
 
   private static let summing = 0x1p-18
-  private static let margin = 0x1p-30
 
   init(count: Int, largest: Float, sum: Double) {
     below = TailPoint(threshold: 0, count: Double(count), sum: sum, slack: sum * Self.summing)
     above = TailPoint(threshold: largest, count: 0, sum: 0, slack: 0)
-    reached = below.least * below.least / below.count * (1 - Self.margin)
+    reached = below.least * below.least / below.count * (1 - rounding)
     low = max(0, Float(below.least / (2 * below.count)).nextDown)
     high = (largest / 2).nextUp
   }
@@ -134,26 +141,25 @@ private struct Search {
       let tail = collection.tails[j]
       points[j + 1] = TailPoint(
         threshold: collection.thresholds[j], count: Double(base.count + tail.count), sum: base.sum + tail.sum,
-        slack: tail.sum * Self.summing + base.sum * Self.margin)
+        slack: tail.sum * Self.summing + base.sum * rounding)
     }
     for j in 1...4 where points[j].count > 0 {
-      reached = max(reached, points[j].least * points[j].least / points[j].count * (1 - Self.margin))
+      reached = max(reached, points[j].least * points[j].least / points[j].count * (1 - rounding))
     }
     var least = Double.infinity
     var most = 0.0
-    for j in 0..<5 {
+    for j in 0...5 where points[j].count > 0 {
       let a = points[j]
-      let b = points[j + 1]
-      guard a.count > 0 else { break }
-      let lowest = a.least / (2 * a.count) * (1 - Self.margin)
+      let lowest = a.lowest
       if !(a.most * a.most / a.count < reached) {
         least = min(least, lowest)
-        most = max(most, a.most / (2 * a.count) * (1 + Self.margin))
+        most = max(most, a.highest)
       }
+      if j == 5 { break }
+      let b = points[j + 1]
       guard a.count > b.count + 1, !(Self.bound(a, b) < reached) else { continue }
       let from = max(Double(a.threshold), lowest)
-      let to =
-        b.count > 0 ? min(Double(b.threshold), b.most / (2 * b.count) * (1 + Self.margin)) : Double(b.threshold) / 2
+      let to = b.count > 0 ? min(Double(b.threshold), b.highest) : Double(b.threshold) / 2
       if from <= to {
         least = min(least, from)
         most = max(most, to)
@@ -171,7 +177,7 @@ private struct Search {
   /// Notes that `base` is the tail above `high`.
   mutating func close(at base: nc_tail) {
     above = TailPoint(
-      threshold: high, count: Double(base.count), sum: base.sum, slack: base.sum * Self.margin)
+      threshold: high, count: Double(base.count), sum: base.sum, slack: base.sum * rounding)
   }
 
   /// The bound of f where the lines of law 3 cross.
@@ -180,7 +186,7 @@ private struct Search {
     let crossing = ((a.most - ta * a.count) - (b.most - tb * b.count)) / (tb - ta)
     let k = min(max(crossing, b.count), a.count)
     let s = min(b.most + tb * (k - b.count), a.most - ta * (a.count - k))
-    return s * s / k * (1 + margin)
+    return s * s / k * (1 + rounding)
   }
 }
 

@@ -9,13 +9,14 @@ internal import Tensors
 func ternarizeWide(
   _ weights: WeightRows, group: ScaleGroup, rule: TernaryRule, threads: Threads
 ) -> Ternarization? {
-  let largest = threads.results(weights.blocks) { block in
-    let rows = weights.rows(ofBlock: block)
-    return weights.withDoubles(rows) { x in
-      // Compared as bits, which orders infinities and NaN above all numbers.
-      (0..<rows.count * weights.columns).reduce(0) { max($0, x[$1].magnitude.bitPattern) }
-    }
-  }.max().map { Double(bitPattern: $0) } ?? 0
+  let largest =
+    threads.results(weights.blocks) { block in
+      let rows = weights.rows(ofBlock: block)
+      return weights.withDoubles(rows) { x in
+        // Compared as bits, which orders infinities and NaN above all numbers.
+        (0..<rows.count * weights.columns).reduce(0) { max($0, x[$1].magnitude.bitPattern) }
+      }
+    }.max().map { Double(bitPattern: $0) } ?? 0
   guard largest.isFinite else { return nil }
   let unit = largest > 0 ? largest.binade : 1
 

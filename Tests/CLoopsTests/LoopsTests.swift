@@ -1,0 +1,235 @@
+import CLoops
+import Random
+import Testing
+
+/// Every loop against its plain Swift twin, at random lengths and offsets, on every level the processor has.
+@Suite(.serialized) struct LoopsTests {
+  static let levels = Array(0...Int(nc_limit_level(.max)))
+  private static let lengths = Array(0...70) + [127, 128, 129, 511, 512, 513, 529, 1040]
+
+  private func onEveryLevel(_ body: (inout SplitMix64) throws -> Void) rethrows {
+    for level in Self.levels {
+      nc_limit_level(Int32(level))
+      var random = SplitMix64(seed: 7)
+      try body(&random)
+    }
+    nc_limit_level(.max)
+  }
+
+  /// Values of every scale: ordinary, equal, zero of both signs, subnormal, huge.
+  private func floats(_ n: Int, _ random: inout SplitMix64) -> [Float] {
+    (0..<n).map { _ in
+      let bits = random.next()
+      let plain = Float(Int32(truncatingIfNeeded: bits >> 32)) * 0x1p-31
+      return switch bits % 16 {
+      case 0: 0
+      case 1: -0.0
+      case 2: plain.sign == .minus ? -0.5 : 0.5
+      case 3: plain * 0x1p-140
+      case 4: plain * 0x1p115
+      default: plain
+      }
+    }
+  }
+
+  private func added(_ lanes: [Double]) -> Double {
+    var lanes = lanes
+    while lanes.count > 1 {
+      let half = lanes.count / 2
+      lanes = (0..<half).map { lanes[$0] + lanes[$0 + half] }
+    }
+    return lanes[0]
+  }
+
+  /// Float lanes of at most 32 elements, then double.
+  private func flushedSum(_ x: [Float], above: Float?) -> Double {
+    var total = [Double](repeating: 0, count: 16)
+    for start in stride(from: 0, to: x.count, by: 512) {
+      var lanes = [Float](repeating: 0, count: 16)
+      for i in start..<min(x.count, start + 512) where above.map({ x[i].magnitude > $0 }) ?? true {
+        lanes[i % 16] += x[i].magnitude
+      }
+      for l in 0..<16 { total[l] += Double(lanes[l]) }
+    }
+    return added(total)
+  }
+
+  private func doubleSum(_ x: [Float], _ term: (Float) -> Double) -> Double {
+    var lanes = [Double](repeating: 0, count: 16)
+    for i in x.indices { lanes[i % 16] += term(x[i]) }
+    return added(lanes)
+  }
+
+  @Test func crcIsThatOfZlib() {
+    func bitwise(_ bytes: some Sequence<UInt8>) -> UInt32 {
+      ~bytes.reduce(~UInt32(0)) { crc, byte in
+        (0..<8).reduce(crc ^ UInt32(byte)) { c, _ in c >> 1 ^ (c & 1 == 1 ? 0xEDB8_8320 : 0) }
+      }
+    }
+    onEveryLevel { random in
+      #expect(nc_crc32(0, Array("123456789".utf8), 9) == 0xCBF4_3926)
+      let bytes = (0..<1200).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+      bytes.withUnsafeBytes { b in
+        for n in Self.lengths {
+          let offset = Int(random.next() % 64)
+          let expected = bitwise(bytes[offset..<offset + n])
+          let base = b.baseAddress! + offset
+          #expect(nc_crc32(0, base, n) == expected)
+          let cut = n == 0 ? 0 : Int(random.next() % UInt64(n))
+          #expect(nc_crc32(nc_crc32(0, base, cut), base + cut, n - cut) == expected)
+        }
+      }
+    }
+  }
+
+  @Test func packAndUnpack() {
+    onEveryLevel { random in
+      for n in Self.lengths {
+        let x = floats(n, &random)
+        let first = Int(random.next() % 9)
+        let above = x.randomElement(using: &random)?.magnitude ?? 0
+        var row = [UInt8](repeating: 0, count: (first + n + 3) / 4 + 1)
+        // Trits before the range stay.
+        for i in 0..<first { row[i / 4] |= 1 << UInt8(i % 4 * 2) }
+        var twin = row
+        for i in 0..<n where x[i].magnitude > above {
+          twin[(first + i) / 4] |= (x[i] < 0 ? 3 : 1) << UInt8((first + i) % 4 * 2)
+        }
+        nc_ternary_pack(x, n, above, &row, first)
+        #expect(row == twin)
+        #expect(nc_ternary_valid(row, row.count))
+        for (size, plus, minus) in [
+          (2, 0x3C01, 0xBC01), (4, 0x3F80_0001, 0xBF80_0001), (8, 0x3FF0_0000_0000_0001, 0xBFF0_0000_0000_0001),
+        ] as [(Int, UInt64, UInt64)] {
+          var out = [UInt8](repeating: 0xEE, count: n * size + 1)
+          nc_ternary_unpack(row, first, n, size, plus, minus, &out)
+          var expected: [UInt8] = []
+          for i in first..<first + n {
+            let value = [0, plus, 0, minus][Int(twin[i / 4] >> UInt8(i % 4 * 2) & 3)]
+            expected += (0..<size).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * $0)) }
+          }
+          #expect(out == expected + [0xEE])
+        }
+      }
+    }
+  }
+
+  @Test func invalidTritsAndPaddingAreSeen() {
+    for n in 1...40 {
+      for position in 0..<4 * n {
+        var codes = [UInt8](repeating: 0b11_01_00_11, count: n)
+        #expect(nc_ternary_valid(codes, n))
+        codes[position / 4] &= ~(3 << UInt8(position % 4 * 2))
+        codes[position / 4] |= 2 << UInt8(position % 4 * 2)
+        #expect(!nc_ternary_valid(codes, n))
+      }
+    }
+    for columns in 1...9 {
+      let rowBytes = (columns + 3) / 4
+      for bit in 0..<3 * 8 * rowBytes {
+        var codes = [UInt8](repeating: 0, count: 3 * rowBytes)
+        codes[bit / 8] = 1 << UInt8(bit % 8)
+        #expect(nc_ternary_padded(codes, 3, columns) == (bit % (8 * rowBytes) < 2 * columns))
+      }
+    }
+  }
+
+  @Test func magnitudes() {
+    onEveryLevel { random in
+      for n in Self.lengths {
+        let offset = Int(random.next() % 5)
+        let all = floats(n + offset, &random)
+        let x = Array(all[offset...])
+        all.withUnsafeBufferPointer { buffer in
+          let p = buffer.baseAddress! + offset
+          var sum = 0.0
+          #expect(nc_magnitude_largest(p, n, &sum) == x.map(\.magnitude.bitPattern).max() ?? 0)
+          #expect(sum == flushedSum(x, above: nil))
+
+          let thresholds = (0..<4).map { _ in x.randomElement(using: &random)?.magnitude ?? 0 }
+          var tails = [nc_tail](repeating: nc_tail(), count: 4)
+          nc_magnitude_above(p, n, thresholds, &tails)
+          for (t, tail) in zip(thresholds, tails) {
+            #expect(tail.sum == flushedSum(x, above: t))
+            #expect(tail.count == x.count { $0.magnitude > t })
+          }
+
+          let (low, high) = (min(thresholds[0], thresholds[1]), max(thresholds[0], thresholds[1]))
+          var out = [Float](repeating: .nan, count: n + 16)
+          var tail = nc_tail()
+          let between = x.map(\.magnitude).filter { $0 > low && $0 <= high }
+          #expect(nc_magnitude_collect(p, n, low, high, &out, &tail) == between.count)
+          #expect(Array(out.prefix(between.count)) == between)
+          #expect(tail.count == x.count { $0.magnitude > high })
+          #expect(tail.sum == doubleSum(x) { $0.magnitude > high ? Double($0.magnitude) : 0 })
+          // In place.
+          out = x + [Float](repeating: 0, count: 16)
+          out.withUnsafeMutableBufferPointer {
+            _ = nc_magnitude_collect($0.baseAddress!, n, low, high, $0.baseAddress!, &tail)
+          }
+          #expect(Array(out.prefix(between.count)) == between)
+
+          var (norm, error) = (0.0, 0.0)
+          nc_ternary_error(p, n, low, 0.3, &norm, &error)
+          #expect(norm == doubleSum(x) { Double($0) * Double($0) })
+          #expect(
+            error
+              == doubleSum(x) {
+                let r = Double($0.magnitude) - ($0.magnitude > low ? 0.3 : 0)
+                return r * r
+              })
+        }
+      }
+    }
+  }
+
+  @Test func nonFiniteElementsAreTheLargest() {
+    onEveryLevel { random in
+      for bad in [Float.nan, -.nan, .infinity, -.infinity] {
+        for n in [1, 7, 16, 33, 600] {
+          var x = floats(n, &random)
+          x[Int(random.next() % UInt64(n))] = bad
+          var sum = 0.0
+          #expect(nc_magnitude_largest(x, n, &sum) >= 0x7F80_0000)
+        }
+      }
+    }
+  }
+
+  @Test func transpose() {
+    onEveryLevel { random in
+      for _ in 0..<25 {
+        let (rows, columns) = (Int(random.next() % 50), Int(random.next() % 50))
+        let (inStride, outStride) = (columns + Int(random.next() % 3), rows + Int(random.next() % 3))
+        for size in [1, 2, 4, 8] {
+          let input = (0..<rows * inStride * size).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+          var out = [UInt8](repeating: 0, count: columns * outStride * size)
+          var twin = out
+          for r in 0..<rows {
+            for c in 0..<columns {
+              for b in 0..<size { twin[(c * outStride + r) * size + b] = input[(r * inStride + c) * size + b] }
+            }
+          }
+          nc_transpose(input, inStride, rows, columns, size, &out, outStride)
+          #expect(out == twin)
+        }
+      }
+    }
+  }
+
+  @Test func planes() {
+    onEveryLevel { random in
+      for n in Self.lengths {
+        for size in [2, 4, 8] {
+          let elements = (0..<n * size).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+          var planes = [UInt8](repeating: 0, count: n * size)
+          nc_planes_split(elements, n, size, &planes)
+          #expect(planes == (0..<size).flatMap { b in (0..<n).map { elements[$0 * size + b] } })
+          var back = [UInt8](repeating: 0, count: n * size)
+          nc_planes_join(planes, n, size, &back)
+          #expect(back == elements)
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,168 @@
+import Random
+import Tensors
+import Testing
+
+@testable import Compression
+
+@Suite struct TernarizeTests {
+  private let groups: [ScaleGroup] = [.tensor, .row, .inputs(5), .inputs(32)]
+  private let rules: [TernaryRule] = [.optimal, .sparsity(Fraction(".9")!), .sparsity(.zero), .sparsity(.one)]
+
+  @Test func orientationAndThreadsDoNotMatter() throws {
+    var random = SplitMix64(seed: 1)
+    // Two blocks and more: 2^18 weights a block.
+    let (rows, columns) = (37, 1001 * 8)
+    for law in [Law.gaussian, .ties] {
+      let w = random.floats(law, rows * columns)
+      let t = (0..<columns).flatMap { c in (0..<rows).map { w[$0 * columns + c] } }
+      for group in [ScaleGroup.tensor, .row, .inputs(1001)] {
+        for rule in [TernaryRule.optimal, .sparsity(Fraction(".9")!)] {
+          let one = try ternarized(w, rows: rows, columns: columns, group: group, rule: rule)
+          let two = try ternarized(w, rows: rows, columns: columns, group: group, rule: rule, threads: 2)
+          let transposed = try ternarized(
+            t, rows: columns, columns: rows, transposed: true, group: group, rule: rule, threads: 2)
+          for other in [two, transposed] {
+            #expect(other.matrix == one.matrix)
+            #expect(other.squaredError == one.squaredError && other.squaredNorm == one.squaredNorm)
+          }
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64])
+  func errorIsThatOfTheRestoredValues(_ type: ElementType) throws {
+    var random = SplitMix64(seed: 2)
+    for (rows, columns) in [(1, 1), (1, 37), (37, 1), (5, 67), (64, 16), (0, 3), (3, 0), (0, 0)] {
+      for group in groups {
+        for rule in rules {
+          for transposed in [false, true] {
+            let values = (0..<rows * columns).map { _ in type.nearest(abs(random.gaussian())) * random.sign() }
+            let bytes = values.flatMap { value -> [UInt8] in
+              let bits = type.bits(value.magnitude) | (value < 0 ? 1 << UInt64(8 * type.byteCount - 1) : 0)
+              return (0..<type.byteCount).map { UInt8(truncatingIfNeeded: bits >> UInt64(8 * $0)) }
+            }
+            let found = try ternarized(
+              bytes, type: type, rows: rows, columns: columns, transposed: transposed, group: group, rule: rule)
+            let back = restored(found.matrix, type: type, transposed: transposed)
+            var (error, norm) = (0.0, 0.0)
+            for i in 0..<values.count {
+              let v = value(back, i, type)
+              error += (values[i] - v) * (values[i] - v)
+              norm += values[i] * values[i]
+              #expect(v != 0 || v.sign == .plus)
+            }
+            // Sums of up to 1100 terms in double, in another order.
+            #expect(abs(error - found.squaredError) <= 1e-12 * norm)
+            #expect(abs(norm - found.squaredNorm) <= 1e-12 * norm)
+            #expect(found.nonzeroCount == (0..<values.count).count { value(back, $0, type) != 0 })
+          }
+        }
+      }
+    }
+  }
+
+  private func value(_ bytes: [UInt8], _ i: Int, _ type: ElementType) -> Double {
+    let size = type.byteCount
+    let bits = (0..<size).reduce(UInt64(0)) { $0 | UInt64(bytes[i * size + $1]) << UInt64(8 * $1) }
+    return switch type {
+    case .float16: Double(Float16(bitPattern: UInt16(bits)))
+    case .bfloat16: Double(Float(bitPattern: UInt32(bits) << 16))
+    case .float32: Double(Float(bitPattern: UInt32(bits)))
+    default: Double(bitPattern: bits)
+    }
+  }
+
+  @Test func powersOfTwoScaleAndSignsCarryOver() throws {
+    var random = SplitMix64(seed: 3)
+    for law in Law.all {
+      let w = random.floats(law, 600)
+      let one = try ternarized(w, rows: 2)
+      for power: Float in [0x1p-20, 0x1p30, 0x1p98] {
+        let other = try ternarized(w.map { $0 * power }, rows: 2)
+        #expect(other.matrix.codes == one.matrix.codes)
+        #expect(other.matrix.scales == one.matrix.scales.map { $0 * Double(power) })
+      }
+      let minus = try ternarized(w.map { -$0 }, rows: 2)
+      #expect(minus.matrix.scales == one.matrix.scales)
+      #expect(minus.matrix.trits(row: 1) == one.matrix.trits(row: 1).map { -$0 })
+      let order = Array(0..<600).shuffled(using: &random)
+      let permuted = try ternarized(order.map { w[$0] })
+      let whole = try ternarized(w)
+      #expect(permuted.matrix.trits(row: 0) == order.map { whole.matrix.trit(0, $0) })
+      #expect(permuted.matrix.scales == whole.matrix.scales)
+    }
+  }
+
+  @Test func extremeMagnitudes() throws {
+    let denormal = Float.leastNonzeroMagnitude
+    let tiny = try ternarized([denormal, -denormal, 0, denormal])
+    #expect(tiny.matrix.trits(row: 0) == [1, -1, 0, 1] && tiny.matrix.scales == [Double(denormal)])
+    #expect(tiny.relativeL2 == 0)
+    let huge = Float.greatestFiniteMagnitude
+    for n in [4, 100, 5000] {
+      let w = (0..<n).map { $0 % 2 == 0 ? huge : -huge }
+      for group in [ScaleGroup.tensor, .row] {
+        let found = try ternarized(w, group: group)
+        #expect(found.matrix.scales == [Double(huge)] && found.nonzeroCount == n && found.squaredError == 0)
+      }
+    }
+    let wide = try ternarized([1e308, -1.7e308, 1e-308, 1.7e308], type: .float64)
+    #expect(wide.matrix.trits(row: 0) == [1, -1, 0, 1])
+    #expect(wide.relativeL2 > 0 && wide.relativeL2 < 1)
+    let zeros = try ternarized([Float](repeating: -0.0, count: 50), rows: 5)
+    #expect(zeros.nonzeroCount == 0 && zeros.matrix.scales == [0, 0, 0, 0, 0] && zeros.relativeL2 == 0)
+    let equal = try ternarized([Float](repeating: -0.3, count: 3000), group: .inputs(128))
+    #expect(equal.nonzeroCount == 3000 && equal.squaredError == 0)
+  }
+
+  @Test(arguments: [Float.nan, -.infinity, .infinity]) func firstNonFiniteWeightIsNamed(_ bad: Float) {
+    var w = [Float](repeating: 1, count: 70 * 4000)
+    w[150_001] = bad
+    w[270_000] = bad
+    for group in groups {
+      for transposed in [false, true] {
+        #expect(throws: NonFiniteWeight(index: 150_001)) {
+          try ternarized(w, rows: 70, transposed: transposed, group: group, threads: 2)
+        }
+        #expect(throws: NonFiniteWeight(index: 150_001)) {
+          try ternarized(w.map(Double.init), type: .float64, rows: 70, transposed: transposed, group: .row)
+        }
+      }
+    }
+  }
+
+  @Test func sparsityKeepsTheLargest() throws {
+    var random = SplitMix64(seed: 4)
+    for law in Law.all {
+      for (text, dropped) in [("0", 0), (".07", 7), ("0.5", 50), ("0.999", 99), ("1", 100)] {
+        let w = random.floats(law, 100)
+        let found = try ternarized(w, rule: .sparsity(Fraction(text)!))
+        let ranked = w.indices.sorted { (w[$1].magnitude, $0) < (w[$0].magnitude, $1) }
+        let kept = Set(ranked.prefix(100 - dropped).filter { w[$0] != 0 })
+        #expect(Set((0..<100).filter { found.matrix.trit(0, $0) != 0 }) == kept, "\(law) \(text)")
+        let mean = kept.reduce(0.0) { $0 + Double(w[$1].magnitude) } / Double(max(1, kept.count))
+        #expect(abs(found.matrix.scales[0] - mean) <= 0x1p-23 * mean)
+      }
+    }
+  }
+}
+
+@Suite struct FractionTests {
+  @Test func readsDecimalsExactly() {
+    for (text, n, floor) in [
+      ("0.07", 100, 7), (".07", 100, 7), ("7e-2", 100, 7), ("0.29", 100, 29), ("1", 5, 5), ("1.000", 5, 5), ("0", 5, 0),
+      ("0.9", 4096, 3686), ("1e-400", 5, 0), ("0.999999999999999999", Int.max, 9_223_372_036_854_775_797),
+      ("10e-1", 3, 3), ("000.50", 3, 1), ("0.1e1", 3, 3),
+    ] {
+      #expect(Fraction(text)?.floor(of: n) == floor, "\(text)")
+    }
+    for text in [
+      "", ".", "-0.1", "1.1", "2", "0.5x", "1e", "e5", "nan", "0x1", "1e99999999999", "0.1234567890123456789",
+    ] {
+      #expect(Fraction(text) == nil, "\(text)")
+    }
+    for text in ["0.07", "1", "0", "0.9", "1e-30"] { #expect(Fraction(text)?.description == text) }
+    #expect(Fraction("0.50") == Fraction("5e-1"))
+  }
+}
