@@ -1,3 +1,5 @@
+internal import Tensors
+
 /// How the rows of a matrix are cut into blocks: whole rows, as many as fit 2¹⁸ weights; a row longer than that is cut
 /// at multiples of 2¹⁸ weights. Blocks follow each other in row-major order and are encoded independently.
 public struct RowBlocks: Sendable, Hashable {
@@ -47,15 +49,13 @@ public struct RowBlocks: Sendable, Hashable {
 }
 
 extension RowBlocks.Block {
-  /// Bytes of the block at `perByte` weights a byte, every row beginning with a new one.
-  func byteCount(perByte: Int) -> Int { rows.count * rowBytes(perByte: perByte) }
-
-  func rowBytes(perByte: Int) -> Int { (columns.count - 1) / perByte + 1 }
+  /// Bytes of a row of packed trits.
+  var rowBytes: Int { TernaryMatrix.rowBytes(columns: columns.count) }
 
   /// Where the block lies in a whole matrix of packed trits whose rows take `rowBytes`: blocks that do not hold whole
   /// rows begin at a multiple of four weights.
   func codeBytes(rowBytes: Int) -> Range<Int> {
     let start = rows.lowerBound * rowBytes + columns.lowerBound / 4
-    return start..<start + byteCount(perByte: 4)
+    return start..<start + rows.count * self.rowBytes
   }
 }

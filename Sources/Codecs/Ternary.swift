@@ -12,7 +12,7 @@ public enum Encoding: Int, Sendable, Hashable, CaseIterable {
     switch self {
     case .raw: ["values"]
     case .ternary: ["codes", "scales"]
-    case .sparse: ["positions", "signs", "scales"]
+    case .sparse: ["counts", "gaps", "signs", "scales"]
     }
   }
 }
@@ -29,17 +29,19 @@ public struct EncodedTensor: Sendable, Hashable {
 
 /// The encodings of a ternary matrix, `ternary` and `sparse` with values that are a sign times a scale.
 ///
-/// Ternary: `codes` are the packed trits of `RowBlocks`. Sparse: `positions` is a bitmap of the weights that are not
-/// zero, in the same blocks, one bit a weight, the first weight lowest, every row beginning with a new byte and padded
-/// with zeros; `signs` has for each of these blocks one bit for each of its non-zero weights in their order, 1 for
-/// negative, padded with zeros to a byte. `scales` are encoded as a raw tensor of float32, or of float64 when that is
-/// the source's type.
+/// Ternary: `codes` are the packed trits of `RowBlocks`. Sparse: for each of these blocks, `gaps` has the numbers of
+/// zeros between the weights that are not zero, in row-major order: a byte 255 for every 255 zeros, then a byte for the
+/// rest; nothing for the zeros after the last one. `signs` has a bit for each of these weights, 1 for negative, the
+/// first lowest, padded with zeros to a byte. `counts`, a raw tensor of uint32, has the bytes of each block of gaps.
+/// Both: `scales` are a raw tensor of float32, or of float64 when that is the source's type.
 public struct TernaryCodec: Sendable {
   public let group: ScaleGroup
   /// The blocks of every part but the scales.
   public let blocks: RowBlocks
   /// The encoding of the scales.
   public let scales: RawCodec
+  /// The encoding of the bytes in each block of gaps.
+  private let counts: RawCodec
 
   /// Looks for matches at one place in a thousand.
   private static let standardLevel = -1000
@@ -51,6 +53,7 @@ public struct TernaryCodec: Sendable {
     if case .inputs(let count) = group, count < 1 { throw .corrupt("scale groups of \(count) inputs") }
     self.group = group
     blocks = try RowBlocks(rows: rows, columns: columns)
+    counts = try RawCodec(.uint32, count: blocks.count)
     scales = try RawCodec(
       source == .float64 ? .float64 : .float32, count: group.count(rows: rows, columns: columns))
   }
@@ -60,7 +63,7 @@ public struct TernaryCodec: Sendable {
     switch encoding {
     case .raw: nil
     case .ternary: [blocks.count, scales.blockCount]
-    case .sparse: [blocks.count, blocks.count, scales.blockCount]
+    case .sparse: [counts.blockCount, blocks.count, blocks.count, scales.blockCount]
     }
   }
 
@@ -85,19 +88,18 @@ public struct TernaryCodec: Sendable {
     let ternary = EncodedTensor(encoding: .ternary, parts: [codes, scales])
     if level == .plain { return ternary }
 
-    let nonZeros = try threads.map(blocks.count) { block in
-      withCodes(of: block, in: matrix, SignBitmap.nonZeros)
-    }
-    let weights = blocks.rows * blocks.columns
-    guard nonZeros.reduce(0, +) <= weights / 4 else { return ternary }
-    let both = try threads.map(blocks.count) { block in
-      let bitmap = withCodes(of: block, in: matrix) { SignBitmap(codes: $0, block: blocks[block]) }
-      return [bitmap.positions, bitmap.signs].map { bytes in
-        bytes.withUnsafeBytes { store($0, level, standard: Self.standardLevel) }
+    let nonZeros = try threads.map(blocks.count) { withCodes(of: $0, in: matrix, SignedGaps.nonZeros) }
+    guard nonZeros.reduce(0, +) <= blocks.rows * blocks.columns / 4 else { return ternary }
+    let sparse = try threads.map(blocks.count) { block in
+      let parts = withCodes(of: block, in: matrix) { SignedGaps(codes: $0, block: blocks[block]) }
+      func store(_ bytes: [UInt8]) -> [UInt8] {
+        bytes.withUnsafeBytes { Codecs.store($0, level, standard: Self.standardLevel) }
       }
+      return (count: UInt32(parts.gaps.count), gaps: store(parts.gaps), signs: store(parts.signs))
     }
-    let sparse = EncodedTensor(encoding: .sparse, parts: [both.map { $0[0] }, both.map { $0[1] }, scales])
-    return sparse.byteCount < ternary.byteCount ? sparse : ternary
+    let counts = try encode(sparse.map(\.count), as: counts, level: level, threads: threads)
+    let tensor = EncodedTensor(encoding: .sparse, parts: [counts, sparse.map(\.gaps), sparse.map(\.signs), scales])
+    return tensor.byteCount < ternary.byteCount ? tensor : ternary
   }
 
   private func withCodes<Result>(
@@ -109,18 +111,17 @@ public struct TernaryCodec: Sendable {
   }
 
   private func encode(scales values: [Double], level: CompressionLevel, threads: Threads) throws -> [[UInt8]] {
+    if scales.type == .float64 { return try encode(values, as: scales, level: level, threads: threads) }
+    let narrow = values.map { Float($0) }
+    precondition(zip(narrow, values).allSatisfy { Double($0) == $1 }, "scales are not rounded to the source's type")
+    return try encode(narrow, as: scales, level: level, threads: threads)
+  }
+
+  private func encode<Value>(
+    _ values: [Value], as codec: RawCodec, level: CompressionLevel, threads: Threads
+  ) throws -> [[UInt8]] {
     var stored: [[UInt8]] = []
-    func encode<Value>(_ values: [Value]) throws {
-      try values.withUnsafeBytes {
-        try scales.encode($0, level: level, threads: threads) { stored.append($0) }
-      }
-    }
-    if scales.type == .float64 {
-      try encode(values)
-    } else {
-      // Exact: scales are rounded to the source's type, which float32 contains.
-      try encode(values.map { Float($0) })
-    }
+    try values.withUnsafeBytes { try codec.encode($0, level: level, threads: threads) { stored.append($0) } }
     return stored
   }
 
@@ -130,43 +131,25 @@ public struct TernaryCodec: Sendable {
   ///
   /// - Parameter block: Reads stored block `index` of part `part`, counted in `encoding.parts`; called once for each,
   ///   in no order, from several threads.
-  /// - Throws: `CodecError`: corrupt for a code `10`, padding that is not zero, a scale that is negative, −0, infinite
-  ///   or no number, and for blocks that do not decode to their size; or what `block` throws.
+  /// - Throws: `CodecError`: corrupt for a code `10`, padding that is not zero, a position outside its block, a scale
+  ///   that is negative, −0, infinite or no number, and for blocks that do not decode to their size; or what `block`
+  ///   throws.
   public func decode(
     _ encoding: Encoding, threads: Threads = Threads(0),
     block read: @Sendable (_ part: Int, _ index: Int) throws -> [UInt8]
   ) throws -> TernaryMatrix {
     guard blockCounts(encoding) != nil else { throw CodecError.corrupt("a ternary matrix in \(encoding) encoding") }
-    let names = encoding.parts
-    let scales = try decodeScales(threads: threads) { try read(names.count - 1, $0) }
-    let codes = try [UInt8](unsafeUninitializedCapacity: blocks.rows * rowBytes) { codes, count in
-      nonisolated(unsafe) let all = UnsafeMutableRawBufferPointer(codes)
-      _ = try threads.map(blocks.count) { index in
-        let block = blocks[index]
-        let codes = UnsafeMutableRawBufferPointer(rebasing: all[block.codeBytes(rowBytes: rowBytes)])
-        if encoding == .ternary {
-          try locating(names[0], index) {
-            try restore(try read(0, index), into: codes)
-            try block.check(codes: UnsafeRawBufferPointer(codes))
-          }
-        } else {
-          let positions = try locating(names[0], index) {
-            let positions = try restore(try read(0, index), count: block.byteCount(perByte: 8))
-            try block.check(positions: positions)
-            return positions
-          }
-          try locating(names[1], index) {
-            let nonZeros = SignBitmap.ones(positions)
-            let signs = try restore(try read(1, index), count: (nonZeros + 7) / 8)
-            if nonZeros % 8 != 0, signs[signs.count - 1] >> (nonZeros % 8) != 0 {
-              throw CodecError.corrupt("padding after \(nonZeros) signs is not zero")
-            }
-            SignBitmap(positions: positions, signs: signs).write(codes: codes, block: block)
-          }
+    let last = encoding.parts.count - 1
+    let scales = try decodeScales(threads: threads) { try read(last, $0) }
+    let codes =
+      encoding == .sparse
+      ? try decodeSparse(threads: threads, read)
+      : try decodeCodes(threads: threads) { index, block, codes in
+        try locating("codes", index) {
+          try restore(try read(0, index), into: codes)
+          try block.check(codes: UnsafeRawBufferPointer(codes))
         }
       }
-      count = blocks.rows * rowBytes
-    }
     guard
       let matrix = TernaryMatrix(
         rows: blocks.rows, columns: blocks.columns, group: group, codes: codes, scales: scales)
@@ -174,21 +157,59 @@ public struct TernaryCodec: Sendable {
     return matrix
   }
 
-  private func decodeScales(threads: Threads, _ read: @Sendable (Int) throws -> [UInt8]) throws -> [Double] {
-    func decode<Value: BinaryFloatingPoint>(_: Value.Type) throws -> [Double] {
-      let count = scales.byteCount / MemoryLayout<Value>.size
-      let values = try [Value](unsafeUninitializedCapacity: count) { values, initialized in
-        try scales.decode(into: UnsafeMutableRawBufferPointer(values), threads: threads, part: "scales", block: read)
-        initialized = count
+  private func decodeCodes(
+    threads: Threads, _ body: @Sendable (Int, RowBlocks.Block, UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws -> [UInt8] {
+    let size = blocks.rows * rowBytes
+    return try [UInt8](unsafeUninitializedCapacity: size) { codes, count in
+      nonisolated(unsafe) let all = UnsafeMutableRawBufferPointer(codes)
+      _ = try threads.map(blocks.count) { index in
+        let block = blocks[index]
+        try body(index, block, UnsafeMutableRawBufferPointer(rebasing: all[block.codeBytes(rowBytes: rowBytes)]))
       }
-      return try values.enumerated().map { group, value in
-        guard value.isFinite, value.sign == .plus else {
-          throw CodecError(verdict: .corrupt, part: "scales", what: "scale \(group) is \(value)")
+      count = size
+    }
+  }
+
+  private func decodeSparse(
+    threads: Threads, _ read: @Sendable (_ part: Int, _ index: Int) throws -> [UInt8]
+  ) throws -> [UInt8] {
+    let counts = try decode(counts, as: UInt32.self, part: "counts", threads: threads) { try read(0, $0) }
+    return try decodeCodes(threads: threads) { index, block, codes in
+      let count = Int(counts[index])
+      // A byte of gaps stands for one weight at least.
+      guard count <= block.rows.count * block.columns.count else {
+        throw CodecError(verdict: .corrupt, part: "counts", what: "count \(index) is \(count), more than weights")
+      }
+      try locating("gaps", index) {
+        let gaps = try restore(try read(1, index), count: count)
+        try SignedGaps.write(codes: codes, block: block, gaps: gaps) { byteCount in
+          try locating("signs", index) { try restore(try read(2, index), count: byteCount) }
         }
-        return Double(value)
       }
     }
-    return scales.type == .float64 ? try decode(Double.self) : try decode(Float.self)
+  }
+
+  private func decodeScales(threads: Threads, _ read: @Sendable (Int) throws -> [UInt8]) throws -> [Double] {
+    let values =
+      scales.type == .float64
+      ? try decode(scales, as: Double.self, part: "scales", threads: threads, read)
+      : try decode(scales, as: Float.self, part: "scales", threads: threads, read).map { Double($0) }
+    if let wrong = values.firstIndex(where: { !$0.isFinite || $0.sign == .minus }) {
+      throw CodecError(verdict: .corrupt, part: "scales", what: "scale \(wrong) is \(values[wrong])")
+    }
+    return values
+  }
+
+  private func decode<Value>(
+    _ codec: RawCodec, as: Value.Type, part: String, threads: Threads, _ read: @Sendable (Int) throws -> [UInt8]
+  ) throws -> [Value] {
+    let count = codec.byteCount / MemoryLayout<Value>.stride
+    return try [Value](unsafeUninitializedCapacity: count) { values, initialized in
+      let bytes = UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: values[..<count]))
+      try codec.decode(into: bytes, threads: threads, part: part, block: read)
+      initialized = count
+    }
   }
 }
 
@@ -196,26 +217,18 @@ extension RowBlocks.Block {
   /// Throws `CodecError`, corrupt, when a code is `10` or a bit after a row's last weight is set.
   fileprivate func check(codes: UnsafeRawBufferPointer) throws {
     // The high bit of a pair without the low one.
-    func wrong<Word: FixedWidthInteger>(_ word: Word) -> Word { word &>> 1 & ~word & (Word.max / 3) }
+    func wrong(_ word: UInt64) -> UInt64 { word &>> 1 & ~word & (.max / 3) }
     var any: UInt64 = 0
-    let words = codes.count / 8
-    for i in 0..<words { any |= wrong(codes.loadUnaligned(fromByteOffset: 8 * i, as: UInt64.self)) }
-    for i in 8 * words..<codes.count { any |= UInt64(wrong(codes[i])) }
-    if any != 0, let byte = codes.firstIndex(where: { wrong($0) != 0 }) {
+    for start in stride(from: 0, to: codes.count, by: 8) {
+      any |= wrong(codes.word(at: start, count: min(8, codes.count - start)))
+    }
+    if any != 0, let byte = codes.firstIndex(where: { wrong(UInt64($0)) != 0 }) {
       throw CodecError.corrupt("code 10 in byte \(byte)")
     }
-    try checkPadding(perByte: 4) { codes[$0] }
-  }
-
-  fileprivate func check(positions: [UInt8]) throws {
-    try checkPadding(perByte: 8) { positions[$0] }
-  }
-
-  private func checkPadding(perByte: Int, _ byte: (Int) -> UInt8) throws {
-    let used = columns.count % perByte
+    let used = columns.count % 4
     if used == 0 { return }
-    let rowBytes = rowBytes(perByte: perByte)
-    for row in 0..<rows.count where byte((row + 1) * rowBytes - 1) >> (used * 8 / perByte) != 0 {
+    let rowBytes = rowBytes
+    for row in 0..<rows.count where codes[(row + 1) * rowBytes - 1] >> (2 * used) != 0 {
       throw CodecError.corrupt("padding of row \(rows.lowerBound + row) is not zero")
     }
   }

@@ -25,7 +25,7 @@ extension JSON {
   ///
   /// Keys are compared as UTF-8 bytes: JSON, unlike Swift, tells `é` from `e` with a combining accent.
   public subscript(key: String) -> JSON? {
-    members?.first { $0.key.utf8.elementsEqual(key.utf8) }?.value
+    members?.first { $0.key.isSpelled(key) }?.value
   }
 
   public var bool: Bool? {
@@ -55,4 +55,9 @@ extension JSON {
     guard case .number(let spelling) = self, let value = Double(spelling) else { return nil }
     return value.isInfinite && !spelling.hasSuffix("Infinity") ? nil : value
   }
+}
+
+extension String {
+  /// Whether both have the same bytes. Equality of Swift, which is weaker, is the faster way to a no.
+  func isSpelled(_ other: String) -> Bool { self == other && utf8.elementsEqual(other.utf8) }
 }

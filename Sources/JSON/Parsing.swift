@@ -235,30 +235,33 @@ private struct Parser {
   mutating func string() throws(JSONError) -> String {
     let open = at
     at += 1
-    // Most strings have no escapes and are taken as they stand.
-    var decoded: [UInt8]? = nil
+    // What stands before `start`, escapes replaced. Most strings have none and are taken as they stand.
+    var decoded: [UInt8] = []
     var start = at
-    while true {
-      guard at < bytes.count else { throw malformed("the text ends inside a string", at: open) }
-      switch bytes[at] {
+    var isASCII = true
+    while at < bytes.count {
+      let byte = bytes[at]
+      switch byte {
       case UInt8(ascii: "\""):
         let tail = bytes[start..<at]
-        let text =
-          decoded.map { String(validating: $0 + tail, as: UTF8.self) } ?? String(validating: tail, as: UTF8.self)
-        guard let text else { throw malformed("the string is not UTF-8", at: open) }
         at += 1
+        // Validating is slow, and only what is not ASCII can be wrong.
+        if isASCII { return String(decoding: decoded.isEmpty ? tail : decoded + tail, as: UTF8.self) }
+        guard let text = String(validating: decoded + tail, as: UTF8.self) else {
+          throw malformed("the string is not UTF-8", at: open)
+        }
         return text
       case UInt8(ascii: "\\"):
-        var prefix = decoded ?? []
-        decoded = nil
-        prefix += bytes[start..<at]
-        try escape(into: &prefix)
-        decoded = prefix
+        decoded += bytes[start..<at]
+        try escape(into: &decoded)
         start = at
       case 0..<0x20: throw malformed("a control character in a string")
-      default: at += 1
+      default:
+        if byte >= 0x80 { isASCII = false }
+        at += 1
       }
     }
+    throw malformed("the text ends inside a string", at: open)
   }
 
   mutating func escape(into decoded: inout [UInt8]) throws(JSONError) {
@@ -323,7 +326,7 @@ private struct Keys {
   /// A string that is equal only to itself byte for byte.
   struct Exact: Hashable {
     let key: String
-    static func == (a: Exact, b: Exact) -> Bool { a.key.utf8.elementsEqual(b.key.utf8) }
+    static func == (a: Exact, b: Exact) -> Bool { a.key.isSpelled(b.key) }
     func hash(into hasher: inout Hasher) {
       var key = key
       key.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
@@ -335,7 +338,7 @@ private struct Keys {
 
   /// Whether `key` differs from the keys of all `members`, which this has been asked about one by one before.
   mutating func insert(_ key: String, after members: [JSON.Member]) -> Bool {
-    if members.count < 8 { return !members.contains { $0.key.utf8.elementsEqual(key.utf8) } }
+    if members.count < 8 { return !members.contains { $0.key.isSpelled(key) } }
     if many.isEmpty { many = Set(members.map { Exact(key: $0.key) }) }
     return many.insert(Exact(key: key)).inserted
   }

@@ -47,16 +47,11 @@ extension JSON {
       }
       count = min(max(0, Int(written)), buffer.count)
     }
-    // What separates the first digit from the others depends on the locale; all the rest is ASCII.
-    let sign = text.prefix { $0 == UInt8(ascii: "-") }
-    let digits = text.dropFirst(sign.count).filter {
-      UInt8(ascii: "+")...UInt8(ascii: "e") ~= $0 && !separators.contains($0)
-    }
-    return String(decoding: sign + digits.prefix(1) + [UInt8(ascii: ".")] + digits.dropFirst(), as: UTF8.self)
+    // Between the first digit and the others stands whatever the locale uses; all the rest is the same everywhere.
+    let kept = text.filter(Array("0123456789-+e".utf8).contains)
+    let head = kept.first == UInt8(ascii: "-") ? 2 : 1
+    return String(decoding: kept.prefix(head) + [UInt8(ascii: ".")] + kept.dropFirst(head), as: UTF8.self)
   }
-
-  /// Bytes from "+" to "e" that a locale may put between digits.
-  private static let separators = Array(",./".utf8)
 
   /// The value as text without white space, members in their order, numbers as they are spelled; in strings only `"`,
   /// `\` and control characters below 20₁₆ are escaped.

@@ -174,7 +174,7 @@ private let shapes = [
   }
 
   @Test func readsSparseBlocks() throws {
-    let parts = [[hex("16 01")], [hex("0a")], [hex("00 00 00 00 80 80 3f 00")]]
+    let parts = [[hex("04 00 00 00")], [hex("01 00 01 00")], [hex("0a")], [hex("00 00 00 00 80 80 3f 00")]]
     #expect(try codec(Self.small).decode(.sparse) { parts[$0][$1] } == Self.small)
   }
 
@@ -254,9 +254,15 @@ private let shapes = [
     #expect(error(.ternary, "34 01 03 40", scales)?.what == "padding of row 1 is not zero")
     #expect(error(.ternary, "34 01 03", scales)?.part == "codes")
     #expect(error(.ternary, "34 01 03 00 00", scales)?.part == "codes")
-    #expect(error(.sparse, "36 01", "0a", scales)?.what == "padding of row 0 is not zero")
-    #expect(error(.sparse, "16 01", "1a", scales)?.what == "padding after 4 signs is not zero")
-    #expect(error(.sparse, "16 01", "", scales)?.part == "signs")
+    let count = "04 00 00 00"
+    #expect(error(.sparse, count, "01 00 01 05", "0a", scales)?.what == "position 3 is beyond the block")
+    #expect(error(.sparse, count, "01 00 01 ff", "02", scales)?.what == "zeros are skipped after the last position")
+    #expect(error(.sparse, count, "01 00 01 00", "1a", scales)?.what == "padding after 4 signs is not zero")
+    #expect(error(.sparse, count, "01 00 01 00", "1a", scales)?.part == "signs")
+    #expect(error(.sparse, count, "01 00 01 00", "", scales)?.part == "signs")
+    #expect(error(.sparse, count, "01 00 01", "0a", scales)?.part == "gaps")
+    #expect(error(.sparse, "0b 00 00 00", "01 00 01 00", "0a", scales)?.part == "counts")
+    #expect(error(.sparse, "00 00 00 00", "", "00", scales)?.part == "signs")
     #expect(error(.raw, "")?.verdict == .corrupt)
     for scale in [
       "00 00 00 00 80 80 3f 80", "00 00 00 00 80 80 7f 00", "00 00 00 00 c0 80 7f 00", "00 00 00 00 00 80 bf 00",
@@ -319,8 +325,8 @@ private let shapes = [
     return result
   }
 
-  /// Within 1 % of the entropy at the optimum for Gaussian weights; within 3 % at nine zeros in ten.
-  @Test(arguments: [(0.4595, 1.545), (0.9, 0.585)])
+  /// Within 1 % of the entropy at the optimum for Gaussian weights; within 1.3 % at nine zeros in ten.
+  @Test(arguments: [(0.4595, 1.545), (0.9, 0.576)])
   func ofTrits(_ zeros: Double, _ bits: Double) throws {
     var random = SplitMix64(seed: 6)
     let matrix = matrix(512, 1024, density: 1 - zeros, group: .tensor, &random)
