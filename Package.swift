@@ -68,6 +68,9 @@ let package = Package(
 
     tests("JSONTests", ["JSON", "Random"]),
     tests("CodecsTests", ["Codecs", "Tensors", "Parallel", "Random"]),
+
+    tests("CLoopsTests", ["CLoops", "Random"]),
+    tests("CompressionTests", ["Compression", "CLoops", "Tensors", "Parallel", "Random"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c11

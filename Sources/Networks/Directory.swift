@@ -89,7 +89,7 @@ extension Encoding {
       return .object([.init("scale_per", group.json)])
     case .sparseSigns(let group):
       return .object([
-        .init("positions", .string("bitmap")), .init("scale_per", group.json), .init("values", .string("sign")),
+        .init("positions", .string("gaps")), .init("scale_per", group.json), .init("values", .string("sign")),
       ])
     case .unknown(_, let parameters):
       return (try? JSON.parse(Array(parameters.utf8))) ?? .object([])
@@ -292,7 +292,7 @@ extension Encoding {
     switch self {
     case .raw: 1
     case .ternary: 2
-    case .sparseSigns: 3
+    case .sparseSigns: 4
     case .unknown: nil
     }
   }
@@ -319,7 +319,7 @@ extension Encoding {
       if id == 1 {
         self = .ternary(group)
       } else {
-        for (key, known) in [("positions", "bitmap"), ("values", "sign")] {
+        for (key, known) in [("positions", "gaps"), ("values", "sign")] {
           let value = try object.string(key)
           guard value == known else { throw NetworkError(.unsupported, "parameters: unknown \(key) \(value)") }
         }
