@@ -6,6 +6,8 @@
 #include <hdf5.h>
 #endif
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -18,6 +20,20 @@ static inline hid_t chdf5_error_no_space(void) { return H5E_NOSPACE; }
 static inline hid_t chdf5_error_cannot_allocate(void) { return H5E_CANTALLOC; }
 static inline hsize_t chdf5_unlimited(void) { return H5S_UNLIMITED; }
 static inline haddr_t chdf5_no_address(void) { return HADDR_UNDEF; }
+
+/* What H5Ddebug prints about a dataset: for chunked ones a line per stored chunk. NULL on failure; to be freed. */
+static inline char *chdf5_describe(hid_t dataset) {
+  char *text = NULL;
+  size_t size = 0;
+  FILE *memory = open_memstream(&text, &size), *output = stdout;
+  if (memory == NULL) return NULL;
+  stdout = memory;
+  herr_t result = H5Ddebug(dataset);
+  stdout = output;
+  if (fclose(memory) == 0 && result >= 0) return text;
+  free(text);
+  return NULL;
+}
 
 /* prctl takes variable arguments; resources are an enum in C and an integer in the kernel. */
 static inline int chdf5_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0); }

@@ -168,7 +168,7 @@ struct OpenFile: ~Copyable {
   /// Names the superblock's version when it is the reason.
   private static func openingError() -> HDF5Error {
     let error = libraryError("not readable as HDF5")
-    guard case .unsupported = error else { return error }
+    guard case .unsupported(let message) = error, message.contains("superblock version") else { return error }
     let signature: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]
     var bytes = [UInt8](repeating: 0, count: signature.count + 1)
     var offset = 0

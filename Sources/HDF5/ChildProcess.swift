@@ -91,11 +91,14 @@ struct ChildProcess: ~Copyable {
 
   mutating func receive(most: Int) throws(HDF5Error) -> [UInt8] {
     var header = WireReader(try receive(count: frameHeaderSize))
-    guard let answer = Answer(rawValue: try header.integer()) else { throw WireReader.nonsense }
-    let count = try header.size()
-    // Complaints are short.
-    guard count <= (answer == .done ? most : 1 << 16) else { throw WireReader.nonsense }
-    let payload = try receive(count: count)
+    // Complaints are short. After anything else the two sides would no longer agree on where a message begins.
+    guard let answer = Answer(rawValue: try header.integer()), case let count = try header.integer(UInt64.self),
+      count <= (answer == .done ? most : 1 << 16)
+    else {
+      end()
+      throw WireReader.nonsense
+    }
+    let payload = try receive(count: Int(count))
     if let error = answer.error(String(decoding: payload, as: UTF8.self)) { throw error }
     return payload
   }

@@ -8,10 +8,13 @@ extension Dataset {
   /// What is wrong with this description of a dataset in a file of `fileSize` bytes; `nil` when all of this holds:
   ///
   /// - values can be counted in 63 bits;
+  /// - a compact dataset fits an object header;
   /// - contiguous storage has exactly the claimed size and lies inside the file;
   /// - a chunk has the dataset's rank, at least one element and less than 2 GiB;
   /// - stored chunks start on the grid, inside the extents, each once, and lie inside the file;
   /// - chunks without filters have exactly the size of a chunk; what only deflate shortens, shortens at most 1032 : 1.
+  ///
+  /// Sizes are compared for plain types only: libhdf5 gives the size in memory of what has variable length.
   func inconsistency(fileSize: UInt64) -> HDF5Error? {
     guard (1...Int(UInt32.max)).contains(type.size) else { return .corrupt("elements of \(type.size) bytes") }
     guard let byteCount, byteCount <= Int.max else {
@@ -19,9 +22,9 @@ extension Dataset {
     }
     switch layout {
     case .compact:
-      guard byteCount <= 1 << 16 else { return .corrupt("claims \(byteCount) bytes in its object header") }
+      guard !type.isPlain || byteCount <= 1 << 16 else { return .corrupt("claims \(byteCount) bytes in its object header") }
     case .contiguous(let extent?):
-      guard extent.length == byteCount else {
+      guard !type.isPlain || extent.length == byteCount else {
         return .corrupt("claims \(byteCount) bytes but stores \(extent.length)")
       }
       guard extent.isInside(fileSize) else { return .corrupt("stored at \(extent), file of \(fileSize) bytes") }
@@ -39,7 +42,8 @@ extension Dataset {
     guard !chunk.contains(0), let chunkByteCount = product(chunk, UInt64(type.size)), chunkByteCount < 1 << 31 else {
       return .corrupt("chunks of \(chunk) with elements of \(type.size) bytes")
     }
-    let onlyDeflates = filters.allSatisfy { Filter.neverBelowDeflate.contains($0.id) }
+    let isPlain = type.isPlain
+    let onlyDeflates = isPlain && filters.allSatisfy { Filter.neverBelowDeflate.contains($0.id) }
     var last: [UInt64]?
     for stored in chunks {
       let isOnGrid = stored.origin.count == extents.count
@@ -51,7 +55,7 @@ extension Dataset {
       guard stored.extent.isInside(fileSize) else {
         return .corrupt("chunk \(stored.origin) stored at \(stored.extent), file of \(fileSize) bytes")
       }
-      guard filters.isEmpty ? stored.extent.length == chunkByteCount : true,
+      guard isPlain && filters.isEmpty ? stored.extent.length == chunkByteCount : true,
         !onlyDeflates || chunkByteCount / 1032 <= stored.extent.length
       else {
         return .corrupt(
@@ -79,5 +83,10 @@ extension Datatype {
     switch self {
     case .integer(let size, _, _), .float(let size, _, _, _, _), .opaque(let size, _), .other(_, let size): size
     }
+  }
+
+  /// Whether elements are the same bytes in the file as in memory: integers, floats and opaque bytes.
+  public var isPlain: Bool {
+    if case .other = self { false } else { true }
   }
 }

@@ -9,7 +9,7 @@ extension Dataset {
     let space = try Handle(H5Dget_space(dataset), "dataspace")
     let creation = try Handle(H5Dget_create_plist(dataset), "creation list")
     let (extents, most) = try Self.extents(of: space)
-    let layout = try Layout(dataset, creation, extents: extents, most: most, type: type, file)
+    let layout = try Layout(dataset, creation, space, extents: extents, most: most, type: type, file)
     self.init(
       type: try Datatype(type.id), extents: extents, layout: layout, filters: try Filter.all(in: creation))
   }
@@ -84,8 +84,8 @@ extension Filter {
     for index in 0..<UInt32(count) {
       var flags: UInt32 = 0
       var configuration: UInt32 = 0
-      // HDF5 stores at most this many parameters and writes no more than there is room for.
-      var parameters = [UInt32](repeating: 0, count: 1 << 16)
+      // HDF5 takes no larger buffer; what a filter has beyond it (n-bit on compounds may) is not described.
+      var parameters = [UInt32](repeating: 0, count: 256)
       var parameterCount = parameters.count
       var name = [CChar](repeating: 0, count: 256)
       let id = try check(
@@ -104,8 +104,8 @@ extension Filter {
 
 extension Layout {
   fileprivate init(
-    _ dataset: hid_t, _ creation: borrowing Handle, extents: [UInt64]?, most: [UInt64], type: borrowing Handle,
-    _ file: borrowing OpenFile
+    _ dataset: hid_t, _ creation: borrowing Handle, _ space: borrowing Handle, extents: [UInt64]?, most: [UInt64],
+    type: borrowing Handle, _ file: borrowing OpenFile
   ) throws(HDF5Error) {
     switch H5Pget_layout(creation.id) {
     case H5D_COMPACT: self = .compact
@@ -131,39 +131,28 @@ extension Layout {
       let empty = Dataset(
         type: try Datatype(type.id), extents: extents, layout: .chunked(extents: chunk, chunks: []), filters: [])
       if let error = empty.inconsistency(fileSize: file.fileSize) { throw error }
-      self = .chunked(extents: chunk, chunks: try Self.chunks(of: dataset, extents, chunk, file))
+      self = .chunked(extents: chunk, chunks: try Self.chunks(of: dataset, space, extents, chunk, file))
     default: throw libraryError("layout")
     }
   }
 
   /// All stored chunks, in the order of their coordinates.
   private static func chunks(
-    of dataset: hid_t, _ extents: [UInt64], _ chunk: [UInt64], _ file: borrowing OpenFile
+    of dataset: hid_t, _ space: borrowing Handle, _ extents: [UInt64], _ chunk: [UInt64], _ file: borrowing OpenFile
   ) throws(HDF5Error) -> [Chunk] {
     var count: hsize_t = 0
-    try check(H5Dget_num_chunks(dataset, byDefault, &count), "number of chunks")
+    try check(H5Dget_num_chunks(dataset, space.id, &count), "number of chunks")
     if count == 0 { return [] }
     // A chunk takes at least a byte.
     guard count <= file.fileSize else { throw .corrupt("\(count) chunks in a file of \(file.fileSize) bytes") }
     guard count.multipliedReportingOverflow(by: 64).partialValue <= file.memory / 4 else {
       throw .overLimit("\(count) chunks (limit on memory: \(file.memory) bytes)")
     }
-    // libhdf5 finds the n-th chunk by counting from the first. By coordinates it is much faster, unless most of
-    // the grid is empty.
-    let counts = zip(extents, chunk).map { $0 / $1 + ($0 % $1 == 0 ? 0 : 1) }
-    let places = product(counts) ?? .max
+    // `H5Dget_chunk_info` finds the n-th chunk by counting from the first: quadratic in the number of chunks. The
+    // library's own listing takes one pass; should another release print it differently, patience has to do.
     var chunks: [Chunk] = []
-    if places / 64 <= count {
-      var place = [UInt64](repeating: 0, count: counts.count)
-      for _ in 0..<places {
-        let origin = zip(place, chunk).map { $0 * $1 }
-        if let chunk = try Chunk(dataset, at: origin, file) { chunks.append(chunk) }
-        for axis in place.indices.reversed() {
-          place[axis] += 1
-          if place[axis] < counts[axis] { break }
-          place[axis] = 0
-        }
-      }
+    if let listed = listedChunks(of: dataset, rank: extents.count), listed.count == count {
+      chunks = listed
     } else {
       for index in 0..<count {
         var origin = [hsize_t](repeating: 0, count: extents.count)
@@ -171,32 +160,41 @@ extension Layout {
         var address = haddr_t()
         var length: hsize_t = 0
         try check(
-          H5Dget_chunk_info(dataset, byDefault, index, &origin, &mask, &address, &length), "chunk \(index)")
-        chunks.append(Chunk(origin, mask, UInt64(address), length, file))
+          H5Dget_chunk_info(dataset, space.id, index, &origin, &mask, &address, &length), "chunk \(index)")
+        chunks.append(Chunk(origin, mask, address: UInt64(address), length))
       }
-      chunks.sort { $0.origin.lexicographicallyPrecedes($1.origin) }
     }
-    guard chunks.count == count else { throw .corrupt("\(count) chunks, of which \(chunks.count) lie inside the extents") }
+    // Both count addresses from the end of the user block.
+    for index in chunks.indices {
+      let (offset, overflow) = chunks[index].extent.offset.addingReportingOverflow(file.userBlock)
+      chunks[index].extent.offset = overflow ? .max : offset
+    }
+    chunks.sort { $0.origin.lexicographicallyPrecedes($1.origin) }
+    return chunks
+  }
+
+  /// Parses lines such as `0x00000000     8192      13240 [32, 0, 0]`: filter mask, length, address, origin, of which
+  /// the last number counts the bytes of an element. `nil` when a line is not like that.
+  private static func listedChunks(of dataset: hid_t, rank: Int) -> [Chunk]? {
+    guard let listing = chdf5_describe(dataset) else { return nil }
+    defer { free(listing) }
+    let isSeparator: (UInt8) -> Bool = { " [],".utf8.contains($0) }
+    var chunks: [Chunk] = []
+    for line in UnsafeRawBufferPointer(start: listing, count: strlen(listing)).split(separator: UInt8(ascii: "\n")) {
+      let words = line.split(whereSeparator: isSeparator).map { String(decoding: $0, as: UTF8.self) }
+      guard let first = words.first, first.hasPrefix("0x") else { continue }
+      let numbers = words.dropFirst().compactMap { UInt64($0) }
+      guard let mask = UInt32(first.dropFirst(2), radix: 16), words.count == rank + 4, numbers.count == rank + 3 else {
+        return nil
+      }
+      chunks.append(Chunk(Array(numbers[2..<2 + rank]), mask, address: numbers[1], numbers[0]))
+    }
     return chunks
   }
 }
 
 extension Chunk {
-  fileprivate init?(_ dataset: hid_t, at origin: [UInt64], _ file: borrowing OpenFile) throws(HDF5Error) {
-    var mask: UInt32 = 0
-    var address = haddr_t()
-    var length: hsize_t = 0
-    try check(H5Dget_chunk_info_by_coord(dataset, origin, &mask, &address, &length), "chunk \(origin)")
-    guard address != chdf5_no_address() else { return nil }
-    self.init(origin, mask, UInt64(address), length, file)
-  }
-
-  /// libhdf5 1.10 counts chunk addresses from the end of the user block.
-  fileprivate init(
-    _ origin: [UInt64], _ mask: UInt32, _ address: UInt64, _ length: UInt64, _ file: borrowing OpenFile
-  ) {
-    let (offset, overflow) = address.addingReportingOverflow(file.userBlock)
-    self.init(
-      origin: origin, filterMask: mask, extent: Extent(offset: overflow ? .max : offset, length: length))
+  fileprivate init(_ origin: [UInt64], _ mask: UInt32, address: UInt64, _ length: UInt64) {
+    self.init(origin: origin, filterMask: mask, extent: Extent(offset: address, length: length))
   }
 }

@@ -51,7 +51,8 @@ func libraryError(_ what: String) -> HDF5Error {
   let text = innermost.text ?? "unknown error"
   let message = "\(what): \(text)"
   if innermost.isMemory { return .overLimit("\(message) (limit on memory)") }
-  if text.contains("version") || text.contains("is not registered") { return .unsupported(message) }
+  let reasons = ["version", "is not registered", "already open for"]
+  if reasons.contains(where: text.contains) { return .unsupported(message) }
   if text.contains("write failed") || text.contains("flush failed") { return .io(message) }
   return .corrupt(message)
 }

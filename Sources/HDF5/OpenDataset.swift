@@ -143,11 +143,9 @@ struct OpenDataset: ~Copyable {
     of dataset: borrowing Handle, at origin: [UInt64]
   ) throws(HDF5Error) -> (mask: UInt32, bytes: [UInt8])? {
     var mask: UInt32 = 0
-    var address = haddr_t()
     var count: hsize_t = 0
-    try check(
-      H5Dget_chunk_info_by_coord(dataset.id, origin, &mask, &address, &count), "chunk \(origin)")
-    guard address != chdf5_no_address(), count > 0 else { return nil }
+    try check(H5Dget_chunk_storage_size(dataset.id, origin, &count), "chunk \(origin)")
+    guard count > 0 else { return nil }
     guard count <= 1 << 32 else { throw .corrupt("chunk \(origin) of \(count) bytes") }
     var bytes = [UInt8](repeating: 0, count: Int(count))
     try check(H5Dread_chunk(dataset.id, byDefault, origin, &mask, &bytes), "chunk \(origin)")

@@ -113,10 +113,11 @@ public struct Session: ~Copyable {
     var chunks: [EncodedChunk] = []
     for index in 0..<blocks.count {
       let block = blocks[index]
-      // Filters can make data longer, though none does by more than a few bytes in a hundred.
-      let most = 2 * blocks.byteCount(ofChunksIn: block) + (1 << 16)
+      let origins = blocks.chunkOrigins(in: block)
+      // Filters can make data longer, though none does by more than its header and a few bytes in a hundred.
+      let most = 2 * blocks.byteCount(ofChunksIn: block) + 1024 * origins.count
       var reader = WireReader(try child.ask(.block, blocks.gather(block, from: values), most: most))
-      for origin in blocks.chunkOrigins(in: block) {
+      for origin in origins {
         chunks.append(
           EncodedChunk(origin: origin, filterMask: try reader.integer(), bytes: try reader.run()))
       }

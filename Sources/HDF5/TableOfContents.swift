@@ -24,6 +24,8 @@ public struct Object: Sendable, Equatable {
     case dataset(Dataset)
     /// A committed datatype, or a kind of object this library does not know.
     case other
+    /// An object that libhdf5 cannot open because it is of a newer version; why.
+    case unreadable(String)
   }
 
   /// The address of the object header, by which it is opened again.

@@ -87,7 +87,11 @@ struct Walk {
       objects.append(Object(address: address, paths: [step.path], kind: kind, attributes: attributes))
       return steps
     } catch {
-      throw Self.naming(error, address, file).at(step.path)
+      let error = Self.naming(error, address, file)
+      // Nothing can be said about a root that is newer than libhdf5; any other object can still be carried along.
+      guard case .unsupported(let reason) = error, !step.path.isEmpty else { throw error.at(step.path) }
+      objects.append(Object(address: address, paths: [step.path], kind: .unreadable(reason), attributes: []))
+      return []
     }
   }
 

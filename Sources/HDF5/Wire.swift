@@ -147,6 +147,9 @@ extension WireWriter {
       write(UInt8(1))
       write(dataset)
     case .other: write(UInt8(2))
+    case .unreadable(let reason):
+      write(UInt8(3))
+      write(reason)
     }
     write(object.attributes) { writer, attribute in
       writer.write(attribute.name)
@@ -232,6 +235,7 @@ extension WireReader {
       case 0: .group
       case 1: .dataset(try dataset())
       case 2: .other
+      case 3: .unreadable(try text())
       default: throw Self.nonsense
       }
     let attributes = try list { (reader) throws(HDF5Error) in

@@ -458,7 +458,9 @@ extension KerasNetwork {
     func parameter(_ names: String..., default value: Double) -> Double {
       for name in names {
         // TensorFlow writes numbers of its own type as objects.
-        if let number = settings[name]?.double ?? settings[name]?["config"]?["value"]?.double { return number.roundedAsStored }
+        if let number = settings[name]?.double ?? settings[name]?["config"]?["value"]?.double {
+          return number.roundedAsStored
+        }
       }
       return value
     }

@@ -25,7 +25,9 @@ struct LayoutChain {
     var layerOfGroup: [ExactName: Int] = [:]
     var groups: [String] = []
     for variable in file.variables where variable.tensor.role == .kernel {
-      guard let extents = variable.tensor.shape?.extents, let orientation = variable.tensor.orientation else { continue }
+      guard let extents = variable.tensor.shape?.extents, let orientation = variable.tensor.orientation else {
+        continue
+      }
       let (inputs, outputs) =
         orientation == .inputsByOutputs ? (extents[0], extents[1]) : (extents[1], extents[0])
       layerOfGroup[ExactName(variable.group)] = layers.count

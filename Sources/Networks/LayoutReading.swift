@@ -78,7 +78,8 @@ public enum LayoutError: Error, Sendable, Equatable, CustomStringConvertible {
     case .activationCount(let given, let layers):
       "\(given) activations for \(layers) dense layers: give one for each, one for each but the last, or one"
     case .unknownLayer(let name, let known):
-      known.isEmpty ? "no layer '\(name)': the file has no dense layer"
+      known.isEmpty
+        ? "no layer '\(name)': the file has no dense layer"
         : "no dense layer '\(name)': there are \(abbreviated(known))"
     case .repeatedLayer(let name): "layer '\(name)' is given twice"
     case .doesNotChain(let from, let outputs, let to, let inputs):

@@ -475,7 +475,8 @@ extension String {
 
   /// A text of the file as it would stand in a path of the table of contents.
   fileprivate var asPath: String {
-    utf8.contains(UInt8(ascii: "\\")) ? split(separator: "\\", omittingEmptySubsequences: false).joined(separator: "\\x5C") : self
+    utf8.contains(UInt8(ascii: "\\"))
+      ? split(separator: "\\", omittingEmptySubsequences: false).joined(separator: "\\x5C") : self
   }
 }
 
