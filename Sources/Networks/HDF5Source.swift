@@ -14,6 +14,10 @@ final class HDF5Source {
   let reading: LayoutReading
   let tensors: [TensorRecord]
   let contents: TableOfContents
+  /// Dense weight matrices, as far as one can tell, whose values cannot be read.
+  let sealed: [SealedMatrix]
+  /// What a user should be told about how the file was understood.
+  let notes: [String]
   private var session: Session
 
   /// Opens an HDF5 file of `size` bytes.
@@ -53,14 +57,27 @@ final class HDF5Source {
         contents, configuration: configuration, activations: assumption.activations, order: assumption.order)
     }
     var tensors: [TensorRecord] = []
+    var sealed: [SealedMatrix] = []
+    var notes = reading.notes
     for described in reading.tensors {
       let object = contents.objects[described.object]
-      guard case .dataset(let dataset) = object.kind,
-        let tensor = try TensorRecord(described, object, dataset, offset: offset, fileSize: fileSize)
-      else { continue }
-      tensors.append(tensor)
+      guard case .dataset(let dataset) = object.kind else { continue }
+      if let tensor = try TensorRecord(described, object, dataset, offset: offset, fileSize: fileSize) {
+        tensors.append(tensor)
+      } else if described.role == .kernel, dataset.layout == .compact {
+        notes.append("\(described.name): its storage is compact, inside the object header: carried unchanged")
+      } else if described.role == .kernel, let reason = dataset.reasonNotRead {
+        sealed.append(SealedMatrix(name: described.name, reason: reason))
+      }
+    }
+    for object in contents.objects {
+      if case .unreadable(let reason) = object.kind, let path = object.paths.first, path.isLikeDenseMatrix {
+        sealed.append(SealedMatrix(name: path, reason: reason))
+      }
     }
     self.tensors = tensors
+    self.sealed = sealed
+    self.notes = notes
     // Overlapping storage would be cut out twice.
     _ = try Place.cuts(of: tensors, size: fileSize)
     self.file = file
@@ -105,6 +122,33 @@ final class HDF5Source {
 
   /// Whether a chunked dataset, decoded and encoded again, has the same bytes.
   func reencodesExactly(_ address: UInt64) throws -> Bool { try session.reencodesExactly(datasetAt: address) }
+}
+
+/// A weight matrix that is carried in the container because its values cannot be read.
+struct SealedMatrix: Sendable {
+  let name: String
+  let reason: String
+}
+
+extension Dataset {
+  /// Why values that exist are not read; nothing for a dataset without any, which loses nothing by being carried.
+  fileprivate var reasonNotRead: String? {
+    switch layout {
+    case .external: "its storage is in another file, which is never read"
+    case .virtual: "it is assembled from other datasets, which is never done"
+    case .chunked:
+      filters.first { !$0.isAvailable }.map { "filter \($0.id)\($0.name.isEmpty ? "" : " (\($0.name))") is not available" }
+    case .contiguous, .compact: nil
+    }
+  }
+}
+
+extension String {
+  /// Whether a path reads like that of a dense weight matrix, for objects of which nothing else is known.
+  fileprivate var isLikeDenseMatrix: Bool {
+    let last = split(whereSeparator: { $0 == "/" || $0 == "." }).last ?? ""
+    return (last.hasPrefix("kernel") || last == "weight") && !contains("embed")
+  }
 }
 
 extension Limits {

@@ -120,3 +120,35 @@ extension Listing.Row {
     return .object(members)
   }
 }
+
+extension Network {
+  /// One line: a chain as `64 → dense fc1 → relu → …`, another graph as its operations with their inputs.
+  public var summary: String {
+    let isChain = nodes.indices.allSatisfy { nodes[$0].inputs == ($0 == 0 ? [] : [$0 - 1]) }
+    if isChain { return nodes.map(\.operation.summary).joined(separator: " → ") }
+    return nodes.enumerated().map { index, node in
+      let inputs = node.inputs.isEmpty ? "" : " of \(node.inputs.map { "#\($0)" }.joined(separator: ", "))"
+      return "#\(index) \(node.operation.summary)\(inputs)"
+    }.joined(separator: "; ")
+  }
+}
+
+extension Network.Operation {
+  fileprivate var summary: String {
+    switch self {
+    case .input(let shape): shape.map { $0.map(String.init).joined(separator: "×") } ?? "input"
+    case .dense(let kernel, _): kernel.hasSuffix(".weight") ? String(kernel.dropLast(7)) : kernel.layer
+    case .activation(let activation): activation.name
+    case .opaque(let className, _): "(\(className))"
+    default: name
+    }
+  }
+}
+
+extension String {
+  /// The name of a layer from that of one of its tensors.
+  fileprivate var layer: String {
+    let (layer, _) = splitAtLast("/")
+    return layer.isEmpty ? self : layer
+  }
+}

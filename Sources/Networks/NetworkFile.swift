@@ -100,7 +100,7 @@ public final class NetworkFile {
     tensors = hdf5.tensors
     network = hdf5.reading.network
     layout = hdf5.reading.kind.rawValue
-    notes = hdf5.reading.notes
+    notes = hdf5.notes
   }
 
   /// HDF5 files begin at 0, 512, 1024, 2048, …
@@ -111,6 +111,11 @@ public final class NetworkFile {
       offset = offset == 0 ? 512 : offset * 2
     }
     return false
+  }
+
+  /// Weight matrices that cannot be read.
+  var sealed: [SealedMatrix] {
+    if case .hdf5(let source) = source { source.sealed } else { [] }
   }
 
   /// The values of a tensor in the form in which they are stored.

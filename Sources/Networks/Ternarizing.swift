@@ -59,7 +59,11 @@ extension NetworkFile {
   /// A matrix with a NaN or an infinity is carried unchanged with a warning, unless `--only` names it.
   public func ternarize(to file: FileDescriptor, _ options: TernarizingOptions) throws(NetworkError) -> WritingReport {
     let selection = options.selection
-    try selection.check(tensors.map(\.name))
+    try selection.check(tensors.map(\.name) + sealed.map(\.name))
+    if let matrix = sealed.first(where: { selection.includes($0.name) }) {
+      throw NetworkError(
+        .unsupported, "\(matrix.name): \(matrix.reason); --except '\(matrix.name)' carries it unchanged")
+    }
     for tensor in tensors where selection.insists(on: tensor.name) { try checkTernarizable(tensor) }
     var warnings: [String] = []
     var (squaredError, squaredNorm) = (0.0, 0.0)

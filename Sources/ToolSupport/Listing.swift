@@ -26,7 +26,7 @@ extension Listing {
     let weights = rows.reduce(0) { $0 + $1.tensor.shape.count }
     let perWeight = weights > 0 ? ", \(significant(8 * Double(size) / Double(weights), 3)) bits a weight in all" : ""
     lines.append("\(rows.count) tensors, \(weights) weights\(perWeight); \(otherBytes) bytes of structure")
-    if let network { lines.append("network: \(printable("\(network)"))") }
+    if let network { lines.append("network: \(printable(network.summary))") }
     lines += links.map { "not followed: \(printable($0))" }
     lines += notes.map { "note: \(printable($0))" }
     if isVerbose {
