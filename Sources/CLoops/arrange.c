@@ -72,6 +72,48 @@ void nc_transpose(const void *in, size_t in_stride, size_t rows, size_t columns,
   }
 }
 
+/* -- Widening --------------------------------------------------------------------------------------------------- */
+
+static void widen_plain(const uint16_t *halves, size_t n, float *out) {
+  for (size_t i = 0; i < n; i++) {
+    /* Shifted into place and multiplied by 2^112, which is exact for every finite number. */
+    uint32_t magnitude = (uint32_t)(halves[i] & 0x7fff) << 13, sign = (uint32_t)(halves[i] & 0x8000) << 16;
+    float value;
+    memcpy(&value, &magnitude, 4);
+    value *= 0x1p112f;
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    bits = (magnitude >= 0x0f800000 ? 0x7f800000 | magnitude : bits) | sign;
+    memcpy(&out[i], &bits, 4);
+  }
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,f16c"))) static void widen_f16c(const uint16_t *halves, size_t n, float *out) {
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(halves + i))));
+  widen_plain(halves + i, n - i, out + i);
+}
+#endif
+
+void nc_widen(const uint16_t *halves, size_t n, bool brain, float *out) {
+  if (brain) {
+    for (size_t i = 0; i < n; i++) {
+      uint32_t bits = (uint32_t)halves[i] << 16;
+      memcpy(&out[i], &bits, 4);
+    }
+    return;
+  }
+#if defined(__x86_64__)
+  if (nc_level() >= 1) {
+    widen_f16c(halves, n, out);
+    return;
+  }
+#endif
+  widen_plain(halves, n, out);
+}
+
 /* -- Byte planes ------------------------------------------------------------------------------------------------ */
 
 static void split_from(size_t i, const uint8_t *e, size_t n, size_t size, uint8_t *planes) {

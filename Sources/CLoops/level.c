@@ -7,7 +7,7 @@ static _Atomic int current = -1;
 static int available(void) {
 #if defined(__x86_64__)
   if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("pclmul") &&
-        __builtin_cpu_supports("popcnt")))
+        __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("f16c")))
     return 0;
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")

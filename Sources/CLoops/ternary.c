@@ -8,18 +8,22 @@ static uint8_t trit(float x, float above) {
   return fabsf(x) > above ? (uint8_t)(1 | (bits >> 31) << 1) : 0;
 }
 
-/* n trits from a byte boundary. */
-static void pack_plain(const float *x, size_t n, float above, uint8_t *out) {
-  for (; n >= 4; n -= 4, x += 4)
-    *out++ = (uint8_t)(trit(x[0], above) | trit(x[1], above) << 2 | trit(x[2], above) << 4 | trit(x[3], above) << 6);
-  if (n == 0) return;
-  *out = 0;
-  for (size_t i = 0; i < n; i++) *out |= (uint8_t)(trit(x[i], above) << 2 * i);
+/* n trits from a byte boundary; returns how many are not 0. */
+static size_t pack_plain(const float *x, size_t n, float above, uint8_t *out) {
+  size_t kept = 0;
+  for (size_t i = 0; i < n; i += 4) {
+    unsigned byte = 0;
+    for (size_t j = 0; j < 4 && i + j < n; j++) byte |= (unsigned)trit(x[i + j], above) << 2 * j;
+    kept += (size_t)__builtin_popcount(byte & 0x55);
+    *out++ = (uint8_t)byte;
+  }
+  return kept;
 }
 
 #if defined(__x86_64__)
-NC_AVX2 static void pack_avx2(const float *x, size_t n, float above, uint8_t *out) {
+NC_AVX2 static size_t pack_avx2(const float *x, size_t n, float above, uint8_t *out) {
   const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)), t = _mm256_set1_ps(above);
+  size_t count = 0;
   for (; n >= 32; n -= 32, x += 32, out += 8) {
     uint32_t kept = 0, negative = 0;
     for (int j = 0; j < 4; j++) {
@@ -29,24 +33,27 @@ NC_AVX2 static void pack_avx2(const float *x, size_t n, float above, uint8_t *ou
     }
     uint64_t trits = _pdep_u64(kept, 0x5555555555555555u) | _pdep_u64(kept & negative, 0xAAAAAAAAAAAAAAAAu);
     memcpy(out, &trits, 8);
+    count += (size_t)_mm_popcnt_u32(kept);
   }
-  pack_plain(x, n, above, out);
+  return count + pack_plain(x, n, above, out);
 }
 #endif
 
-void nc_ternary_pack(const float *x, size_t n, float above, uint8_t *row, size_t first) {
+size_t nc_ternary_pack(const float *x, size_t n, float above, uint8_t *row, size_t first) {
+  size_t kept = 0;
   row += first / 4;
   if (first % 4 != 0) {
-    for (; n > 0 && first % 4 != 0; n--, first++) *row |= (uint8_t)(trit(*x++, above) << 2 * (first % 4));
+    for (; n > 0 && first % 4 != 0; n--, first++) {
+      uint8_t t = trit(*x++, above);
+      *row |= (uint8_t)(t << 2 * (first % 4));
+      kept += t & 1;
+    }
     row++;
   }
 #if defined(__x86_64__)
-  if (nc_level() >= 1) {
-    pack_avx2(x, n, above, row);
-    return;
-  }
+  if (nc_level() >= 1) return kept + pack_avx2(x, n, above, row);
 #endif
-  pack_plain(x, n, above, row);
+  return kept + pack_plain(x, n, above, row);
 }
 
 #define UNPACK(bits)                                                                                                  \

@@ -5,6 +5,8 @@ internal import Tensors
 struct Loss: Sendable {
   var norm = 0.0
   var error = 0.0
+  /// Trits that are not zero.
+  var nonzero = 0
 }
 
 /// Codes and scales being written by several threads, each to rows of its own.
@@ -42,6 +44,7 @@ func assemble(
     guard let loss else { return nil }
     total.norm += loss.norm
     total.error += loss.error
+    total.nonzero += loss.nonzero
   }
   guard
     let matrix = TernaryMatrix(
@@ -50,6 +53,5 @@ func assemble(
   return Ternarization(
     matrix: matrix, squaredNorm: total.norm * unit * unit, squaredError: total.error * unit * unit,
     relativeL2: total.norm > 0 ? (total.error / total.norm).squareRoot() : 0,
-    // A trit is not zero where its low bit is set.
-    nonzeroCount: codes.reduce(0) { $0 + ($1 & 0x55).nonzeroBitCount })
+    nonzeroCount: total.nonzero)
 }

@@ -50,6 +50,13 @@ final class Collection {
     count += other.count
   }
 
+  /// Sorts the elements, largest first.
+  func sort() {
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { room in
+      if let room = room.baseAddress { nc_magnitude_sort(elements, count, room) }
+    }
+  }
+
   var row: ContiguousMagnitudes { ContiguousMagnitudes(weights: elements, count: count) }
 }
 

@@ -65,34 +65,41 @@ func optimalSupport(
   of group: some Magnitudes, largest: Float, sum: Double, using collection: Collection
 ) -> Support {
   guard largest > 0 else { return .empty }
-  let few = 24
   var search = Search(count: group.count, largest: largest, sum: sum)
   var base = nc_tail()
-  var collected = false
-  if group.count > few {
-    var rounds = 0
-    while search.isOpen, rounds < 16, !collected || collection.count > few {
-      search.spread(into: collection.thresholds)
-      if collected {
-        collection.row.tails(above: collection.thresholds, into: collection.tails)
-      } else {
-        group.tails(above: collection.thresholds, into: collection.tails)
-      }
-      search.narrow(with: collection, base: base)
-      rounds += 1
-      let remaining = search.undecided
-      if !collected, remaining <= group.count / 4 {
-        base = group.collect(low: search.low, high: search.high, into: collection)
-        collected = true
-      } else if collected {
-        let tail = collection.row.collect(low: search.low, high: search.high, into: collection)
-        base.sum += tail.sum
-        base.count += tail.count
-      }
-      if collected { search.close(at: base) }
+  var isCollected = false
+  var remaining = group.count
+  var rounds = 0
+  var isSkewed = false
+  while search.isOpen, remaining > 20 {
+    search.spread(skewed: isSkewed, into: collection.thresholds)
+    if isCollected {
+      collection.row.tails(above: collection.thresholds, into: collection.tails)
+    } else {
+      group.tails(above: collection.thresholds, into: collection.tails)
     }
+    search.narrow(with: collection, base: base)
+    rounds += 1
+    if isCollected {
+      let tail = collection.row.collect(low: search.low, high: search.high, into: collection)
+      base = nc_tail(sum: base.sum + tail.sum, count: base.count + tail.count)
+    } else if search.undecided <= remaining / 4 || rounds == 3 {
+      base = group.collect(low: search.low, high: search.high, into: collection)
+      isCollected = true
+    } else {
+      continue
+    }
+    search.close(at: base)
+    if collection.count > remaining - remaining / 8 {
+      // Many thresholds compete. The lowest ones are where most weights are; then sorting is the faster way.
+      if isSkewed { break }
+      isSkewed = true
+    } else {
+      isSkewed = false
+    }
+    remaining = collection.count
   }
-  if !collected { base = group.collect(low: search.low, high: search.high, into: collection) }
+  if !isCollected { base = group.collect(low: search.low, high: search.high, into: collection) }
   return best(base: base, low: search.low, candidates: collection)
 }
 
@@ -120,14 +127,19 @@ private struct Search {
   /// Whether a threshold fits strictly between the ends.
   var isOpen: Bool { high.bitPattern > low.bitPattern + 1 }
 
-  /// No fewer than the magnitudes in low < |w| ≤ high.
-  var undecided: Int { Int(below.count - above.count) }
+  /// About how many magnitudes lie in low < |w| ≤ high: those between the evaluated thresholds, in proportion.
+  var undecided: Int {
+    let part = Double(high.bitPattern - low.bitPattern)
+    let whole = Double(above.threshold.bitPattern - below.threshold.bitPattern)
+    return whole > 0 ? Int((below.count - above.count) * min(1, part / whole)) : 0
+  }
 
-  /// Chooses four thresholds, evenly in the bits of the numbers: about evenly in their logarithms.
-  func spread(into thresholds: UnsafeMutablePointer<Float>) {
+  /// Chooses four thresholds, evenly (or near the lower end) in the bits of the numbers: about so in their logarithms.
+  func spread(skewed: Bool, into thresholds: UnsafeMutablePointer<Float>) {
     let width = UInt64(high.bitPattern - low.bitPattern)
     for j in 0..<4 {
-      thresholds[j] = Float(bitPattern: low.bitPattern + UInt32(width * UInt64(j + 1) / 5))
+      let step = skewed ? width >> UInt64(7 - 2 * j) : width * UInt64(j + 1) / 5
+      thresholds[j] = Float(bitPattern: low.bitPattern + UInt32(step))
     }
   }
 
@@ -190,10 +202,10 @@ private struct Search {
   }
 }
 
-/// Tries every support between `base` and `base` with all candidates.
+/// Tries every support from `base` to `base` with all candidates.
 private func best(base: nc_tail, low: Float, candidates: Collection) -> Support {
-  var sorted = UnsafeMutableBufferPointer(start: candidates.elements, count: candidates.count)
-  sortDescending(&sorted)
+  candidates.sort()
+  let sorted = UnsafeBufferPointer(start: candidates.elements, count: candidates.count)
   var sum = base.sum
   var count = Int(base.count)
   var objective = count > 0 ? sum * sum / Double(count) : 0
@@ -211,17 +223,4 @@ private func best(base: nc_tail, low: Float, candidates: Collection) -> Support 
     }
   }
   return support
-}
-
-private func sortDescending(_ x: inout UnsafeMutableBufferPointer<Float>) {
-  guard x.count <= 48 else { return x.sort(by: >) }
-  for i in 0..<x.count {
-    let value = x[i]
-    var j = i
-    while j > 0, x[j - 1] < value {
-      x[j] = x[j - 1]
-      j -= 1
-    }
-    x[j] = value
-  }
 }

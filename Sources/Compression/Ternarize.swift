@@ -117,7 +117,7 @@ private func write(
   loss: inout Loss
 ) -> Int {
   let above = Float(support.above)
-  nc_ternary_pack(w.weights, w.count, above, codes, first)
+  loss.nonzero += nc_ternary_pack(w.weights, w.count, above, codes, first)
   var part = Loss()
   nc_ternary_error(w.weights, w.count, above, scale, &part.norm, &part.error)
   var ties = 0
@@ -128,6 +128,7 @@ private func write(
       codes[(first + i) / 4] |= trit << UInt8((first + i) % 4 * 2)
     }
     let (kept, dropped) = (support.above - scale, support.above)
+    loss.nonzero += ties
     part.error += Double(ties) * (kept * kept - dropped * dropped)
   }
   loss.norm += part.norm

@@ -77,7 +77,10 @@ private func write(
     let tied = magnitude == support.above && ties < support.ties
     if tied { ties += 1 }
     let kept = tied || magnitude > support.above
-    if kept { codes[(first + i) / 4] |= (w[i] < 0 ? 3 : 1) << UInt8((first + i) % 4 * 2) }
+    if kept {
+      codes[(first + i) / 4] |= (w[i] < 0 ? 3 : 1) << UInt8((first + i) % 4 * 2)
+      loss.nonzero += 1
+    }
     let norm = magnitude / unit
     let error = kept ? norm - support.mean / unit : norm
     loss.norm += norm * norm

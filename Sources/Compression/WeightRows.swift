@@ -38,11 +38,7 @@ struct WeightRows: @unchecked Sendable {
       let halves = UnsafeMutablePointer<UInt16>.allocate(capacity: max(1, count))
       defer { halves.deallocate() }
       copy(range, to: halves)
-      if type == .float16 {
-        for i in 0..<count { floats[i] = float(half: halves[i]) }
-      } else {
-        for i in 0..<count { floats[i] = Float(bitPattern: UInt32(halves[i]) << 16) }
-      }
+      nc_widen(halves, count, type == .bfloat16, floats)
     }
     return body(floats)
   }
@@ -82,12 +78,4 @@ struct WeightRows: @unchecked Sendable {
       return bits & exponent == exponent
     }
   }
-}
-
-/// The value of a float16: shifted into place and multiplied by 2¹¹², which is exact for every finite number.
-private func float(half bits: UInt16) -> Float {
-  let magnitude = UInt32(bits & 0x7FFF)
-  let sign = UInt32(bits & 0x8000) << 16
-  let finite = (Float(bitPattern: magnitude << 13) * 0x1p112).bitPattern
-  return Float(bitPattern: sign | (magnitude >= 0x7C00 ? 0x7F80_0000 | magnitude << 13 : finite))
 }

@@ -95,7 +95,7 @@ import Testing
         for i in 0..<n where x[i].magnitude > above {
           twin[(first + i) / 4] |= (x[i] < 0 ? 3 : 1) << UInt8((first + i) % 4 * 2)
         }
-        nc_ternary_pack(x, n, above, &row, first)
+        #expect(nc_ternary_pack(x, n, above, &row, first) == x.count { $0.magnitude > above })
         #expect(row == twin)
         #expect(nc_ternary_valid(row, row.count))
         for (size, plus, minus) in [
@@ -178,6 +178,33 @@ import Testing
                 let r = Double($0.magnitude) - ($0.magnitude > low ? 0.3 : 0)
                 return r * r
               })
+        }
+      }
+    }
+  }
+
+  @Test func sort() {
+    var random = SplitMix64(seed: 8)
+    for n in Self.lengths {
+      var x = floats(n, &random).map(\.magnitude)
+      let sorted = x.sorted(by: >)
+      var room = x
+      nc_magnitude_sort(&x, n, &room)
+      #expect(x == sorted)
+    }
+  }
+
+  @Test func widen() {
+    let halves = (0...UInt16.max).map { $0 }
+    onEveryLevel { _ in
+      for brain in [false, true] {
+        var out = [Float](repeating: 0, count: halves.count)
+        nc_widen(halves, halves.count, brain, &out)
+        for (bits, value) in zip(halves, out) {
+          let expected = brain ? Float(bitPattern: UInt32(bits) << 16) : Float(Float16(bitPattern: bits))
+          if value.bitPattern != expected.bitPattern, !(value.isNaN && expected.isNaN) {
+            Issue.record("\(bits) as \(value)")
+          }
         }
       }
     }

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #pragma clang assume_nonnull begin
 
-/* Vector forms in use: 0 plain C, 1 AVX2 (with BMI2, PCLMULQDQ), 2 AVX-512. */
+/* Vector forms in use: 0 plain C, 1 AVX2 (with BMI2, F16C, PCLMULQDQ), 2 AVX-512. */
 int nc_level(void);
 /* Uses no form above `level` from now on; returns the level that results. For tests and measurements: the bytes are
    the same on every level. */
@@ -20,9 +20,10 @@ uint32_t nc_crc32(uint32_t crc, const void *bytes, size_t n);
 
 /* -- Trits: two bits a weight, two's complement (00 0, 01 +1, 11 -1; 10 never), the first in the low bits. -------- */
 
-/* Writes trits `first` ..< first + n of a row: 0 where |x| <= above, else the sign of x. Trits of the row outside the
-   range are kept; where the range starts or ends inside a byte, the byte's later trits must have been zero. */
-void nc_ternary_pack(const float *x, size_t n, float above, uint8_t *row, size_t first);
+/* Writes trits `first` ..< first + n of a row: 0 where |x| <= above, else the sign of x; returns how many are not 0.
+   Trits of the row before the range are kept; where the range starts inside a byte, the byte's later
+   trits must be zero, and where it ends inside one, they become zero. */
+size_t nc_ternary_pack(const float *x, size_t n, float above, uint8_t *row, size_t first);
 
 /* Writes the values of trits `first` ..< first + n of a row, elements of `size` (2, 4 or 8) bytes: the little-endian
    patterns `plus` for +1, `minus` for -1, zero bits for 0. */
@@ -52,7 +53,8 @@ uint32_t nc_magnitude_largest(const float *x, size_t n, double *sum);
    float: elements < 2^120. */
 void nc_magnitude_above(const float *x, size_t n, const float thresholds[_Nonnull 4], nc_tail tails[_Nonnull 4]);
 
-/* Copies the magnitudes in low < |x| <= high to `out`, in order, and returns their number; `out` has room for n + 16.
+/* Copies the magnitudes in low < |x| <= high to `out`, in order, and returns their number; low >= 0. `out` has room for
+   n + 16, and may be x.
    *above is the tail above `high`, summed in double in 16 lanes, which are added pairwise: l + (l+8), (l+4), (l+2),
    (l+1). */
 size_t nc_magnitude_collect(const float *x, size_t n, float low, float high, float *out, nc_tail *above);
@@ -61,12 +63,18 @@ size_t nc_magnitude_collect(const float *x, size_t n, float low, float high, flo
    16 lanes as nc_magnitude_collect. */
 void nc_ternary_error(const float *x, size_t n, float above, double scale, double *norm, double *error);
 
+/* Sorts n magnitudes, largest first. `room` has room for n. */
+void nc_magnitude_sort(float *magnitudes, size_t n, float *room);
+
 /* -- Arrangement ------------------------------------------------------------------------------------------------ */
 
 /* Transposes rows x columns elements of `size` (1, 2, 4 or 8) bytes: out[c * out_stride + r] = in[r * in_stride + c].
    Strides count elements. */
 void nc_transpose(const void *in, size_t in_stride, size_t rows, size_t columns, size_t size, void *out,
                   size_t out_stride);
+
+/* Widens n float16 (bfloat16 if `brain`) to floats, exactly; a NaN stays one. */
+void nc_widen(const uint16_t *halves, size_t n, bool brain, float *out);
 
 /* Regroups n elements of `size` (2, 4 or 8) bytes by significance: all first bytes, then all second bytes, ... */
 void nc_planes_split(const void *elements, size_t n, size_t size, uint8_t *planes);
