@@ -13,45 +13,90 @@ public func decode(
   _ matrix: TernaryMatrix, type: ElementType, transposed: Bool, into bytes: UnsafeMutableRawBufferPointer,
   threads: Threads
 ) {
-  precondition(type.isFloat, "weights are floating-point numbers")
-  let (rows, columns, size) = (matrix.rows, matrix.columns, type.byteCount)
-  precondition(bytes.count == rows * columns * size, "as many bytes as the shape says")
-  guard let base = bytes.baseAddress, columns > 0 else { return }
-  nonisolated(unsafe) let out = base
-  let rowsPerBlock = max(1, WeightRows.blockSize / columns)
-  matrix.codes.withUnsafeBufferPointer { codes in
-    guard let codes = codes.baseAddress else { return }
-    nonisolated(unsafe) let trits = codes
-    threads.forEach((rows + rowsPerBlock - 1) / rowsPerBlock) { block in
-      let first = block * rowsPerBlock
-      let range = first..<min(rows, first + rowsPerBlock)
-      if transposed {
-        let buffer = UnsafeMutableRawPointer.allocate(byteCount: range.count * columns * size, alignment: 64)
-        defer { buffer.deallocate() }
-        unpack(matrix, range, codes: trits, type: type, to: buffer)
-        nc_transpose(buffer, columns, range.count, columns, size, out + first * size, rows)
-      } else {
-        unpack(matrix, range, codes: trits, type: type, to: out + first * columns * size)
-      }
-    }
+  let slabs = Slabs(matrix, type: type, transposed: transposed)
+  precondition(bytes.count == matrix.rows * matrix.columns * type.byteCount, "as many bytes as the shape says")
+  nonisolated(unsafe) let bytes = bytes
+  threads.forEach(slabs.count) { slab in
+    slabs.decode(slab, into: UnsafeMutableRawBufferPointer(rebasing: bytes[slabs.bytes(of: slab)]))
   }
 }
 
-private func unpack(
-  _ matrix: TernaryMatrix, _ range: Range<Int>, codes: UnsafePointer<UInt8>, type: ElementType,
-  to out: UnsafeMutableRawPointer
-) {
-  let size = type.byteCount
-  let sign = UInt64(1) << UInt64(8 * size - 1)
-  let groups = matrix.group.perRow(columns: matrix.columns)
-  for row in range {
-    let values = out + (row - range.lowerBound) * matrix.columns * size
-    for g in 0..<groups {
-      let run = matrix.group.inputs(g, columns: matrix.columns)
-      let plus = type.bits(matrix.scales[matrix.group == .tensor ? 0 : row * groups + g])
-      nc_ternary_unpack(
-        codes + row * matrix.rowBytes, run.lowerBound, run.count, size, plus, plus | sign,
-        values + run.lowerBound * size)
+/// The restored values of a ternary matrix in slabs of whole rows of the source, so that they need not all be in memory.
+public struct Slabs: Sendable {
+  private let matrix: TernaryMatrix
+  private let type: ElementType
+  private let transposed: Bool
+  /// Rows of the source, and weights in each.
+  private let (rows, columns): (Int, Int)
+  private let rowsPerSlab: Int
+
+  /// Weights of a slab: enough inputs of a transposed matrix that a cache line of codes is used whole.
+  private static let weights = 1 << 20
+
+  /// - Parameters:
+  ///   - type: float16, bfloat16, float32 or float64.
+  ///   - transposed: whether the source is inputs × output units, as Keras stores it.
+  public init(_ matrix: TernaryMatrix, type: ElementType, transposed: Bool) {
+    precondition(type.isFloat, "weights are floating-point numbers")
+    self.matrix = matrix
+    self.type = type
+    self.transposed = transposed
+    (rows, columns) = transposed ? (matrix.columns, matrix.rows) : (matrix.rows, matrix.columns)
+    rowsPerSlab = max(1, Self.weights / max(1, columns))
+  }
+
+  public var count: Int { columns == 0 ? 0 : (rows + rowsPerSlab - 1) / rowsPerSlab }
+
+  private func sourceRows(of slab: Int) -> Range<Int> {
+    slab * rowsPerSlab..<min(rows, (slab + 1) * rowsPerSlab)
+  }
+
+  /// Where the values of a slab lie in the source, row-major.
+  public func bytes(of slab: Int) -> Range<Int> {
+    let range = sourceRows(of: slab)
+    let rowBytes = columns * type.byteCount
+    return range.lowerBound * rowBytes..<range.upperBound * rowBytes
+  }
+
+  /// Writes the values of a slab into all of `out`.
+  public func decode(_ slab: Int, into out: UnsafeMutableRawBufferPointer) {
+    precondition(out.count == bytes(of: slab).count, "room for the slab")
+    guard let base = out.baseAddress else { return }
+    let range = sourceRows(of: slab)
+    let size = type.byteCount
+    matrix.codes.withUnsafeBufferPointer { codes in
+      guard let codes = codes.baseAddress else { return }
+      guard transposed else { return unpack(range, inputs: 0..<columns, codes: codes, to: base) }
+      // Output units at a time that fit the first-level cache together with their transpose.
+      let units = max(1, (1 << 14) / (range.count * size))
+      withUnsafeTemporaryAllocation(byteCount: units * range.count * size, alignment: 64) { tile in
+        guard let tile = tile.baseAddress else { return }
+        for first in stride(from: 0, to: columns, by: units) {
+          let part = first..<min(columns, first + units)
+          unpack(part, inputs: range, codes: codes, to: tile)
+          nc_transpose(tile, range.count, part.count, range.count, size, base + first * size, columns)
+        }
+      }
+    }
+  }
+
+  /// Writes the given inputs of output units, unit by unit.
+  private func unpack(
+    _ units: Range<Int>, inputs: Range<Int>, codes: UnsafePointer<UInt8>, to out: UnsafeMutableRawPointer
+  ) {
+    let size = type.byteCount
+    let sign = UInt64(1) << UInt64(8 * size - 1)
+    let groups = matrix.group.perRow(columns: matrix.columns)
+    for unit in units {
+      let values = out + (unit - units.lowerBound) * inputs.count * size
+      for g in 0..<groups {
+        let run = matrix.group.inputs(g, columns: matrix.columns).clamped(to: inputs)
+        if run.isEmpty { continue }
+        let plus = type.bits(matrix.scales[matrix.group == .tensor ? 0 : unit * groups + g])
+        nc_ternary_unpack(
+          codes + unit * matrix.rowBytes, run.lowerBound, run.count, size, plus, plus | sign,
+          values + (run.lowerBound - inputs.lowerBound) * size)
+      }
     }
   }
 }

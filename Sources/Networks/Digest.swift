@@ -42,7 +42,10 @@ public struct Digest: Sendable, Hashable, CustomStringConvertible {
     self.init(crcs: crcs, type: type, shape: shape)
   }
 
-  init(crcs: [UInt32], type: ElementType, shape: Shape) {
+  /// The digest of a tensor whose decoded values were seen piece by piece.
+  init(_ crcs: PieceCRCs, type: ElementType, shape: Shape) { self.init(crcs: crcs.all, type: type, shape: shape) }
+
+  private init(crcs: [UInt32], type: ElementType, shape: Shape) {
     var message = SHA256()
     message.update("\(type.rawValue)[\(shape.extents.map(String.init).joined(separator: ","))]\n".utf8)
     message.update(Self.littleEndian(crcs))
@@ -68,5 +71,28 @@ public struct Digest: Sendable, Hashable, CustomStringConvertible {
 
   private static func littleEndian(_ words: [UInt32]) -> [UInt8] {
     words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word &>> (8 * UInt32($0))) } }
+  }
+}
+
+/// The CRC-32 of every 2²⁰ bytes of a stream.
+struct PieceCRCs {
+  private var finished: [UInt32] = []
+  private var crc: UInt32 = 0
+  private var count = 0
+
+  var all: [UInt32] { count > 0 ? finished + [crc] : finished }
+
+  mutating func update(_ bytes: UnsafeRawBufferPointer) {
+    var rest = bytes
+    while !rest.isEmpty {
+      let part = min(rest.count, Digest.piece - count)
+      crc = crc32(.init(rebasing: rest[..<part]), continuing: crc)
+      count += part
+      rest = .init(rebasing: rest[part...])
+      if count == Digest.piece {
+        finished.append(crc)
+        (crc, count) = (0, 0)
+      }
+    }
   }
 }

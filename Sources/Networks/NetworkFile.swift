@@ -135,30 +135,62 @@ public final class NetworkFile {
 
   /// The decoded values of a tensor, little-endian, row-major; for `.ncz`, checked against its digest.
   public func values(of index: Int) throws(NetworkError) -> [UInt8] {
+    if case .dense(let bytes) = try weights(of: index), kind != .ncz { return bytes }
+    var values: [UInt8] = []
+    values.reserveCapacity(tensors[index].size)
+    try forEachPiece(of: index) { values.append(contentsOf: $0) }
+    return values
+  }
+
+  /// Decodes a tensor piece by piece, in order; pieces hold whole elements. For `.ncz`, the last thing done is to check
+  /// the digest.
+  func forEachPiece(of index: Int, _ body: (UnsafeRawBufferPointer) throws -> Void) throws(NetworkError) {
     let tensor = tensors[index]
-    let bytes = try weights(of: index).values(type: tensor.type, shape: tensor.shape, threads: options.threads)
-    if kind == .ncz {
-      let digest = bytes.withUnsafeBytes {
-        Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: options.threads)
-      }
-      if let declared = tensor.digest, digest != declared {
-        throw NetworkError(.corrupt, "\(tensor.name): content digest \(declared), computed \(digest)")
+    var crcs = PieceCRCs()
+    let weights = try weights(of: index)
+    try about(tensor.name) {
+      try weights.forEachPiece(type: tensor.type, threads: options.threads) { piece in
+        if kind == .ncz { crcs.update(piece) }
+        try body(piece)
       }
     }
-    return bytes
+    guard kind == .ncz else { return }
+    let digest = Digest(crcs, type: tensor.type, shape: tensor.shape)
+    if let declared = tensor.digest, digest != declared {
+      throw NetworkError(.corrupt, "\(tensor.name): content digest \(declared), computed \(digest)")
+    }
   }
 }
 
 extension Weights {
-  /// The restored values: little-endian, row-major.
-  func values(type: ElementType, shape: Shape, threads: Threads) -> [UInt8] {
+  /// Restores the values, little-endian and row-major, piece by piece in order; few pieces are in memory at once.
+  func forEachPiece(
+    type: ElementType, threads: Threads, _ body: (UnsafeRawBufferPointer) throws -> Void
+  ) rethrows {
     switch self {
-    case .dense(let bytes): bytes
+    case .dense(let bytes):
+      try bytes.withUnsafeBytes { bytes in
+        for start in stride(from: 0, to: bytes.count, by: Digest.piece) {
+          try body(.init(rebasing: bytes[start..<min(start + Digest.piece, bytes.count)]))
+        }
+      }
     case .ternary(let matrix, let transposed):
-      [UInt8](unsafeUninitializedCapacity: shape.count * type.byteCount) { buffer, initialized in
-        decode(
-          matrix, type: type, transposed: transposed, into: UnsafeMutableRawBufferPointer(buffer), threads: threads)
-        initialized = shape.count * type.byteCount
+      let slabs = Slabs(matrix, type: type, transposed: transposed)
+      guard slabs.count > 0 else { return }
+      // The first slab is a largest one; its room serves all that follow.
+      let size = slabs.bytes(of: 0).count
+      let batch = min(threads.count, slabs.count)
+      let room = UnsafeMutableRawBufferPointer.allocate(byteCount: size * batch, alignment: 64)
+      defer { room.deallocate() }
+      for first in stride(from: 0, to: slabs.count, by: batch) {
+        let count = min(batch, slabs.count - first)
+        nonisolated(unsafe) let pieces = (0..<count).map { index in
+          let start = index * size
+          return UnsafeMutableRawBufferPointer(
+            rebasing: room[start..<(start + slabs.bytes(of: first + index).count)])
+        }
+        threads.forEach(count) { slabs.decode(first + $0, into: pieces[$0]) }
+        for piece in pieces { try body(UnsafeRawBufferPointer(piece)) }
       }
     }
   }

@@ -22,7 +22,17 @@ extension NetworkFile {
     for (index, tensor) in tensors.enumerated() {
       switch tensor.place {
       case .contiguous(let run?):
-        try writeBytes(try sourceOrderedValues(of: index), to: file, at: run.offset)
+        var offset = run.offset
+        try forEachPiece(of: index) { piece in
+          if tensor.byteOrder == .big {
+            var bytes = Array(piece)
+            swapBytes(&bytes, elementSize: tensor.type.byteCount)
+            try writeBytes(bytes, to: file, at: offset)
+          } else {
+            try writeBytes(piece, to: file, at: offset)
+          }
+          offset += piece.count
+        }
       case .chunked(_, _, let isKept) where !(isKept && tensor.history.isEmpty):
         chunked.append(index)
       case .contiguous(nil), .chunked, nil:

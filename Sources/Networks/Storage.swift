@@ -10,6 +10,7 @@ func read(_ file: FileDescriptor, at offset: Int, count: Int, threads: Threads =
   return try about {
     try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
       nonisolated(unsafe) let buffer = UnsafeMutableRawBufferPointer(buffer)
+      adviseHugePages(buffer)
       _ = try threads.map((count + piece - 1) / piece) { index in
         let start = index * piece
         var rest = UnsafeMutableRawBufferPointer(rebasing: buffer[start..<min(start + piece, count)])
@@ -24,6 +25,17 @@ func read(_ file: FileDescriptor, at offset: Int, count: Int, threads: Threads =
       initialized = count
     }
   }
+}
+
+/// Asks for huge pages under a large buffer that was not touched yet: clearing small ones one by one costs more than
+/// reading a file into them.
+private func adviseHugePages(_ buffer: UnsafeMutableRawBufferPointer) {
+  let page = 2 << 20
+  guard let base = buffer.baseAddress, buffer.count >= 2 * page else { return }
+  let start = (UInt(bitPattern: base) + UInt(page) - 1) & ~(UInt(page) - 1)
+  let end = (UInt(bitPattern: base) + UInt(buffer.count)) & ~(UInt(page) - 1)
+  // A refusal costs time and nothing else.
+  _ = UnsafeMutableRawPointer(bitPattern: start).map { madvise($0, Int(end - start), MADV_HUGEPAGE) }
 }
 
 /// Writes all bytes at `offset`.

@@ -103,13 +103,12 @@ extension NetworkFile {
     _ weights: Weights, of tensor: inout TensorRecord, to writer: inout Writer, _ writing: WritingOptions
   ) throws -> (payloads: [Int], stored: Int) {
     let threads = options.threads
-    func digest(_ bytes: [UInt8]) -> Digest {
-      bytes.withUnsafeBytes { Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: threads) }
-    }
     switch weights {
     case .dense(let bytes):
       tensor.encoding = .raw
-      tensor.digest = digest(bytes)
+      tensor.digest = bytes.withUnsafeBytes {
+        Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: threads)
+      }
       let codec = try RawCodec(tensor.type, count: tensor.shape.count)
       let payload = try writer.beginPayload()
       let before = writer.byteCount
@@ -120,7 +119,9 @@ extension NetworkFile {
       }
       return ([payload], writer.byteCount - before)
     case .ternary(let matrix, _):
-      tensor.digest = digest(weights.values(type: tensor.type, shape: tensor.shape, threads: threads))
+      var crcs = PieceCRCs()
+      weights.forEachPiece(type: tensor.type, threads: threads) { crcs.update($0) }
+      tensor.digest = Digest(crcs, type: tensor.type, shape: tensor.shape)
       let codec = try TernaryCodec(tensor, matrix.group)
       let encoded = try codec.encode(
         matrix, level: writing.isMapped ? .plain : writing.compression, threads: threads)
