@@ -13,19 +13,30 @@ struct Support: Equatable {
   static let empty = Support(above: .infinity, count: 0, mean: 0)
 }
 
-/// The k magnitudes above a threshold and bounds of their sum: |S − sum| ≤ slack. k is exact.
+/// The k magnitudes above a threshold and bounds of their sum: least ≤ S_k ≤ most. k is exact.
 struct TailPoint {
-  var threshold: Float
-  var count: Double
-  var sum: Double
-  var slack: Double
+  let threshold: Float
+  let count: Double
+  let least: Double
+  let most: Double
+  private let inverse: Double
 
-  var least: Double { sum - slack }
-  var most: Double { sum + slack }
+  /// `slack` bounds the error of `sum`.
+  init(threshold: Float, count: Double, sum: Double, slack: Double) {
+    self.threshold = threshold
+    self.count = count
+    least = sum - slack
+    most = sum + slack
+    inverse = count > 0 ? 1 / count : 0
+  }
 
-  /// Bounds of φ, for a count > 0.
-  var lowest: Double { least / (2 * count) * (1 - rounding) }
-  var highest: Double { most / (2 * count) * (1 + rounding) }
+  /// Bounds of φ(threshold) = S_k / 2k.
+  var lowest: Double { least * inverse * (0.5 - rounding) }
+  var highest: Double { most * inverse * (0.5 + rounding) }
+
+  /// Bounds of f(k) = S_k² / k.
+  var atLeast: Double { least * least * inverse * (1 - rounding) }
+  var atMost: Double { most * most * inverse * (1 + rounding) }
 }
 
 /// More than the relative error of a sum in double (up to 2³⁰ weights in 16 lanes: 2²⁶ roundings of 2⁻⁵³) and of the few
@@ -83,7 +94,7 @@ func optimalSupport(
     if isCollected {
       let tail = collection.row.collect(low: search.low, high: search.high, into: collection)
       base = nc_tail(sum: base.sum + tail.sum, count: base.count + tail.count)
-    } else if search.undecided <= remaining / 4 || rounds == 3 {
+    } else if remaining <= 512 || search.undecided <= remaining / 4 || rounds == 3 {
       base = group.collect(low: search.low, high: search.high, into: collection)
       isCollected = true
     } else {
@@ -119,8 +130,8 @@ private struct Search {
   init(count: Int, largest: Float, sum: Double) {
     below = TailPoint(threshold: 0, count: Double(count), sum: sum, slack: sum * Self.summing)
     above = TailPoint(threshold: largest, count: 0, sum: 0, slack: 0)
-    reached = below.least * below.least / below.count * (1 - rounding)
-    low = max(0, Float(below.least / (2 * below.count)).nextDown)
+    reached = below.atLeast
+    low = max(0, Float(below.lowest).nextDown)
     high = (largest / 2).nextUp
   }
 
@@ -155,22 +166,19 @@ private struct Search {
         threshold: collection.thresholds[j], count: Double(base.count + tail.count), sum: base.sum + tail.sum,
         slack: tail.sum * Self.summing + base.sum * rounding)
     }
-    for j in 1...4 where points[j].count > 0 {
-      reached = max(reached, points[j].least * points[j].least / points[j].count * (1 - rounding))
-    }
+    for j in 1...4 { reached = max(reached, points[j].atLeast) }
     var least = Double.infinity
     var most = 0.0
     for j in 0...5 where points[j].count > 0 {
       let a = points[j]
-      let lowest = a.lowest
-      if !(a.most * a.most / a.count < reached) {
-        least = min(least, lowest)
+      if a.atMost >= reached {
+        least = min(least, a.lowest)
         most = max(most, a.highest)
       }
       if j == 5 { break }
       let b = points[j + 1]
-      guard a.count > b.count + 1, !(Self.bound(a, b) < reached) else { continue }
-      let from = max(Double(a.threshold), lowest)
+      guard a.count > b.count + 1, Self.canReach(reached, between: a, b) else { continue }
+      let from = max(Double(a.threshold), a.lowest)
       let to = b.count > 0 ? min(Double(b.threshold), b.highest) : Double(b.threshold) / 2
       if from <= to {
         least = min(least, from)
@@ -192,13 +200,13 @@ private struct Search {
       threshold: high, count: Double(base.count), sum: base.sum, slack: base.sum * rounding)
   }
 
-  /// The bound of f where the lines of law 3 cross.
-  private static func bound(_ a: TailPoint, _ b: TailPoint) -> Double {
+  /// Whether the bound of f where the lines of law 3 cross is as high as `reached`.
+  private static func canReach(_ reached: Double, between a: TailPoint, _ b: TailPoint) -> Bool {
     let (ta, tb) = (Double(a.threshold), Double(b.threshold))
     let crossing = ((a.most - ta * a.count) - (b.most - tb * b.count)) / (tb - ta)
     let k = min(max(crossing, b.count), a.count)
     let s = min(b.most + tb * (k - b.count), a.most - ta * (a.count - k))
-    return s * s / k * (1 + rounding)
+    return s * s * (1 + rounding) >= reached * k
   }
 }
 
