@@ -22,8 +22,8 @@ func tool(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     swiftSettings: strict)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: name, dependencies: dependencies + [system], swiftSettings: strict)
+func tests(_ name: String, _ dependencies: [Target.Dependency], data: [String] = []) -> Target {
+  .testTarget(name: name, dependencies: dependencies + [system], exclude: data, swiftSettings: strict)
 }
 
 let package = Package(
@@ -66,6 +66,7 @@ let package = Package(
     // Not installed: measures inner loops and whole tools.
     tool("nc-bench", ["Codecs", "Compression", "CLoops", "Tensors", "Random", "Parallel"]),
 
+    tests("HDF5Tests", ["HDF5", "Random", "nc-info"], data: ["Files"]),
     tests("JSONTests", ["JSON", "Random"]),
     tests("CodecsTests", ["Codecs", "Tensors", "Parallel", "Random"]),
 

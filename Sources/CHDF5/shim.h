@@ -5,6 +5,7 @@
 #else
 #include <hdf5.h>
 #endif
+#include "driver.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 static inline hid_t chdf5_file_access_class(void) { return H5P_FILE_ACCESS; }
 static inline unsigned chdf5_read_only(void) { return H5F_ACC_RDONLY; }
 static inline unsigned chdf5_read_write(void) { return H5F_ACC_RDWR; }
-static inline unsigned chdf5_truncate(void) { return H5F_ACC_TRUNC; }
+static inline unsigned chdf5_create_anew(void) { return H5F_ACC_TRUNC; }
 static inline hid_t chdf5_error_no_space(void) { return H5E_NOSPACE; }
 static inline hid_t chdf5_error_cannot_allocate(void) { return H5E_CANTALLOC; }
 static inline hsize_t chdf5_unlimited(void) { return H5S_UNLIMITED; }

@@ -19,10 +19,9 @@ struct Blocks {
   /// Blocks along each axis.
   private let counts: [UInt64]
 
-  static let targetSize = 4 << 20
-
   /// - Throws: when the sizes contradict each other or cannot be counted.
-  init(extents: [UInt64], chunk: [UInt64], elementSize: Int) throws(HDF5Error) {
+  /// - Parameter target: bytes that a block should have, where chunks are smaller.
+  init(extents: [UInt64], chunk: [UInt64], elementSize: Int, target: Int = 4 << 20) throws(HDF5Error) {
     guard extents.count == chunk.count, extents.count <= 32, chunk.allSatisfy({ $0 > 0 }), elementSize > 0,
       let byteCount = product(extents, UInt64(elementSize)), byteCount <= Int.max,
       let chunkByteCount = product(chunk, UInt64(elementSize)), chunkByteCount <= UInt32.max
@@ -31,7 +30,7 @@ struct Blocks {
     var size = chunkByteCount
     // Grow along the last axis first, and along the next only where the block is as wide as the dataset.
     for axis in extents.indices.reversed() {
-      let most = max(1, UInt64(Self.targetSize) / size)
+      let most = max(1, UInt64(target) / size)
       let needed = (extents[axis] / chunk[axis]) + (extents[axis] % chunk[axis] == 0 ? 0 : 1)
       let factor = max(1, min(most, needed))
       block[axis] *= factor

@@ -98,26 +98,21 @@ struct OpenFile: ~Copyable {
 
     var status = stat()
     guard fstat(fileDescriptor, &status) == 0 else { throw .io("fstat: \(String(cString: strerror(errno)))") }
-    let path = "/proc/self/fd/\(fileDescriptor)"
-    guard access(path, isWritable ? R_OK | W_OK : R_OK) == 0 else {
-      throw .io("cannot be opened again: \(String(cString: strerror(errno)))")
+
+    // From here on no file can be opened, whatever this one asks for: external links, external storage and virtual
+    // datasets fail by construction.
+    let lowestFree = dup(channelDescriptor)
+    Glibc.close(lowestFree)
+    guard lowestFree >= 0, chdf5_limit(CInt(chdf5_open_files), UInt64(lowestFree)) == 0 else {
+      throw .io("setrlimit: \(String(cString: strerror(errno)))")
     }
 
     let access = try Handle(H5Pcreate(chdf5_file_access_class()), "file access list")
     try check(H5Pset_fclose_degree(access.id, H5F_CLOSE_STRONG), "file access list")
-    // The default driver resolves the name that it opens, which an unlinked file no longer has.
-    try check(H5Pset_fapl_stdio(access.id), "file access list")
-    let opened = H5Fopen(path, isWritable ? chdf5_read_write() : chdf5_read_only(), access.id)
+    try check(chdf5_use_descriptor(access.id), "file driver")
+    let opened = H5Fopen("descriptor", isWritable ? chdf5_read_write() : chdf5_read_only(), access.id)
     guard opened >= 0 else { throw Self.openingError() }
     let file = try Handle(opened, "open")
-
-    // From here on no other file can be opened, whatever the file asks for: external links, external storage
-    // and virtual datasets fail by construction.
-    let lowestFree = dup(channelDescriptor)
-    if lowestFree >= 0 {
-      Glibc.close(lowestFree)
-      guard chdf5_limit(CInt(chdf5_open_files), UInt64(lowestFree)) == 0 else { throw .io("setrlimit") }
-    }
 
     let creation = try Handle(H5Fget_create_plist(file.id), "file creation list")
     var userBlock: hsize_t = 0

@@ -1,3 +1,4 @@
+internal import CHDF5
 internal import Glibc
 internal import Synchronization
 internal import SystemPackage
@@ -6,7 +7,7 @@ internal import SystemPackage
 let childArgument = "--hdf5-child"
 /// Where the child finds its end of the channel, and the file.
 let channelDescriptor: CInt = 3
-let fileDescriptor: CInt = 4
+let fileDescriptor = CInt(chdf5_descriptor)
 
 /// The parent's view of the child: sends requests, receives answers, all within one allowance of time.
 ///

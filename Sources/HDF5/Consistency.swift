@@ -22,7 +22,9 @@ extension Dataset {
     }
     switch layout {
     case .compact:
-      guard !type.isPlain || byteCount <= 1 << 16 else { return .corrupt("claims \(byteCount) bytes in its object header") }
+      guard !type.isPlain || byteCount <= 1 << 16 else {
+        return .corrupt("claims \(byteCount) bytes in its object header")
+      }
     case .contiguous(let extent?):
       guard !type.isPlain || extent.length == byteCount else {
         return .corrupt("claims \(byteCount) bytes but stores \(extent.length)")
@@ -46,7 +48,8 @@ extension Dataset {
     let onlyDeflates = isPlain && filters.allSatisfy { Filter.neverBelowDeflate.contains($0.id) }
     var last: [UInt64]?
     for stored in chunks {
-      let isOnGrid = stored.origin.count == extents.count
+      let isOnGrid =
+        stored.origin.count == extents.count
         && extents.indices.allSatisfy { stored.origin[$0] % chunk[$0] == 0 && stored.origin[$0] < extents[$0] }
       guard isOnGrid, last.map({ $0.lexicographicallyPrecedes(stored.origin) }) ?? true else {
         return .corrupt("a chunk at \(stored.origin), extents \(extents) in chunks of \(chunk)")

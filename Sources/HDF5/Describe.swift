@@ -37,17 +37,24 @@ extension Datatype {
     let size = H5Tget_size(type)
     guard size > 0 else { throw libraryError("size of the type") }
     let order = H5Tget_order(type)
-    let isPlain = H5Tget_precision(type) == 8 * size && H5Tget_offset(type) == 0
+    let isPlain =
+      H5Tget_precision(type) == 8 * size && H5Tget_offset(type) == 0
       && (order == H5T_ORDER_LE || order == H5T_ORDER_BE)
     switch H5Tget_class(type) {
     case H5T_INTEGER where isPlain:
       self = .integer(size: size, signed: H5Tget_sign(type) == H5T_SGN_2, bigEndian: order == H5T_ORDER_BE)
     case H5T_FLOAT where isPlain:
-      var sign = 0, exponent = 0, exponentBits = 0, mantissa = 0, mantissaBits = 0
+      var sign = 0
+      var exponent = 0
+      var exponentBits = 0
+      var mantissa = 0
+      var mantissaBits = 0
       try check(H5Tget_fields(type, &sign, &exponent, &exponentBits, &mantissa, &mantissaBits), "fields of the type")
-      let isIEEE = sign == 8 * size - 1 && exponent + exponentBits == sign && mantissa == 0
+      let isIEEE =
+        sign == 8 * size - 1 && exponent + exponentBits == sign && mantissa == 0
         && mantissaBits == exponent && H5Tget_norm(type) == H5T_NORM_IMPLIED
-      self = isIEEE
+      self =
+        isIEEE
         ? .float(
           size: size, exponentBits: exponentBits, mantissaBits: mantissaBits, bias: Int(clamping: H5Tget_ebias(type)),
           bigEndian: order == H5T_ORDER_BE)
@@ -55,7 +62,8 @@ extension Datatype {
     case H5T_OPAQUE:
       guard let tag = H5Tget_tag(type) else { throw libraryError("tag of the type") }
       defer { _ = H5free_memory(tag) }
-      self = .opaque(size: size, tag: text(UnsafeRawBufferPointer(start: tag, count: strlen(tag)), escapingBackslash: true))
+      self = .opaque(
+        size: size, tag: text(UnsafeRawBufferPointer(start: tag, count: strlen(tag)), escapingBackslash: true))
     case let other: self = .other(Self.name(of: other), size: size)
     }
   }

@@ -7,7 +7,8 @@ struct OpenDataset: ~Copyable {
   private let space: Handle
   private let creation: Handle
   private let blocks: Blocks
-  private let isChunked: Bool
+  /// Origins of the stored chunks; `nil` when the dataset is not chunked.
+  private let stored: Set<[UInt64]>?
 
   /// - Throws: `.corrupt` when its description contradicts itself or the file; `.unsupported` when its values are
   ///   kept elsewhere, need a filter that is missing, or are not plain numbers.
@@ -41,7 +42,7 @@ struct OpenDataset: ~Copyable {
     self.space = space
     self.creation = creation
     self.blocks = blocks
-    if case .chunked = description.layout { isChunked = true } else { isChunked = false }
+    if case .chunked(_, let chunks) = description.layout { stored = Set(chunks.map(\.origin)) } else { stored = nil }
   }
 
   // MARK: Requests
@@ -71,19 +72,20 @@ struct OpenDataset: ~Copyable {
     }
   }
 
+  /// Compares the stored chunks only: what was never written has nothing to be equal to.
   func reencodesExactly() throws(HDF5Error) -> Bool {
-    try requireChunks()
+    let stored = try requireChunks()
     let scratch = try ScratchFile()
-    var isExact = true
-    for index in 0..<blocks.count where isExact {
+    for index in 0..<blocks.count {
       let block = blocks[index]
-      let values = try read(block)
-      try encode(values, of: block, in: scratch) { (origin, mask, bytes) throws(HDF5Error) in
-        guard isExact, let stored = try storedChunk(of: dataset, at: origin) else { return }
-        isExact = stored.mask == mask && stored.bytes == bytes
+      var isExact = true
+      try encode(try read(block), of: block, in: scratch) { (origin, mask, bytes) throws(HDF5Error) in
+        guard isExact, stored.contains(origin) else { return }
+        isExact = try storedChunk(of: dataset, at: origin) == (mask, bytes)
       }
+      if !isExact { return false }
     }
-    return isExact
+    return true
   }
 
   func replaceChunk(at origin: [UInt64], filterMask: UInt32, bytes: [UInt8]) throws(HDF5Error) {
@@ -102,8 +104,10 @@ struct OpenDataset: ~Copyable {
     return writer.bytes
   }
 
-  private func requireChunks() throws(HDF5Error) {
-    guard isChunked else { throw .unsupported("not stored in chunks") }
+  @discardableResult
+  private func requireChunks() throws(HDF5Error) -> Set<[UInt64]> {
+    guard let stored else { throw .unsupported("not stored in chunks") }
+    return stored
   }
 
   /// The values of a block. The memory type is the file's: nothing is converted.
@@ -111,7 +115,8 @@ struct OpenDataset: ~Copyable {
     let inMemory = try Handle(H5Screate_simple(CInt(block.extents.count), block.extents, nil), "dataspace")
     if !block.extents.isEmpty {
       try check(
-        H5Sselect_hyperslab(space.id, H5S_SELECT_SET, block.origin, nil, block.extents, nil), "block at \(block.origin)")
+        H5Sselect_hyperslab(space.id, H5S_SELECT_SET, block.origin, nil, block.extents, nil), "block at \(block.origin)"
+      )
     }
     var values = [UInt8](repeating: 0, count: blocks.byteCount(of: block))
     try check(
@@ -133,20 +138,19 @@ struct OpenDataset: ~Copyable {
     try check(H5Dwrite(copy.id, type.id, byDefault, byDefault, byDefault, values), "encode")
     for origin in blocks.chunkOrigins(in: block) {
       let inBlock = zip(origin, block.origin).map { $0 - $1 }
-      guard let chunk = try storedChunk(of: copy, at: inBlock) else { throw .corrupt("chunk \(origin) was not stored") }
+      let chunk = try storedChunk(of: copy, at: inBlock)
       try body(origin, chunk.mask, chunk.bytes)
     }
   }
 
-  /// A chunk as it is stored; `nil` when it is not.
+  /// A chunk as it is stored.
   private func storedChunk(
     of dataset: borrowing Handle, at origin: [UInt64]
-  ) throws(HDF5Error) -> (mask: UInt32, bytes: [UInt8])? {
+  ) throws(HDF5Error) -> (mask: UInt32, bytes: [UInt8]) {
     var mask: UInt32 = 0
     var count: hsize_t = 0
     try check(H5Dget_chunk_storage_size(dataset.id, origin, &count), "chunk \(origin)")
-    guard count > 0 else { return nil }
-    guard count <= 1 << 32 else { throw .corrupt("chunk \(origin) of \(count) bytes") }
+    guard (1...1 << 32).contains(count) else { throw .corrupt("chunk \(origin) of \(count) bytes") }
     var bytes = [UInt8](repeating: 0, count: Int(count))
     try check(H5Dread_chunk(dataset.id, byDefault, origin, &mask, &bytes), "chunk \(origin)")
     return (mask, bytes)
@@ -160,6 +164,6 @@ private struct ScratchFile: ~Copyable {
   init() throws(HDF5Error) {
     let access = try Handle(H5Pcreate(chdf5_file_access_class()), "scratch file")
     try check(H5Pset_fapl_core(access.id, 1 << 20, false), "scratch file")
-    file = try Handle(H5Fcreate("scratch", chdf5_truncate(), byDefault, access.id), "scratch file")
+    file = try Handle(H5Fcreate("scratch", chdf5_create_anew(), byDefault, access.id), "scratch file")
   }
 }

@@ -40,7 +40,7 @@ public struct Session: ~Copyable {
 
   /// Starts a child on an open, seekable file. With `writable`, `replaceChunks` is allowed.
   ///
-  /// The file may be unlinked; it must allow to be opened again as it is open now.
+  /// The file may have no name; `writable` needs a descriptor that is open for reading and writing.
   public init(file: FileDescriptor, writable: Bool = false, limits: Limits) throws(HDF5Error) {
     var status = stat()
     guard fstat(file.rawValue, &status) == 0 else { throw .io("fstat: \(Errno(rawValue: errno))") }

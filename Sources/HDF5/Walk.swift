@@ -97,7 +97,9 @@ struct Walk {
 
   private mutating func spend(_ bytes: Int) throws(HDF5Error) {
     bytesLeft -= bytes
-    guard bytesLeft >= 0 else { throw .overLimit("the list of objects takes more than \(mostBytes) bytes (limit on memory)") }
+    guard bytesLeft >= 0 else {
+      throw .overLimit("the list of objects takes more than \(mostBytes) bytes (limit on memory)")
+    }
   }
 
   // MARK: Links
@@ -159,7 +161,8 @@ struct Walk {
     let terminated = name.map { CChar(bitPattern: $0) } + [0]
     try check(H5Lget_val(group.id, terminated, &value, size, byDefault), "link")
     // An external link is a byte of flags, the file's name and the object's path, each ended by 0.
-    let parts = (kind == .external ? value.dropFirst() : value[...]).split(separator: 0, omittingEmptySubsequences: false)
+    let parts = (kind == .external ? value.dropFirst() : value[...]).split(
+      separator: 0, omittingEmptySubsequences: false)
     let shown = parts.prefix(kind == .external ? 2 : 1).map { text($0, escapingBackslash: true) }
     return .link(kind, target: shown.joined(separator: ":"))
   }
@@ -180,7 +183,8 @@ struct Walk {
   /// version. Version 1 headers are older than any layout that libhdf5 does not know.
   private static func layoutVersion(ofObjectAt offset: UInt64) -> UInt8? {
     var bytes = [UInt8](repeating: 0, count: 1 << 12)
-    guard let start = off_t(exactly: offset), case let count = pread(fileDescriptor, &bytes, bytes.count, start), count > 8,
+    guard let start = off_t(exactly: offset), case let count = pread(fileDescriptor, &bytes, bytes.count, start),
+      count > 8,
       bytes.starts(with: "OHDR".utf8)
     else { return nil }
     let flags = bytes[5]

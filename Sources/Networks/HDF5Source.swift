@@ -112,6 +112,17 @@ final class HDF5Source {
     return bytes
   }
 
+  /// Calls `body` with the values, little-endian, row-major; in place where they are stored so.
+  func withValues<Result>(
+    of index: Int, threads: Threads, _ body: (UnsafeRawBufferPointer) throws -> Result
+  ) throws -> Result {
+    let tensor = tensors[index]
+    if case .contiguous(let run?) = tensor.place, tensor.byteOrder == .little || tensor.type.byteCount == 1 {
+      return try withMapping(file, at: run.offset, count: run.length, body)
+    }
+    return try values(of: index, threads: threads).withUnsafeBytes(body)
+  }
+
   /// How a tensor is stored, in words: `contiguous`, or the names of its chunks' filters.
   func storage(of tensor: TensorRecord) -> String {
     guard case .chunked(let address, _, _) = tensor.place,

@@ -121,10 +121,7 @@ public final class NetworkFile {
   /// The values of a tensor in the form in which they are stored.
   public func weights(of index: Int) throws(NetworkError) -> Weights {
     let tensor = tensors[index]
-    guard tensor.size <= options.memory else {
-      throw NetworkError(
-        .overLimit, "\(tensor.name): \(tensor.size) bytes, more than \(options.memory); --memory raises the limit")
-    }
+    try checkMemory(tensor)
     return try about(tensor.name) {
       switch source {
       case .hdf5(let source): .dense(try source.values(of: index, threads: options.threads))
@@ -140,6 +137,24 @@ public final class NetworkFile {
     values.reserveCapacity(tensors[index].size)
     try forEachPiece(of: index) { values.append(contentsOf: $0) }
     return values
+  }
+
+  /// Calls `body` with the decoded values, little-endian, row-major.
+  func withValues<Result>(
+    of index: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
+  ) throws(NetworkError) -> Result {
+    guard case .hdf5(let source) = source else { return try about { try values(of: index).withUnsafeBytes(body) } }
+    try checkMemory(tensors[index])
+    return try about(tensors[index].name) {
+      try source.withValues(of: index, threads: options.threads, body)
+    }
+  }
+
+  private func checkMemory(_ tensor: TensorRecord) throws(NetworkError) {
+    guard tensor.size <= options.memory else {
+      throw NetworkError(
+        .overLimit, "\(tensor.name): \(tensor.size) bytes, more than \(options.memory); --memory raises the limit")
+    }
   }
 
   /// Decodes a tensor piece by piece, in order; pieces hold whole elements. For `.ncz`, the last thing done is to check

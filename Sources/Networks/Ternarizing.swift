@@ -76,19 +76,18 @@ extension NetworkFile {
       }
       let insists = selection.insists(on: tensor.name)
       guard selection.includes(tensor.name), insists || tensor.isDenseMatrix else { return nil }
-      let bytes = try values(of: index)
       let extents = tensor.shape.extents
       do {
-        let result = try bytes.withUnsafeBytes {
-          try Compression.ternarize(
-            $0, type: tensor.type, rows: extents[0], columns: extents[1], transposed: tensor.isTransposed,
-            group: options.group, rule: options.rule, threads: threads)
+        let (result, from) = try withValues(of: index) { values in
+          (
+            try Compression.ternarize(
+              values, type: tensor.type, rows: extents[0], columns: extents[1], transposed: tensor.isTransposed,
+              group: options.group, rule: options.rule, threads: threads),
+            Digest(values: values, type: tensor.type, shape: tensor.shape, threads: threads)
+          )
         }
         squaredError += result.squaredError
         squaredNorm += result.squaredNorm
-        let from = bytes.withUnsafeBytes {
-          Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: threads)
-        }
         return Change(
           weights: .ternary(result.matrix, transposed: tensor.isTransposed),
           step: Step(
@@ -121,15 +120,16 @@ extension NetworkFile {
   /// Training state that is dropped is restored as zeros: a fresh start. (Scalars, such as the learning rate, stay.)
   private func zeros(insteadOf index: Int, _ options: TernarizingOptions) throws -> Change {
     let tensor = tensors[index]
-    let bytes = try values(of: index)
-    let from = bytes.withUnsafeBytes {
-      Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: self.options.threads)
+    let (from, isZero) = try withValues(of: index) { values in
+      (
+        Digest(values: values, type: tensor.type, shape: tensor.shape, threads: self.options.threads),
+        values.allSatisfy { $0 == 0 }
+      )
     }
     return Change(
-      weights: .dense([UInt8](repeating: 0, count: bytes.count)),
+      weights: .dense([UInt8](repeating: 0, count: tensor.size)),
       step: Step(
-        tool: options.tool, version: options.version, options: "--drop optimizer", from: from,
-        error: bytes.allSatisfy { $0 == 0 } ? 0 : 1))
+        tool: options.tool, version: options.version, options: "--drop optimizer", from: from, error: isZero ? 0 : 1))
   }
 }
 

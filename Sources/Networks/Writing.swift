@@ -88,7 +88,11 @@ extension NetworkFile {
         }
       }
     } else {
-      (tensor.payloads, stored) = try write(try weights(of: index), of: &tensor, to: &writer, writing)
+      let payload = try writer.beginPayload()
+      let before = writer.byteCount
+      try withValues(of: index) { try write($0, of: &tensor, to: &writer, writing) }
+      tensor.payloads = [payload]
+      stored = writer.byteCount - before
     }
     if case .hdf5(let source) = source, case .chunked(let address, let chunks, _) = tensor.place {
       // A changed dataset is encoded anew; another may be left out only when that gives the same bytes again.
@@ -105,18 +109,9 @@ extension NetworkFile {
     let threads = options.threads
     switch weights {
     case .dense(let bytes):
-      tensor.encoding = .raw
-      tensor.digest = bytes.withUnsafeBytes {
-        Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: threads)
-      }
-      let codec = try RawCodec(tensor.type, count: tensor.shape.count)
       let payload = try writer.beginPayload()
       let before = writer.byteCount
-      try bytes.withUnsafeBytes { bytes in
-        try codec.encode(bytes, level: writing.compression, threads: threads) { block in
-          try writer.append(block: block)
-        }
-      }
+      try bytes.withUnsafeBytes { try write($0, of: &tensor, to: &writer, writing) }
       return ([payload], writer.byteCount - before)
     case .ternary(let matrix, _):
       var crcs = PieceCRCs()
@@ -133,6 +128,17 @@ extension NetworkFile {
       }
       return (payloads, encoded.byteCount)
     }
+  }
+
+  /// Encodes values as they are into the payload that was begun.
+  private func write(
+    _ values: UnsafeRawBufferPointer, of tensor: inout TensorRecord, to writer: inout Writer,
+    _ writing: WritingOptions
+  ) throws {
+    tensor.encoding = .raw
+    tensor.digest = Digest(values: values, type: tensor.type, shape: tensor.shape, threads: options.threads)
+    try RawCodec(tensor.type, count: tensor.shape.count)
+      .encode(values, level: writing.compression, threads: options.threads) { try writer.append(block: $0) }
   }
 
   // MARK: The container

@@ -47,6 +47,12 @@ public func report(_ text: String) throws(Failure) {
 /// A closed pipe ends the process quietly; a closed standard descriptor is never taken by a file that is opened later.
 private func prepareProcess() {
   signal(SIGPIPE, SIG_DFL)
+  // Inputs are mapped: reading where a file was cut meanwhile ends here.
+  signal(SIGBUS) { _ in
+    let message: StaticString = "nc: a file was cut while it was being read\n"
+    _ = write(STDERR_FILENO, message.utf8Start, message.utf8CodeUnitCount)
+    _exit(ExitStatus.ioError.rawValue)
+  }
   for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) == -1 {
     // Opened the wrong way round on purpose: using it fails, as using a closed one would.
     _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
