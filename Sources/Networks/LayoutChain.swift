@@ -17,15 +17,17 @@ struct LayoutChain {
   private var layers: [Layer] = []
   /// Layers of other kinds: where they belong is not known.
   private var others: [String] = []
-  /// A layer of a numbered series that is missing, as in one shard of several.
+  /// A weight matrix that cannot be read, or a layer of a numbered series that is missing, as in one shard of several.
   private var gap: String?
 
   init(_ file: LayoutVariables) {
     self.file = file
+    let isKeras = [.kerasModel, .kerasWeights, .keras3Weights].contains(file.kind)
     var layerOfGroup: [ExactName: Int] = [:]
     var groups: [String] = []
     for variable in file.variables where variable.tensor.role == .kernel {
       guard let extents = variable.tensor.shape?.extents, let orientation = variable.tensor.orientation else {
+        gap = variable.tensor.name
         continue
       }
       let (inputs, outputs) =
@@ -39,9 +41,13 @@ struct LayoutChain {
     }
     for variable in file.variables where !variable.layer.isEmpty {
       let layer = layerOfGroup[ExactName(variable.group)]
+      // Floats of a layer without weight matrix; where a layout has no layers, only what is known to belong to one.
       let isOfAnotherKind =
-        [.embedding, .convolution, .normalisation].contains(variable.tensor.role)
-        || variable.weight.hasPrefix("recurrent_") || variable.weight.hasPrefix("weight_")
+        layer == nil
+        && (isKeras
+          ? variable.isFloat
+          : [.bias, .embedding, .convolution, .normalisation].contains(variable.tensor.role)
+            || variable.weight.hasPrefix("weight_") || variable.weight.hasPrefix("recurrent_"))
       if let layer, variable.tensor.role == .bias {
         layers[layer].bias = variable.tensor
       } else if isOfAnotherKind, others.last != variable.layerName {
@@ -72,14 +78,19 @@ struct LayoutChain {
     guard file.kind == .keras3Weights else { return }
     let present = Set(groups.map { ExactName($0) })
     for group in groups {
-      // …/dense_2/vars follows …/dense_1/vars, and …/dense_1/vars …/dense/vars.
+      // …/layers/dense/vars comes first, then …/layers/dense_1/vars, …/layers/dense_2/vars, ….
       let (parent, own) = group.splitAtLast("/").before.splitAtLast("/")
-      let (stem, digits) = own.splitAtLast("_")
-      guard let number = Int(digits), number > 0, !stem.isEmpty, parent.splitAtLast("/").after == "layers" else {
-        continue
+      guard parent.components.last == "layers" else { continue }
+      let (before, digits) = own.splitAtLast("_")
+      let isNumbered = !before.isEmpty && Int(digits) != nil
+      let stem = "\(parent)/\(isNumbered ? before : own)"
+      let number = isNumbered ? Int(digits) ?? 0 : 0
+      func layer(_ number: Int) -> String { number == 0 ? stem : "\(stem)_\(number)" }
+      if number > 0, !present.contains(ExactName(layer(number - 1) + "/vars")) { gap = layer(number - 1) }
+      let (next, overflow) = number.addingReportingOverflow(1)
+      if !overflow, !present.contains(ExactName(layer(next) + "/vars")), file.tree.object(at: layer(next)) != nil {
+        gap = layer(next)
       }
-      let before = "\(parent)/\(number == 1 ? stem : "\(stem)_\(number - 1)")"
-      if !present.contains(ExactName(before + "/vars")) { gap = before }
     }
   }
 
@@ -96,10 +107,10 @@ struct LayoutChain {
     let isAskedFor = order != nil || activations != nil
     let says = "no architecture in the file"
     if order == nil {
+      if let gap { return (nil, ["\(says), and \(gap) is missing or cannot be read: no network"]) }
       if !others.isEmpty {
         return (nil, ["\(says), and layers that are not dense (\(abbreviated(others))): no network"])
       }
-      if let gap { return (nil, ["\(says), and \(gap) is not in it: no network"]) }
     }
     do throws(LayoutError) {
       try check(chain)
@@ -129,8 +140,8 @@ struct LayoutChain {
   private func note(_ says: String, _ chain: [Layer], _ used: [String], isAskedFor: Bool) -> String {
     let isDefault = !isAskedFor && chain.allSatisfy { $0.activation == nil }
     guard isDefault else { return "\(isAskedFor ? "" : says + ": ")assuming \(abbreviated(used))" }
-    let functions = chain.count == 1 ? "linear" : "relu between and linear last"
-    return "\(says): assuming \(abbreviated(chain.map(\.name))) with \(functions)"
+    let functions = chain.count == 1 ? ", linear" : " with relu between and linear last"
+    return "\(says): assuming \(abbreviated(chain.map(\.name)))\(functions)"
   }
 
   private func select(_ names: [String]) throws(LayoutError) -> [Layer] {

@@ -2,7 +2,7 @@ public import HDF5
 public import Tensors
 
 /// The ways networks are laid out in HDF5 that are told apart. The raw value is what `nc-info` prints.
-public enum LayoutKind: String, Sendable, Hashable, CaseIterable {
+public enum LayoutKind: String, Sendable, Hashable, CaseIterable, CustomStringConvertible {
   /// A whole model saved as `.h5` by Keras 1, 2 or 3: group `model_weights`.
   case kerasModel = "keras-model"
   /// The weights alone, saved as `.h5` by Keras 1 or 2: root attribute `layer_names`.
@@ -15,11 +15,14 @@ public enum LayoutKind: String, Sendable, Hashable, CaseIterable {
   case plain
   /// HDF5 in which no layout was recognised: no dense weight matrix.
   case unknown
+
+  public var description: String { rawValue }
 }
 
 /// What a dataset is to the network.
 public enum TensorRole: String, Sendable, Hashable, CaseIterable {
-  /// The weight matrix of a dense layer: rank 2, floating-point.
+  /// The weight matrix of a dense layer: rank 2, floating-point. An object in its place that cannot be read also has
+  /// this role, without type and shape.
   case kernel
   case bias
   case embedding
@@ -40,18 +43,19 @@ public enum MatrixOrientation: String, Sendable, Hashable, CaseIterable {
   case outputsByInputs = "out-in"
 }
 
-/// A dataset as its layout understands it.
+/// A dataset, or an object that may be one, as its layout understands it.
 public struct LayoutTensor: Sendable, Equatable {
-  /// The index of the dataset among the objects of the table of contents.
+  /// Its index among the objects of the table of contents.
   public var object: Int
-  /// The dataset's first path in the file.
+  /// Its first path in the file.
   public var path: String
   /// The name users see and globs match: short, and no other dataset's.
   public var name: String
   public var role: TensorRole
   /// Of a kernel; `nil` for every other role.
   public var orientation: MatrixOrientation?
-  /// `nil` when the elements are neither integers nor floats of a known kind: no tensor, carried in the container.
+  /// `nil` when the elements are neither integers nor floats of a known kind, or not known at all: no tensor, carried
+  /// in the container.
   public var elementType: ElementType?
   public var byteOrder: ByteOrder
   /// `nil` for a null dataspace, or when the number of elements overflows.
@@ -100,7 +104,7 @@ public enum LayoutError: Error, Sendable, Equatable, CustomStringConvertible {
 /// What a table of contents means: the layout, the role of every dataset, and the network.
 public struct LayoutReading: Sendable, Equatable {
   public var kind: LayoutKind
-  /// Every dataset of the file, in the order of the table of contents.
+  /// Every dataset of the file, and every object that cannot be read, in the order of the table of contents.
   public var tensors: [LayoutTensor]
   /// `nil` when nothing in the file tells how the layers are connected and no chain of dense layers can be assumed.
   public var network: Network?

@@ -50,6 +50,8 @@ struct LayoutVariables {
       if let text = text ?? stored {
         configuration = try KerasConfiguration(
           text: text, version: text == stored ? tree.text("keras_version", of: tree.root) : nil)
+      } else if tree.hasAttribute("model_config", of: tree.root) {
+        notes.append("the model configuration is ignored: it is not a text")
       }
     } catch {
       notes.append("the model configuration is ignored: \(error.what)")
@@ -79,7 +81,7 @@ struct LayoutVariables {
     var hasWeight = false
     var hasKernel = false
     for object in tree.table.objects {
-      guard case .dataset = object.kind, let path = object.paths.first else { continue }
+      guard object.mayBeDataset, let path = object.paths.first else { continue }
       if varsIndex(path) != nil { return .keras3Weights }
       switch splitAtWeight(path).weight {
       case "weight": hasWeight = true
@@ -112,32 +114,35 @@ struct LayoutGroup {
 }
 
 extension LayoutVariables {
-  private func datasets() -> [(index: Int, path: String, dataset: Dataset)] {
+  /// Every dataset, and every object that cannot be opened and so may be one: without a description.
+  private func datasets() -> [(index: Int, path: String, dataset: Dataset?)] {
     tree.table.objects.enumerated().compactMap { index, object in
-      guard case .dataset(let dataset) = object.kind, let path = object.paths.first, !path.components.isEmpty else {
-        // A damaged file may have a dataset for its root; without a name it is no tensor.
-        return nil
+      // A damaged file may have a dataset for its root; without a name it is no tensor.
+      guard let path = object.paths.first, !path.components.isEmpty else { return nil }
+      switch object.kind {
+      case .dataset(let dataset): return (index, path, dataset)
+      case .unreadable: return (index, path, nil)
+      case .group, .other: return nil
       }
-      return (index, path, dataset)
     }
   }
 
   private func variable(
-    _ index: Int, _ path: String, _ dataset: Dataset, name: String, weight: String, group: String
+    _ index: Int, _ path: String, _ dataset: Dataset?, name: String, weight: String, group: String
   ) -> LayoutVariable {
     let said = tree.text("dtype", of: index)
     let isSilentBFloat16 = said == nil && kind != .keras3Weights && (configuration?.usesBFloat16 ?? false)
-    let element = dataset.type.element(opaqueIsBFloat16: said == "bfloat16" || isSilentBFloat16)
+    let element = dataset?.type.element(opaqueIsBFloat16: said == "bfloat16" || isSilentBFloat16)
     return LayoutVariable(
       tensor: LayoutTensor(
         object: index, path: path, name: name, role: .other, orientation: nil,
         elementType: element?.type, byteOrder: element?.order ?? .little,
-        shape: dataset.shape, byteCount: dataset.byteCount),
+        shape: dataset?.shape, byteCount: dataset?.byteCount ?? 0),
       weight: weight, group: group)
   }
 
   /// A dataset that does not belong to the layout.
-  private func foreign(_ index: Int, _ path: String, _ dataset: Dataset) -> LayoutVariable {
+  private func foreign(_ index: Int, _ path: String, _ dataset: Dataset?) -> LayoutVariable {
     variable(index, path, dataset, name: path, weight: path.splitAtLast("/").after, group: "")
   }
 
@@ -214,7 +219,7 @@ extension LayoutVariables {
       guard seen.insert(group).inserted else { continue }
       for (ordinal, weight) in (tree.list("weight_names", of: group) ?? []).enumerated() {
         guard let index = tree.object(at: weight.asPath, from: group),
-          case .dataset = tree.table.objects[index].kind
+          tree.table.objects[index].mayBeDataset
         else {
           missing.append("\(layer)/\(weight)")
           continue
@@ -408,10 +413,7 @@ extension LayoutVariables {
     guard variable.isFloat, let rank = variable.rank else { return (.other, nil) }
     if isEmbedding(variable) { return (.embedding, nil) }
     if weight == "bias" || weight == "b" { return (.bias, nil) }
-    if rank >= 3, ["kernel", "weight", "W"].contains(weight) || weight.hasSuffix("_kernel") {
-      return (.convolution, nil)
-    }
-    return (.other, nil)
+    return (rank >= 3 && isConvolution(variable) ? .convolution : .other, nil)
   }
 
   private static let normalisations: Set<String> = [
@@ -421,6 +423,16 @@ extension LayoutVariables {
 
   private func group(of variable: LayoutVariable) -> LayoutGroup { groups[ExactName(variable.group)] ?? LayoutGroup() }
 
+  /// Whether the layer convolves: by its class where that is known, otherwise by what its weight is called.
+  private func isConvolution(_ variable: LayoutVariable) -> Bool {
+    let isNamed = ["kernel", "weight", "W"].contains(variable.weight) || variable.weight.hasSuffix("_kernel")
+    switch variable.description {
+    case .layer(let layer): return configuration?.layers[layer].className.lowercased().contains("conv") ?? false
+    case .inside: return false
+    case .none: return variable.groupClass?.contains("conv") ?? isNamed
+    }
+  }
+
   private func isEmbedding(_ variable: LayoutVariable) -> Bool {
     switch kind {
     case .pyTorch, .plain, .unknown:
@@ -429,9 +441,14 @@ extension LayoutVariables {
     }
   }
 
+  private func isUnreadable(_ variable: LayoutVariable) -> Bool {
+    if case .unreadable = tree.table.objects[variable.tensor.object].kind { true } else { false }
+  }
+
   /// Which way round a dataset is stored, if it is the weight matrix of a dense layer.
   private func orientationOfDenseKernel(_ variable: LayoutVariable) -> MatrixOrientation? {
-    guard variable.isFloat, variable.rank == 2 else { return nil }
+    // What cannot be read may be a matrix: then it is one, so that it is refused and not passed over.
+    guard (variable.isFloat && variable.rank == 2) || isUnreadable(variable) else { return nil }
     switch variable.description {
     case .layer(let layer):
       guard let configuration, configuration.dense(layer) != nil else { return nil }
@@ -477,6 +494,15 @@ extension String {
   fileprivate var asPath: String {
     utf8.contains(UInt8(ascii: "\\"))
       ? split(separator: "\\", omittingEmptySubsequences: false).joined(separator: "\\x5C") : self
+  }
+}
+
+extension Object {
+  fileprivate var mayBeDataset: Bool {
+    switch kind {
+    case .dataset, .unreadable: true
+    case .group, .other: false
+    }
   }
 }
 
