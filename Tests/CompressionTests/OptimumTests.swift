@@ -84,7 +84,7 @@ let objectiveTolerance = 1e-12
   }
 
   @Test func tiesTakeTheSmallerSupport() throws {
-    // 9²/9... : 3² / 1 = (3 + 1 + 1 + 1)² / 4.
+    // 3² / 1 = (3 + 1 + 1 + 1)² / 4.
     let found = try ternarized([1, 3, -1, 1] as [Float])
     #expect(found.matrix.trits(row: 0) == [0, 1, 0, 0])
     #expect(found.matrix.scales == [3])
