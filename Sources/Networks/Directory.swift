@@ -56,7 +56,7 @@ extension TensorRecord {
       .init("history", .array(history.map(\.json))),
       .init("name", .string(name)),
       .init("parameters", encoding.parameters),
-      .init("payloads", .array(payloads.map(JSON.integer))),
+      .init("parts", .array(parts.map(JSON.integer))),
       .init("role", .string(role.rawValue)),
       .init("shape", .array(shape.extents.map(JSON.integer))),
       .init("size", .integer(size)),
@@ -130,8 +130,7 @@ extension Place {
   fileprivate var json: JSON {
     switch self {
     case .contiguous(let run):
-      let extents = run.map { [JSON.array([.integer($0.offset), .integer($0.length)])] } ?? []
-      return .object([.init("extents", .array(extents))])
+      return .object([.init("extent", .array([.integer(run.offset), .integer(run.length)]))])
     case .chunked(let address, let chunks, let isKept):
       let rows = chunks.map { chunk in
         JSON.array(
@@ -164,9 +163,13 @@ extension Directory {
     for (index, json) in list.enumerated() { tensors.append(try TensorRecord(json, index: index)) }
     extensions = try object.extensions()
 
-    var names: Set<String> = []
-    for tensor in tensors where !names.insert(tensor.name).inserted {
+    // Names are bytes: `String` would take é for e with an accent.
+    var names: Set<ExactName> = []
+    for tensor in tensors where !names.insert(ExactName(tensor.name)).inserted {
       throw NetworkError(.corrupt, "two tensors are named \(tensor.name)")
+    }
+    for name in network?.tensorNames ?? [] where !names.contains(ExactName(name)) {
+      throw NetworkError(.corrupt, "network: no tensor is named \(name)")
     }
     try checkPayloads(count: payloadCount)
     try checkPlaces()
@@ -175,7 +178,7 @@ extension Directory {
   /// Every payload belongs to exactly one tensor or to the container.
   private func checkPayloads(count: Int) throws(NetworkError) {
     var used = [Bool](repeating: false, count: count)
-    for payload in tensors.flatMap(\.payloads) + (container.map { [$0.payload] } ?? []) {
+    for payload in tensors.flatMap(\.parts) + (container.map { [$0.payload] } ?? []) {
       guard used.indices.contains(payload), !used[payload] else {
         throw NetworkError(.corrupt, "payload \(payload) of \(count) is used twice or does not exist")
       }
@@ -196,16 +199,12 @@ extension Directory {
 extension Directory.Container {
   fileprivate init(_ json: JSON) throws(NetworkError) {
     var object = try ObjectReader(json, "container")
-    let name = try object.string("kind")
-    guard let kind = ContainerKind(rawValue: name) else {
-      throw NetworkError(.unsupported, "container: unknown kind \(name)")
-    }
-    self.kind = kind
+    kind = try object.word("kind")
     offset = try object.required("offset", "an integer ≥ 0") { $0.integer.flatMap { $0 >= 0 ? $0 : nil } }
     payload = try object.integer("payload")
     size = try object.required("size", "an integer ≥ 0") { $0.integer.flatMap { $0 >= 0 ? $0 : nil } }
     guard offset <= size, kind == .keras || offset == 0 else {
-      throw NetworkError(.corrupt, "container: offset \(offset) in a \(name) file of \(size) bytes")
+      throw NetworkError(.corrupt, "container: offset \(offset) in a \(kind.rawValue) file of \(size) bytes")
     }
     extensions = try object.extensions()
   }
@@ -214,7 +213,11 @@ extension Directory.Container {
 extension TensorRecord {
   fileprivate init(_ json: JSON, index: Int) throws(NetworkError) {
     var object = try ObjectReader(json, "tensor \(index)")
-    let name = try object.required("name", "1…4096 bytes") { $0.string.flatMap { (1...4096) ~= $0.utf8.count ? $0 : nil } }
+    let name = try object.string("name")
+    guard name.utf8.count <= 4096 else { throw NetworkError(.overLimit, "a name of \(name.utf8.count) bytes, limit 4096") }
+    guard !name.isEmpty, !name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
+      throw NetworkError(.corrupt, "tensor \(index): name \(name): expected at least one byte, no control characters")
+    }
     self.name = name
     do throws(NetworkError) {
       path = try object.optional("path").map { json throws(NetworkError) in try text(json, "path") }
@@ -223,12 +226,9 @@ extension TensorRecord {
         guard let list = json.array else { throw NetworkError(.corrupt, "aliases: expected an array") }
         for alias in list { aliases.append(try text(alias, "aliases")) }
       }
-      let typeName = try object.string("type")
-      guard let type = ElementType(rawValue: typeName) else {
-        throw NetworkError(.unsupported, "unknown element type \(typeName)")
-      }
+      let type: ElementType = try object.word("type")
       self.type = type
-      byteOrder = try object.required("byte_order", "little or big") { $0.string.flatMap(ByteOrder.init) }
+      byteOrder = try object.word("byte_order")
       let extents = try object.required("shape", "integers ≥ 0") { json in
         json.array.flatMap { list in
           let integers = list.compactMap(\.integer)
@@ -236,15 +236,13 @@ extension TensorRecord {
         }
       }
       guard extents.count <= 32 else { throw NetworkError(.overLimit, "rank \(extents.count), limit 32") }
-      guard let shape = Shape(extents), shape.count <= (1 << 62) / type.byteCount else {
+      guard let shape = Shape(extents), let expected = shape.byteCount(elementSize: type.byteCount) else {
         throw NetworkError(.corrupt, "shape \(extents) overflows")
       }
       self.shape = shape
       let size = try object.integer("size")
-      guard size == shape.count * type.byteCount else {
-        throw NetworkError(.corrupt, "size \(size), expected \(shape.count * type.byteCount)")
-      }
-      role = try object.required("role", "a role") { $0.string.flatMap(TensorRole.init) }
+      guard size == expected else { throw NetworkError(.corrupt, "size \(size), expected \(expected)") }
+      role = try object.word("role")
       digest = try object.required("digest", "64 hexadecimal digits") { $0.string.flatMap(Digest.init) }
       isTransposed = false
       if let json = object.optional("transposed") {
@@ -253,7 +251,7 @@ extension TensorRecord {
         }
         isTransposed = true
       }
-      payloads = try object.required("payloads", "integers") { json in
+      parts = try object.required("parts", "integers") { json in
         json.array.flatMap { list in
           let integers = list.compactMap(\.integer)
           return integers.count == list.count ? integers : nil
@@ -262,8 +260,8 @@ extension TensorRecord {
       let id = try object.integer("encoding")
       let parameters = try object.required("parameters", "an object") { $0.members == nil ? nil : $0 }
       encoding = try Encoding(id: id, parameters)
-      if let parts = encoding.partCount, parts != payloads.count {
-        throw NetworkError(.corrupt, "\(payloads.count) payloads, expected \(parts) for \(encoding.name)")
+      if let count = encoding.partCount, count != parts.count {
+        throw NetworkError(.corrupt, "\(parts.count) parts, expected \(count) for \(encoding.name)")
       }
       if encoding.isMatrix, shape.rank != 2 || !type.isFloat {
         throw NetworkError(.corrupt, "encoding \(encoding.name) of \(type.rawValue) \(shape)")
@@ -272,7 +270,7 @@ extension TensorRecord {
       for (number, step) in try object.array("history").enumerated() { history.append(try Step(step, number)) }
       place = nil
       if let json = object.optional("place") {
-        place = try Place(json, size: size, rank: shape.rank)
+        place = try Place(json, size: size, shape: shape)
       }
       extensions = try object.extensions()
     } catch {
@@ -315,7 +313,12 @@ extension Encoding {
     case 0:
       self = .raw
     default:
-      let group = try object.required("scale_per", "tensor, row or an integer ≥ 1", ScaleGroup.init)
+      let group = try object.required("scale_per", "tensor, row or an integer ≥ 1") { json in
+        if let word = json.string, ScaleGroup(json) == nil {
+          throw NetworkError(.unsupported, "unknown group \(word)")
+        }
+        return ScaleGroup(json)
+      }
       if id == 1 {
         self = .ternary(group)
       } else {
@@ -337,24 +340,23 @@ extension Step {
     version = try object.string("version")
     options = try object.string("options")
     from = try object.required("from", "64 hexadecimal digits") { $0.string.flatMap(Digest.init) }
-    error = try object.required("error", "a real ≥ 0") { json in json.double.flatMap { $0 >= 0 ? $0 : nil } }
+    error = try object.required("error", "a real ≥ 0") { json in
+      json.integer == nil ? json.double.flatMap { $0 >= 0 ? $0 : nil } : nil
+    }
     try object.finish()
   }
 }
 
 extension Place {
-  fileprivate init(_ json: JSON, size: Int, rank: Int) throws(NetworkError) {
+  fileprivate init(_ json: JSON, size: Int, shape: Shape) throws(NetworkError) {
     var object = try ObjectReader(json, "place")
-    if let extents = object.optional("extents") {
-      guard let list = extents.array, list.count == (size == 0 ? 0 : 1) else {
-        throw NetworkError(.corrupt, "place: expected one extent, or none for an empty tensor")
-      }
-      let run = try list.first.map { json throws(NetworkError) in try Run(json.array ?? []) }
-      guard run?.length ?? 0 == size else {
-        throw NetworkError(.corrupt, "place: \(run?.length ?? 0) bytes, expected \(size)")
-      }
+    guard size > 0 else { throw NetworkError(.corrupt, "place: expected none for a tensor without values") }
+    if let extent = object.optional("extent") {
+      let run = try Run(extent.array ?? [])
+      guard run.length == size else { throw NetworkError(.corrupt, "place: \(run.length) bytes, expected \(size)") }
       self = .contiguous(run)
     } else {
+      let rank = shape.rank
       let address = try object.required("address", "an integer ≥ 0") { $0.integer.flatMap { UInt64(exactly: $0) } }
       let isKept = try object.required("kept", "true or false", \.bool)
       var chunks: [StoredChunk] = []
@@ -362,7 +364,9 @@ extension Place {
         guard let row = json.array, row.count == 3 + rank, let mask = row[2].integer.flatMap({ UInt32(exactly: $0) })
         else { throw NetworkError(.corrupt, "place: expected chunks of 3 + \(rank) integers") }
         let origin = row[3...].compactMap { $0.integer.flatMap { UInt64(exactly: $0) } }
-        guard origin.count == rank else { throw NetworkError(.corrupt, "place: a chunk's coordinates are negative") }
+        guard origin.count == rank, zip(origin, shape.extents).allSatisfy({ $0 < UInt64($1) }),
+          chunks.last.map({ $0.origin.lexicographicallyPrecedes(origin) }) ?? true
+        else { throw NetworkError(.corrupt, "place: a chunk's coordinates are out of order or outside the shape") }
         chunks.append(StoredChunk(run: try Run([row[0], row[1]]), filterMask: mask, origin: origin))
       }
       self = .chunked(address: address, chunks: chunks, isKept: isKept)

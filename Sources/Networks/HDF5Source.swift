@@ -18,7 +18,11 @@ final class HDF5Source {
   let sealed: [SealedMatrix]
   /// What a user should be told about how the file was understood.
   let notes: [String]
-  private var session: Session
+  /// Where the tensors without a place are read from.
+  private let compactAddresses: [String: UInt64]
+  private let session: OpenSession
+  /// A process of its own for `reencodesExactly`; nothing when there are no chunks, or the time is up.
+  private var checker: OpenSession?
 
   /// Opens an HDF5 file of `size` bytes.
   convenience init(_ file: FileDescriptor, size: Int, options: ReadingOptions) throws(NetworkError) {
@@ -50,8 +54,8 @@ final class HDF5Source {
     configuration: [UInt8]?, options: ReadingOptions
   ) throws(NetworkError) {
     let assumption = options.assumption
-    var session = try Self.session(hdf5, Limits(size: size, options: options))
-    let contents = try Self.contents(&session)
+    let session = try OpenSession(hdf5, Limits(size: size, options: options))
+    let contents = try about { try session.session.tableOfContents(texts: LayoutReading.wantedTexts) }
     let reading = try about {
       try LayoutReading.read(
         contents, configuration: configuration, activations: assumption.activations, order: assumption.order)
@@ -59,25 +63,29 @@ final class HDF5Source {
     var tensors: [TensorRecord] = []
     var sealed: [SealedMatrix] = []
     var notes = reading.notes
+    var compactAddresses: [String: UInt64] = [:]
     for described in reading.tensors {
       let object = contents.objects[described.object]
+      if case .unreadable(let reason) = object.kind, described.role == .kernel {
+        sealed.append(SealedMatrix(name: described.name, reason: reason))
+      }
       guard case .dataset(let dataset) = object.kind else { continue }
       if let tensor = try TensorRecord(described, object, dataset, offset: offset, fileSize: fileSize) {
         tensors.append(tensor)
-      } else if described.role == .kernel, dataset.layout == .compact {
-        notes.append("\(described.name): its storage is compact, inside the object header: carried unchanged")
+        if dataset.layout == .compact {
+          compactAddresses[tensor.name] = object.address
+          if tensor.isDenseMatrix {
+            notes.append("\(tensor.name): its storage is compact, inside the object header: carried unchanged")
+          }
+        }
       } else if described.role == .kernel, let reason = dataset.reasonNotRead {
         sealed.append(SealedMatrix(name: described.name, reason: reason))
-      }
-    }
-    for object in contents.objects {
-      if case .unreadable(let reason) = object.kind, let path = object.paths.first, path.isLikeDenseMatrix {
-        sealed.append(SealedMatrix(name: path, reason: reason))
       }
     }
     self.tensors = tensors
     self.sealed = sealed
     self.notes = notes
+    self.compactAddresses = compactAddresses
     // Overlapping storage would be cut out twice.
     _ = try Place.cuts(of: tensors, size: fileSize)
     self.file = file
@@ -85,15 +93,9 @@ final class HDF5Source {
     self.offset = offset
     self.reading = reading
     self.contents = contents
+    let hasChunks = tensors.contains { if case .chunked = $0.place { true } else { false } }
+    checker = hasChunks ? try OpenSession(hdf5, Limits(size: size, options: options)) : nil
     self.session = session
-  }
-
-  private static func session(_ file: FileDescriptor, _ limits: Limits) throws(NetworkError) -> Session {
-    do { return try Session(file: file, limits: limits) } catch { throw NetworkError(error) }
-  }
-
-  private static func contents(_ session: inout Session) throws(NetworkError) -> TableOfContents {
-    do { return try session.tableOfContents(texts: LayoutReading.wantedTexts) } catch { throw NetworkError(error) }
   }
 
   /// Values, little-endian, row-major.
@@ -102,11 +104,13 @@ final class HDF5Source {
     var bytes: [UInt8]
     switch tensor.place {
     case .contiguous(let run):
-      bytes = try run.map { try read(file, at: $0.offset, count: $0.length, threads: threads) } ?? []
+      bytes = try read(file, at: run.offset, count: run.length, threads: threads)
     case .chunked(let address, _, _):
-      bytes = try session.values(ofDatasetAt: address, byteCount: tensor.size)
+      bytes = try session.session.values(ofDatasetAt: address, byteCount: tensor.size)
     case nil:
-      throw NetworkError(.corrupt, "has no place in the file")
+      bytes = try compactAddresses[tensor.name].map { address in
+        try session.session.values(ofDatasetAt: address, byteCount: tensor.size)
+      } ?? []
     }
     if tensor.byteOrder == .big { swapBytes(&bytes, elementSize: tensor.type.byteCount) }
     return bytes
@@ -117,7 +121,7 @@ final class HDF5Source {
     of index: Int, threads: Threads, _ body: (UnsafeRawBufferPointer) throws -> Result
   ) throws -> Result {
     let tensor = tensors[index]
-    if case .contiguous(let run?) = tensor.place, tensor.byteOrder == .little || tensor.type.byteCount == 1 {
+    if case .contiguous(let run) = tensor.place, tensor.byteOrder == .little || tensor.type.byteCount == 1 {
       return try withMapping(file, at: run.offset, count: run.length, body)
     }
     return try values(of: index, threads: threads).withUnsafeBytes(body)
@@ -131,8 +135,27 @@ final class HDF5Source {
     return (["chunked"] + dataset.filters.map(\.name)).joined(separator: " ")
   }
 
-  /// Whether a chunked dataset, decoded and encoded again, has the same bytes.
-  func reencodesExactly(_ address: UInt64) throws -> Bool { try session.reencodesExactly(datasetAt: address) }
+  /// Whether a chunked dataset, decoded and encoded again, is known to have the same bytes.
+  ///
+  /// Encoding can be a hundred times slower than decoding. When a file takes too long, the rest of it is not tried, and
+  /// its chunks stay as they are.
+  func reencodesExactly(_ address: UInt64) throws -> Bool {
+    guard let checker else { return false }
+    do {
+      return try checker.session.reencodesExactly(datasetAt: address)
+    } catch HDF5Error.overLimit {
+      self.checker = nil
+      return false
+    }
+  }
+}
+
+/// A session that can be kept and given up.
+private final class OpenSession {
+  var session: Session
+  init(_ file: FileDescriptor, _ limits: Limits) throws(NetworkError) {
+    do { session = try Session(file: file, limits: limits) } catch { throw NetworkError(error) }
+  }
 }
 
 /// A weight matrix that is carried in the container because its values cannot be read.
@@ -155,17 +178,29 @@ extension Dataset {
 }
 
 extension String {
-  /// Whether a path reads like that of a dense weight matrix, for objects of which nothing else is known.
-  fileprivate var isLikeDenseMatrix: Bool {
-    let last = split(whereSeparator: { $0 == "/" || $0 == "." }).last ?? ""
-    return (last.hasPrefix("kernel") || last == "weight") && !contains("embed")
+  /// The same with every control character as `\xHH`: names are printed, and hashed with a line feed after them.
+  fileprivate var withoutControlCharacters: String {
+    var text = ""
+    for scalar in unicodeScalars {
+      if scalar.value < 0x20 || scalar.value == 0x7F {
+        text += "\\x" + (scalar.value < 0x10 ? "0" : "") + String(scalar.value, radix: 16, uppercase: true)
+      } else {
+        text.unicodeScalars.append(scalar)
+      }
+    }
+    return text
   }
 }
 
 extension Limits {
-  /// 10 s and 1 s for each 50 MB.
+  /// For reading a file of `size` bytes: 10 s and 1 s for each 50 MB.
   init(size: Int, options: ReadingOptions) {
     self.init(memory: UInt64(options.memory), seconds: 10 + Double(size) / 50e6)
+  }
+
+  /// For encoding `byteCount` bytes with filters, of which gzip at its highest level does 2 MB a second.
+  init(encoding byteCount: Int, options: ReadingOptions) {
+    self.init(memory: UInt64(options.memory), seconds: 10 + Double(byteCount) / 2e6)
   }
 }
 
@@ -181,16 +216,15 @@ func temporaryCopy(of file: FileDescriptor, at offset: Int, count: Int) throws(N
 }
 
 extension TensorRecord {
-  /// The tensor that a dataset is: fixed-size integers or floats, stored contiguously or in chunks this build can
-  /// decode. Every other object stays in the container.
+  /// The tensor that a dataset is: fixed-size integers or floats, stored in this file, if in chunks, then such as
+  /// this build can decode. Every other object stays in the container.
   fileprivate init?(
     _ described: LayoutTensor, _ object: Object, _ dataset: Dataset, offset: Int, fileSize: Int
   ) throws(NetworkError) {
     guard let type = described.elementType, let shape = described.shape, shape.rank <= 32,
-      shape.count <= (1 << 62) / type.byteCount
+      let size = shape.byteCount(elementSize: type.byteCount)
     else { return nil }
     let path = described.path
-    let size = shape.count * type.byteCount
 
     func run(_ extent: Extent) throws(NetworkError) -> Place.Run {
       guard let start = Int(exactly: extent.offset), let length = Int(exactly: extent.length),
@@ -201,13 +235,18 @@ extension TensorRecord {
 
     switch dataset.layout {
     case .contiguous(let extent):
-      // Never written: there is nothing to read or to cut.
-      guard size == 0 || extent != nil else { return nil }
-      let run = try extent.map { extent throws(NetworkError) in try run(extent) }
-      guard size == 0 || run?.length == size else {
-        throw NetworkError(.corrupt, "/\(path): \(run?.length ?? 0) bytes stored, expected \(size)")
+      if size == 0 {
+        place = nil
+      } else if let extent {
+        let run = try run(extent)
+        guard run.length == size else {
+          throw NetworkError(.corrupt, "/\(path): \(run.length) bytes stored, expected \(size)")
+        }
+        place = .contiguous(run)
+      } else {
+        // Never written: there is nothing to read or to cut.
+        return nil
       }
-      place = .contiguous(size == 0 ? nil : run)
     case .chunked(_, let chunks):
       guard dataset.filters.allSatisfy(\.isAvailable), size == 0 || !chunks.isEmpty else { return nil }
       var stored: [Place.StoredChunk] = []
@@ -215,11 +254,14 @@ extension TensorRecord {
         stored.append(
           Place.StoredChunk(run: try run(chunk.extent), filterMask: chunk.filterMask, origin: chunk.origin))
       }
-      place = .chunked(address: object.address, chunks: stored, isKept: true)
-    case .compact, .external, .virtual:
+      place = size == 0 ? nil : .chunked(address: object.address, chunks: stored, isKept: true)
+    case .compact:
+      // The values are in the object header, and so in the container as well.
+      place = nil
+    case .external, .virtual:
       return nil
     }
-    name = described.name
+    name = described.name.withoutControlCharacters
     role = described.role
     isTransposed = described.orientation == .inputsByOutputs
     self.path = path
@@ -228,7 +270,7 @@ extension TensorRecord {
     byteOrder = described.byteOrder
     self.shape = shape
     encoding = .raw
-    payloads = []
+    parts = []
     digest = nil
     history = []
   }

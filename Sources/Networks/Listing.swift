@@ -50,7 +50,7 @@ extension NetworkFile {
         rows: tensors.map { tensor in
           Listing.Row(
             tensor: tensor, storage: tensor.encoding.name,
-            bytes: tensor.payloads.reduce(0) { $0 + source.reader.payloads[$1].size })
+            bytes: tensor.parts.reduce(0) { $0 + source.reader.payloads[$1].size })
         },
         network: network, links: [], notes: notes)
     case .hdf5(let source):
@@ -68,7 +68,7 @@ extension NetworkFile {
 extension Place {
   fileprivate var storedBytes: Int {
     switch self {
-    case .contiguous(let run): run?.length ?? 0
+    case .contiguous(let run): run.length
     case .chunked(_, let chunks, _): chunks.reduce(0) { $0 + $1.run.length }
     }
   }

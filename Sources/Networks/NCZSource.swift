@@ -73,7 +73,7 @@ struct NCZSource {
 
   /// The parts of a tensor, whose numbers of blocks must be these.
   private func parts(of tensor: TensorRecord, blockCounts: [Int]) throws -> [Blocks] {
-    let parts = tensor.payloads.map { reader.blocks(of: $0) }
+    let parts = tensor.parts.map { reader.blocks(of: $0) }
     for (number, (part, count)) in zip(parts, blockCounts).enumerated() where part.count != count {
       throw NetworkError(.corrupt, "part \(number) has \(part.count) blocks, expected \(count)")
     }

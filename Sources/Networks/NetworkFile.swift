@@ -98,9 +98,11 @@ public final class NetworkFile {
     }
     source = .hdf5(hdf5)
     tensors = hdf5.tensors
-    network = hdf5.reading.network
+    let names = Set(hdf5.tensors.map { ExactName($0.name) })
+    let missing = hdf5.reading.network?.tensorNames.first { !names.contains(ExactName($0)) }
+    network = missing == nil ? hdf5.reading.network : nil
     layout = hdf5.reading.kind.rawValue
-    notes = hdf5.notes
+    notes = hdf5.notes + (missing.map { ["no network: \($0) cannot be read"] } ?? [])
   }
 
   /// HDF5 files begin at 0, 512, 1024, 2048, …

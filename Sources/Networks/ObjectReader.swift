@@ -34,6 +34,15 @@ struct ObjectReader {
 
   mutating func string(_ key: String) throws(NetworkError) -> String { try required(key, "a string", \.string) }
 
+  /// One of the words that this version knows.
+  mutating func word<Word: RawRepresentable<String>>(_ key: String) throws(NetworkError) -> Word {
+    let text = try string(key)
+    guard let word = Word(rawValue: text) else {
+      throw NetworkError(.unsupported, "\(what): unknown \(key) \(text)")
+    }
+    return word
+  }
+
   mutating func integer(_ key: String) throws(NetworkError) -> Int { try required(key, "an integer", \.integer) }
 
   mutating func array(_ key: String) throws(NetworkError) -> [JSON] { try required(key, "an array", \.array) }

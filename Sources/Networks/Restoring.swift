@@ -21,7 +21,7 @@ extension NetworkFile {
     var archiveChanged = false
     for (index, tensor) in tensors.enumerated() {
       switch tensor.place {
-      case .contiguous(let run?):
+      case .contiguous(let run):
         var offset = run.offset
         try forEachPiece(of: index) { piece in
           if tensor.byteOrder == .big {
@@ -35,7 +35,7 @@ extension NetworkFile {
         }
       case .chunked(_, _, let isKept) where !(isKept && tensor.history.isEmpty):
         chunked.append(index)
-      case .contiguous(nil), .chunked, nil:
+      case .chunked, nil:
         break
       }
       archiveChanged = archiveChanged || !tensor.history.isEmpty
@@ -79,7 +79,7 @@ extension NetworkFile {
       isArchive
       ? try temporaryCopy(of: file, at: container.offset, count: container.size - container.offset) : file
     defer { if isArchive { try? hdf5.close() } }
-    let limits = Limits(size: container.size, options: options)
+    let limits = Limits(encoding: indices.reduce(0) { $0 + tensors[$1].size }, options: options)
 
     var moved: [(address: UInt64, chunks: [EncodedChunk])] = []
     var encoder = try Session(file: hdf5, limits: limits)

@@ -17,8 +17,8 @@ public struct TensorRecord: Sendable, Equatable {
   /// Of a matrix: whether the shape is `[inputs, outputs]` (Keras) and not `[outputs, inputs]` (PyTorch).
   public var isTransposed: Bool
   public var encoding: Encoding
-  /// The payloads of the encoding's parts.
-  var payloads: [Int]
+  /// The payloads that are the encoding's parts.
+  var parts: [Int]
   /// Of the decoded values; nothing while they were not read, in an HDF5 file.
   public var digest: Digest?
   /// Every step that changed the values, oldest first.
@@ -64,8 +64,8 @@ public struct Step: Sendable, Equatable {
 
 /// Where a tensor lies in its source file.
 enum Place: Sendable, Equatable {
-  /// One run of bytes. An empty tensor has none.
-  case contiguous(Run?)
+  /// One run of bytes.
+  case contiguous(Run)
   /// Chunks of the HDF5 dataset at an address. `isKept`: their bytes stayed in the container.
   case chunked(address: UInt64, chunks: [StoredChunk], isKept: Bool)
 
@@ -84,7 +84,7 @@ enum Place: Sendable, Equatable {
   /// The runs that were cut out of the container.
   var cuts: [Run] {
     switch self {
-    case .contiguous(let run): run.map { [$0] } ?? []
+    case .contiguous(let run): [run]
     case .chunked(_, let chunks, let isKept): isKept ? [] : chunks.map(\.run)
     }
   }

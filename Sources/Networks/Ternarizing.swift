@@ -75,17 +75,18 @@ extension NetworkFile {
         return try zeros(insteadOf: index, options)
       }
       let insists = selection.insists(on: tensor.name)
-      guard selection.includes(tensor.name), insists || tensor.isDenseMatrix else { return nil }
+      guard selection.includes(tensor.name), insists || (tensor.isDenseMatrix && tensor.isReplaceable) else { return nil }
       let extents = tensor.shape.extents
-      do {
-        let (result, from) = try withValues(of: index) { values in
-          (
-            try Compression.ternarize(
-              values, type: tensor.type, rows: extents[0], columns: extents[1], transposed: tensor.isTransposed,
-              group: options.group, rule: options.rule, threads: threads),
-            Digest(values: values, type: tensor.type, shape: tensor.shape, threads: threads)
-          )
+      let (outcome, from) = try withValues(of: index) { values in
+        let outcome = Result { () throws(NonFiniteWeight) in
+          try Compression.ternarize(
+            values, type: tensor.type, rows: extents[0], columns: extents[1], transposed: tensor.isTransposed,
+            group: options.group, rule: options.rule, threads: threads)
         }
+        return (outcome, Digest(values: values, type: tensor.type, shape: tensor.shape, threads: threads))
+      }
+      switch outcome {
+      case .success(let result):
         squaredError += result.squaredError
         squaredNorm += result.squaredNorm
         return Change(
@@ -93,7 +94,7 @@ extension NetworkFile {
           step: Step(
             tool: options.tool, version: options.version, options: options.text, from: from,
             error: result.relativeL2))
-      } catch let error as NonFiniteWeight {
+      case .failure(let error):
         let position = tensor.shape.position(of: error.index)
         guard !insists else { throw NetworkError(.unusable, "NaN or infinity at \(position)") }
         warnings.append("\(tensor.name): NaN or infinity at \(position): carried unchanged")
@@ -114,6 +115,9 @@ extension NetworkFile {
     }
     guard tensor.shape.rank == 2 else {
       throw NetworkError(.unusable, "\(tensor.name): rank \(tensor.shape.rank), expected 2")
+    }
+    guard tensor.isReplaceable else {
+      throw NetworkError(.unusable, "\(tensor.name): its storage is compact, expected contiguous or chunked")
     }
   }
 
@@ -136,6 +140,9 @@ extension NetworkFile {
 extension TensorRecord {
   /// Whether compressors take it unasked.
   var isDenseMatrix: Bool { role == .kernel && shape.rank == 2 && type.isFloat }
+
+  /// Whether other values can be put in its place; not those inside an object header.
+  var isReplaceable: Bool { place != nil || size == 0 }
 }
 
 extension Shape {

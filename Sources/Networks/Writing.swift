@@ -75,12 +75,12 @@ extension NetworkFile {
     var stored = 0
     if let change {
       tensor.history.append(change.step)
-      (tensor.payloads, stored) = try write(change.weights, of: &tensor, to: &writer, writing)
+      (tensor.parts, stored) = try write(change.weights, of: &tensor, to: &writer, writing)
     } else if case .ncz(let source) = source {
-      tensor.payloads = []
-      for payload in tensors[index].payloads {
+      tensor.parts = []
+      for payload in tensors[index].parts {
         let blocks = source.reader.blocks(of: payload)
-        tensor.payloads.append(try writer.beginPayload())
+        tensor.parts.append(try writer.beginPayload())
         for number in 0..<blocks.count {
           let bytes = try blocks.bytes(number)
           stored += bytes.count
@@ -91,7 +91,7 @@ extension NetworkFile {
       let payload = try writer.beginPayload()
       let before = writer.byteCount
       try withValues(of: index) { try write($0, of: &tensor, to: &writer, writing) }
-      tensor.payloads = [payload]
+      tensor.parts = [payload]
       stored = writer.byteCount - before
     }
     if case .hdf5(let source) = source, case .chunked(let address, let chunks, _) = tensor.place {
@@ -105,7 +105,7 @@ extension NetworkFile {
   /// Encodes weights, appends their payloads, and sets encoding and digest.
   private func write(
     _ weights: Weights, of tensor: inout TensorRecord, to writer: inout Writer, _ writing: WritingOptions
-  ) throws -> (payloads: [Int], stored: Int) {
+  ) throws -> (parts: [Int], stored: Int) {
     let threads = options.threads
     switch weights {
     case .dense(let bytes):

@@ -5,24 +5,23 @@ public struct Shape: Sendable, Hashable, CustomStringConvertible {
   /// The number of elements, Π extents.
   public let count: Int
 
-  /// Makes a shape, or nothing when an extent is negative or the number of elements overflows `Int`.
+  /// Makes a shape, or nothing when an extent is negative or the product of those that are not zero exceeds 2⁶².
   public init?(_ extents: [Int]) {
-    var count = 1
-    var overflowed = false
-    for extent in extents {
-      guard extent >= 0 else { return nil }
-      let (product, overflow) = count.multipliedReportingOverflow(by: extent)
-      overflowed = overflowed || overflow
-      count = product
-    }
-    // An extent of zero makes the product zero whatever overflowed before it.
-    if extents.contains(0) {
-      count = 0
-    } else if overflowed {
-      return nil
+    var product = 1
+    for extent in extents where extent != 0 {
+      let (next, overflow) = product.multipliedReportingOverflow(by: extent)
+      guard extent > 0, !overflow, next <= 1 << 62 else { return nil }
+      product = next
     }
     self.extents = extents
-    self.count = count
+    count = extents.contains(0) ? 0 : product
+  }
+
+  /// Bytes of all elements that are `elementSize` bytes each; nothing when the product of those extents that are not
+  /// zero exceeds 2⁶² bytes.
+  public func byteCount(elementSize: Int) -> Int? {
+    let product = extents.reduce(1) { $0 * ($1 == 0 ? 1 : $1) }
+    return product <= (1 << 62) / elementSize ? count * elementSize : nil
   }
 
   public var rank: Int { extents.count }
