@@ -214,7 +214,9 @@ extension TensorRecord {
   fileprivate init(_ json: JSON, index: Int) throws(NetworkError) {
     var object = try ObjectReader(json, "tensor \(index)")
     let name = try object.string("name")
-    guard name.utf8.count <= 4096 else { throw NetworkError(.overLimit, "a name of \(name.utf8.count) bytes, limit 4096") }
+    guard name.utf8.count <= 4096 else {
+      throw NetworkError(.overLimit, "a name of \(name.utf8.count) bytes, limit 4096")
+    }
     guard !name.isEmpty, !name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
       throw NetworkError(.corrupt, "tensor \(index): name \(name): expected at least one byte, no control characters")
     }

@@ -108,9 +108,10 @@ final class HDF5Source {
     case .chunked(let address, _, _):
       bytes = try session.session.values(ofDatasetAt: address, byteCount: tensor.size)
     case nil:
-      bytes = try compactAddresses[tensor.name].map { address in
-        try session.session.values(ofDatasetAt: address, byteCount: tensor.size)
-      } ?? []
+      bytes =
+        try compactAddresses[tensor.name].map { address in
+          try session.session.values(ofDatasetAt: address, byteCount: tensor.size)
+        } ?? []
     }
     if tensor.byteOrder == .big { swapBytes(&bytes, elementSize: tensor.type.byteCount) }
     return bytes
@@ -129,6 +130,7 @@ final class HDF5Source {
 
   /// How a tensor is stored, in words: `contiguous`, or the names of its chunks' filters.
   func storage(of tensor: TensorRecord) -> String {
+    if compactAddresses[tensor.name] != nil { return "compact" }
     guard case .chunked(let address, _, _) = tensor.place,
       let object = contents.objects.first(where: { $0.address == address }), case .dataset(let dataset) = object.kind
     else { return "contiguous" }
@@ -171,7 +173,9 @@ extension Dataset {
     case .external: "its storage is in another file, which is never read"
     case .virtual: "it is assembled from other datasets, which is never done"
     case .chunked:
-      filters.first { !$0.isAvailable }.map { "filter \($0.id)\($0.name.isEmpty ? "" : " (\($0.name))") is not available" }
+      filters.first { !$0.isAvailable }.map {
+        "filter \($0.id)\($0.name.isEmpty ? "" : " (\($0.name))") is not available"
+      }
     case .contiguous, .compact: nil
     }
   }

@@ -25,10 +25,12 @@ struct KerasArchive {
     let endSize = 22
     let tailSize = min(size, endSize + 0xFFFF)
     let tail = try read(file, at: size - tailSize, count: tailSize)
-    guard let end = stride(from: tailSize - endSize, through: 0, by: -1).first(where: { start in
-      tail[start...].starts(with: [0x50, 0x4B, 0x05, 0x06])
-        && start + endSize + Int(integer(tail, start + 20, 2)) == tailSize
-    }) else { throw NetworkError(.corrupt, "a zip archive without end of central directory: cut short?") }
+    guard
+      let end = stride(from: tailSize - endSize, through: 0, by: -1).first(where: { start in
+        tail[start...].starts(with: [0x50, 0x4B, 0x05, 0x06])
+          && start + endSize + Int(integer(tail, start + 20, 2)) == tailSize
+      })
+    else { throw NetworkError(.corrupt, "a zip archive without end of central directory: cut short?") }
     let count = integer(tail, end + 10, 2)
     let directorySize = integer(tail, end + 12, 4)
     let directoryOffset = integer(tail, end + 16, 4)

@@ -1,6 +1,6 @@
 internal import HDF5
-internal import NCZ
 public import JSON
+internal import NCZ
 public import Tensors
 
 /// What `nc-info` tells about a file.

@@ -8,7 +8,9 @@ public struct Selection: Sendable {
     self.except = except
   }
 
-  func includes(_ name: String) -> Bool { (only.isEmpty || insists(on: name)) && !except.contains { matches(name, $0) } }
+  func includes(_ name: String) -> Bool {
+    (only.isEmpty || insists(on: name)) && !except.contains { matches(name, $0) }
+  }
 
   /// Whether the tensor was asked for by `only`.
   func insists(on name: String) -> Bool { only.contains { matches(name, $0) } }

@@ -3,7 +3,8 @@ internal import Parallel
 public import SystemPackage
 
 /// Reads exactly `count` bytes at `offset`, large reads on several threads.
-func read(_ file: FileDescriptor, at offset: Int, count: Int, threads: Threads = Threads(1)) throws(NetworkError) -> [UInt8]
+func read(_ file: FileDescriptor, at offset: Int, count: Int, threads: Threads = Threads(1)) throws(NetworkError)
+  -> [UInt8]
 {
   // Long enough that a read costs more than handing it to a thread.
   let piece = 8 << 20
@@ -82,7 +83,9 @@ public func temporaryFile() throws(NetworkError) -> FileDescriptor {
     descriptor = mkstemp(&template)
     if descriptor >= 0 { unlink(template) }
   }
-  guard descriptor >= 0 else { throw NetworkError(.output, "no temporary file in \(folder): \(Errno(rawValue: errno))") }
+  guard descriptor >= 0 else {
+    throw NetworkError(.output, "no temporary file in \(folder): \(Errno(rawValue: errno))")
+  }
   return FileDescriptor(rawValue: descriptor)
 }
 

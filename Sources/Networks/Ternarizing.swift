@@ -75,7 +75,9 @@ extension NetworkFile {
         return try zeros(insteadOf: index, options)
       }
       let insists = selection.insists(on: tensor.name)
-      guard selection.includes(tensor.name), insists || (tensor.isDenseMatrix && tensor.isReplaceable) else { return nil }
+      guard selection.includes(tensor.name), insists || (tensor.isDenseMatrix && tensor.isReplaceable) else {
+        return nil
+      }
       let extents = tensor.shape.extents
       let (outcome, from) = try withValues(of: index) { values in
         let outcome = Result { () throws(NonFiniteWeight) in

@@ -92,7 +92,7 @@ private func spool(_ file: FileDescriptor, name: String) throws(Failure) -> File
 }
 
 /// Linux's `O_TMPFILE`, a chain of C macros that is not imported.
-let O_TMPFILE: Int32 = 0o20_000_000 | O_DIRECTORY
+let unnamedFile: Int32 = 0o20_000_000 | O_DIRECTORY
 
 /// The text of the error that the last system call left.
 func errorText() -> String { Errno(rawValue: errno).description }

@@ -7,7 +7,8 @@ extension Listing {
     var lines = ["\(printable(name)): \(kind)\(version.map { " \($0)" } ?? ""), \(size) bytes"]
     if let layout { lines[0] += ", \(layout)" }
     if let container {
-      lines[0] += ", made from \(container.kind) of \(container.size) bytes (\(container.bytes) of them kept beside the tensors)"
+      lines[0] +=
+        ", made from \(container.kind) of \(container.size) bytes (\(container.bytes) of them kept beside the tensors)"
     }
     var table = Table([
       ("tensor", .left), ("shape", .right), ("type", .left), ("role", .left), ("encoding", .left),

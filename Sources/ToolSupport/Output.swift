@@ -79,7 +79,7 @@ public final class Output {
     let target = FilePath(path)
     let folder = target.removingLastComponent()
     let folderPath = folder.isEmpty ? "." : folder.string
-    let unnamed = open(folderPath, O_TMPFILE | O_RDWR | O_CLOEXEC, 0o666)
+    let unnamed = open(folderPath, unnamedFile | O_RDWR | O_CLOEXEC, 0o666)
     if unnamed >= 0 {
       file = FileDescriptor(rawValue: unnamed)
       destination = .unnamed(path: target)

@@ -31,7 +31,8 @@ public struct Table {
 public func printable(_ text: String) -> String {
   String(
     text.unicodeScalars.map { scalar -> String in
-      scalar.properties.generalCategory == .control ? "\\x" + String(scalar.value, radix: 16, uppercase: true)
+      scalar.properties.generalCategory == .control
+        ? "\\x" + String(scalar.value, radix: 16, uppercase: true)
         : String(scalar)
     }.joined())
 }
