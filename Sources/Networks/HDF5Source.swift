@@ -199,12 +199,17 @@ extension String {
 extension Limits {
   /// For reading a file of `size` bytes: 10 s and 1 s for each 50 MB.
   init(size: Int, options: ReadingOptions) {
-    self.init(memory: UInt64(options.memory), seconds: 10 + Double(size) / 50e6)
+    self.init(options, seconds: 10 + Double(size) / 50e6)
   }
 
   /// For encoding `byteCount` bytes with filters, of which gzip at its highest level does 2 MB a second.
   init(encoding byteCount: Int, options: ReadingOptions) {
-    self.init(memory: UInt64(options.memory), seconds: 10 + Double(byteCount) / 2e6)
+    self.init(options, seconds: 10 + Double(byteCount) / 2e6)
+  }
+
+  private init(_ options: ReadingOptions, seconds: Double) {
+    // With less than this, libhdf5 fails on sound files.
+    self.init(memory: UInt64(max(options.memory, 64 << 20)), seconds: seconds)
   }
 }
 

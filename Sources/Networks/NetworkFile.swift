@@ -13,11 +13,17 @@ public struct ReadingOptions: Sendable {
   public var threads: Threads
   /// What to assume of a file without architecture.
   public var assumption: Assumption
+  /// Told now and then how many bytes of values are done, of how many.
+  public var progress: (@Sendable (_ done: Int, _ total: Int) -> Void)?
 
-  public init(memory: Int, threads: Threads, assumption: Assumption = Assumption()) {
+  public init(
+    memory: Int, threads: Threads, assumption: Assumption = Assumption(),
+    progress: (@Sendable (_ done: Int, _ total: Int) -> Void)? = nil
+  ) {
     self.memory = memory
     self.threads = threads
     self.assumption = assumption
+    self.progress = progress
   }
 }
 
@@ -113,6 +119,12 @@ public final class NetworkFile {
       offset = offset == 0 ? 512 : offset * 2
     }
     return false
+  }
+
+  /// Reports progress: all tensors before `index` are done.
+  func didReach(_ index: Int) {
+    guard let progress = options.progress else { return }
+    progress(tensors[..<index].reduce(0) { $0 + $1.size }, tensors.reduce(0) { $0 + $1.size })
   }
 
   /// Weight matrices that cannot be read.

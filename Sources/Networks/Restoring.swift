@@ -20,6 +20,7 @@ extension NetworkFile {
     var chunked: [Int] = []
     var archiveChanged = false
     for (index, tensor) in tensors.enumerated() {
+      didReach(index)
       switch tensor.place {
       case .contiguous(let run):
         var offset = run.offset
@@ -41,6 +42,7 @@ extension NetworkFile {
       archiveChanged = archiveChanged || !tensor.history.isEmpty
     }
     if !chunked.isEmpty { try about { try writeChunks(chunked, container, to: file) } }
+    didReach(tensors.count)
     if container.kind == .keras, archiveChanged { try patchArchive(file, size: container.size) }
     return try about { Int(try file.seek(offset: 0, from: .end)) }
   }

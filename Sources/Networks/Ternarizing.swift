@@ -105,7 +105,7 @@ extension NetworkFile {
     }
     return WritingReport(
       tensors: written.tensors, inputBytes: size, outputBytes: written.byteCount,
-      relativeL2: written.tensors.contains(where: \.isChanged)
+      relativeL2: written.tensors.contains(where: { $0.outcome == .changed })
         ? (squaredNorm > 0 ? (squaredError / squaredNorm).squareRoot() : 0) : nil,
       warnings: warnings)
   }
@@ -135,7 +135,8 @@ extension NetworkFile {
     return Change(
       weights: .dense([UInt8](repeating: 0, count: tensor.size)),
       step: Step(
-        tool: options.tool, version: options.version, options: "--drop optimizer", from: from, error: isZero ? 0 : 1))
+        tool: options.tool, version: options.version, options: "--drop optimizer", from: from, error: isZero ? 0 : 1),
+      outcome: .dropped)
   }
 }
 

@@ -9,7 +9,11 @@ extension NetworkFile {
   ///
   /// - Parameter scratch: an empty file, open for reading and writing; used for `.ncz` with a container.
   public func test(scratch: FileDescriptor) throws(NetworkError) {
-    for index in tensors.indices { try forEachPiece(of: index) { _ in } }
+    for index in tensors.indices {
+      didReach(index)
+      try forEachPiece(of: index) { _ in }
+    }
+    didReach(tensors.count)
     guard case .ncz(let source) = source else { return }
     try about { try source.reader.checkPadding() }
     let crcs = try about("container") { try source.forEachContainerPiece(threads: options.threads) { _, _ in } }

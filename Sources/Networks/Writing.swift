@@ -24,6 +24,7 @@ public struct WritingOptions: Sendable {
 struct Change {
   var weights: Weights
   var step: Step
+  var outcome = TensorReport.Outcome.changed
 }
 
 /// What became of one tensor.
@@ -31,8 +32,11 @@ public struct TensorReport: Sendable {
   public var tensor: TensorRecord
   /// Stored bytes of its payloads.
   public var storedBytes: Int
-  /// Whether this run changed it.
-  public var isChanged: Bool
+  public var outcome: Outcome
+
+  public enum Outcome: Sendable {
+    case carried, changed, dropped
+  }
 }
 
 extension NetworkFile {
@@ -47,9 +51,10 @@ extension NetworkFile {
       var writer = try Writer(to: file)
       var reports: [TensorReport] = []
       for index in tensors.indices {
-        reports.append(
-          try about(tensors[index].name) { try write(index, to: &writer, writing, change: try change(index)) })
+        didReach(index)
+        reports.append(try write(index, to: &writer, writing, change: try change(index)))
       }
+      didReach(tensors.count)
       let records = reports.map(\.tensor)
       let container = try writeContainer(of: records, to: &writer, writing)
       let directory = Directory(
@@ -96,10 +101,10 @@ extension NetworkFile {
     }
     if case .hdf5(let source) = source, case .chunked(let address, let chunks, _) = tensor.place {
       // A changed dataset is encoded anew; another may be left out only when that gives the same bytes again.
-      let isKept = try change == nil && !source.reencodesExactly(address)
+      let isKept = try change == nil && !about(tensor.name) { try source.reencodesExactly(address) }
       tensor.place = .chunked(address: address, chunks: chunks, isKept: isKept)
     }
-    return TensorReport(tensor: tensor, storedBytes: stored, isChanged: change != nil)
+    return TensorReport(tensor: tensor, storedBytes: stored, outcome: change?.outcome ?? .carried)
   }
 
   /// Encodes weights, appends their payloads, and sets encoding and digest.

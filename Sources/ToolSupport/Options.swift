@@ -35,9 +35,11 @@ public struct CommonOptions: ParsableArguments {
   }
 
   /// How to open an input of `size` bytes.
-  public func reading(size: Int, _ assumption: Assumption = Assumption()) -> ReadingOptions {
+  public func reading(size: Int, _ assumption: Assumption = Assumption(), tool: any Tool.Type) -> ReadingOptions {
     let byDefault = (1 << 30) + 3 * size
-    return ReadingOptions(memory: memory?.bytes ?? byDefault, threads: Threads(threads), assumption: assumption)
+    return ReadingOptions(
+      memory: memory?.bytes ?? byDefault, threads: Threads(threads), assumption: assumption,
+      progress: quiet ? nil : Progress.line(tool._commandName))
   }
 }
 

@@ -45,9 +45,12 @@ extension WritingReport {
   /// `net.h5: 1.08 MB → 67.2 kB, 16.1×, relative L2 0.436`
   public func summary(input: String) -> String {
     let ratio = significant(Double(inputBytes) / Double(max(1, outputBytes)), 3)
-    let changes = tensors.count { $0.isChanged }
+    let changes = tensors.count { $0.outcome == .changed }
+    let drops = tensors.count { $0.outcome == .dropped }
     let loss = relativeL2.map { ", relative L2 \(significant($0, 3))" } ?? ", nothing was changed"
-    let count = changes > 0 ? ", \(changes) \(changes == 1 ? "tensor" : "tensors") changed" : ""
+    let count =
+      (changes > 0 ? ", \(changes) \(changes == 1 ? "tensor" : "tensors") changed" : "")
+      + (drops > 0 ? ", \(drops) dropped" : "")
     return "\(input): \(text(bytes: inputBytes)) → \(text(bytes: outputBytes)), \(ratio)×\(count)\(loss)"
   }
 
@@ -57,7 +60,7 @@ extension WritingReport {
       ("tensor", .left), ("shape", .right), ("encoding", .left), ("bytes", .right), ("relative L2", .right),
     ])
     for report in tensors {
-      let error = report.isChanged ? report.tensor.history.last.map { significant($0.error, 3) } : nil
+      let error = report.outcome != .carried ? report.tensor.history.last.map { significant($0.error, 3) } : nil
       table.add([
         report.tensor.name, report.tensor.shape.description, report.tensor.encoding.name, String(report.storedBytes),
         error ?? "",
@@ -68,7 +71,9 @@ extension WritingReport {
 
   /// What could be smaller, if anything.
   public var advice: String? {
-    let optimizer = tensors.filter { $0.tensor.role == .optimizer && !$0.isChanged }.reduce(0) { $0 + $1.storedBytes }
+    let optimizer = tensors.filter { $0.tensor.role == .optimizer && $0.outcome == .carried }.reduce(0) {
+      $0 + $1.storedBytes
+    }
     let percent = 100 * optimizer / max(1, outputBytes)
     return percent > 10 ? "optimizer state is \(percent) % of the output; --drop optimizer" : nil
   }

@@ -29,6 +29,7 @@ extension Tool {
 
 /// One line (or more) on stderr; control characters of names from files do not reach the terminal.
 public func diagnose(_ text: String) {
+  Progress.erase()
   var text = text.split(separator: "\n", omittingEmptySubsequences: false).map { printable(String($0)) + "\n" }.joined()
   // Nobody is left to tell when stderr itself fails.
   _ = try? text.withUTF8 { _ = try FileDescriptor.standardError.writeAll(UnsafeRawBufferPointer($0)) }

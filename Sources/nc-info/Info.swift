@@ -27,7 +27,8 @@ struct Info: Tool {
     let input = try Input(input)
     let listing = try naming(input.name) {
       let network = try NetworkFile(
-        input.file, size: input.size, options: common.reading(size: input.size, architecture.assumption))
+        input.file, size: input.size,
+        options: common.reading(size: input.size, architecture.assumption, tool: Self.self))
       if test { try network.test(scratch: try temporaryFile()) }
       return network.listing
     }

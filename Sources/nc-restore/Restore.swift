@@ -24,7 +24,8 @@ struct Restore: Tool {
     let output = try Output(
       try writing.path(output), force: writing.force, seekable: true, dryRun: writing.dryRun)
     let size = try naming(input.name, output.name) {
-      try NetworkFile(input.file, size: input.size, options: common.reading(size: input.size)).restore(to: output.file)
+      try NetworkFile(input.file, size: input.size, options: common.reading(size: input.size, tool: Self.self)).restore(
+        to: output.file)
     }
     try output.finish()
     if !common.quiet { diagnose("\(input.name): \(text(bytes: input.size)) → \(text(bytes: size))") }

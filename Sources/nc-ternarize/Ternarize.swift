@@ -47,7 +47,8 @@ struct Ternarize: Tool {
     let output = try Output(try writing.path(output), force: writing.force, dryRun: writing.dryRun)
     let report = try naming(input.name, output.name) {
       let network = try NetworkFile(
-        input.file, size: input.size, options: common.reading(size: input.size, architecture.assumption))
+        input.file, size: input.size,
+        options: common.reading(size: input.size, architecture.assumption, tool: Self.self))
       common.tell(network.notes, about: input.name, tool: Self.self)
       return try network.ternarize(
         to: output.file,
