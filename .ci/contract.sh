@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Checks exit statuses, streams and files of every tool, as a shell meets them.
+#
+#     contract.sh TOOLS NETWORK.h5
+set -uo pipefail
+export PATH=$(realpath "$1"):$PATH
+network=$(realpath "$2")
+passed=0 failed=0 skipped=0
+work=$(mktemp -d)
+trap 'mountpoint -q "$work/full" && umount "$work/full"; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+ok() { # ok WHAT COMMAND…: the command must succeed
+  local what=$1
+  shift
+  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED $what"; fi
+}
+
+# expect STATUS COMMAND: the shell command must end with this status; its streams are left in ./out and ./err.
+expect() {
+  bash -c "$2" >out 2>err
+  local status=$?
+  ok "$2: exit $status, not $1: $(tail -n 1 err)" [ "$status" = "$1" ]
+}
+
+quiet() { ok "$1: says $(head -c 200 err)" [ ! -s err ]; }                  # after expect: nothing on standard error
+silent() { ok "$1: writes $(head -c 40 out | tr -d '\0')" [ ! -s out ]; }   # after expect: nothing on standard output
+clean() { ok "$1: leaves $(ls -A "$2")" [ -z "$(ls -A "$2")" ]; }           # nothing in a folder
+
+nc-ternarize -q "$network" net.ncz && nc-restore -q net.ncz net.h5 || { echo "FAILED the first run"; exit 1; }
+
+# Each tool with an input it takes, writing to its standard output.
+declare -A run=([nc-ternarize]="nc-ternarize '$network'" [nc-restore]="nc-restore net.ncz" [nc-info]="nc-info net.ncz")
+for tool in "${!run[@]}"; do
+  expect 0 "${run[$tool]}"
+  expect 74 "${run[$tool]} >/dev/full"
+  expect 0 "${run[$tool]} -q"; quiet "$tool -q"
+  expect 141 "set -o pipefail; ${run[$tool]} -q | true | sleep .1"; quiet "$tool | true"
+  expect 64 "$tool --no-such-option"; silent "$tool --no-such-option"
+  expect 66 "$tool missing.h5"; silent "$tool missing.h5"
+  expect 66 "$tool ."
+  expect 65 "$tool /etc/hostname"; silent "$tool with no network"
+  expect 65 "$tool /dev/null"
+  expect 65 "head -c 40000 net.ncz | $tool"; silent "$tool with a cut file"
+  expect 65 "(cat net.ncz; echo) | $tool"; silent "$tool with a byte too many"
+  expect 65 "cat net.ncz net.ncz | $tool"
+  expect 0 "$tool --version"; quiet "$tool --version"
+  expect 0 "$tool --help"; quiet "$tool --help"
+  expect 74 "${run[$tool]} >&-"
+  expect 74 "$tool - <&-"; silent "$tool <&-"
+  expect 64 "script -qec '$tool' /dev/null </dev/null"
+done
+for tool in nc-ternarize nc-restore; do
+  ok "$tool: binary to a terminal" [ "$(script -qec "${run[$tool]}; echo status \$?" /dev/null | grep -ao 'status [0-9]*')" = "status 64" ]
+done
+
+# Standard output carries data only.
+expect 0 "nc-ternarize '$network'"; ok "nc-ternarize on standard output" cmp -s out net.ncz
+expect 0 "nc-restore -v net.ncz"; ok "nc-restore on standard output" cmp -s out net.h5
+expect 0 "nc-info --json net.ncz"; ok "nc-info --json" python3 -m json.tool out /dev/null
+expect 0 "nc-ternarize '$network' new.ncz"; silent "nc-ternarize IN OUT"; ok "summary" [ "$(wc -l <err)" = 1 ]
+expect 0 "nc-ternarize -n '$network' dry.ncz"; ok "--dry-run" [ ! -e dry.ncz ]
+expect 0 "nc-info --test net.ncz"
+printf 'X' | dd of=new.ncz bs=1 seek=2000 conv=notrunc status=none
+expect 65 "nc-info --test new.ncz"
+
+# Existing output, and the same file in and out.
+expect 73 "nc-ternarize '$network' net.ncz"; silent "existing output"
+expect 73 "nc-restore net.ncz net.h5"
+expect 73 "nc-ternarize '$network' no/such/folder.ncz"
+expect 0 "nc-ternarize -f '$network' net.ncz"
+cp "$network" same; expect 0 "nc-ternarize -f same same"; ok "the same file in and out" cmp -s same net.ncz
+expect 0 "nc-restore --force same same"; ok "the same file out and in" cmp -s same net.h5
+
+# Choosing tensors.
+expect 64 "nc-ternarize --only 'no such tensor' '$network' o"; ok "no output after 64" [ ! -e o ]
+expect 64 "nc-ternarize --except 'no such tensor' '$network' o"
+expect 65 "nc-ternarize --only '*/bias' '$network' o"; ok "no output after 65" [ ! -e o ]
+expect 64 "nc-ternarize --sparsity 2 '$network' o"
+expect 64 "nc-ternarize --scale-per 0 '$network' o"
+expect 64 "nc-ternarize '$network' o surplus"
+expect 64 "nc-ternarize -T -1 '$network' o"
+expect 75 "nc-ternarize --memory 1K '$network' o"; ok "names the option: $(cat err)" grep -q -e --memory err
+
+# Names.
+mkdir names
+for name in 'a space' $'new\nline' -dash 'ünï' "quote'"; do
+  cp "$network" "names/$name"
+  ok "name '$name'" bash -c 'cd names && nc-ternarize -q -- "$1" "$1.ncz" && nc-restore -q -- "$1.ncz" "$1.h5" && cmp -s -- "$1.h5" ../net.h5' - "$name"
+done
+nc-info $'names/missing\nline' 2>err; ok "one line a problem, whatever the name" [ "$(wc -l <err)" = 1 ]
+
+# A killed tool leaves no half file under the final name, a stopped one nothing at all.
+python3 - "$network" big.h5 <<'PYTHON' || exit 1
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[2], "w") as file:
+    for name in "abcd":
+        file[f"{name}/kernel"] = np.random.default_rng(1).standard_normal((2048, 2048), np.float32)
+PYTHON
+nc-ternarize -q big.h5 big.ncz
+mkdir killed
+for signal in KILL TERM INT; do
+  for delay in .005 .01 .02 .03 .04 .05 .06 .08 .10 .13 .16 .2; do
+    for command in "nc-ternarize big.h5" "nc-restore big.ncz"; do
+      rm -rf killed/* killed/.[!.]*
+      timeout --foreground --preserve-status -s "$signal" "$delay" $command -q killed/out </dev/null 2>err
+      status=$?
+      ok "$command after $signal: exit $status" [ $status = 0 -o $status = $((128 + $(kill -l $signal))) ]
+      [ ! -e killed/out ] || case $command in
+        nc-ternarize*) ok "half file after $signal, $delay s" cmp -s killed/out big.ncz ;;
+        *) ok "half file after $signal, $delay s" [ "$(stat -c %s killed/out)" = "$(stat -c %s big.h5)" ] ;;
+      esac
+      rm -f killed/out
+      [ $signal = KILL ] || { clean "$command after $signal" killed; quiet "$command after $signal"; }
+    done
+  done
+done
+
+# A full disk.
+mkdir full
+if mount -t tmpfs -o size=64k tmpfs full 2>/dev/null; then
+  expect 74 "nc-restore net.ncz full/out"; clean "full disk" full
+  expect 74 "nc-ternarize big.h5 full/out"; clean "full disk" full
+else
+  skipped=$((skipped + 4))
+fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Takes every network in FOLDERs through nc-ternarize and nc-restore, and compares what comes back through h5py.
+
+    roundtrip.py TOOLS FOLDER…
+"""
+import hashlib, io, json, os, pathlib, subprocess, sys, tempfile, zipfile
+import numpy as np
+from same import Comparison
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "spec"))
+import ncz
+
+# A dense matrix in these has its storage elsewhere, needs a plugin, or is newer than Debian's libhdf5.
+REFUSED = {"digits.external_raw.h5", "digits.virtual.h5", "digits.filters_zstd_blosc_plugin.h5", "digits.libver_latest.h5"}
+tools = pathlib.Path(sys.argv[1]).resolve()
+passed, failed = 0, 0
+
+
+def expect(ok, what):
+    global passed, failed
+    passed, failed = passed + bool(ok), failed + (not ok)
+    if not ok:
+        print("FAILED", what, flush=True)
+    return bool(ok)
+
+
+def run(tool, *arguments, **options):
+    done = subprocess.run([tools / tool, *arguments], capture_output=True, timeout=120, **options)
+    return done.returncode, done.stdout, (done.stderr.decode("utf-8", "replace").splitlines() or ["no message"])[-1]
+
+
+def in_every_way(tool, source, result, *options):
+    """The same bytes from a path, a redirection and a pipe, on any number of threads, in any locale and directory."""
+    german, elsewhere = os.environ | {"LC_ALL": "de_DE.UTF-8"}, {"cwd": source.parent}
+    with open(source, "rb") as file:
+        outputs = {
+            "a redirection": run(tool, "-", *options, stdin=file),
+            "a pipe": run(tool, *options, input=source.read_bytes()),
+            "-T 1": run(tool, "-T", "1", source, "-", *options),
+            "-T 2": run(tool, "-T", "2", source, "-", *options),
+            "German": run(tool, source, "-", *options, env=german),
+            "another directory": run(tool, source.name, "-", *options, **elsewhere),
+        }
+    for way, (status, output, message) in outputs.items():
+        expect(status == 0 and output == result.read_bytes(), f"{source.name}: {tool} with {way}: {status} {message}, or other bytes")
+
+
+def changed_values(packed):
+    """Path in the source file → values of the tensors that were changed, as the independent reader has them."""
+    file, result = ncz.load(packed), {}
+    file.test()
+    for tensor in file.tensors:
+        if tensor["history"]:
+            data = file.raw(tensor["name"])
+            if tensor["byte_order"] == "big":
+                data = np.frombuffer(data, np.uint8).reshape(-1, ncz.TYPES[tensor["type"]])[:, ::-1].tobytes()
+            result |= {path: data for path in [tensor["path"], *tensor.get("aliases", [])]}
+    return result, len(file.tensors)
+
+
+def compare(source, restored, expected):
+    if not zipfile.is_zipfile(source):
+        return Comparison(source, restored, expected)
+    with zipfile.ZipFile(source) as a, zipfile.ZipFile(restored) as b:
+        expect(b.testzip() is None, f"{source.name}: checks of the archive")
+        expect([i.filename for i in a.infolist()] == [i.filename for i in b.infolist()], f"{source.name}: members")
+        inner = [name for name in a.namelist() if name.endswith(".h5")]
+        expect(all(a.read(n) == b.read(n) for n in a.namelist() if n not in inner), f"{source.name}: other members")
+        return Comparison(io.BytesIO(a.read(inner[0])), io.BytesIO(b.read(inner[0])), expected)
+
+
+def oracle(source, packed):
+    """What libhdf5 read when the file was made, where that was recorded."""
+    record = source.parent / "ORACLE.json"
+    known = json.loads(record.read_text()).get(source.name, {}) if record.exists() else {}
+    file, count = ncz.load(packed), 0
+    for tensor in file.tensors:
+        if tensor.get("path") in known.get("datasets", {}):
+            shape, kind, digest = known["datasets"][tensor["path"]]
+            array = file[tensor["name"]].astype(kind)
+            count += expect([list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()[:16]] == [shape, digest],
+                            f"{source.name}: {tensor['name']} is not what libhdf5 reads")
+    return count
+
+
+def network(source, folder):
+    packed, restored, carried, equal = (folder / name for name in ("packed", "restored", "carried", "equal"))
+    status, _, message = run("nc-ternarize", source, packed)
+    if expect(status == 0 or status == 69 and source.name in REFUSED, f"{source.name}: nc-ternarize: {status} {message}") and status == 0:
+        status, _, message = run("nc-restore", packed, restored)
+        if expect(status == 0, f"{source.name}: nc-restore: {status} {message}"):
+            expected, tensors = changed_values(packed)
+            comparison = compare(source, restored, expected)
+            expect(not comparison.differences, f"{source.name}: {comparison.differences[:5]}")
+            expect(not expected or comparison.counts["changed"], f"{source.name}: no changed dataset was found")
+            in_every_way("nc-ternarize", source, packed)
+            in_every_way("nc-restore", packed, restored)
+            print(f"{source.name}: {len(expected)} of {tensors} tensors changed;", dict(comparison.counts), message.split(": ")[-1])
+    elif status == 69:
+        print(f"{source.name}: refused: {message.split(': ', 2)[-1]}")
+    status, _, message = run("nc-ternarize", "--except", "*", source, carried)
+    if expect(status == 0, f"{source.name}: nc-ternarize --except '*': {status} {message}"):
+        status, _, message = run("nc-restore", carried, equal)
+        expect(status == 0 and source.read_bytes() == equal.read_bytes(), f"{source.name}: unchanged, not equal: {status} {message}")
+        digests = oracle(source, carried)
+        if digests:
+            print(f"{source.name}: {digests} datasets as libhdf5 recorded them")
+
+
+def main():
+    sources = sorted(path.resolve() for folder in sys.argv[2:] for path in pathlib.Path(folder).rglob("*")
+                     if path.suffix in (".h5", ".hdf5", ".keras"))
+    for source in sources:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                network(source, pathlib.Path(folder))
+            except Exception as error:                                    # one file must not end the run
+                expect(False, f"{source.name}: {type(error).__name__}: {error}")
+    print(f"{len(sources)} networks\n{passed} passed, {failed} failed")
+    return failed > 0 or not sources
+
+
+if __name__ == "__main__":
+    sys.exit(main())
