@@ -67,6 +67,20 @@ let package = Package(
     tool("nc-bench", ["Codecs", "Compression", "CLoops", "Tensors", "Random", "Parallel"]),
 
     tests("HDF5Tests", ["HDF5", "Random", "nc-info"], data: ["Files"]),
+    // Shared by tests: fixtures, scratch files, the built tools.
+    .target(
+      name: "TestSupport", dependencies: ["HDF5", "Networks", "Parallel", system], path: "Tests/TestSupport",
+      swiftSettings: strict),
+    tests("NCZTests", ["NCZ", "JSON", "Random", "TestSupport"]),
+    tests(
+      "NetworksTests",
+      ["Networks", "Compression", "HDF5", "JSON", "NCZ", "Parallel", "Random", "Tensors", "TestSupport"]),
+    tests("ToolSupportTests", ["ToolSupport", "Networks", "TestSupport", argumentParser]),
+    tests(
+      "ToolsTests",
+      ["Networks", "NCZ", "JSON", "Tensors", "TestSupport", "nc-ternarize", "nc-restore", "nc-info"]),
+    tests("ConformanceTests", ["Networks", "NCZ", "JSON", "Parallel", "Random", "Tensors", "TestSupport"]),
+
     tests("JSONTests", ["JSON", "Random"]),
     tests("CodecsTests", ["Codecs", "Tensors", "Parallel", "Random"]),
 

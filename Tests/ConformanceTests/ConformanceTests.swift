@@ -1,0 +1,150 @@
+import JSON
+import Parallel
+import Random
+import SystemPackage
+import Tensors
+import TestSupport
+import Testing
+
+@testable import NCZ
+@testable import Networks
+
+@Suite("Conformance to spec/ncz-v1.md")
+struct ConformanceTests {
+  // MARK: Recipes
+
+  @Test(arguments: Fixture.all(.good, .bad, .unsupported)) func aRecipeGivesItsFile(fixture: Fixture) throws {
+    let recipe = String(decoding: try contents(of: fixture.recipe), as: UTF8.self)
+    #expect(try assemble(recipe) == contents(of: fixture.file))
+  }
+
+  // MARK: Verdicts
+
+  /// Every tensor has the name, type, shape and values of the twin; the source comes back where nothing needs HDF5.
+  @Test(arguments: Fixture.all(.good)) func aGoodFileIsItsTwin(fixture: Fixture) throws {
+    let twin = try fixture.twin()
+    try withNetwork(OpenFile(fixture.file)) { try compare($0, with: twin) }
+  }
+
+  private func compare(_ network: NetworkFile, with twin: JSON) throws {
+    let expected = try #require(twin["tensors"]?.array)
+    #expect(network.tensors.map(\.name) == expected.map { $0["name"]?.string })
+    for (index, (tensor, twin)) in zip(network.tensors, expected).enumerated() {
+      #expect(tensor.type.rawValue == twin["type"]?.string)
+      #expect(tensor.shape.extents == twin["shape"]?.array?.map(\.integer))
+      let values = try network.values(of: index)
+      if let digits = twin["bytes"]?.string { #expect(hexadecimal(values) == digits) }
+      if let digest = twin["sha256"]?.string {
+        var hash = SHA256()
+        hash.update(values)
+        #expect(hexadecimal(hash.finalize()) == digest)
+      }
+    }
+    _ = try Content(network)
+    if let source = twin["source"]?.string {
+      let restored = try OpenFile()
+      _ = try restored.with { file, _ in try network.restore(to: file) }
+      #expect(try hexadecimal(restored.bytes) == source)
+    }
+  }
+
+  @Test(arguments: Fixture.all(.bad, .unsupported)) func anotherFileHasItsVerdict(fixture: Fixture) throws {
+    let twin = try fixture.twin()
+    let expected = try #require(twin["verdict"]?.string)
+    func check() throws {
+      let error = #expect(throws: NetworkError.self, "\(twin["why"]?.string ?? "")") {
+        try OpenFile(fixture.file).with { try Content($0, size: $1) }
+      }
+      let found = error.map { "\($0.verdict)" } ?? "accepted"
+      #expect(found == expected, "\(error?.message ?? "")")
+    }
+    if KnownIssues.fixtures.contains(fixture.testDescription) {
+      withKnownIssue { try check() }
+    } else {
+      try check()
+    }
+  }
+
+  // MARK: Damage
+
+  /// Every truncation of every good file, and every byte of it changed: by each single bit, and to its complement, and,
+  /// seeded, to another value. A file that is longer than 4 KiB would be changed at 4096 places, seeded; none is.
+  @Test func everyDamagedFileIsRejectedOrTheSame() throws {
+    let fixtures = Fixture.all(.good)
+    let counts = try Threads(0).map(fixtures.count) { try damage(fixtures[$0]) }
+    let total = counts.reduce(0, +)
+    print("\(total) damaged files of \(fixtures.count) good ones: rejected, or the same network")
+    #expect(fixtures.isEmpty || total >= 100_000)
+  }
+
+  /// Returns the number of cases.
+  private func damage(_ fixture: Fixture) throws -> Int {
+    let sound = try contents(of: fixture.file)
+    let file = try OpenFile(sound)
+    let content = try file.with { try Content($0, size: $1) }
+    var random = SplitMix64(seed: UInt64(sound.count))
+    var cases = 0
+    func check(_ what: @autoclosure () -> String) {
+      cases += 1
+      do {
+        let found = try file.with { try Content($0, size: $1) }
+        if found != content { Issue.record("\(fixture): \(what()): taken for another network") }
+      } catch {
+        switch (error as? NetworkError)?.verdict {
+        case .corrupt, .unsupported, .overLimit: break
+        case .unusable, .io, .output, .usage, nil: Issue.record("\(fixture): \(what()): \(error)")
+        }
+      }
+    }
+
+    let places =
+      sound.count <= 4096
+      ? Array(sound.indices) : (0..<4096).map { _ in Int.random(in: sound.indices, using: &random) }
+    for place in places {
+      let byte = sound[place]
+      let masks = (0..<8).map { UInt8(1) << $0 } + [0xFF, UInt8.random(in: 1...255, using: &random)]
+      for mask in masks {
+        try file.replace(at: place, with: byte ^ mask)
+        check("byte \(place) changed from \(byte) to \(byte ^ mask)")
+      }
+      try file.replace(at: place, with: byte)
+    }
+    for size in stride(from: sound.count - 1, through: 0, by: -1) {
+      try file.resize(to: size)
+      check("cut to \(size) bytes")
+    }
+    return cases
+  }
+}
+
+/// Fixtures whose verdict is not yet that of the specification.
+enum KnownIssues {
+  static let fixtures: Set<String> = []
+}
+
+/// The bytes that a recipe spells: bytes in hexadecimal, `00*36` for a byte 36 times, ASCII text in quotation marks
+/// in which `\` makes the next character stand for itself; outside text, `#` begins a comment.
+func assemble(_ recipe: String) throws -> [UInt8] {
+  var bytes: [UInt8] = []
+  for line in recipe.split(separator: "\n") {
+    var rest = Substring(line)
+    while let first = rest.first, first != "#" {
+      if first == "\"" {
+        rest = rest.dropFirst()
+        while let character = rest.popFirst(), character != "\"" {
+          let literal = character == "\\" ? rest.popFirst() : character
+          bytes.append(try #require(literal?.asciiValue))
+        }
+      } else if first.isWhitespace {
+        rest = rest.dropFirst()
+      } else {
+        let token = rest.prefix { !$0.isWhitespace }
+        let parts = token.split(separator: "*")
+        let byte = try #require(UInt8(parts[0], radix: 16))
+        bytes += repeatElement(byte, count: parts.count == 2 ? try #require(Int(parts[1])) : 1)
+        rest = rest.dropFirst(token.count)
+      }
+    }
+  }
+  return bytes
+}

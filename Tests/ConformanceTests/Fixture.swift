@@ -1,0 +1,71 @@
+import JSON
+import Networks
+import Parallel
+import SystemPackage
+import Tensors
+import TestSupport
+import Testing
+
+@testable import NCZ
+@testable import Networks
+
+/// A fixture of the format: recipe, file and what a reader must find.
+struct Fixture: Sendable, CustomTestStringConvertible {
+  enum Kind: String, CaseIterable {
+    case good, bad, unsupported
+  }
+
+  let recipe: FilePath
+  var file: FilePath { path(extension: "ncz") }
+  var testDescription: String { recipe.stem ?? "" }
+
+  private func path(extension name: String) -> FilePath {
+    var path = recipe
+    path.extension = name
+    return path
+  }
+
+  /// What a reader must find.
+  func twin() throws -> JSON {
+    try JSON.parse(contents(of: path(extension: "json")))
+  }
+
+  static func all(_ kinds: Kind...) -> [Fixture] {
+    kinds.flatMap { kind in
+      Fixtures.files(in: Fixtures.folder.appending(kind.rawValue), extensions: ["hex"]).map(Fixture.init)
+    }
+  }
+}
+
+/// All that a `.ncz` file says, read and checked to the last byte.
+struct Content: Equatable {
+  var tensors: [TensorRecord]
+  var values: [[UInt8]]
+  var remaining: [UInt8]
+  var network: Network?
+
+  init(_ file: FileDescriptor, size: Int) throws(NetworkError) {
+    let network = try NetworkFile(file, size: size, options: ReadingOptions(memory: 64 << 20, threads: Threads(1)))
+    try self.init(network)
+  }
+
+  /// As `NetworkFile.test(scratch:)`, but the container need not hold HDF5.
+  init(_ file: NetworkFile) throws(NetworkError) {
+    guard case .ncz(let source) = file.source else { throw NetworkError(.corrupt, "not a .ncz file") }
+    tensors = file.tensors
+    network = file.network
+    values = []
+    for index in tensors.indices { values.append(try file.values(of: index)) }
+    var remaining: [UInt8] = []
+    let crcs = try about {
+      try source.reader.checkPadding()
+      return try source.forEachContainerPiece(threads: Threads(1)) { remaining += $1 }
+    }
+    self.remaining = remaining
+    let directory = source.directory
+    let digest = Digest(
+      container: directory.container.map { ($0.kind.rawValue, $0.size, crcs) },
+      tensors: tensors.compactMap { tensor in tensor.digest.map { (tensor.name, $0) } })
+    guard digest == directory.digest else { throw NetworkError(.corrupt, "content digest \(directory.digest)") }
+  }
+}
