@@ -51,7 +51,9 @@ func matches(_ name: String, _ glob: String) -> Bool {
 
 /// Where the pattern goes on after its element at `p` matched one character; nothing when it does not match.
 private func matchOne(_ character: Unicode.Scalar, _ pattern: [Unicode.Scalar], _ p: Int) -> Int? {
-  guard pattern[p] == "[", let end = pattern[(p + 1)...].dropFirst().firstIndex(of: "]") else {
+  // A bracket that comes first in a set is one of its characters.
+  let first = p + 1 < pattern.count && pattern[p + 1] == "!" ? p + 2 : p + 1
+  guard pattern[p] == "[", let end = pattern[min(first, pattern.count)...].dropFirst().firstIndex(of: "]") else {
     return pattern[p] == "?" || pattern[p] == character ? p + 1 : nil
   }
   var set = pattern[(p + 1)..<end]

@@ -1,3 +1,4 @@
+internal import Glibc
 public import Networks
 internal import Tensors
 
@@ -14,31 +15,21 @@ public func text(bytes: Int) -> String {
   return "\(significant(value, 3)) \(["kB", "MB", "GB", "TB", "PB"][unit])"
 }
 
-/// A positive number with `digits` significant digits, without exponent from 10⁻⁴ to 10⁹.
+/// A number with `digits` significant digits (more where its whole part has more), without exponent from 10⁻⁴ to 10⁹.
 public func significant(_ value: Double, _ digits: Int) -> String {
   guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }
-  var exponent = 0
-  var scaled = value.magnitude
-  while scaled >= 10 {
-    scaled /= 10
-    exponent += 1
-  }
-  while scaled < 1 {
-    scaled *= 10
-    exponent -= 1
-  }
-  guard (-4..<9).contains(exponent) else {
-    return "\(value < 0 ? "-" : "")\(significant(scaled, digits))e\(exponent)"
-  }
-  let places = max(0, digits - 1 - exponent)
-  var power = 1.0
-  for _ in 0..<places { power *= 10 }
-  let rounded = (value.magnitude * power).rounded()
-  let whole = Int(rounded / power)
-  guard places > 0 else { return "\(value < 0 ? "-" : "")\(whole)" }
-  let fraction = String(Int(rounded - Double(whole) * power))
-  let zeros = String(repeating: "0", count: max(0, places - fraction.count))
-  return "\(value < 0 ? "-" : "")\(whole).\(zeros)\(fraction)"
+  let scientific = formatted(value, "%.*e", digits - 1)
+  guard let mark = scientific.lastIndex(of: "e"), let exponent = Int(scientific[scientific.index(after: mark)...])
+  else { return scientific }
+  guard (-4..<9).contains(exponent) else { return "\(scientific[..<mark])e\(exponent)" }
+  return formatted(value, "%.*f", max(0, digits - 1 - exponent))
+}
+
+/// C's spelling of a number; no tool sets a locale, so the decimal point is a point.
+private func formatted(_ value: Double, _ format: String, _ places: Int) -> String {
+  var text = [CChar](repeating: 0, count: 400)
+  _ = withVaList([Int32(clamping: places), value]) { vsnprintf(&text, text.count, format, $0) }
+  return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
 
 extension WritingReport {

@@ -82,7 +82,7 @@ struct ContainerTests {
             selection: Selection(except: ["*"]), group: .row, rule: .optimal, dropsOptimizer: false,
             writing: WritingOptions(), tool: "test", version: "0"))
       }
-      #expect(report.relativeL2 == nil && report.tensors.allSatisfy { !$0.isChanged })
+      #expect(report.relativeL2 == nil && report.tensors.allSatisfy { $0.outcome == .carried })
       #expect(try report.outputBytes == compressed.bytes.count)
 
       try withNetwork(compressed) { network in
