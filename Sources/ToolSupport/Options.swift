@@ -31,7 +31,7 @@ public struct CommonOptions: ParsableArguments {
   public func tell(_ report: WritingReport, about name: String, tool: any Tool.Type) {
     tell(report.warnings + [report.advice].compactMap { $0 }, about: name, tool: tool)
     if !quiet { diagnose(report.summary(input: name)) }
-    if verbose { diagnose(report.table) }
+    if verbose { diagnose(text: report.table) }
   }
 
   /// How to open an input of `size` bytes.

@@ -12,7 +12,7 @@ extension Tool {
     NetworkFile.serveIfChild()
     prepareProcess()
     if CommandLine.arguments.count == 1, isatty(STDIN_FILENO) == 1 {
-      diagnose(helpMessage())
+      diagnose(text: helpMessage() + "\n")
       Glibc.exit(ExitStatus.usage.rawValue)
     }
     do {
@@ -27,10 +27,13 @@ extension Tool {
   }
 }
 
-/// One line (or more) on stderr; control characters of names from files do not reach the terminal.
-public func diagnose(_ text: String) {
+/// One line on stderr; line feeds and other control characters, as names may have them, are shown as `\xHH`.
+public func diagnose(_ line: String) { diagnose(text: printable(line) + "\n") }
+
+/// Text of our own on stderr.
+func diagnose(text: String) {
   Progress.erase()
-  var text = text.split(separator: "\n", omittingEmptySubsequences: false).map { printable(String($0)) + "\n" }.joined()
+  var text = text
   // Nobody is left to tell when stderr itself fails.
   _ = try? text.withUTF8 { _ = try FileDescriptor.standardError.writeAll(UnsafeRawBufferPointer($0)) }
 }
