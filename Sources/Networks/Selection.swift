@@ -15,9 +15,9 @@ public struct Selection: Sendable {
   /// Whether the tensor was asked for by `only`.
   func insists(on name: String) -> Bool { only.contains { matches(name, $0) } }
 
-  /// Refuses a pattern that matches no name.
+  /// Refuses a pattern that matches no name; `*` means all there are, also none.
   func check(_ names: [String]) throws(NetworkError) {
-    for pattern in only + except where !names.contains(where: { matches($0, pattern) }) {
+    for pattern in only + except where pattern != "*" && !names.contains(where: { matches($0, pattern) }) {
       throw NetworkError(.usage, "no tensor matches \(pattern)")
     }
   }

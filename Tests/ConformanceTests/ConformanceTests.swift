@@ -67,8 +67,8 @@ struct ConformanceTests {
 
   // MARK: Damage
 
-  /// Every truncation of every good file, and every byte of it changed: by each single bit, and to its complement, and,
-  /// seeded, to another value. A file that is longer than 4 KiB would be changed at 4096 places, seeded; none is.
+  /// Every truncation of every good file, and every byte of it changed in each single bit and in all. (Of a file of more
+  /// than 4 KiB, 4096 bytes, chosen by a seed.)
   @Test func everyDamagedFileIsRejectedOrTheSame() throws {
     let fixtures = Fixture.all(.good)
     let counts = try Threads(0).map(fixtures.count) { try damage(fixtures[$0]) }
@@ -102,8 +102,7 @@ struct ConformanceTests {
       ? Array(sound.indices) : (0..<4096).map { _ in Int.random(in: sound.indices, using: &random) }
     for place in places {
       let byte = sound[place]
-      let masks = (0..<8).map { UInt8(1) << $0 } + [0xFF, UInt8.random(in: 1...255, using: &random)]
-      for mask in masks {
+      for mask in [1, 2, 4, 8, 16, 32, 64, 128, 255] as [UInt8] {
         try file.replace(at: place, with: byte ^ mask)
         check("byte \(place) changed from \(byte) to \(byte ^ mask)")
       }

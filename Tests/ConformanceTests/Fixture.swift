@@ -52,15 +52,20 @@ struct Content: Equatable {
   /// As `NetworkFile.test(scratch:)`, but the container need not hold HDF5.
   init(_ file: NetworkFile) throws(NetworkError) {
     guard case .ncz(let source) = file.source else { throw NetworkError(.corrupt, "not a .ncz file") }
+    // What is cheap comes first: most damage shows in the checks of the stored bytes.
+    try about {
+      try source.reader.checkPadding()
+      for payload in source.reader.payloads.indices {
+        let blocks = source.reader.blocks(of: payload)
+        for index in 0..<blocks.count { _ = try blocks.bytes(index) }
+      }
+    }
     tensors = file.tensors
     network = file.network
     values = []
     for index in tensors.indices { values.append(try file.values(of: index)) }
     var remaining: [UInt8] = []
-    let crcs = try about {
-      try source.reader.checkPadding()
-      return try source.forEachContainerPiece(threads: Threads(1)) { remaining += $1 }
-    }
+    let crcs = try about { try source.forEachContainerPiece(threads: Threads(1)) { remaining += $1 } }
     self.remaining = remaining
     let directory = source.directory
     let digest = Digest(

@@ -114,6 +114,15 @@ struct CommandLineTests {
     #expect(run.diagnostics.contains("\\x1B"))
   }
 
+  /// Whatever a file is called, a message is one line.
+  @Test func aNameOfAFileDoesNotBreakTheLine() throws {
+    for tool in ["nc-info", "nc-ternarize -n", "nc-restore"] {
+      let run = try shell("\(tool) \"$(printf 'missing\\nnc-info: forged')\"", in: folder)
+      #expect(run.status == 66)
+      #expect(run.diagnostics.split(separator: "\n").count == 1, "\(run.diagnostics)")
+    }
+  }
+
   @Test func theSummarySaysFromAndTo() throws {
     let run = try shell("nc-ternarize net.h5 o", in: folder)
     let size = try contents(of: folder / "net.h5").count
