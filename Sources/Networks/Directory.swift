@@ -154,7 +154,7 @@ extension Directory {
     container = nil
     if let json = object.optional("container") { container = try Container(json) }
     network = nil
-    if let json = object.optional("network") { network = try about("network") { try Network(json: json) } }
+    if let json = object.optional("network") { network = try Network(json: json) }
     let list = try object.array("tensors")
     guard list.count <= Self.tensorLimit else {
       throw NetworkError(.overLimit, "\(list.count) tensors, limit \(Self.tensorLimit)")
@@ -231,12 +231,7 @@ extension TensorRecord {
       let type: ElementType = try object.word("type")
       self.type = type
       byteOrder = try object.word("byte_order")
-      let extents = try object.required("shape", "integers ≥ 0") { json in
-        json.array.flatMap { list in
-          let integers = list.compactMap(\.integer)
-          return integers.count == list.count && integers.allSatisfy { $0 >= 0 } ? integers : nil
-        }
-      }
+      let extents = try object.integers("shape")
       guard extents.count <= 32 else { throw NetworkError(.overLimit, "rank \(extents.count), limit 32") }
       guard let shape = Shape(extents), let expected = shape.byteCount(elementSize: type.byteCount) else {
         throw NetworkError(.corrupt, "shape \(extents) overflows")
@@ -253,12 +248,7 @@ extension TensorRecord {
         }
         isTransposed = true
       }
-      parts = try object.required("parts", "integers") { json in
-        json.array.flatMap { list in
-          let integers = list.compactMap(\.integer)
-          return integers.count == list.count ? integers : nil
-        }
-      }
+      parts = try object.integers("parts")
       let id = try object.integer("encoding")
       let parameters = try object.required("parameters", "an object") { $0.members == nil ? nil : $0 }
       encoding = try Encoding(id: id, parameters)
@@ -360,7 +350,7 @@ extension Place {
     } else {
       let rank = shape.rank
       let address = try object.required("address", "an integer ≥ 0") { $0.integer.flatMap { UInt64(exactly: $0) } }
-      let isKept = try object.required("kept", "true or false", \.bool)
+      let isKept = try object.bool("kept")
       var chunks: [StoredChunk] = []
       for json in try object.array("chunks") {
         guard let row = json.array, row.count == 3 + rank, let mask = row[2].integer.flatMap({ UInt32(exactly: $0) })

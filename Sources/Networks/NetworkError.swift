@@ -41,7 +41,6 @@ public struct NetworkError: Error, Sendable, Equatable {
       case let error as HDF5Error: Self(error)
       case let error as CodecError: Self(error)
       case let error as LayoutError: Self(error)
-      case let error as NetworkJSONError: Self(error)
       default: NetworkError(.io, "\(error)")
       }
   }
@@ -73,14 +72,6 @@ public struct NetworkError: Error, Sendable, Equatable {
 
   private init(_ error: LayoutError) {
     self.init(error.isUsage ? .usage : .unusable, "\(error)")
-  }
-
-  private init(_ error: NetworkJSONError) {
-    self =
-      switch error {
-      case .corrupt(let what): NetworkError(.corrupt, what)
-      case .unsupported(let what): NetworkError(.unsupported, what)
-      }
   }
 }
 

@@ -45,6 +45,29 @@ struct ObjectReader {
 
   mutating func integer(_ key: String) throws(NetworkError) -> Int { try required(key, "an integer", \.integer) }
 
+  /// A number, integer or real.
+  mutating func real(_ key: String) throws(NetworkError) -> Double { try required(key, "a number", \.double) }
+
+  mutating func bool(_ key: String) throws(NetworkError) -> Bool { try required(key, "true or false", \.bool) }
+
+  mutating func integers(_ key: String) throws(NetworkError) -> [Int] {
+    try required(key, "an array of integers") { json in
+      let integers = json.array?.compactMap(\.integer)
+      return integers?.count == json.array?.count ? integers : nil
+    }
+  }
+
+  mutating func optionalString(_ key: String) throws(NetworkError) -> String? {
+    members[key] == nil ? nil : try string(key)
+  }
+
+  mutating func optionalIntegers(_ key: String) throws(NetworkError) -> [Int]? {
+    members[key] == nil ? nil : try integers(key)
+  }
+
+  /// The keys that were not taken yet, in their order.
+  var keys: [String] { order.filter { members[$0] != nil } }
+
   mutating func array(_ key: String) throws(NetworkError) -> [JSON] { try required(key, "an array", \.array) }
 
   /// Checks that nothing is left.

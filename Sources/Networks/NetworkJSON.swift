@@ -1,17 +1,8 @@
 public import JSON
 public import Tensors
 
-/// Why a JSON value is not a network.
-public enum NetworkJSONError: Error, Sendable, Equatable {
-  /// A missing key, a value of the wrong type, or a graph that does not hold together.
-  case corrupt(String)
-  /// An operation, an activation or a key that this version does not know.
-  case unsupported(String)
-}
-
 // {"nodes": [{"inputs": [0], "op": "dense", "parameters": {}, "tensors": {"bias": "fc1/bias", "kernel": "fc1/kernel"}},
-//  …], "outputs": [5]}. A node always has its four keys, so that a network has one spelling. Keys that begin with `x-`
-// are ignored.
+//  …], "outputs": [5]}. A node always has its four keys, so that a network has one spelling.
 
 extension Network {
   /// The network as it stands in a directory; parameters are rounded to nine significant digits.
@@ -27,18 +18,20 @@ extension Network {
   /// Reads what `json` writes.
   ///
   /// Law: `Network(json: n.json) == n` when the parameters of `n` have at most nine significant digits.
-  public init(json: JSON) throws(NetworkJSONError) {
-    let network = try Fields(json, "the network")
-    try network.allow(["nodes", "outputs"])
+  /// Throws corrupt for a missing key, a value of the wrong type or a graph that does not hold together, unsupported for
+  /// an operation, an activation or a key that this version does not know.
+  public init(json: JSON) throws(NetworkError) {
+    var object = try ObjectReader(json, "network")
     var nodes: [Node] = []
-    for (index, value) in try network.array("nodes").enumerated() {
+    for (index, value) in try object.array("nodes").enumerated() {
       nodes.append(try Node(json: value, index: index))
     }
-    self.init(nodes: nodes, outputs: try network.integers("outputs"))
+    self.init(nodes: nodes, outputs: try object.integers("outputs"))
+    try object.finish()
     do throws(GraphError) {
       try validate()
     } catch {
-      throw .corrupt("the network: \(error)")
+      throw NetworkError(.corrupt, "network: \(error)")
     }
   }
 }
@@ -53,15 +46,17 @@ extension Network.Node {
     ])
   }
 
-  fileprivate init(json: JSON, index: Int) throws(NetworkJSONError) {
-    let node = try Fields(json, "node \(index)")
-    try node.allow(["inputs", "op", "parameters", "tensors"])
+  fileprivate init(json: JSON, index: Int) throws(NetworkError) {
+    var object = try ObjectReader(json, "node \(index)")
+    let operation = try object.string("op")
+    var parameters = try ObjectReader(object.optional("parameters"), "parameters of node \(index)")
+    var tensors = try ObjectReader(object.optional("tensors"), "tensors of node \(index)")
     self.init(
-      try Network.Operation(
-        name: try node.string("op"),
-        parameters: try Fields(try node.value("parameters"), "the parameters of node \(index)"),
-        tensors: try Fields(try node.value("tensors"), "the tensors of node \(index)")),
-      inputs: try node.integers("inputs"))
+      try Network.Operation(name: operation, parameters: &parameters, tensors: &tensors),
+      inputs: try object.integers("inputs"))
+    try object.finish()
+    try parameters.finish()
+    try tensors.finish()
   }
 }
 
@@ -95,49 +90,35 @@ extension Network.Operation {
     }
   }
 
-  fileprivate init(name: String, parameters: Fields, tensors: Fields) throws(NetworkJSONError) {
-    var parameterKeys: [String] = []
-    var tensorKeys: [String] = []
+  fileprivate init(
+    name: String, parameters: inout ObjectReader, tensors: inout ObjectReader
+  ) throws(NetworkError) {
     switch name {
     case "input":
-      parameterKeys = ["shape"]
-      self = .input(shape: parameters["shape"] == nil ? nil : try parameters.integers("shape"))
+      self = .input(shape: try parameters.optionalIntegers("shape"))
     case "dense":
-      tensorKeys = ["bias", "kernel"]
       self = .dense(kernel: try tensors.string("kernel"), bias: try tensors.optionalString("bias"))
     case "activation":
-      let activation = try Activation(parameters)
-      parameterKeys = activation.parameters.map(\.key)
-      self = .activation(activation)
+      self = .activation(try Activation(&parameters))
     case "batch_normalization":
-      parameterKeys = ["epsilon"]
-      tensorKeys = ["beta", "gamma", "mean", "variance"]
       self = .batchNormalization(
         mean: try tensors.string("mean"), variance: try tensors.string("variance"),
         gamma: try tensors.optionalString("gamma"), beta: try tensors.optionalString("beta"),
-        epsilon: try parameters.double("epsilon"))
+        epsilon: try parameters.real("epsilon"))
     case "layer_normalization":
-      parameterKeys = ["epsilon"]
-      tensorKeys = ["beta", "gamma"]
       self = .layerNormalization(
         gamma: try tensors.optionalString("gamma"), beta: try tensors.optionalString("beta"),
-        epsilon: try parameters.double("epsilon"))
+        epsilon: try parameters.real("epsilon"))
     case "add": self = .add
     case "concatenate": self = .concatenate
     case "flatten": self = .flatten
-    case "dropout":
-      parameterKeys = ["rate"]
-      self = .dropout(rate: try parameters.double("rate"))
+    case "dropout": self = .dropout(rate: try parameters.real("rate"))
     case "opaque":
-      parameterKeys = ["class"]
-      tensorKeys = tensors.keys
       var named: [String: String] = [:]
       for key in tensors.keys { named[key] = try tensors.string(key) }
       self = .opaque(className: try parameters.string("class"), tensors: named)
-    default: throw .unsupported("operation '\(name)'")
+    default: throw NetworkError(.unsupported, "network: unknown operation \(name)")
     }
-    try parameters.allow(parameterKeys)
-    try tensors.allow(tensorKeys)
   }
 }
 
@@ -183,15 +164,17 @@ extension Activation {
     }
   }
 
-  fileprivate init(_ parameters: Fields) throws(NetworkJSONError) {
+  fileprivate init(_ parameters: inout ObjectReader) throws(NetworkError) {
     let kind = try parameters.string("kind")
     switch kind {
-    case "leaky_relu": self = .leakyReLU(slope: try parameters.double("slope"))
-    case "elu": self = .elu(alpha: try parameters.double("alpha"))
+    case "leaky_relu": self = .leakyReLU(slope: try parameters.real("slope"))
+    case "elu": self = .elu(alpha: try parameters.real("alpha"))
     case "gelu": self = .gelu(approximate: try parameters.bool("approximate"))
-    case "hard_sigmoid": self = .hardSigmoid(divisor: try parameters.double("divisor"))
+    case "hard_sigmoid": self = .hardSigmoid(divisor: try parameters.real("divisor"))
     default:
-      guard let plain = Self.plain[kind] else { throw .unsupported("activation '\(kind)'") }
+      guard let plain = Self.plain[kind] else {
+        throw NetworkError(.unsupported, "network: unknown activation \(kind)")
+      }
       self = plain
     }
   }
@@ -200,64 +183,4 @@ extension Activation {
 extension Double {
   /// As precise as a directory keeps a parameter: nine significant digits.
   var roundedAsStored: Double { isFinite ? JSON.real(self).double ?? self : self }
-}
-
-/// The members of an object that must have certain types.
-private struct Fields {
-  let members: [JSON.Member]
-  /// What the object is, for messages.
-  let place: String
-
-  init(_ json: JSON, _ place: String) throws(NetworkJSONError) {
-    guard let members = json.members else { throw .corrupt("\(place): expected an object") }
-    self.members = members
-    self.place = place
-  }
-
-  var keys: [String] { members.map(\.key).filter { !$0.hasPrefix("x-") } }
-
-  func allow(_ known: [String]) throws(NetworkJSONError) {
-    for key in keys where !known.contains(key) { throw .unsupported("\(place): key '\(key)'") }
-  }
-
-  subscript(key: String) -> JSON? { JSON.object(members)[key] }
-
-  func value(_ key: String) throws(NetworkJSONError) -> JSON {
-    guard let value = self[key] else { throw .corrupt("\(place): no '\(key)'") }
-    return value
-  }
-
-  func string(_ key: String) throws(NetworkJSONError) -> String {
-    try typed(key, "a string", \.string)
-  }
-
-  func optionalString(_ key: String) throws(NetworkJSONError) -> String? {
-    self[key] == nil ? nil : try string(key)
-  }
-
-  func double(_ key: String) throws(NetworkJSONError) -> Double {
-    try typed(key, "a number", \.double)
-  }
-
-  func bool(_ key: String) throws(NetworkJSONError) -> Bool {
-    try typed(key, "true or false", \.bool)
-  }
-
-  func array(_ key: String) throws(NetworkJSONError) -> [JSON] {
-    try typed(key, "an array", \.array)
-  }
-
-  func integers(_ key: String) throws(NetworkJSONError) -> [Int] {
-    try typed(key, "an array of integers") { value in
-      let integers = value.array?.compactMap(\.integer)
-      return integers?.count == value.array?.count ? integers : nil
-    }
-  }
-
-  private func typed<T>(
-    _ key: String, _ expected: String, _ read: (JSON) -> T?
-  ) throws(NetworkJSONError) -> T {
-    guard let value = read(try value(key)) else { throw .corrupt("\(place): '\(key)' is not \(expected)") }
-    return value
-  }
 }
