@@ -81,6 +81,7 @@ public final class NetworkFile {
   public init(_ file: FileDescriptor, size: Int, options: ReadingOptions) throws(NetworkError) {
     self.size = size
     self.options = options
+    guard size > 0 else { throw NetworkError(.corrupt, "is empty") }
     let front = try read(file, at: 0, count: min(size, 8))
     if front.starts(with: [0x89, 0x4E, 0x43, 0x5A]) {
       let ncz = try about { try NCZSource(file, size: size) }
