@@ -40,6 +40,8 @@ public struct TernaryCodec: Sendable {
   public let blocks: RowBlocks
   /// The encoding of the scales.
   public let scales: RawCodec
+  /// The type of the weights, of which every scale is a value.
+  private let source: ElementType
   /// The encoding of the bytes in each block of gaps.
   private let counts: RawCodec
 
@@ -52,6 +54,7 @@ public struct TernaryCodec: Sendable {
   public init(rows: Int, columns: Int, group: ScaleGroup, source: ElementType) throws(CodecError) {
     if case .inputs(let count) = group, count < 1 { throw .corrupt("scale groups of \(count) inputs") }
     self.group = group
+    self.source = source
     blocks = try RowBlocks(rows: rows, columns: columns)
     counts = try RawCodec(.uint32, count: blocks.count)
     scales = try RawCodec(
@@ -195,8 +198,9 @@ public struct TernaryCodec: Sendable {
       scales.type == .float64
       ? try decode(scales, as: Double.self, part: "scales", threads: threads, read)
       : try decode(scales, as: Float.self, part: "scales", threads: threads, read).map { Double($0) }
-    if let wrong = values.firstIndex(where: { !$0.isFinite || $0.sign == .minus }) {
-      throw CodecError(verdict: .corrupt, part: "scales", what: "scale \(wrong) is \(values[wrong])")
+    if let wrong = values.firstIndex(where: { !$0.isFinite || $0.sign == .minus || !source.contains($0) }) {
+      throw CodecError(
+        verdict: .corrupt, part: "scales", what: "scale \(wrong) is \(values[wrong]), in \(source.rawValue)")
     }
     return values
   }

@@ -32,9 +32,12 @@ public struct Payload: Sendable, Equatable {
 
   /// Reads one element of the directory's `payloads`, which must start at `offset`.
   init(_ json: JSON, expectedOffset: Int, index: Int) throws(DirectoryError) {
-    guard let members = json.members, members.map(\.key) == ["blocks", "offset"],
-      let offset = json["offset"]?.integer, let blocks = json["blocks"]?.array
-    else { throw DirectoryError("payload \(index): expected the keys blocks and offset") }
+    if let key = json.members?.first(where: { !["blocks", "offset"].contains($0.key) })?.key {
+      throw DirectoryError("payload \(index): unknown key \(key)", isUnsupported: true)
+    }
+    guard let offset = json["offset"]?.integer, let blocks = json["blocks"]?.array else {
+      throw DirectoryError("payload \(index): expected an offset and blocks")
+    }
     guard offset == expectedOffset else {
       throw DirectoryError("payload \(index): offset \(offset), expected \(expectedOffset)")
     }
@@ -53,5 +56,9 @@ public struct Payload: Sendable, Equatable {
 /// What is wrong with a directory that is well-formed JSON.
 struct DirectoryError: Error {
   let what: String
-  init(_ what: String) { self.what = what }
+  let isUnsupported: Bool
+  init(_ what: String, isUnsupported: Bool = false) {
+    self.what = what
+    self.isUnsupported = isUnsupported
+  }
 }

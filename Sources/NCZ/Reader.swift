@@ -49,7 +49,8 @@ public struct Reader: Sendable {
       directory = try JSON.parseCanonical(
         bytes, limits: JSON.Limits(bytes: Format.directoryLimit, depth: 64, values: 4 << 20))
     } catch {
-      throw .corrupt(offset: trailer.directoryOffset, "directory: \(error)")
+      throw error.reason == .overLimit
+        ? .overLimit("directory: \(error)") : .corrupt(offset: trailer.directoryOffset, "directory: \(error)")
     }
     guard let members = directory.members, let list = directory["payloads"]?.array else {
       throw .corrupt(offset: trailer.directoryOffset, "directory: expected an object with the key payloads")
@@ -67,7 +68,9 @@ public struct Reader: Sendable {
         }
       }
     } catch {
-      throw .corrupt(offset: trailer.directoryOffset, "directory: \(error.what)")
+      throw error.isUnsupported
+        ? .unsupported("directory: \(error.what)")
+        : .corrupt(offset: trailer.directoryOffset, "directory: \(error.what)")
     }
     guard next + Format.padding(after: next) == trailer.directoryOffset else {
       throw .corrupt(offset: next, "\(trailer.directoryOffset - next) bytes before the directory belong to nothing")

@@ -270,7 +270,9 @@ extension TensorRecord {
     }
 
     func text(_ json: JSON, _ what: String) throws(NetworkError) -> String {
-      guard let string = json.string else { throw NetworkError(.corrupt, "\(what): expected a string") }
+      guard let string = json.string, string.hasOnlyPathEscapes else {
+        throw NetworkError(.corrupt, "\(what): expected a string with no backslash but in \\x5C and \\x80…\\xFF")
+      }
       return string
     }
   }
@@ -373,5 +375,19 @@ extension Place.Run {
       !offset.addingReportingOverflow(length).overflow
     else { throw NetworkError(.corrupt, "place: expected [offset, length], both ≥ 0") }
     self.init(offset: offset, length: length)
+  }
+}
+
+extension String {
+  /// Whether every backslash stands for itself or for a byte that is no UTF-8.
+  fileprivate var hasOnlyPathEscapes: Bool {
+    let backslash = UInt8(ascii: "\\")
+    let parts = Array(utf8).split(omittingEmptySubsequences: false) { $0 == backslash }
+    return parts.dropFirst().allSatisfy { rest in
+      guard rest.count >= 3, rest.first == UInt8(ascii: "x") else { return false }
+      let digits = String(decoding: rest.dropFirst().prefix(2), as: UTF8.self)
+      guard let byte = UInt8(digits, radix: 16), digits == digits.uppercased() else { return false }
+      return byte >= 0x80 || byte == backslash
+    }
   }
 }

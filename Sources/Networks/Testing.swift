@@ -26,7 +26,7 @@ extension NetworkFile {
     }
     guard directory.container != nil else { return }
     let size = try restore(to: scratch)
-    let restored = try NetworkFile(scratch, size: size, options: options)
+    let restored = try about("container") { try NetworkFile(scratch, size: size, options: options) }
     let found = Dictionary(restored.tensors.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
     for tensor in tensors where tensor.place != nil {
       guard let other = found[tensor.path], other.type == tensor.type, other.byteOrder == tensor.byteOrder,

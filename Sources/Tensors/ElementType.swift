@@ -23,6 +23,19 @@ public enum ElementType: String, Sendable, Hashable, CaseIterable {
   }
 }
 
+extension ElementType {
+  /// Whether a number is a value of this floating-point type; never of an integer type.
+  public func contains(_ value: Double) -> Bool {
+    switch self {
+    case .float16: Double(Float16(value)) == value
+    case .bfloat16: Double(Float(value)) == value && Float(value).bitPattern & 0xFFFF == 0
+    case .float32: Double(Float(value)) == value
+    case .float64: true
+    default: false
+    }
+  }
+}
+
 /// The order of the bytes of one element in the source file. Values in memory and in payloads are
 /// always little-endian.
 public enum ByteOrder: String, Sendable, Hashable {

@@ -1,0 +1,377 @@
+#!/usr/bin/env python3
+"""The reference reader of .ncz files, written from ncz-v1.md (§ are its sections); it would rather be short than fast.
+
+    f = ncz.load("model.ncz")      f.tensors and f.network are what the directory has
+    f["dense/kernel"]              a numpy array (bfloat16 is widened to float32)
+    f.raw("dense/kernel")          its decoded bytes, little-endian
+
+    python3 ncz.py FILE [--test | --extract NAME | --restore OUT]
+"""
+import argparse, hashlib, json, math, re, struct, sys
+from collections.abc import Mapping
+from itertools import accumulate
+from zlib import crc32
+import numpy as np
+import zstandard
+
+class Corrupt(Exception): status = 65
+class Unsupported(Exception): status = 69
+class OverLimit(Exception): status = 75
+
+def need(ok, why, error=Corrupt):
+    if not ok:
+        raise error(why)
+
+MiB, ROW_BLOCK, LARGEST = 2**20, 2**18, 2**36        # LARGEST: decoded bytes of a part, a limit of this reader
+FLOATS = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+TYPES = {f"{sign}int{8 * n}": n for sign in ("", "u") for n in (1, 2, 4, 8)} | FLOATS
+ENCODINGS = {0: ("raw", 1), 1: ("ternary", 2), 2: ("sparse", 4)}     # name, number of parts
+pieces = lambda n, size=MiB: -(-n // size)           # ⌈n/size⌉
+aligned = lambda n: pieces(n, 64) * 64               # the first multiple of 64 at or after n
+crcs = lambda data: b"".join(struct.pack("<I", crc32(data[i:i + MiB])) for i in range(0, len(data), MiB))
+
+# §2.4 The directory is parsed, and spelled again: it is canonical when that gives the same bytes.
+def spell(v):
+    if type(v) is dict:
+        return "{" + ",".join(spell(key) + ":" + spell(v[key]) for key in sorted(v)) + "}"
+    if type(v) is list:
+        return "[" + ",".join(map(spell, v)) + "]"
+    if type(v) is str:
+        return '"%s"' % re.sub(r'(["\\])|[\x00-\x1f]', lambda m: "\\" + m[0] if m[1] else "\\u%04x" % ord(m[0]), v)
+    need(type(v) is not int or -2**63 <= v < 2**63, f"an integer of more than 64 bits: {v}")
+    return "%.8e" % (v + 0.0) if type(v) is float else json.dumps(v)          # + 0.0: there is no -0
+
+def parse(data):
+    try:
+        text = data.decode("utf-8")
+        bare = re.sub(r'"(?:[^"\\]|\\.)*"', "", text)
+        depth = max(accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[\]{}]", bare)), default=0)
+        need(depth <= 64, "the directory is nested more than 64 deep", OverLimit)
+        values = 1 + bare.count(",") + len(re.findall(r"[\[{](?![\]}])", bare))
+        need(values <= 2**22, "the directory has more than 2^22 values", OverLimit)
+        value = json.loads(text)
+    except ValueError as error:                      # also of UTF-8
+        raise Corrupt(f"the directory is not JSON: {error}")
+    need(spell(value) == text, "the directory is not canonical")
+    return value
+
+# The form of the directory: a dict is an object (? marks what is optional, x- what is open), a list an array of any length,
+# a tuple one of so many values, a set some words, a range integers, a pattern a string, True only itself.
+NATURAL, POSITIVE, DIGEST = range(2**63), range(1, 2**63), re.compile("[0-9a-f]{64}")
+NAME, PATH = re.compile(r"[^\x00-\x1f\x7f]+"), re.compile(r"([^\\]|\\x(5C|[89A-F][0-9A-F]))*", re.DOTALL)
+CONTAINER = {"kind": {"hdf5", "keras"}, "offset": NATURAL, "payload": NATURAL, "size": NATURAL, "x-?": object}
+PAYLOAD = {"blocks": [(range(MiB + 1), range(2**32))], "offset": NATURAL}
+NETWORK = {"nodes": [{"inputs": [NATURAL], "op": str, "parameters": dict, "tensors": dict}], "outputs": [NATURAL]}
+DIRECTORY = {"container?": CONTAINER, "digest": DIGEST, "network?": NETWORK, "payloads": [PAYLOAD], "tensors": [dict], "x-?": object}
+STEP = {"error": float, "from": DIGEST, "options": str, "tool": str, "version": str}
+TENSOR = {"aliases?": [PATH], "byte_order": {"little", "big"}, "digest": DIGEST, "encoding": range(128), "history": [STEP],
+          "name": NAME, "parameters": dict, "parts": [NATURAL], "path?": PATH, "place?": dict,
+          "role": {"kernel", "bias", "embedding", "convolution", "normalisation", "optimizer", "other"},
+          "shape": [NATURAL], "size": range(2**62 + 1), "transposed?": True, "type": set(TYPES), "x-?": object}
+PARAMETERS = [{}, {"scale_per": object}, {"positions": {"gaps"}, "scale_per": object, "values": {"sign"}}]
+EXTENT, CHUNKS = {"extent": (NATURAL, NATURAL)}, {"address": NATURAL, "chunks": [[NATURAL]], "kept": bool}
+KINDS = {**dict.fromkeys("linear relu selu silu softplus sigmoid tanh erf sin cos abs sign step softmax".split(), {}), "elu": {"alpha": float},
+         "gelu": {"approximate": bool}, "hard_sigmoid": {"divisor": float}, "leaky_relu": {"slope": float}}
+EPSILON, SCALED = {"epsilon": float}, {"beta?": str, "gamma?": str}
+OPERATIONS = {                                       # numbers of inputs, parameters, tensors
+    "input": (range(1), {"shape?": [NATURAL]}, {}), "dense": (range(1, 2), {}, {"bias?": str, "kernel": str}),
+    "activation": (range(1, 2), {"kind": str}, {}), "layer_normalization": (range(1, 2), EPSILON, SCALED),
+    "batch_normalization": (range(1, 2), EPSILON, SCALED | {"mean": str, "variance": str}), "dropout": (range(1, 2), {"rate": float}, {}),
+    "add": (POSITIVE, {}, {}), "concatenate": (POSITIVE, {}, {}), "flatten": (range(1, 2), {}, {}), "opaque": (NATURAL, {"class": str}, None)}
+
+def check(form, v):
+    kind, what = type(form), f"{v!r:.80}"
+    if kind is dict:
+        need(type(v) is dict, f"not an object: {what}")
+        missing = [key for key in form if key[-1] != "?" and key not in v]
+        need(not missing, f"missing keys: {missing}")
+        known = {key.rstrip("?"): part for key, part in form.items()}
+        for key in v:
+            need(key in known or key[:2] == "x-" and "x-" in known, f"unknown key {key!r:.80}", Unsupported)
+            check(known.get(key, object), v[key])
+    elif kind in (list, tuple):
+        need(type(v) is list and (kind is list or len(v) == len(form)), f"not the right array: {what}")
+        for part, value in zip(form * len(v), v):
+            check(part, value)
+    elif kind is set:
+        need(type(v) is str, f"not a string: {what}")
+        need(v in form, f"unknown value {what}", Unsupported)
+    elif kind is range:
+        need(type(v) is int and v in form, f"not an integer in {form}: {what}")
+    elif kind is re.Pattern:
+        need(type(v) is str and form.fullmatch(v), f"not a string of the right form: {what}")
+    else:
+        need(v is True if form is True else isinstance(v, form), f"not {form}: {what}")
+
+def plain(stored, size):
+    """§2.3 The decoded bytes of a block."""
+    if len(stored) == size:
+        return stored
+    need(len(stored) > 5 and stored[:4] == b"\x28\xb5\x2f\xfd", "neither a plain block nor a zstd frame")
+    need(stored[4] & 32 or (8 + (stored[5] & 7)) << (7 + (stored[5] >> 3)) <= 8 * MiB, "a zstd window of more than 8 MiB", OverLimit)
+    try:
+        frame = zstandard.get_frame_parameters(stored)
+        need(frame.content_size == size, "a zstd frame that does not have the decoded size")
+        need(not frame.dict_id and not frame.has_checksum, "a zstd frame with a dictionary or a checksum")
+        return zstandard.ZstdDecompressor().decompress(stored, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise Corrupt(f"zstd: {error}")
+
+class File(Mapping):
+    def __init__(self, data):
+        self.data = data = memoryview(data)
+        size = len(data)
+        need(size >= 128, "the file is too short")
+        # §2.1
+        signature, major, minor, zero, features, zeros, crc = struct.unpack("<8sHHIQ36sI", data[:64])
+        need(signature == b"\x89NCZ\r\n\x1a\n", "not an .ncz file")
+        need(crc32(data[:60]) == crc, "wrong CRC-32 of the header")
+        need(major == 0, f"major version {major}", Unsupported)
+        need(features == 0, f"required features {features:#x}", Unsupported)
+        need(zero == 0 and not any(zeros), "the header's zeros are not zero")
+        # §2.2
+        start, length, whole, directory_crc, zeros, crc, mark = struct.unpack("<QQQI24sI8s", data[-64:])
+        need(mark == b"\n\x1a\n\rZCN\x89", "no end mark: the file was cut, or has bytes after its trailer")
+        need(crc32(data[-64:-12]) == crc, "wrong CRC-32 of the trailer")
+        need(not any(zeros), "the trailer's zeros are not zero")
+        need(whole == size, f"{size} bytes instead of {whole}")
+        need(length <= 256 * MiB, f"a directory of {length} bytes", OverLimit)
+        need(start >= 64 and start % 64 == 0 and start + aligned(length) == size - 64, "the directory does not end at the trailer")
+        need(not any(data[start + length:-64]), "the padding of the directory is not zero")
+        need(crc32(data[start:start + length]) == directory_crc, "wrong CRC-32 of the directory")
+        # §2.4
+        self.directory = parse(bytes(data[start:start + length]))
+        check(DIRECTORY, self.directory)
+        self.payloads, self.tensors = self.directory["payloads"], self.directory["tensors"]
+        self.container, self.network = self.directory.get("container"), self.directory.get("network")
+        end = 64
+        for p in self.payloads:
+            need(p["offset"] == aligned(end), f"a payload at {p['offset']} instead of {aligned(end)}")
+            end = p["offset"] + sum(size for size, _ in p["blocks"])
+        need(start == aligned(end), f"the directory at {start} instead of {aligned(end)}")
+        need(len(self.tensors) <= 2**20, "more than 2^20 tensors", OverLimit)
+        self.named, self.extents = {}, []            # extents: offset, length, tensor cut out of the source
+        for t in self.tensors:
+            self.check_tensor(t)
+        used = [n for t in self.tensors for n in t["parts"]] + ([self.container["payload"]] if self.container else [])
+        need(sorted(used) == list(range(len(self.payloads))), "a payload is not used exactly once")
+        if self.container:
+            self.check_container()
+        if self.network:
+            self.check_network(**self.network)
+
+    def check_tensor(self, t):
+        """§3, 4"""
+        check(TENSOR, t)
+        name, encoding, shape, width = t["name"], t["encoding"], t["shape"], TYPES[t["type"]]
+        need(name not in self.named, f"the name {name!r} occurs twice")
+        need(len(name.encode()) <= 4096, "a name of more than 4096 bytes", OverLimit)
+        need(len(shape) <= 32, f"{name}: rank {len(shape)}", OverLimit)
+        need(width * math.prod(extent or 1 for extent in shape) <= 2**62, f"{name}: too large a shape")
+        need(t["size"] == width * math.prod(shape), f"{name}: wrong size")
+        need("transposed" not in t or len(shape) == 2, f"{name}: not a matrix, but transposed")
+        need(all(step["error"] >= 0 for step in t["history"]), f"{name}: a negative error")
+        if encoding in ENCODINGS:
+            check(PARAMETERS[encoding], t["parameters"])
+            need(len(t["parts"]) == ENCODINGS[encoding][1], f"{name}: wrong number of parts")
+            need(not encoding or t["type"] in FLOATS and len(shape) == 2, f"{name}: not a matrix of floating-point numbers")
+            per = t["parameters"].get("scale_per")
+            check(object if not encoding else {"tensor", "row"} if type(per) is str else POSITIVE, per)
+        if "place" in t:
+            self.check_place(t, t["place"], len(shape))
+        self.named[name] = t
+
+    def check_place(self, t, place, rank):
+        """§5"""
+        need(self.container and t["size"], f"{t['name']}: a place without values or container")
+        check(EXTENT if "extent" in place else CHUNKS, place)
+        extents = [place["extent"]] if "extent" in place else place["chunks"]
+        if "extent" in place:
+            need(extents[0][1] == t["size"], f"{t['name']}: its place has the wrong length")
+        else:
+            need(all(len(c) == 3 + rank and all(map(int.__lt__, c[3:], t["shape"])) for c in extents), f"{t['name']}: not a chunk")
+            need(all(a[3:] < b[3:] for a, b in zip(extents, extents[1:])), f"{t['name']}: chunks that are not in order")
+        need(all(e[0] + e[1] <= self.container["size"] for e in extents), f"{t['name']}: a place outside the source file")
+        self.extents += [] if place.get("kept") else [(*extent[:2], t) for extent in extents]
+
+    def check_container(self):
+        """§5"""
+        need(self.container["offset"] <= (self.container["size"] if self.container["kind"] == "keras" else 0), "an HDF5 file elsewhere")
+        self.extents.sort(key=lambda extent: extent[:2])
+        for a, b in zip(self.extents, self.extents[1:]):
+            need(a[0] + a[1] <= b[0], f"{b[2]['name']}: its place overlaps another")
+        self.remaining = self.container["size"] - sum(length for _, length, _ in self.extents)
+        need(len(self.payloads[self.container["payload"]]["blocks"]) == pieces(self.remaining), "wrong number of remaining bytes")
+
+    def check_network(self, nodes, outputs):
+        """§6"""
+        for number, node in enumerate(nodes):
+            need(node["op"] in OPERATIONS, f"the operation {node['op']!r:.80}", Unsupported)
+            inputs, parameters, tensors = OPERATIONS[node["op"]]
+            if node["op"] == "activation":
+                kind = node["parameters"].get("kind")
+                check(set(KINDS), kind)
+                parameters = parameters | KINDS[kind]
+            check(parameters, node["parameters"])
+            check(dict.fromkeys(node["tensors"], str) if tensors is None else tensors, node["tensors"])
+            need(len(node["inputs"]) in inputs and all(i < number for i in node["inputs"]), f"node {number}: wrong inputs")
+            need(all(name in self.named for name in node["tensors"].values()), f"node {number}: no such tensor")
+        need(outputs and len(set(outputs)) == len(outputs) and max(outputs) < len(nodes), "wrong outputs of the network")
+
+    def blocks(self, number, count, decoded):
+        """§2.3 The decoded blocks of a payload; decoded(i) is the decoded size of block i."""
+        p, result = self.payloads[number], []
+        need(len(p["blocks"]) == count, f"{len(p['blocks'])} blocks instead of {count}")
+        need(all(size <= decoded(i) for i, (size, _) in enumerate(p["blocks"])), "a block larger than its decoded size")
+        need(sum(map(decoded, range(count))) <= LARGEST, f"more than {LARGEST} bytes", OverLimit)
+        at = p["offset"]
+        for i, (size, crc) in enumerate(p["blocks"]):
+            need(crc32(self.data[at:at + size]) == crc, f"wrong CRC-32 of block {i} of payload {number}")
+            result.append(plain(self.data[at:at + size], decoded(i)))
+            at += size
+        return result
+
+    def planes(self, number, size, width):
+        """§4.1 Raw, and scales."""
+        blocks = self.blocks(number, pieces(size), lambda i: min(MiB, size - i * MiB))
+        return b"".join(np.frombuffer(block, np.uint8).reshape(width, -1).T.tobytes() for block in blocks)
+
+    def matrix(self, t):
+        """§4.2"""
+        parts, kind, per = t["parts"], t["type"], t["parameters"]["scale_per"]
+        R, C = t["shape"][::-1] if "transposed" in t else t["shape"]
+        rows, groups = {"tensor": (1, 1), "row": (R, 1)}.get(per) or (R, pieces(C, per))
+        width = 8 if kind == "float64" else 4
+        scales = np.frombuffer(self.planes(parts[-1], rows * groups * width, width), f"<f{width}")
+        exact = not (scales.view("<u4") & 0xFFFF).any() if kind == "bfloat16" else (self.cast(scales, kind) == scales).all()
+        need(np.isfinite(scales).all() and exact and not np.signbit(scales).any(), f"a scale that is not finite, at least +0 and a {kind}")
+        whole, cut = ROW_BLOCK // max(C, 1), pieces(C, ROW_BLOCK)    # rows of a block, or blocks of a row
+        form = lambda i: (min(whole, R - i * whole), C) if cut == 1 else (1, min(ROW_BLOCK, C - i % cut * ROW_BLOCK))
+        decode = self.ternary if t["encoding"] == 1 else self.sparse
+        trits = decode(parts, R * cut if cut != 1 else pieces(R, whole), form)
+        if not trits:
+            return b""
+        values = np.concatenate(trits).reshape(R, C) * scales.reshape(rows, groups)[:, np.arange(C) // (per if type(per) is int else C)]
+        return self.cast(values.T if "transposed" in t else values, kind).tobytes()
+
+    def cast(self, values, kind):
+        with np.errstate(over="ignore"):
+            return (values.view("<u4") >> 16).astype("<u2") if kind == "bfloat16" else values.astype("<" + np.dtype(kind).str[1:])
+
+    def ternary(self, parts, count, form):
+        """§4.3"""
+        trits = []
+        for i, block in enumerate(self.blocks(parts[0], count, lambda i: form(i)[0] * pieces(form(i)[1], 4))):
+            rows, columns = form(i)
+            codes = (np.frombuffer(block, np.uint8).reshape(rows, -1, 1) >> np.arange(0, 8, 2, np.uint8) & 3).reshape(rows, -1)
+            need(not codes[:, columns:].any() and not (codes == 2).any(), "the code 10, or unused bits that are not zero")
+            trits.append(np.array([0, 1, 0, -1], np.int8)[codes[:, :columns]].ravel())
+        return trits
+
+    def sparse(self, parts, count, form):
+        """§4.4"""
+        sizes = [math.prod(form(i)) for i in range(min(count, len(self.payloads[parts[1]]["blocks"])))]
+        counts = np.frombuffer(self.planes(parts[0], 4 * count, 4), "<u4").tolist()
+        need(all(map(int.__le__, counts, sizes)), "a count of more gaps than weights")
+        places = []
+        for block, size in zip(self.blocks(parts[1], count, counts.__getitem__), sizes):
+            gaps = np.frombuffer(block, np.uint8)
+            need(not len(gaps) or gaps[-1] != 255, "a gap that does not end")
+            places.append((np.cumsum(gaps + (gaps < 255).astype(int)) - 1)[gaps < 255])
+            need(not len(gaps) or places[-1][-1] < size, "a position outside the block")
+        trits = [np.zeros(size, np.int8) for size in sizes]
+        for block, at, row in zip(self.blocks(parts[2], count, lambda i: pieces(len(places[i]), 8)), places, trits):
+            signs = np.unpackbits(np.frombuffer(block, np.uint8), bitorder="little")
+            need(not signs[len(at):].any(), "unused bits that are not zero")
+            row[at] = 1 - 2 * signs[:len(at)].astype(np.int8)
+        return trits
+
+    def raw(self, name):
+        t = self.named[name]
+        need(t["encoding"] in ENCODINGS, f"{name}: encoding {t['encoding']}", Unsupported)
+        need(t["size"] <= LARGEST, f"{name}: more than {LARGEST} bytes", OverLimit)
+        data = self.matrix(t) if t["encoding"] else self.planes(t["parts"][0], t["size"], TYPES[t["type"]])
+        form = "%s[%s]\n" % (t["type"], ",".join(map(str, t["shape"])))                                       # §3.1
+        need(hashlib.sha256(form.encode() + crcs(data)).hexdigest() == t["digest"], f"{name}: wrong content digest")
+        return data
+
+    def __getitem__(self, name):
+        t, data = self.named[name], self.raw(name)
+        if t["type"] == "bfloat16":
+            return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").reshape(t["shape"])
+        return np.frombuffer(data, "<" + np.dtype(t["type"]).str[1:]).reshape(t["shape"])
+
+    def __iter__(self): return iter(self.named)
+    def __len__(self): return len(self.named)
+
+    def rest(self):
+        """§5 The remaining bytes."""
+        return self.planes(self.container["payload"], self.remaining, 1)
+
+    def test(self):
+        """§7, 4"""
+        for p in self.payloads:
+            at = p["offset"]
+            for size, crc in p["blocks"]:
+                need(crc32(self.data[at:at + size]) == crc, f"wrong CRC-32 of a block of the payload at {p['offset']}")
+                at += size
+            need(not any(self.data[at:aligned(at)]), f"the padding after the payload at {p['offset']} is not zero")
+        whole = hashlib.sha256()                                                                              # §3.2
+        if self.container:
+            whole.update(b"container %s %d\n" % (self.container["kind"].encode(), self.container["size"]) + crcs(self.rest()))
+        for t in self.tensors:
+            whole.update(t["name"].encode() + b"\n" + bytes.fromhex(t["digest"]))
+            if t["encoding"] in ENCODINGS:
+                self.raw(t["name"])
+        need(whole.hexdigest() == self.directory["digest"], "wrong content digest of the file")
+        unknown = [t["name"] for t in self.tensors if t["encoding"] not in ENCODINGS]
+        need(not unknown, f"unknown encodings: {unknown}", Unsupported)
+
+    def restore(self):
+        """§5 The source file: its remaining bytes, and between them the values of the tensors."""
+        need(self.container, "there is no container to restore", Unsupported)
+        for t in (t for t in self.tensors if "place" in t):
+            need("extent" in t["place"] or t["place"]["kept"] and not t["history"], f"{t['name']}: chunks need HDF5", Unsupported)
+            need(self.container["kind"] == "hdf5" or not t["history"], f"{t['name']}: changed values in a .keras archive", Unsupported)
+        result, rest, taken = bytearray(), self.rest(), 0
+        for offset, length, t in self.extents:
+            before, width = offset - len(result), TYPES[t["type"]] if t["byte_order"] == "big" else 1
+            result += rest[taken:taken + before]
+            result += np.frombuffer(self.raw(t["name"]), np.uint8).reshape(-1, width)[:, ::-1].tobytes()
+            taken += before
+        return result + rest[taken:]
+
+def load(path):
+    with open(path, "rb") as file:
+        return File(file.read())
+
+def main():
+    parser = argparse.ArgumentParser(description="Lists, checks and decodes .ncz files.")
+    parser.add_argument("file")
+    parser.add_argument("--test", action="store_true", help="check all that can be checked")
+    parser.add_argument("--extract", metavar="NAME", help="write the decoded bytes of a tensor to standard output")
+    parser.add_argument("--restore", metavar="OUT", help="put the tensors back into the source file")
+    options = parser.parse_args()
+    try:
+        f = load(options.file)
+        if options.test:
+            f.test()
+        elif options.extract is not None:
+            sys.stdout.buffer.write(f.raw(options.extract))
+        elif options.restore:
+            data = f.restore()                       # before the file is opened: it may fail
+            open(options.restore, "wb").write(data)
+        else:
+            for t in f.tensors:
+                stored = sum(size for n in t["parts"] for size, _ in f.payloads[n]["blocks"])
+                encoding = ENCODINGS.get(t["encoding"], (t["encoding"],))[0]
+                print(t["name"], t["type"], json.dumps(t["shape"]).replace(" ", ""), encoding, stored)
+    except (Corrupt, Unsupported, OverLimit) as error:
+        print(f"{options.file}: {type(error).__name__}: {error}", file=sys.stderr)
+        return error.status
+    except (KeyError, OSError) as error:
+        print(f"{options.file}: {error}", file=sys.stderr)
+        return 66
+
+if __name__ == "__main__":
+    sys.exit(main())
