@@ -51,18 +51,11 @@ struct ConformanceTests {
   @Test(arguments: Fixture.all(.bad, .unsupported)) func anotherFileHasItsVerdict(fixture: Fixture) throws {
     let twin = try fixture.twin()
     let expected = try #require(twin["verdict"]?.string)
-    func check() throws {
-      let error = #expect(throws: NetworkError.self, "\(twin["why"]?.string ?? "")") {
-        try OpenFile(fixture.file).with { try Content($0, size: $1) }
-      }
-      let found = error.map { "\($0.verdict)" } ?? "accepted"
-      #expect(found == expected, "\(error?.message ?? "")")
+    let error = #expect(throws: NetworkError.self, "\(twin["why"]?.string ?? "")") {
+      try OpenFile(fixture.file).with { try Content($0, size: $1) }
     }
-    if KnownIssues.fixtures.contains(fixture.testDescription) {
-      withKnownIssue { try check() }
-    } else {
-      try check()
-    }
+    let found = error.map { "\($0.verdict)" } ?? "accepted"
+    #expect(found == expected, "\(error?.message ?? "")")
   }
 
   // MARK: Damage
@@ -88,11 +81,11 @@ struct ConformanceTests {
       cases += 1
       do {
         let found = try file.with { try Content($0, size: $1) }
-        if found != content { Issue.record("\(fixture): \(what()): taken for another network") }
+        if found != content { Issue.record("\(fixture.testDescription): \(what()): taken for another network") }
       } catch {
         switch (error as? NetworkError)?.verdict {
         case .corrupt, .unsupported, .overLimit: break
-        case .unusable, .io, .output, .usage, nil: Issue.record("\(fixture): \(what()): \(error)")
+        case .unusable, .io, .output, .usage, nil: Issue.record("\(fixture.testDescription): \(what()): \(error)")
         }
       }
     }
@@ -114,11 +107,6 @@ struct ConformanceTests {
     }
     return cases
   }
-}
-
-/// Fixtures whose verdict is not yet that of the specification.
-enum KnownIssues {
-  static let fixtures: Set<String> = []
 }
 
 /// The bytes that a recipe spells: bytes in hexadecimal, `00*36` for a byte 36 times, ASCII text in quotation marks

@@ -86,6 +86,14 @@ struct CommandLineTests {
     }
   }
 
+  /// Damaged and malicious files: read, or refused in bounded time, in one line; never a crash or a bug of ours.
+  @Test(arguments: Fixtures.files(in: Fixtures.folder.appending("hostile"), extensions: ["h5", "keras", "ncz"]))
+  func aHostileFileHasAVerdict(path: FilePath) throws {
+    let run = try shell("timeout 60 nc-ternarize -q '\(path)' o", in: folder)
+    #expect([0, 65, 69, 75].contains(run.status), "\(run.status): \(run.diagnostics)")
+    #expect(run.status == 0 || run.diagnostics.split(separator: "\n").count == 1, "\(run.diagnostics)")
+  }
+
   // MARK: Messages
 
   /// One line, with the tool, the file and the object.
@@ -94,7 +102,10 @@ struct CommandLineTests {
     ("nc-ternarize net.h5 net.ncz", "nc-ternarize: net.ncz: exists; --force replaces it"),
     ("nc-ternarize --only 'fc1/bias' net.h5 o", "nc-ternarize: net.h5: fc1/bias: rank 1, expected 2"),
     ("nc-restore net.h5 o", "nc-restore: net.h5: is HDF5 already; expected .ncz"),
-    ("nc-info < /dev/null", "nc-info: standard input: neither HDF5, .keras nor .ncz: no signature of any of them"),
+    ("nc-info < /dev/null", "nc-info: standard input: is empty"),
+    (
+      "echo no network | nc-info", "nc-info: standard input: neither HDF5, .keras nor .ncz: no signature of any of them"
+    ),
     ("nc-ternarize net.h5 > /dev/full", "nc-ternarize: standard output: No space left on device"),
     ("nc-ternarize --except no* net.h5 o", "nc-ternarize: net.h5: no tensor matches no*"),
   ])
