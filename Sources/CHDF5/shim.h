@@ -17,6 +17,13 @@ static inline hid_t chdf5_file_access_class(void) { return H5P_FILE_ACCESS; }
 static inline unsigned chdf5_read_only(void) { return H5F_ACC_RDONLY; }
 static inline unsigned chdf5_read_write(void) { return H5F_ACC_RDWR; }
 static inline unsigned chdf5_create_anew(void) { return H5F_ACC_TRUNC; }
+static inline hid_t chdf5_file_creation_class(void) { return H5P_FILE_CREATE; }
+static inline hid_t chdf5_group_creation_class(void) { return H5P_GROUP_CREATE; }
+static inline hid_t chdf5_dataset_creation_class(void) { return H5P_DATASET_CREATE; }
+static inline hid_t chdf5_int64(void) { return H5T_STD_I64LE; }
+static inline hid_t chdf5_uint64(void) { return H5T_STD_U64LE; }
+static inline hid_t chdf5_float64(void) { return H5T_IEEE_F64LE; }
+static inline hid_t chdf5_string(void) { return H5T_C_S1; }
 static inline hid_t chdf5_error_no_space(void) { return H5E_NOSPACE; }
 static inline hid_t chdf5_error_cannot_allocate(void) { return H5E_CANTALLOC; }
 static inline hsize_t chdf5_unlimited(void) { return H5S_UNLIMITED; }

@@ -82,14 +82,14 @@ struct OpenFile: ~Copyable {
     var reader = WireReader(options)
     let memory: UInt64 = try reader.integer()
     let seconds: UInt64 = try reader.integer()
-    let isWritable = try reader.bool()
+    guard let mode = Mode(rawValue: try reader.integer()) else { throw WireReader.nonsense }
     let baseline = addressSpaceInUse()
 
     guard H5PLset_loading_state(0) >= 0, H5Eset_auto2(0, nil, nil) >= 0 else {
       throw .io("libhdf5 cannot be started")
     }
     try registerLZF()
-    if isWritable == false { _ = chdf5_limit(CInt(chdf5_file_size), 0) }
+    if mode == .read { _ = chdf5_limit(CInt(chdf5_file_size), 0) }
     _ = chdf5_limit(CInt(chdf5_cpu), seconds)
     // The address sanitizer reserves terabytes.
     if dlsym(nil, "__asan_init") == nil {
@@ -110,9 +110,14 @@ struct OpenFile: ~Copyable {
     let access = try Handle(H5Pcreate(chdf5_file_access_class()), "file access list")
     try check(H5Pset_fclose_degree(access.id, H5F_CLOSE_STRONG), "file access list")
     try check(chdf5_use_descriptor(access.id), "file driver")
-    let opened = H5Fopen("descriptor", isWritable ? chdf5_read_write() : chdf5_read_only(), access.id)
-    guard opened >= 0 else { throw Self.openingError() }
-    let file = try Handle(opened, "open")
+    let file: Handle
+    switch mode {
+    case .read, .change:
+      let opened = H5Fopen("descriptor", mode == .change ? chdf5_read_write() : chdf5_read_only(), access.id)
+      guard opened >= 0 else { throw Self.openingError() }
+      file = try Handle(opened, "open")
+    case .create: file = try Self.create(access)
+    }
 
     let creation = try Handle(H5Fget_create_plist(file.id), "file creation list")
     var userBlock: hsize_t = 0
@@ -149,6 +154,11 @@ struct OpenFile: ~Copyable {
         try dataset.replaceChunk(at: reader.numbers(), filterMask: reader.integer(), bytes: reader.run())
       }
       channel.answer([])
+    case .addGroup:
+      try addGroup(&reader)
+      channel.answer([])
+    case .addDataset:
+      channel.answer(try addDataset(&reader))
     case .close:
       try check(H5Fflush(file.id, H5F_SCOPE_GLOBAL), "flush")
       try check(H5Fclose(file.id), "close")

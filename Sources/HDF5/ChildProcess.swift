@@ -41,6 +41,20 @@ struct ChildProcess: ~Copyable {
     self.seconds = seconds
   }
 
+  /// Starts a child and lets it open its file.
+  static func opening(
+    _ file: FileDescriptor, _ mode: Mode, limits: Limits
+  ) throws(HDF5Error) -> ChildProcess {
+    var child = try ChildProcess(
+      executable: Session.executable.string, file: file.rawValue, seconds: limits.seconds)
+    var request = WireWriter()
+    request.write(limits.memory)
+    request.write(UInt64(max(1, min(limits.seconds.rounded(.up), 1e6))))
+    request.write(mode.rawValue)
+    _ = try child.ask(.open, request.bytes, most: 0)
+    return child
+  }
+
   deinit {
     Glibc.close(channel)
     if process > 0 {

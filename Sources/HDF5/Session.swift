@@ -45,14 +45,7 @@ public struct Session: ~Copyable {
     var status = stat()
     guard fstat(file.rawValue, &status) == 0 else { throw .io("fstat: \(Errno(rawValue: errno))") }
     let fileSize = UInt64(clamping: status.st_size)
-    var child = try ChildProcess(
-      executable: Session.executable.string, file: file.rawValue, seconds: limits.seconds)
-    var request = WireWriter()
-    request.write(limits.memory)
-    request.write(UInt64(max(1, min(limits.seconds.rounded(.up), 1e6))))
-    request.write(writable)
-    _ = try child.ask(.open, request.bytes, most: 0)
-    self.child = child
+    child = try ChildProcess.opening(file, writable ? .change : .read, limits: limits)
     self.limits = limits
     self.fileSize = fileSize
   }

@@ -8,7 +8,18 @@ enum Request: UInt8 {
   /// The values of one block, while encoding.
   case block
   case replace
+  case addGroup
+  case addDataset
   case close
+}
+
+/// What the child is to do with its file.
+enum Mode: UInt8 {
+  case read = 1
+  /// Replace chunks.
+  case change
+  /// Build a new HDF5 file in an empty one.
+  case create
 }
 
 /// How the child answers.
@@ -164,8 +175,8 @@ extension WireWriter {
     write(link.target)
   }
 
-  mutating func write(_ dataset: Dataset) {
-    switch dataset.type {
+  mutating func write(_ type: Datatype) {
+    switch type {
     case .integer(let size, let signed, let bigEndian):
       write(UInt8(0))
       write(UInt64(size))
@@ -184,6 +195,10 @@ extension WireWriter {
       write(name)
       write(UInt64(size))
     }
+  }
+
+  mutating func write(_ dataset: Dataset) {
+    write(dataset.type)
     write(dataset.extents != nil)
     write(dataset.extents ?? [])
     switch dataset.layout {
@@ -268,7 +283,7 @@ extension WireReader {
       })
   }
 
-  private mutating func datatype() throws(HDF5Error) -> Datatype {
+  mutating func datatype() throws(HDF5Error) -> Datatype {
     switch try integer(UInt8.self) {
     case 0: .integer(size: try size(), signed: try bool(), bigEndian: try bool())
     case 1:

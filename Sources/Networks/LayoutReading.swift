@@ -114,6 +114,7 @@ public struct LayoutReading: Sendable, Equatable {
   /// The text attributes `read` needs, for `Session.tableOfContents(texts:)`.
   public static let wantedTexts = [
     "layer_names*", "weight_names*", "model_config", "keras_version", "name", "dtype", "activation",
+    "format", "network*", "role",
   ]
 
   /// The bytes of optimizer state and of all tensors, stored plainly.
@@ -141,7 +142,9 @@ public struct LayoutReading: Sendable, Equatable {
   ) throws(LayoutError) -> LayoutReading {
     var file = LayoutVariables(table, configuration: configuration)
     let network: Network?
-    if activations == nil, order == nil, let configuration = file.configuration, configuration.describesLayers {
+    if activations == nil, order == nil, case .network(let stated) = file.statedNetwork() {
+      network = stated
+    } else if activations == nil, order == nil, let configuration = file.configuration, configuration.describesLayers {
       do throws(KerasNetwork.Contradiction) {
         network = try KerasNetwork.build(configuration, variables: file.variables)
       } catch {

@@ -73,7 +73,11 @@ struct LayoutVariables {
     makeNamesUnique()
   }
 
+  /// Whether the file was written by this toolkit, and so says all there is to know.
+  private static func isOurs(_ tree: ObjectTree) -> Bool { tree.text("format", of: tree.root) == PlainFormat.name }
+
   private static func kind(of tree: ObjectTree) -> LayoutKind {
+    if isOurs(tree) { return .plain }
     if tree.object(at: "model_weights") != nil { return .kerasModel }
     if ["layer_names", "layer_names0"].contains(where: { tree.hasAttribute($0, of: tree.root) }) {
       return .kerasWeights
@@ -343,7 +347,9 @@ extension LayoutVariables {
       let (layer, weight) = Self.splitAtWeight(path)
       var found = variable(index, path, dataset, name: path, weight: weight, group: layer)
       let parts = path.utf8.split { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: ".") }.map { String($0) ?? "" }
-      if parts.first.map(Self.trainingStates.contains) ?? false || !Self.slots.isDisjoint(with: parts) {
+      if tree.text("role", of: index) == nil,
+        parts.first.map(Self.trainingStates.contains) ?? false || !Self.slots.isDisjoint(with: parts)
+      {
         found.tensor.role = .optimizer
       } else if !layer.isEmpty {
         found.layer = [layer]
@@ -362,7 +368,7 @@ extension LayoutVariables {
   private static let slots: Set<String> = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"]
 
   /// A path cut at its last slash or dot, whichever comes last.
-  private static func splitAtWeight(_ path: String) -> (layer: String, weight: String) {
+  static func splitAtWeight(_ path: String) -> (layer: String, weight: String) {
     let slash = path.splitAtLast("/")
     let dot = slash.after.splitAtLast(".")
     guard !dot.before.isEmpty else { return (slash.before, slash.after) }
@@ -403,6 +409,7 @@ extension LayoutVariables {
 
 extension LayoutVariables {
   private func role(of variable: LayoutVariable) -> (TensorRole, MatrixOrientation?) {
+    if let (role, orientation) = statedRole(of: variable) { return (role, orientation) }
     if variable.tensor.role == .optimizer { return (.optimizer, nil) }
     guard !variable.layer.isEmpty else { return (.other, nil) }
     if let orientation = orientationOfDenseKernel(variable) { return (.kernel, orientation) }
@@ -414,6 +421,16 @@ extension LayoutVariables {
     if isEmbedding(variable) { return (.embedding, nil) }
     if weight == "bias" || weight == "b" { return (.bias, nil) }
     return (rank >= 3 && isConvolution(variable) ? .convolution : .other, nil)
+  }
+
+  /// What a plain file says about a dataset itself, if that can be.
+  private func statedRole(of variable: LayoutVariable) -> (TensorRole, MatrixOrientation?)? {
+    guard kind == .plain, let role = tree.text("role", of: variable.tensor.object).flatMap(TensorRole.init) else {
+      return nil
+    }
+    guard role == .kernel else { return (role, nil) }
+    guard variable.isFloat, variable.rank == 2, !variable.layer.isEmpty else { return nil }
+    return (.kernel, variable.weight.hasPrefix("weight") ? .outputsByInputs : .inputsByOutputs)
   }
 
   private static let normalisations: Set<String> = [
@@ -470,6 +487,54 @@ extension LayoutVariables {
       if variable.weight == "weight", !isEmbedding(variable) { return .outputsByInputs }
       return nil
     }
+  }
+}
+
+// MARK: - The network a plain file states
+
+extension LayoutVariables {
+  enum Statement {
+    /// Nothing, or nothing that can be used.
+    case none
+    /// This network, or that there is none.
+    case network(Network?)
+  }
+
+  /// What stands in the root's attribute `network`, with a note where that does not fit the file.
+  mutating func statedNetwork() -> Statement {
+    guard kind == .plain else { return .none }
+    guard let parts = tree.list("network", of: tree.root) else {
+      return Self.isOurs(tree) ? .network(nil) : .none
+    }
+    do {
+      let network = try Network(json: try JSON.parse(Array(parts.joined().utf8)))
+      if let misfit = misfit(of: network) {
+        notes.append("the network in the file is ignored: \(misfit)")
+        return .none
+      }
+      return .network(network)
+    } catch {
+      notes.append("the network in the file is ignored: \(NetworkError(error).message)")
+      return .none
+    }
+  }
+
+  /// A tensor that a network needs and the file does not have, or not in the shape it must have.
+  private func misfit(of network: Network) -> String? {
+    var tensors: [ExactName: LayoutTensor] = [:]
+    for variable in variables { tensors[ExactName(variable.tensor.name)] = variable.tensor }
+    for name in network.tensorNames where tensors[ExactName(name)]?.shape == nil { return "there is no \(name)" }
+    for case .dense(let kernel, let bias) in network.nodes.map(\.operation) {
+      guard let tensor = tensors[ExactName(kernel)], let extents = tensor.shape?.extents,
+        let orientation = tensor.orientation, extents.count == 2
+      else { return "\(kernel) is no dense weight matrix" }
+      let outputs = extents[orientation == .inputsByOutputs ? 1 : 0]
+      guard let bias else { continue }
+      guard tensors[ExactName(bias)]?.shape?.count == outputs else {
+        return "\(bias) is not one number for each of the \(outputs) outputs of \(kernel)"
+      }
+    }
+    return nil
   }
 }
 

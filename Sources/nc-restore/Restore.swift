@@ -10,11 +10,15 @@ struct Restore: Tool {
     discussion: """
         nc-restore net.ncz net.h5
         nc-prune --keep 0.3 net.h5 | nc-ternarize | nc-restore > restored.h5
+        nc-restore --layout plain net.ncz plain.h5
       """,
     version: Version.text("nc-restore"))
 
   @Argument(help: "The .ncz file; - or nothing is standard input.") var input: String?
   @Argument(help: "The HDF5 or .keras file; - or nothing is standard output.") var output: String?
+
+  @Option(help: "source: the file it was made from. plain: a new HDF5 file of tensors and network alone.")
+  var layout = RestoredLayout.source
 
   @OptionGroup var writing: OutputOptions
   @OptionGroup var common: CommonOptions
@@ -24,10 +28,19 @@ struct Restore: Tool {
     let output = try Output(
       try writing.path(output), force: writing.force, seekable: true, dryRun: writing.dryRun)
     let size = try naming(input.name, output.name) {
-      try NetworkFile(input.file, size: input.size, options: common.reading(size: input.size, tool: Self.self)).restore(
-        to: output.file)
+      let network = try NetworkFile(
+        input.file, size: input.size, options: common.reading(size: input.size, tool: Self.self))
+      return switch layout {
+      case .source: try network.restore(to: output.file)
+      case .plain: try network.writePlain(to: output.file)
+      }
     }
     try output.finish()
     if !common.quiet { diagnose("\(input.name): \(text(bytes: input.size)) → \(text(bytes: size))") }
   }
+}
+
+/// What the written file is like.
+enum RestoredLayout: String, CaseIterable, ExpressibleByArgument {
+  case source, plain
 }

@@ -1,0 +1,106 @@
+internal import CHDF5
+
+// How the child builds a new file.
+
+extension OpenFile {
+  /// The oldest structures that can hold what is asked for, so that old releases read them; no time stamps.
+  static func create(_ access: borrowing Handle) throws(HDF5Error) -> Handle {
+    try check(H5Pset_libver_bounds(access.id, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "versions")
+    let creation = try untimed(chdf5_file_creation_class())
+    return try Handle(H5Fcreate("descriptor", chdf5_create_anew(), creation.id, access.id), "create")
+  }
+
+  /// A creation list of a class, for objects that do not record when they were made.
+  private static func untimed(_ list: hid_t) throws(HDF5Error) -> Handle {
+    let creation = try Handle(H5Pcreate(list), "creation list")
+    try check(H5Pset_obj_track_times(creation.id, false), "creation list")
+    return creation
+  }
+
+  func addGroup(_ reader: inout WireReader) throws(HDF5Error) {
+    let (path, texts) = try reader.pathAndTexts()
+    let group: Handle
+    if path.isEmpty {
+      group = try Handle(H5Gopen2(file.id, "/", byDefault), "root group")
+    } else {
+      let creation = try Self.untimed(chdf5_group_creation_class())
+      group = try Handle(H5Gcreate2(file.id, path.cString, byDefault, creation.id, byDefault), path.shown)
+    }
+    for (name, text) in texts { try addText(name, text, to: group) }
+  }
+
+  /// - Returns: the answer: offset and length of the dataset's storage.
+  func addDataset(_ reader: inout WireReader) throws(HDF5Error) -> [UInt8] {
+    let (path, texts) = try reader.pathAndTexts()
+    let type = try Self.type(try reader.datatype())
+    let extents = try reader.numbers()
+    let space = try Handle(H5Screate_simple(CInt(extents.count), extents, nil), "extents \(extents)")
+    let creation = try Self.untimed(chdf5_dataset_creation_class())
+    try check(H5Pset_layout(creation.id, H5D_CONTIGUOUS), "layout")
+    // Storage at once, and untouched: the parent fills it.
+    try check(H5Pset_alloc_time(creation.id, H5D_ALLOC_TIME_EARLY), "layout")
+    try check(H5Pset_fill_time(creation.id, H5D_FILL_TIME_NEVER), "layout")
+    let dataset = try Handle(
+      H5Dcreate2(file.id, path.cString, type.id, space.id, byDefault, creation.id, byDefault), path.shown)
+    for (name, text) in texts { try addText(name, text, to: dataset) }
+    let length = H5Dget_storage_size(dataset.id)
+    let offset = H5Dget_offset(dataset.id)
+    guard length == 0 || offset != chdf5_no_address() else { throw libraryError("storage of \(path.shown)") }
+    var answer = WireWriter()
+    answer.write(length == 0 ? 0 : UInt64(offset))
+    answer.write(UInt64(length))
+    return answer.bytes
+  }
+
+  private func addText(_ name: String, _ value: String, to object: borrowing Handle) throws(HDF5Error) {
+    let bytes = Array(value.utf8)
+    let type = try Handle(H5Tcopy(chdf5_string()), "type")
+    // HDF5 has no strings of length 0.
+    try check(H5Tset_size(type.id, max(1, bytes.count)), "size of text '\(name)'")
+    try check(H5Tset_strpad(type.id, H5T_STR_NULLPAD), "type")
+    try check(H5Tset_cset(type.id, H5T_CSET_UTF8), "type")
+    let space = try Handle(H5Screate(H5S_SCALAR), "dataspace")
+    let attribute = try Handle(
+      H5Acreate2(object.id, name, type.id, space.id, byDefault, byDefault), "attribute '\(name)'")
+    try check(H5Awrite(attribute.id, type.id, bytes.isEmpty ? [0] : bytes), "attribute '\(name)'")
+  }
+
+  private static func type(_ description: Datatype) throws(HDF5Error) -> Handle {
+    let type: Handle
+    let isBigEndian: Bool
+    switch description {
+    case .integer(let size, let signed, let bigEndian) where [1, 2, 4, 8].contains(size):
+      type = try Handle(H5Tcopy(signed ? chdf5_int64() : chdf5_uint64()), "type")
+      try check(H5Tset_size(type.id, size), "type")
+      isBigEndian = bigEndian
+    case .float(let size, let exponentBits, let mantissaBits, let bias, let bigEndian)
+    where (2...8).contains(size) && exponentBits > 0 && mantissaBits > 0 && 1 + exponentBits + mantissaBits == 8 * size:
+      // Made smaller from a type that has room for all fields: they may never lie outside.
+      type = try Handle(H5Tcopy(chdf5_float64()), "type")
+      try check(
+        H5Tset_fields(type.id, 8 * size - 1, mantissaBits, exponentBits, 0, mantissaBits), "fields of the type")
+      try check(H5Tset_size(type.id, size), "type")
+      try check(H5Tset_ebias(type.id, bias), "type")
+      isBigEndian = bigEndian
+    default: throw .unsupported("datasets of \(description) are not written")
+    }
+    if isBigEndian { try check(H5Tset_order(type.id, H5T_ORDER_BE), "type") }
+    return type
+  }
+}
+
+/// An absolute path in the terms of C.
+private struct AbsolutePath {
+  let names: [[UInt8]]
+  var isEmpty: Bool { names.isEmpty }
+  var cString: [CChar] { names.flatMap { [UInt8(ascii: "/")] + $0 }.map { CChar(bitPattern: $0) } + [0] }
+  var shown: String { "/" + names.map { text($0, escapingBackslash: true) }.joined(separator: "/") }
+}
+
+extension WireReader {
+  fileprivate mutating func pathAndTexts() throws(HDF5Error) -> (AbsolutePath, [(String, String)]) {
+    let names = try list { (reader) throws(HDF5Error) in try reader.run() }
+    let texts = try list { (reader) throws(HDF5Error) in (try reader.text(), try reader.text()) }
+    return (AbsolutePath(names: names), texts)
+  }
+}

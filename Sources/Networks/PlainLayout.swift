@@ -1,0 +1,239 @@
+internal import HDF5
+internal import JSON
+public import SystemPackage
+internal import Tensors
+
+// The toolkit's own layout of networks in HDF5 (`spec/network-hdf5.md` §6), written from any network.
+
+extension NetworkFile {
+  /// Writes every tensor and the network as a new HDF5 file in the plain layout.
+  ///
+  /// - Parameter file: seekable, empty, open for reading and writing.
+  /// - Returns: bytes of the file.
+  public func writePlain(to file: FileDescriptor) throws(NetworkError) -> Int {
+    let places = try PlainPlaces(of: tensors)
+    let activations = activations(places)
+    let limits = Limits(memory: UInt64(options.memory), seconds: 10 + 0.01 * Double(tensors.count))
+    try about {
+      var plain = try written { () throws(HDF5Error) in try NewFile(file, limits: limits) }
+      try written { () throws(HDF5Error) in try plain.addGroup([], texts: rootTexts(places)) }
+      for (index, tensor) in tensors.enumerated() {
+        let (path, known) = places[index]
+        for count in known..<max(known, path.count - 1) {
+          let group = Array(path[...count])
+          let texts = activations[group].map { [NewFile.Text("activation", $0.text)] } ?? []
+          try written { () throws(HDF5Error) in try plain.addGroup(group, texts: texts) }
+        }
+        let storage = try written { () throws(HDF5Error) in
+          try plain.addDataset(
+            path, type: Datatype(tensor.type), extents: tensor.shape.extents.map(UInt64.init),
+            texts: [NewFile.Text("role", tensor.role.rawValue)])
+        }
+        var offset = storage.map { Int(clamping: $0.offset) } ?? 0
+        try forEachPiece(of: index) { piece in
+          try writeBytes(piece, to: file, at: offset)
+          offset += piece.count
+        }
+      }
+      try close(plain)
+    }
+    return try about { Int(try file.seek(offset: 0, from: .end)) }
+  }
+
+  private func close(_ plain: consuming NewFile) throws(NetworkError) {
+    do throws(HDF5Error) { try plain.close() } catch { throw NetworkError(writing: error) }
+  }
+
+  /// Of a chain, the functions of the layers, by their groups.
+  private func activations(_ places: PlainPlaces) -> [[LinkName]: Activation] {
+    guard let activations = network?.activationsOfChain else { return [:] }
+    var byGroup: [[LinkName]: Activation] = [:]
+    for (index, tensor) in tensors.enumerated() {
+      if let activation = activations[ExactName(tensor.name)] {
+        byGroup[Array(places[index].path.dropLast())] = activation
+      }
+    }
+    return byGroup
+  }
+
+  private func rootTexts(_ places: PlainPlaces) -> [NewFile.Text] {
+    let format = [NewFile.Text("format", PlainFormat.name)]
+    guard let network else { return format }
+    var names: [ExactName: String] = [:]
+    for (index, tensor) in tensors.enumerated() { names[ExactName(tensor.name)] = places[index].path.spelling }
+    let renamed = network.renamingTensors { names[ExactName($0)] ?? $0 }
+    return format + PlainFormat.texts(of: renamed)
+  }
+}
+
+/// What the root of a plain file says.
+enum PlainFormat {
+  /// The text attribute `format`.
+  static let name = "nc-plain"
+
+  /// HDF5 gives an attribute, with its header, no more than 64 KiB.
+  private static let mostTextBytes = 60_000
+
+  /// The network as `network`; where it is too long for one attribute, as `network0`, `network1`, …, like Keras's lists.
+  static func texts(of network: Network) -> [NewFile.Text] {
+    var parts: [String] = []
+    var part: [UInt8] = []
+    for scalar in String(decoding: network.json.canonical().serialized(), as: UTF8.self).unicodeScalars {
+      let bytes = UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter
+      if part.count + bytes.count > mostTextBytes {
+        parts.append(String(decoding: part, as: UTF8.self))
+        part = []
+      }
+      part += bytes
+    }
+    parts.append(String(decoding: part, as: UTF8.self))
+    guard parts.count > 1 else { return [NewFile.Text("network", parts[0])] }
+    return parts.enumerated().map { NewFile.Text("network\($0)", $1) }
+  }
+}
+
+/// Where each tensor lies in a plain file.
+struct PlainPlaces {
+  /// A path, and how many of its groups tensors before have already.
+  typealias Place = (path: [LinkName], known: Int)
+  private var places: [Place] = []
+
+  subscript(index: Int) -> Place { places[index] }
+
+  private struct Link: Hashable {
+    let parent: Int
+    let name: LinkName
+  }
+
+  init(of tensors: [TensorRecord]) throws(NetworkError) {
+    // Groups are numbered; the root is 0.
+    var groups: [Link: Int] = [:]
+    var parents: [Int] = []
+    for tensor in tensors {
+      let path = tensor.plainPath
+      guard path.count <= 1024 else {
+        throw NetworkError(.overLimit, "\(tensor.name): groups nested more than 1024 deep")
+      }
+      var parent = 0
+      var known = 0
+      for name in path.dropLast() {
+        let link = Link(parent: parent, name: name)
+        if let group = groups[link] {
+          known += 1
+          parent = group
+        } else {
+          parent = groups.count + 1
+          groups[link] = parent
+        }
+      }
+      places.append((path, known))
+      parents.append(parent)
+    }
+    var taken = Set(groups.keys)
+    var numbers: [Link: Int] = [:]
+    for (index, parent) in parents.enumerated() {
+      guard let name = places[index].path.popLast() else { continue }
+      let wanted = Link(parent: parent, name: name)
+      var link = wanted
+      while !taken.insert(link).inserted {
+        numbers[wanted, default: 1] += 1
+        link = Link(parent: parent, name: name + "_\(numbers[wanted, default: 1])")
+      }
+      places[index].path.append(link.name)
+    }
+  }
+}
+
+extension TensorRecord {
+  /// `LAYER/kernel`, `LAYER/weight` or the tensor's name, whoever else may have the same.
+  fileprivate var plainPath: [LinkName] {
+    var path: [LinkName]
+    switch role {
+    case .optimizer, .other: path = LinkName.path(name)
+    case .kernel, .bias, .embedding, .convolution, .normalisation:
+      let (layer, weight) = LayoutVariables.splitAtWeight(name)
+      path =
+        isDenseMatrix
+        ? LinkName.path(layer.isEmpty ? weight : layer) + LinkName.path(isTransposed ? "kernel" : "weight")
+        : LinkName.path(layer) + LinkName.path(weight)
+    }
+    return path.isEmpty ? LinkName.path("_") : path
+  }
+}
+
+extension Network {
+  /// Of a chain, the function applied to the output of each dense layer, by the name of its kernel; nothing if the
+  /// network is none.
+  fileprivate var activationsOfChain: [ExactName: Activation]? {
+    guard outputs == [nodes.count - 1],
+      nodes.indices.allSatisfy({ nodes[$0].inputs == ($0 == 0 ? [] : [$0 - 1]) })
+    else { return nil }
+    var activations: [ExactName: Activation] = [:]
+    for (index, node) in nodes.enumerated() {
+      guard case .dense(let kernel, _) = node.operation, activations[ExactName(kernel)] == nil else { continue }
+      var function = Activation.linear
+      if index + 1 < nodes.count, case .activation(let next) = nodes[index + 1].operation { function = next }
+      activations[ExactName(kernel)] = function
+    }
+    return activations
+  }
+
+  func renamingTensors(_ name: (String) -> String) -> Network {
+    var network = self
+    for index in nodes.indices {
+      let operation = nodes[index].operation
+      network.nodes[index].operation =
+        switch operation {
+        case .dense(let kernel, let bias): .dense(kernel: name(kernel), bias: bias.map(name))
+        case .batchNormalization(let mean, let variance, let gamma, let beta, let epsilon):
+          .batchNormalization(
+            mean: name(mean), variance: name(variance), gamma: gamma.map(name), beta: beta.map(name),
+            epsilon: epsilon)
+        case .layerNormalization(let gamma, let beta, let epsilon):
+          .layerNormalization(gamma: gamma.map(name), beta: beta.map(name), epsilon: epsilon)
+        case .opaque(let className, let tensors): .opaque(className: className, tensors: tensors.mapValues(name))
+        case .input, .activation, .add, .concatenate, .flatten, .dropout: operation
+        }
+    }
+    return network
+  }
+}
+
+extension Activation {
+  /// As `--activation` takes it, as far as that has parameters.
+  fileprivate var text: String {
+    switch self {
+    case .leakyReLU(let slope): "\(name):\(slope)"
+    case .elu(let alpha): "\(name):\(alpha)"
+    default: name
+    }
+  }
+}
+
+extension Datatype {
+  /// Little-endian; bfloat16 as a float of 8 exponent and 7 mantissa bits.
+  fileprivate init(_ type: ElementType) {
+    self =
+      switch type {
+      case .int8, .int16, .int32, .int64: .integer(size: type.byteCount, signed: true, bigEndian: false)
+      case .uint8, .uint16, .uint32, .uint64: .integer(size: type.byteCount, signed: false, bigEndian: false)
+      case .float16: .float(size: 2, exponentBits: 5, mantissaBits: 10, bias: 15, bigEndian: false)
+      case .bfloat16: .float(size: 2, exponentBits: 8, mantissaBits: 7, bias: 127, bigEndian: false)
+      case .float32: .float(size: 4, exponentBits: 8, mantissaBits: 23, bias: 127, bigEndian: false)
+      case .float64: .float(size: 8, exponentBits: 11, mantissaBits: 52, bias: 1023, bigEndian: false)
+      }
+  }
+}
+
+extension NetworkError {
+  /// Of libhdf5 writing a new file: what the system refuses, it refuses the output.
+  fileprivate init(writing error: HDF5Error) {
+    if case .io(let message) = error { self.init(.output, message) } else { self.init(error) }
+  }
+}
+
+private func written<Result: ~Copyable>(
+  _ work: () throws(HDF5Error) -> Result
+) throws(NetworkError) -> Result {
+  do throws(HDF5Error) { return try work() } catch { throw NetworkError(writing: error) }
+}
