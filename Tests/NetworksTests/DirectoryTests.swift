@@ -242,10 +242,12 @@ extension TensorRecord {
     let rank = isMatrix ? 2 : Int.random(in: 0...4, using: &random)
     let extents = (0..<rank).map { _ in Int.random(in: 0...5, using: &random) }
     let texts = ["", "a/b", "é\"\\", "日本", "x-y"]
+    // As a path spells a backslash and a byte that is no UTF-8.
+    let paths = ["a/b", "é\"\\x5C", "日本\\xFF"]
     return TensorRecord(
       name: "\(number)" + texts.randomElement(using: &random)!,
-      path: Bool.random(using: &random) ? texts.randomElement(using: &random) : nil,
-      aliases: (0..<Int.random(in: 0...2, using: &random)).map { texts[$0] }, type: type,
+      path: Bool.random(using: &random) ? paths.randomElement(using: &random) : nil,
+      aliases: (0..<Int.random(in: 0...2, using: &random)).map { paths[$0] }, type: type,
       byteOrder: Bool.random(using: &random) ? .big : .little, shape: Shape(extents)!,
       role: TensorRole.allCases.randomElement(using: &random)!,
       isTransposed: rank == 2 && Bool.random(using: &random), encoding: encoding, parts: [],
