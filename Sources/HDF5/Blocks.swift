@@ -64,7 +64,14 @@ struct Blocks {
   /// Bytes of all chunks that a block touches, the parts beyond the extents included.
   func byteCount(ofChunksIn box: Box) -> Int {
     let chunks = zip(box.extents, chunk).reduce(1) { $0 * Int($1.0 / $1.1 + ($1.0 % $1.1 == 0 ? 0 : 1)) }
-    return chunks * Int(chunk.reduce(1, *)) * elementSize
+    return chunks * chunkByteCount
+  }
+
+  var chunkByteCount: Int { Int(chunk.reduce(1, *)) * elementSize }
+
+  /// Whether a chunk reaches beyond the extents.
+  func isPartial(chunkAt origin: [UInt64]) -> Bool {
+    extents.indices.contains { extents[$0] - origin[$0] < chunk[$0] }
   }
 
   /// Origins of the chunks in a block, in the order of their coordinates.

@@ -89,6 +89,7 @@ struct OpenFile: ~Copyable {
       throw .io("libhdf5 cannot be started")
     }
     try registerLZF()
+    try LengthGuard.register()
     if mode == .read { _ = chdf5_limit(CInt(chdf5_file_size), 0) }
     _ = chdf5_limit(CInt(chdf5_cpu), seconds)
     // The address sanitizer reserves terabytes.

@@ -104,7 +104,8 @@ extension Filter {
       filters.append(
         Filter(
           id: id, name: text(bytes, escapingBackslash: true), isOptional: flags & UInt32(H5Z_FLAG_OPTIONAL) != 0,
-          parameters: Array(parameters.prefix(parameterCount)), isAvailable: H5Zfilter_avail(id) > 0))
+          parameters: Array(parameters.prefix(parameterCount)),
+          isAvailable: id != LengthGuard.filter && H5Zfilter_avail(id) > 0))
     }
     return filters
   }
@@ -116,7 +117,14 @@ extension Layout {
     type: borrowing Handle, _ file: borrowing OpenFile
   ) throws(HDF5Error) {
     switch H5Pget_layout(creation.id) {
-    case H5D_COMPACT: self = .compact
+    case H5D_COMPACT:
+      let described = Dataset(type: try Datatype(type.id), extents: extents, layout: .compact, filters: [])
+      let stored = H5Dget_storage_size(dataset)
+      // libhdf5 1.10 would read on behind what is stored.
+      guard !described.type.isPlain || described.byteCount.map({ $0 <= stored }) ?? false else {
+        throw .corrupt("claims \(described.byteCount ?? .max) bytes in its object header but stores \(stored)")
+      }
+      self = .compact
     case H5D_VIRTUAL: self = .virtual
     case H5D_CONTIGUOUS:
       if try check(H5Pget_external_count(creation.id), "external storage") > 0 {

@@ -9,6 +9,8 @@ struct OpenDataset: ~Copyable {
   private let blocks: Blocks
   /// Origins of the stored chunks; `nil` when the dataset is not chunked.
   private let stored: Set<[UInt64]>?
+  /// Reads filtered chunks.
+  private let decoder: ChunkDecoder?
 
   /// - Throws: `.corrupt` when its description contradicts itself or the file; `.unsupported` when its values are
   ///   kept elsewhere, need a filter that is missing, or are not plain numbers.
@@ -31,17 +33,21 @@ struct OpenDataset: ~Copyable {
       let chunk = extents.map { _ in 1 as UInt64 }
       blocks = try Blocks(extents: extents, chunk: chunk, elementSize: description.type.size)
     }
-    guard blocks.chunk.reduce(UInt64(blocks.elementSize), *) <= file.memory else {
+    guard blocks.chunkByteCount <= file.memory else {
       throw .overLimit("chunks of \(blocks.chunk), more than the limit of \(file.memory) bytes on memory")
     }
     let type = try Handle(H5Dget_type(dataset.id), "type")
     let space = try Handle(H5Dget_space(dataset.id), "dataspace")
     let creation = try Handle(H5Dget_create_plist(dataset.id), "creation list")
+    let decoder =
+      description.filters.isEmpty
+      ? nil : try ChunkDecoder(creation, description.filters, blocks)
     self.dataset = dataset
     self.type = type
     self.space = space
     self.creation = creation
     self.blocks = blocks
+    self.decoder = decoder
     if case .chunked(_, let chunks) = description.layout { stored = Set(chunks.map(\.origin)) } else { stored = nil }
   }
 
@@ -57,7 +63,7 @@ struct OpenDataset: ~Copyable {
   func encode(_ channel: ChildChannel) throws(HDF5Error) {
     try requireChunks()
     channel.answer(geometry)
-    let scratch = try ScratchFile()
+    let scratch = try ScratchFile("encoded")
     for index in 0..<blocks.count {
       guard let (request, values) = channel.receive(), request == .block else {
         throw .io("a block of values was expected")
@@ -75,7 +81,7 @@ struct OpenDataset: ~Copyable {
   /// Compares the stored chunks only: what was never written has nothing to be equal to.
   func reencodesExactly() throws(HDF5Error) -> Bool {
     let stored = try requireChunks()
-    let scratch = try ScratchFile()
+    let scratch = try ScratchFile("encoded")
     for index in 0..<blocks.count {
       let block = blocks[index]
       var isExact = true
@@ -112,13 +118,19 @@ struct OpenDataset: ~Copyable {
 
   /// The values of a block. The memory type is the file's: nothing is converted.
   private func read(_ block: Blocks.Box) throws(HDF5Error) -> [UInt8] {
+    var values = [UInt8](repeating: 0, count: blocks.byteCount(of: block))
+    if let decoder, let stored {
+      let chunks = blocks.chunkOrigins(in: block).filter { stored.contains($0) }
+      try decoder.read(
+        block, of: dataset, type: type, chunks: chunks.map { ($0, blocks.isPartial(chunkAt: $0)) }, into: &values)
+      return values
+    }
     let inMemory = try Handle(H5Screate_simple(CInt(block.extents.count), block.extents, nil), "dataspace")
     if !block.extents.isEmpty {
       try check(
         H5Sselect_hyperslab(space.id, H5S_SELECT_SET, block.origin, nil, block.extents, nil), "block at \(block.origin)"
       )
     }
-    var values = [UInt8](repeating: 0, count: blocks.byteCount(of: block))
     try check(
       H5Dread(dataset.id, type.id, inMemory.id, space.id, byDefault, &values), "values at \(block.origin)")
     return values
@@ -143,27 +155,29 @@ struct OpenDataset: ~Copyable {
     }
   }
 
-  /// A chunk as it is stored.
-  private func storedChunk(
-    of dataset: borrowing Handle, at origin: [UInt64]
-  ) throws(HDF5Error) -> (mask: UInt32, bytes: [UInt8]) {
-    var mask: UInt32 = 0
-    var count: hsize_t = 0
-    try check(H5Dget_chunk_storage_size(dataset.id, origin, &count), "chunk \(origin)")
-    guard (1...1 << 32).contains(count) else { throw .corrupt("chunk \(origin) of \(count) bytes") }
-    var bytes = [UInt8](repeating: 0, count: Int(count))
-    try check(H5Dread_chunk(dataset.id, byDefault, origin, &mask, &bytes), "chunk \(origin)")
-    return (mask, bytes)
-  }
+}
+
+/// A chunk as it is stored.
+func storedChunk(
+  of dataset: borrowing Handle, at origin: [UInt64]
+) throws(HDF5Error) -> (mask: UInt32, bytes: [UInt8]) {
+  var mask: UInt32 = 0
+  var count: hsize_t = 0
+  try check(H5Dget_chunk_storage_size(dataset.id, origin, &count), "chunk \(origin)")
+  guard (1...1 << 32).contains(count) else { throw .corrupt("chunk \(origin) of \(count) bytes") }
+  var bytes = [UInt8](repeating: 0, count: Int(count))
+  try check(H5Dread_chunk(dataset.id, byDefault, origin, &mask, &bytes), "chunk \(origin)")
+  return (mask, bytes)
 }
 
 /// An HDF5 file that exists in memory only.
-private struct ScratchFile: ~Copyable {
+struct ScratchFile: ~Copyable {
   let file: Handle
 
-  init() throws(HDF5Error) {
+  /// - Parameter name: that no other scratch file has while this one lives.
+  init(_ name: String) throws(HDF5Error) {
     let access = try Handle(H5Pcreate(chdf5_file_access_class()), "scratch file")
     try check(H5Pset_fapl_core(access.id, 1 << 20, false), "scratch file")
-    file = try Handle(H5Fcreate("scratch", chdf5_create_anew(), byDefault, access.id), "scratch file")
+    file = try Handle(H5Fcreate(name, chdf5_create_anew(), byDefault, access.id), "scratch file")
   }
 }
