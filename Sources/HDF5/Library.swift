@@ -75,7 +75,7 @@ func text(_ bytes: some Sequence<UInt8>, escapingBackslash: Bool) -> String {
     case .valid(let scalar):
       let width = scalar.count
       if escapingBackslash, bytes[position] == UInt8(ascii: "\\") {
-        result += #"\x5c"#
+        result += #"\x5C"#
       } else {
         result += String(decoding: scalar, as: UTF8.self)
       }
@@ -90,5 +90,5 @@ func text(_ bytes: some Sequence<UInt8>, escapingBackslash: Bool) -> String {
 }
 
 private func hexadecimal(_ byte: UInt8) -> String {
-  (byte < 16 ? "0" : "") + String(byte, radix: 16)
+  (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
 }

@@ -10,7 +10,7 @@ private let float32 = Datatype.float(size: 4, exponentBits: 8, mantissaBits: 23,
     #expect(
       table.objects.map(\.paths) == [
         ["", "a/up"], ["a"], ["a/b"], ["a/b/alias", "a/b/kernel"], ["chunked"], ["compact"], ["type"], ["z"],
-        [#"z/latin\xe9\x5c"#],
+        [#"z/latin\xE9\x5C"#],
       ])
     #expect(try table.object("type").kind == .other)
     #expect(try table.object("a/b").kind == .group)
@@ -85,7 +85,7 @@ private let float32 = Datatype.float(size: 4, exponentBits: 8, mantissaBits: 23,
     #expect(
       texts == [
         "variable": ["größer"], "fixed": ["fc1", "longer", ""], "names0": ["x", "y"], "names1": [], "number": nil,
-        "empty": [], "invalid": [#"a\xffb\"#], "padded": ["ab"],
+        "empty": [], "invalid": [#"a\xFFb\"#], "padded": ["ab"],
       ])
   }
 

@@ -5,9 +5,9 @@ import Testing
 
 @Suite struct LinkNameTests {
   @Test(arguments: [
-    ("a/b", "a/b"), ("/a//./b/", "a/b"), (".", ""), (#"\x41"#, "A"), (#"\xff\x0A"#, "\\xff\n"), (#"\x5C"#, #"\x5c"#),
+    ("a/b", "a/b"), ("/a//./b/", "a/b"), (".", ""), (#"\x41"#, "A"), (#"\xFF\x0A"#, "\\xFF\n"), (#"\x5C"#, #"\x5C"#),
     // No name holds a slash or 0, so these stand for themselves.
-    (#"\x2f"#, #"\x5cx2f"#), (#"\x00"#, #"\x5cx00"#), (#"\x4"#, #"\x5cx4"#), (#"\"#, #"\x5c"#), ("..", ".."),
+    (#"\x2f"#, #"\x5Cx2f"#), (#"\x00"#, #"\x5Cx00"#), (#"\x4"#, #"\x5Cx4"#), (#"\"#, #"\x5C"#), ("..", ".."),
   ])
   func spellings(_ given: String, _ spelled: String) {
     let path = LinkName.path(given)
@@ -34,10 +34,10 @@ import Testing
     _ = try openSession(temporaryFile(bytes(of: FileDescriptor.open(files.appending("filters.h5"), .readOnly))))
     var new = try NewFile(file, limits: ample)
     try new.addGroup([], texts: [.init("long", String(repeating: "é", count: 30_000)), .init("empty", "")])
-    try new.addGroup(LinkName.path(#"\xff"#), texts: [.init("activation", "relu")])
+    try new.addGroup(LinkName.path(#"\xFF"#), texts: [.init("activation", "relu")])
     for (number, type) in Self.types.enumerated() {
       for (rank, extents) in Self.shapes.enumerated() {
-        let path = LinkName.path(#"\xff/\x0a"# + "\(number) \(rank)")
+        let path = LinkName.path(#"\xFF/\x0a"# + "\(number) \(rank)")
         let extent = try new.addDataset(path, type: type, extents: extents, texts: [.init("role", "other")])
         let count = Int(extents.reduce(1, *)) * type.size
         #expect(extent?.length ?? 0 == UInt64(count))
@@ -62,10 +62,10 @@ import Testing
           Attribute(name: "empty", texts: [""]),
           Attribute(name: "long", texts: [String(repeating: "é", count: 30_000)]),
         ])
-    #expect(try table.object(#"\xff"#).attributes == [Attribute(name: "activation", texts: ["relu"])])
+    #expect(try table.object(#"\xFF"#).attributes == [Attribute(name: "activation", texts: ["relu"])])
     for (number, type) in Self.types.enumerated() {
       for (rank, extents) in Self.shapes.enumerated() {
-        let object = try table.object(#"\xff/"# + "\n\(number) \(rank)")
+        let object = try table.object(#"\xFF/"# + "\n\(number) \(rank)")
         let dataset = try table.dataset(object.paths[0])
         #expect(dataset.type == type && dataset.extents == extents && dataset.filters.isEmpty)
         #expect(object.attributes == [Attribute(name: "role", texts: ["other"])])

@@ -77,12 +77,12 @@ struct PlainTests {
     let tensors: [(name: String, role: TensorRole, isTransposed: Bool)] = [
       ("fc1/kernel", .kernel, true), ("dense_1/W", .kernel, true), ("net.0.weight", .kernel, false),
       ("net.0.bias", .bias, false), ("m", .kernel, false), ("optimizer/a.b", .optimizer, false),
-      ("v1.0", .other, false), ("/", .other, false), (#"\xff\x0A/\x2f"#, .other, false),
+      ("v1.0", .other, false), ("/", .other, false), (#"\xFF\x0A/\x2f"#, .other, false),
     ]
     #expect(
       try names(tensors) == [
         "fc1/kernel", "dense_1/kernel", "net.0/weight", "net.0/bias", "m/weight", "optimizer/a.b", "v1.0", "_",
-        "\\xff\n/\\x5cx2f",
+        "\\xFF\n/\\x5Cx2f",
       ])
   }
 
