@@ -64,7 +64,7 @@ let package = Package(
     tool("nc-restore"),
     tool("nc-info", ["HDF5"]),
     // Not installed: measures inner loops and whole tools.
-    tool("nc-bench", ["Codecs", "Compression", "CLoops", "Tensors", "Random", "Parallel"]),
+    tool("nc-bench", ["Codecs", "Compression", "CLoops", "Tensors", "Random", "Parallel", "JSON"]),
 
     tests("HDF5Tests", ["HDF5", "Random", "nc-info"], data: ["Files"]),
     // Shared by tests: fixtures, scratch files, the built tools.

@@ -3,19 +3,50 @@
 
 /* -- Transpose -------------------------------------------------------------------------------------------------- */
 
-#define TRANSPOSE(bits)                                                                                               \
+/* Tiles are squares of whole 64-byte lines. The lines of a tile are first copied side by side: in the source they are a
+   row apart, often a power of two, so that they would drive each other out of the first-level cache. Then each line of
+   the result is written at once, from squares of 16-byte vectors. The lines of the tile below are asked for
+   meanwhile: they lie on other pages, where the processor does not look ahead. */
+#define TRANSPOSE(bits, LOW, HIGH)                                                                                     \
   static void transpose##bits(const uint##bits##_t *in, size_t in_stride, size_t rows, size_t columns,                \
                               uint##bits##_t *out, size_t out_stride) {                                               \
-    enum { tile = 64 / sizeof(uint##bits##_t) };                                                                      \
+    typedef uint##bits##_t vector __attribute__((ext_vector_type(128 / bits)));                                       \
+    enum { tile = 512 / bits, square = 128 / bits };                                                                  \
+    size_t whole_rows = rows - rows % tile, whole_columns = columns - columns % tile;                                 \
+    for (size_t r = 0; r < whole_rows; r += tile)                                                                     \
+      for (size_t c = 0; c < whole_columns; c += tile) {                                                              \
+        _Alignas(64) uint##bits##_t lines[tile][tile];                                                                \
+        for (size_t i = 0; i < tile; i++) {                                                                           \
+          const uint##bits##_t *line = in + (r + i) * in_stride + c;                                                  \
+          memcpy(lines[i], line, sizeof lines[i]);                                                                    \
+          if (r + i + tile < rows) __builtin_prefetch(line + tile * in_stride);                                       \
+        }                                                                                                             \
+        for (size_t j = 0; j < tile; j += square)                                                                     \
+          for (size_t i = 0; i < tile; i += square) {                                                                 \
+            vector v[square], w[square];                                                                              \
+            for (size_t k = 0; k < square; k++) memcpy(&v[k], &lines[i + k][j], sizeof v[k]);                         \
+            /* Each interleaving of the first half of the vectors with the second doubles how much of a               \
+               column stands together. */                                                                             \
+            for (size_t together = 1; together < square; together *= 2) {                                             \
+              for (size_t k = 0; k < square / 2; k++) {                                                               \
+                w[2 * k] = __builtin_shufflevector(v[k], v[k + square / 2], LOW);                                     \
+                w[2 * k + 1] = __builtin_shufflevector(v[k], v[k + square / 2], HIGH);                                \
+              }                                                                                                       \
+              memcpy(v, w, sizeof v);                                                                                 \
+            }                                                                                                         \
+            for (size_t k = 0; k < square; k++) memcpy(out + (c + j + k) * out_stride + r + i, &v[k], sizeof v[k]);   \
+          }                                                                                                           \
+      }                                                                                                               \
     for (size_t r = 0; r < rows; r += tile)                                                                           \
-      for (size_t c = 0; c < columns; c += tile)                                                                      \
-        for (size_t j = c; j < columns && j < c + tile; j++)                                                          \
-          for (size_t i = r; i < rows && i < r + tile; i++) out[j * out_stride + i] = in[i * in_stride + j];          \
+      for (size_t j = r < whole_rows ? whole_columns : 0; j < columns; j++)                                           \
+        for (size_t i = r; i < r + tile && i < rows; i++) out[j * out_stride + i] = in[i * in_stride + j];            \
   }
-TRANSPOSE(8)
-TRANSPOSE(16)
-TRANSPOSE(32)
-TRANSPOSE(64)
+#define LANES(...) __VA_ARGS__
+TRANSPOSE(8, LANES(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+          LANES(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31))
+TRANSPOSE(16, LANES(0, 8, 1, 9, 2, 10, 3, 11), LANES(4, 12, 5, 13, 6, 14, 7, 15))
+TRANSPOSE(32, LANES(0, 4, 1, 5), LANES(2, 6, 3, 7))
+TRANSPOSE(64, LANES(0, 2), LANES(1, 3))
 
 #if defined(__x86_64__)
 NC_AVX2 static inline void tile8x8(const float *in, size_t in_stride, float *out, size_t out_stride) {
@@ -42,7 +73,7 @@ NC_AVX2 static inline void tile8x8(const float *in, size_t in_stride, float *out
 /* Tiles of 16 x 16, so that lines of the cache are read and written whole. */
 NC_AVX2 static void transpose32_avx2(const uint32_t *in, size_t in_stride, size_t rows, size_t columns, uint32_t *out,
                                      size_t out_stride) {
-  size_t whole_rows = rows & ~(size_t)15, whole_columns = columns & ~(size_t)15;
+  size_t whole_rows = rows - rows % 16, whole_columns = columns - columns % 16;
   for (size_t r = 0; r < whole_rows; r += 16)
     for (size_t c = 0; c < whole_columns; c += 16)
       for (size_t j = 0; j < 16; j += 8)

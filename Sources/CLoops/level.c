@@ -33,3 +33,5 @@ int nc_limit_level(int level) {
   atomic_store_explicit(&current, level, memory_order_relaxed);
   return level;
 }
+
+const char *nc_compiler(void) { return __VERSION__; }

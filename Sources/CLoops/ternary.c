@@ -68,6 +68,15 @@ UNPACK(16)
 UNPACK(32)
 UNPACK(64)
 
+static void unpack_from(const uint8_t *row, size_t first, size_t n, size_t size, uint64_t plus, uint64_t minus,
+                        uint8_t *out) {
+  switch (size) {
+  case 2: unpack16(row, first, n, (uint16_t)plus, (uint16_t)minus, out); break;
+  case 4: unpack32(row, first, n, (uint32_t)plus, (uint32_t)minus, out); break;
+  default: unpack64(row, first, n, plus, minus, out);
+  }
+}
+
 #if defined(__x86_64__)
 /* n trits from a byte boundary; returns how many were written. */
 NC_AVX2 static size_t unpack32_avx2(const uint8_t *codes, size_t n, uint32_t plus, uint32_t minus, uint8_t *out) {
@@ -86,32 +95,44 @@ NC_AVX2 static size_t unpack32_avx2(const uint8_t *codes, size_t n, uint32_t plu
   }
   return i;
 }
+
+/* As unpack32_avx2: the values are looked up in 32 bits. */
+NC_AVX2 static size_t unpack16_avx2(const uint8_t *codes, size_t n, uint32_t plus, uint32_t minus, uint8_t *out) {
+  const __m256 values =
+      _mm256_castsi256_ps(_mm256_setr_epi32(0, (int)plus, 0, (int)minus, 0, (int)plus, 0, (int)minus));
+  const __m256i low = _mm256_setr_epi32(0, 2, 4, 6, 16, 18, 20, 22);
+  const __m256i high = _mm256_setr_epi32(8, 10, 12, 14, 24, 26, 28, 30);
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    uint32_t word;
+    memcpy(&word, codes + i / 4, 4);
+    __m256i trits = _mm256_set1_epi32((int)word);
+    __m256i a = _mm256_castps_si256(_mm256_permutevar_ps(values, _mm256_srlv_epi32(trits, low)));
+    __m256i b = _mm256_castps_si256(_mm256_permutevar_ps(values, _mm256_srlv_epi32(trits, high)));
+    _mm256_storeu_si256((__m256i *)(void *)(out + 2 * i), _mm256_packus_epi32(a, b));
+  }
+  return i;
+}
 #endif
 
 void nc_ternary_unpack(const uint8_t *row, size_t first, size_t n, size_t size, uint64_t plus, uint64_t minus,
                        void *out) {
   uint8_t *to = out;
-  if (size == 2) {
-    unpack16(row, first, n, (uint16_t)plus, (uint16_t)minus, to);
-  } else if (size == 8) {
-    unpack64(row, first, n, plus, minus, to);
-  } else {
 #if defined(__x86_64__)
-    if (nc_level() >= 1) {
-      size_t head = (4 - first % 4) % 4;
-      if (head > n) head = n;
-      unpack32(row, first, head, (uint32_t)plus, (uint32_t)minus, to);
-      first += head;
-      n -= head;
-      to += 4 * head;
-      size_t done = unpack32_avx2(row + first / 4, n, (uint32_t)plus, (uint32_t)minus, to);
-      first += done;
-      n -= done;
-      to += 4 * done;
-    }
-#endif
-    unpack32(row, first, n, (uint32_t)plus, (uint32_t)minus, to);
+  if (nc_level() >= 1 && size < 8) {
+    size_t head = (4 - first % 4) % 4;
+    if (head > n) head = n;
+    unpack_from(row, first, head, size, plus, minus, to);
+    const uint8_t *codes = row + (first + head) / 4;
+    to += head * size;
+    size_t done = size == 2 ? unpack16_avx2(codes, n - head, (uint32_t)plus, (uint32_t)minus, to)
+                            : unpack32_avx2(codes, n - head, (uint32_t)plus, (uint32_t)minus, to);
+    to += done * size;
+    first += head + done;
+    n -= head + done;
   }
+#endif
+  unpack_from(row, first, n, size, plus, minus, to);
 }
 
 bool nc_ternary_valid(const uint8_t *codes, size_t n) {

@@ -13,6 +13,13 @@ struct Support: Equatable {
   static let empty = Support(above: .infinity, count: 0, mean: 0)
 }
 
+extension Support {
+  init(_ found: nc_support) {
+    self.init(
+      above: Double(found.above), count: Int(found.count), mean: found.count > 0 ? found.sum / Double(found.count) : 0)
+  }
+}
+
 /// The k magnitudes above a threshold and bounds of their sum: least ≤ S_k ≤ most. k is exact.
 struct TailPoint {
   let threshold: Float

@@ -138,6 +138,10 @@ private func write(
 
 /// Nothing when a weight is not finite.
 private func supportOfRun(_ w: ContiguousMagnitudes, rule: TernaryRule, using collection: Collection) -> Support? {
+  if rule == .optimal, w.count <= nc_nearest_limit {
+    var found = nc_support()
+    if nc_ternary_nearest(w.weights, w.count, &found) { return Support(found) }
+  }
   var sum = 0.0
   let largest = Float(bitPattern: nc_magnitude_largest(w.weights, w.count, &sum))
   guard largest.isFinite else { return nil }

@@ -2,7 +2,7 @@ internal import CLoops
 internal import Parallel
 internal import Tensors
 
-/// `ternarize` for float64, without vector loops. Nothing when a weight is not finite.
+/// `ternarize` for float64, in double throughout. Nothing when a weight is not finite.
 ///
 /// Norms are taken of the weights divided by a power of two near the largest, so that their ratio is right even where
 /// squares overflow.
@@ -26,8 +26,7 @@ func ternarizeWide(
       let rows = weights.rows(ofBlock: block)
       return weights.withDoubles(rows) { x in (0..<rows.count * weights.columns).map { x[$0].magnitude } }
     }
-    var joined = all.flatMap { $0 }
-    let found = joined.withUnsafeMutableBufferPointer { support(ofSorting: &$0, rule: rule) }
+    let found = all.flatMap { $0 }.withUnsafeBufferPointer { support(ofDoubles: $0, rule: rule) }
     var left = found.ties
     let ties = all.map { block in
       let kept = left > 0 ? min(left, block.count { $0 == found.above }) : 0
@@ -53,8 +52,7 @@ func ternarizeWide(
             found = tensor.support
             found.ties = ties
           } else {
-            var magnitudes = w.map(\.magnitude)
-            found = magnitudes.withUnsafeMutableBufferPointer { support(ofSorting: &$0, rule: rule) }
+            found = support(ofDoubles: w, rule: rule)
             output.scales[row * groups + g] = found.mean
           }
           let codes = output.codes + row * TernaryMatrix.rowBytes(columns: weights.columns)

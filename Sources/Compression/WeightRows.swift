@@ -12,10 +12,18 @@ struct WeightRows: @unchecked Sendable {
   /// Whether the bytes are inputs × output units.
   let transposed: Bool
 
-  /// Weights in a block of whole rows.
+  /// Weights in a block of whole rows, if these are not too long.
   static let blockSize = 1 << 18
+  /// Rows in a block, if these are not far too long: of a transposed source, 64 rows are a few lines of the cache of
+  /// every row of the source.
+  static let leastRows = 64
+  /// Weights in a block of that many rows.
+  static let greatestSize = 1 << 21
 
-  var rowsPerBlock: Int { max(1, Self.blockSize / max(1, columns)) }
+  var rowsPerBlock: Int {
+    let columns = max(1, columns)
+    return max(1, Self.blockSize / columns, min(Self.leastRows, Self.greatestSize / columns))
+  }
   var blocks: Int { columns == 0 ? 0 : (rows + rowsPerBlock - 1) / rowsPerBlock }
 
   func rows(ofBlock block: Int) -> Range<Int> {

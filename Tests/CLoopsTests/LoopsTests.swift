@@ -183,6 +183,90 @@ import Testing
     }
   }
 
+  /// Magnitudes that are sums of few bits, so that sums are exact in any order: then the smallest of several best
+  /// supports is found, too.
+  @Test func nearest() {
+    onEveryLevel { random in
+      var answered = 0
+      for n in Self.lengths where n > 0 && n <= Int(nc_nearest_limit) {
+        for kind in 0..<6 {
+          let x = (0..<n).map { _ -> Float in
+            let uniform = Double(random.next() >> 40) * 0x1p-24
+            let magnitude =
+              switch kind {
+              case 0: (uniform * 4).rounded()
+              case 1: (uniform * 4096).rounded()
+              case 2: (4096 / (uniform + 0.001)).rounded()
+              case 3: (uniform * uniform * uniform * 65536).rounded() * 0x1p-149
+              case 4: (uniform * 1024 * 1.5).rounded() * 0x1p106
+              default: uniform < 0.9 ? 0.0 : 1.0
+              }
+            return Float(random.next() & 1 == 0 ? magnitude : -magnitude)
+          }
+          let sorted = x.map { Double($0.magnitude) }.sorted(by: >)
+          var (sum, best, count, kept) = (0.0, 0.0, 0, 0.0)
+          for (i, magnitude) in sorted.enumerated() {
+            sum += magnitude
+            if sum * sum / Double(i + 1) > best { (best, count, kept) = (sum * sum / Double(i + 1), i + 1, sum) }
+          }
+          var found = nc_support()
+          guard nc_ternary_nearest(x, n, &found) else { continue }
+          answered += 1
+          #expect(found.count == count && found.sum == kept, "\(n) \(kind)")
+          #expect(x.count { $0.magnitude > found.above } == count)
+        }
+      }
+      #expect(answered > 400)
+      var found = nc_support()
+      #expect(!nc_ternary_nearest([1, 0x1p120, 2], 3, &found))
+      #expect(!nc_ternary_nearest([Float](repeating: 1, count: 99) + [-.nan], 100, &found))
+    }
+  }
+
+  /// Inexact sums: the same on every level.
+  @Test func nearestOfAnyFloats() {
+    var results: [[Double]] = []
+    onEveryLevel { random in
+      var all: [Double] = []
+      for n in Self.lengths where n <= Int(nc_nearest_limit) {
+        let x = floats(n, &random).map { $0.magnitude > 0x1p100 ? $0 * 0x1p-100 : $0 }
+        var found = nc_support()
+        let isFound = nc_ternary_nearest(x, n, &found)
+        all += isFound ? [found.sum, Double(found.count), Double(found.above)] : []
+      }
+      results.append(all)
+    }
+    #expect(results.allSatisfy { $0 == results[0] && $0.count > 3 * Self.lengths.count / 2 })
+  }
+
+  @Test func candidatesOfDoublesHoldTheBestSupport() {
+    onEveryLevel { random in
+      for n in Self.lengths where n > 0 {
+        for power in [1, 3, 9] {
+          let x = (0..<n).map { _ -> Double in
+            let uniform = Double(Int64(bitPattern: random.next())) * 0x1p-63
+            return (0..<power).reduce(1) { product, _ in product * uniform }
+          }
+          var room = [Double](repeating: .nan, count: n + 1)
+          var low = 0.0
+          var above = nc_tail()
+          let count = nc_wide_collect(x, n, &room, &low, &above)
+          let sorted = x.map(\.magnitude).sorted(by: >)
+          let base = Int(above.count)
+          #expect(room.prefix(count).sorted(by: >) == Array(sorted[base..<base + count]))
+          #expect(abs(above.sum - sorted.prefix(base).reduce(0, +)) <= 1e-12 * above.sum)
+          #expect(sorted.dropFirst(base + count).allSatisfy { $0 <= low })
+          var (sum, best, kept) = (0.0, 0.0, 0)
+          for (i, magnitude) in sorted.enumerated() {
+            sum += magnitude
+            if sum * sum / Double(i + 1) > best { (best, kept) = (sum * sum / Double(i + 1), i + 1) }
+          }
+          #expect((base...base + count).contains(kept), "\(n) \(power)")
+        }
+      }
+    }
+  }
+
   @Test func sort() {
     var random = SplitMix64(seed: 8)
     for n in Self.lengths {
@@ -225,8 +309,8 @@ import Testing
 
   @Test func transpose() {
     onEveryLevel { random in
-      for _ in 0..<25 {
-        let (rows, columns) = (Int(random.next() % 50), Int(random.next() % 50))
+      for _ in 0..<12 {
+        let (rows, columns) = (Int(random.next() % 80), Int(random.next() % 80))
         let (inStride, outStride) = (columns + Int(random.next() % 3), rows + Int(random.next() % 3))
         for size in [1, 2, 4, 8] {
           let input = (0..<rows * inStride * size).map { _ in UInt8(truncatingIfNeeded: random.next()) }

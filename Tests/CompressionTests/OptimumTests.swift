@@ -57,6 +57,8 @@ let objectiveTolerance = 1e-12
         let best = bestObjective(wide)
         let found = try ternarized(w)
         #expect(abs(objective(wide, trits: found.matrix.trits(row: 0)) - best) <= objectiveTolerance * best, "n = \(n)")
+        let double = try ternarized(wide, type: .float64)
+        #expect(abs(objective(wide, trits: double.matrix.trits(row: 0)) - best) <= objectiveTolerance * best)
       }
     }
   }

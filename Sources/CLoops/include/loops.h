@@ -13,6 +13,8 @@ int nc_level(void);
 /* Uses no form above `level` from now on; returns the level that results. For tests and measurements: the bytes are
    the same on every level. */
 int nc_limit_level(int level);
+/* The compiler of the loops, and its version. */
+const char *nc_compiler(void);
 
 /* CRC-32 (zlib's: polynomial 0xEDB88320, initial and final inversion) of n bytes, continued from `crc`
    (0 to start). */
@@ -62,6 +64,27 @@ size_t nc_magnitude_collect(const float *x, size_t n, float low, float high, flo
 /* The squared norm of x, and the squared error of replacing |x| by `scale` where |x| > above, else by 0; in double, in
    16 lanes as nc_magnitude_collect. */
 void nc_ternary_error(const float *x, size_t n, float above, double scale, double *norm, double *error);
+
+/* The weights whose magnitude exceeds `above`: how many, and the sum of their magnitudes. */
+typedef struct {
+  double sum;
+  uint64_t count;
+  float above;
+} nc_support;
+
+enum { nc_nearest_limit = 512 };
+
+/* Finds the support of the ternary vector nearest to n <= nc_nearest_limit weights: the k* largest magnitudes,
+   k* = argmax S_k^2 / k, S_k the sum of the k largest; the smallest such k. Sums are taken in double, those
+   of a few largest as in nc_magnitude_collect, then by descending magnitude, in eights: pairs, quarters, halves.
+   Returns false without an answer when a magnitude is 2^120 or more, infinite or NaN, or when too many supports
+   compete. */
+bool nc_ternary_nearest(const float *x, size_t n, nc_support *support);
+
+/* Copies those magnitudes of n < 2^30 finite doubles to `out`, in order, that may or may not belong to the support of
+   the nearest ternary vector, and returns their number; `out` has room for n + 1. Larger ones belong to it:
+   *above is their tail, summed in 8 lanes; those up to *low do not. */
+size_t nc_wide_collect(const double *x, size_t n, double *out, double *low, nc_tail *above);
 
 /* Sorts n magnitudes, largest first. `room` has room for n. */
 void nc_magnitude_sort(float *magnitudes, size_t n, float *room);

@@ -1,0 +1,184 @@
+import CLoops
+import Glibc
+import JSON
+import Networks
+import ToolSupport
+
+/// Seconds that a piece of work took.
+struct Duration {
+  /// Of processor time, all threads together.
+  var processor: Double
+  var wall: Double
+
+  /// Times `work` in this process.
+  static func of(_ work: () throws -> Void) rethrows -> Duration {
+    let (processor, wall) = (seconds(CLOCK_PROCESS_CPUTIME_ID), seconds(CLOCK_MONOTONIC))
+    try work()
+    return Duration(
+      processor: seconds(CLOCK_PROCESS_CPUTIME_ID) - processor, wall: seconds(CLOCK_MONOTONIC) - wall)
+  }
+
+  private static func seconds(_ clock: clockid_t) -> Double {
+    var time = timespec()
+    clock_gettime(clock, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+  }
+}
+
+/// One row of the table: the runs of one piece of work.
+struct Measurement {
+  let name: String
+  /// Of what shape and kind the data is.
+  let data: String
+  let threads: Int
+  /// Bytes of dense weights that one run handles; nothing for work that is not about them.
+  let bytes: Int?
+  /// Sorted.
+  let processor: [Double]
+  let wall: [Double]
+  /// The largest resident set of a tool, in bytes.
+  let memory: Int?
+
+  init(name: String, data: String, threads: Int, bytes: Int?, runs: [Duration], memory: Int?) {
+    (self.name, self.data, self.threads, self.bytes, self.memory) = (name, data, threads, bytes, memory)
+    processor = runs.map(\.processor).sorted()
+    wall = runs.map(\.wall).sorted()
+  }
+
+  /// 10⁹ bytes per second of processor time.
+  var best: Double? { speed(processor[0]) }
+  var median: Double? { speed(processor[processor.count / 2]) }
+  /// 10⁹ bytes per second of wall time.
+  var bestWall: Double? { speed(wall[0]) }
+
+  private func speed(_ seconds: Double) -> Double? { bytes.map { Double($0) / seconds * 1e-9 } }
+}
+
+/// What has been measured, and how to go on.
+struct Measurements {
+  let only: [String]
+  let repetitions: Int
+  private var rows: [Measurement] = []
+
+  init(only: [String], repetitions: Int) {
+    self.only = only
+    self.repetitions = repetitions
+  }
+
+  /// Whether rows of this name were asked for. `memcpy` always is: the others are compared with it.
+  func wants(_ name: String) -> Bool { only.isEmpty || name == "memcpy" || only.contains { name.contains($0) } }
+
+  /// Times `work`, after one run that brings code and data into the caches.
+  mutating func add(
+    _ name: String, _ data: String, threads: Int = 1, bytes: Int, _ work: () throws -> Void
+  ) rethrows {
+    guard wants(name) else { return }
+    try work()
+    let runs = try (0..<repetitions).map { _ in try Duration.of(work) }
+    rows.append(Measurement(name: name, data: data, threads: threads, bytes: bytes, runs: runs, memory: nil))
+  }
+
+  mutating func add(_ row: Measurement) { rows.append(row) }
+
+  // MARK: Printing
+
+  private var memcpy: Double? { rows.first { $0.name == "memcpy" }?.best }
+
+  private func ratio(_ row: Measurement) -> Double? {
+    guard let best = row.best, let memcpy else { return nil }
+    return best / memcpy
+  }
+
+  var text: String {
+    var table = Table([
+      ("work", .left), ("data", .left), ("-T", .right), ("GB/s a core", .right), ("median", .right),
+      ("GB/s wall", .right), ("÷ memcpy", .right), ("ms", .right), ("peak MB", .right),
+    ])
+    for row in rows {
+      table.add([
+        row.name, row.data, String(row.threads), decimal(row.best, 2), decimal(row.median, 2),
+        decimal(row.bestWall, 2), decimal(ratio(row), 2), decimal(row.wall[0] * 1e3, 1),
+        decimal(row.memory.map { Double($0) * 1e-6 }, 0),
+      ])
+    }
+    return machine.map { "\($0.key): \($0.value)\n" }.joined() + "\n" + table.text
+  }
+
+  var json: String {
+    func number(_ value: Double?) -> JSON { value.map { JSON.real($0) } ?? .null }
+    let object = JSON.object(
+      machine.map { JSON.Member($0.key, .string($0.value)) } + [
+        JSON.Member("repetitions", .integer(repetitions)),
+        JSON.Member(
+          "rows",
+          .array(
+            rows.map { row in
+              .object([
+                JSON.Member("work", .string(row.name)),
+                JSON.Member("data", .string(row.data)),
+                JSON.Member("threads", .integer(row.threads)),
+                JSON.Member("bytes", row.bytes.map { .integer($0) } ?? .null),
+                JSON.Member("best_gb_per_core_second", number(row.best)),
+                JSON.Member("median_gb_per_core_second", number(row.median)),
+                JSON.Member("best_gb_per_second", number(row.bestWall)),
+                JSON.Member("memcpy_ratio", number(ratio(row))),
+                JSON.Member("best_seconds", number(row.wall[0])),
+                JSON.Member("peak_bytes", row.memory.map { .integer($0) } ?? .null),
+              ])
+            })),
+      ])
+    return String(decoding: object.serialized(), as: UTF8.self) + "\n"
+  }
+
+  /// What the figures depend on.
+  private var machine: [(key: String, value: String)] {
+    let clang = String(cString: nc_compiler()).split(separator: " (")[0]
+    return [
+      ("processor", "\(processorModel()), \(sysconf(Int32(_SC_NPROCESSORS_ONLN))) cores"),
+      ("loops", ["plain C", "AVX2", "AVX-512"][Int(nc_level())]),
+      ("compiler", "Swift \(swiftVersion), \(clang)\(isDebug ? ", without optimisation" : "")"),
+      ("libraries", NetworkFile.libraries.map { "\($0.name) \($0.version)" }.joined(separator: ", ")),
+    ]
+  }
+}
+
+/// `x` with the given number of decimals; a dash for nothing.
+private func decimal(_ x: Double?, _ places: Int) -> String {
+  guard let x else { return "–" }
+  let unit = (0..<places).reduce(1) { product, _ in product * 10 }
+  let (whole, part) = Int((x * Double(unit)).rounded()).quotientAndRemainder(dividingBy: unit)
+  if places == 0 { return String(whole) }
+  return "\(whole)." + String(String(unit + part).dropFirst())
+}
+
+private func processorModel() -> String {
+  guard let file = fopen("/proc/cpuinfo", "r") else { return "unknown" }
+  defer { fclose(file) }
+  let line = UnsafeMutablePointer<CChar>.allocate(capacity: 4096)
+  defer { line.deallocate() }
+  while fgets(line, 4096, file) != nil {
+    let text = String(cString: line)
+    if text.hasPrefix("model name"), let colon = text.firstIndex(of: ":") {
+      return String(text[colon...].dropFirst(2).dropLast())
+    }
+  }
+  return "unknown"
+}
+
+private var swiftVersion: String {
+  #if compiler(>=6.4)
+    "6.4 or later"
+  #elseif compiler(>=6.3)
+    "6.3"
+  #else
+    "6.2"
+  #endif
+}
+
+private var isDebug: Bool {
+  #if DEBUG
+    true
+  #else
+    false
+  #endif
+}
