@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "spec"))
 import ncz
 
 ALLOWED, SECONDS, BYTES = {0, 65, 69, 75}, 10, 2**30
+UNDEFINED = {"cve-2025-2308.h5"}               # of its damaged scale-offset chunk every version of libhdf5 makes something else
 SMALL = 150_000                                # bytes of the files that are mutated
 PLUGIN = """
 #include <stdio.h>
@@ -105,7 +106,7 @@ def examine(job):
         statuses = [run(problems, tools + "/nc-info", source), run(problems, tools + "/nc-ternarize", "-q", source, packed)]
         if statuses[1] == 0:
             statuses.append(run(problems, tools + "/nc-restore", "-q", packed, restored))
-            if statuses[2]:
+            if statuses[2] and not ncz_input(source):                     # a .ncz need not hold a file to restore
                 problems.append(f"nc-restore refuses what nc-ternarize wrote: {statuses[2]}")
         compared = 0
         if statuses[1] in (0, 69) and not ncz_input(source) and run(problems, tools + "/nc-ternarize", "-q", "--except", "*", source, carried) == 0:
@@ -113,7 +114,7 @@ def examine(job):
                 problems.append("carried and restored, it is not the same file")
             answer = forked(compare, source, carried)
             compared = answer == 0
-            if answer in (1, 3):
+            if answer in (1, 3) and name not in UNDEFINED:
                 problems.append("values are not those that h5py reads")
         if allowed:
             subprocess.run(["strace", "-f", "-qq", "-e", "trace=open,openat,execve", "-o", trace, tools + "/nc-ternarize", "-fq", source, packed],
