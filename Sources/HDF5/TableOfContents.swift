@@ -31,7 +31,7 @@ public struct Object: Sendable, Equatable {
   /// The address of the object header, by which it is opened again.
   public var address: UInt64
   /// Every path, without leading slash (`""` is the root), first found first. Bytes that are not UTF-8, and the
-  /// backslash, are written `\xHH`.
+  /// backslash, are written `\xHH` with upper-case digits.
   public var paths: [String]
   public var kind: Kind
   /// Every attribute's name with its texts where it was asked for and is text.
@@ -151,4 +151,9 @@ public struct Filter: Sendable, Equatable {
     self.parameters = parameters
     self.isAvailable = isAvailable
   }
+  /// Whether values that were encoded may come back as others.
+  ///
+  /// Scale-offset (6) keeps as many decimals of floats, or bits of integers (scale type 2), as its second parameter says;
+  /// 0 bits stand for as many as it takes. n-bit drops only bits that the type does not use.
+  public var mayRound: Bool { id == 6 && !parameters.starts(with: [2, 0]) }
 }

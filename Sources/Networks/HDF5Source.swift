@@ -131,10 +131,21 @@ final class HDF5Source {
   /// How a tensor is stored, in words: `contiguous`, or the names of its chunks' filters.
   func storage(of tensor: TensorRecord) -> String {
     if compactAddresses[tensor.name] != nil { return "compact" }
+    guard let filters = filters(of: tensor) else { return "contiguous" }
+    return (["chunked"] + filters.map(\.name)).joined(separator: " ")
+  }
+
+  /// The filters, in words, that may round what is put in the place of a tensor's values.
+  func roundingFilters(of tensor: TensorRecord) -> [String] {
+    (filters(of: tensor) ?? []).filter(\.mayRound).map(\.name)
+  }
+
+  /// The filters of a tensor's chunks; `nil` when it is not in chunks.
+  private func filters(of tensor: TensorRecord) -> [Filter]? {
     guard case .chunked(let address, _, _) = tensor.place,
       let object = contents.objects.first(where: { $0.address == address }), case .dataset(let dataset) = object.kind
-    else { return "contiguous" }
-    return (["chunked"] + dataset.filters.map(\.name)).joined(separator: " ")
+    else { return nil }
+    return dataset.filters
   }
 
   /// Whether a chunked dataset, decoded and encoded again, is known to have the same bytes.

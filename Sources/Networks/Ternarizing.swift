@@ -91,6 +91,12 @@ extension NetworkFile {
       case .success(let result):
         squaredError += result.squaredError
         squaredNorm += result.squaredNorm
+        if case .hdf5(let source) = source {
+          for filter in source.roundingFilters(of: tensor) {
+            warnings.append(
+              "\(tensor.name): the file keeps it behind the filter \(filter), which may round what is restored")
+          }
+        }
         return Change(
           weights: .ternary(result.matrix, transposed: tensor.isTransposed),
           step: Step(

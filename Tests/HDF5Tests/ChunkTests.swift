@@ -32,6 +32,15 @@ private let datasets = ["all", "big", "deflate", "grows", "lzf", "never", "scale
     }
   }
 
+  @Test func onlyScaleOffsetMayRound() throws {
+    let table = try contents("filters.h5")
+    for name in datasets { #expect(try table.dataset(name).filters.allSatisfy { !$0.mayRound }, "\(name)") }
+    // To 3 decimals; of integers, 4 bits.
+    for parameters in [[0, 3], [2, 4]] as [[UInt32]] {
+      #expect(Filter(id: 6, name: "", isOptional: true, parameters: parameters, isAvailable: true).mayRound)
+    }
+  }
+
   /// Cutting the stored chunks out and putting encoded ones back gives the same file.
   @Test(arguments: ["all", "big", "deflate", "grows", "scaleoffset", "szip"])
   func refilling(_ name: String) throws {

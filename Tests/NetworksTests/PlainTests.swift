@@ -1,3 +1,4 @@
+import Compression
 import HDF5
 import JSON
 import SystemPackage
@@ -41,23 +42,51 @@ struct PlainTests {
     }
   }
 
-  @Test func aNetworkTooLongForOneAttribute() throws {
+  /// Layers of one weight each, in a chain; the values count up.
+  private func chain(_ layers: [String]) throws -> OpenFile {
     BuiltTools.serveHDF5()
     let source = try OpenFile()
     try source.with { file, _ in
       var new = try NewFile(file, limits: Limits(memory: 1 << 30, seconds: 10))
       let float = Datatype.float(size: 4, exponentBits: 8, mantissaBits: 23, bias: 127, bigEndian: false)
-      for number in 0..<800 {
-        try new.addGroup(LinkName.path("é\(number)"))
-        let extent = try new.addDataset(LinkName.path("é\(number)/kernel"), type: float, extents: [1, 1])
+      for (number, layer) in layers.enumerated() {
+        try new.addGroup(LinkName.path(layer))
+        let extent = try new.addDataset(LinkName.path("\(layer)/kernel"), type: float, extents: [1, 1])
         _ = try file.writeAll(toAbsoluteOffset: Int64(extent?.offset ?? 0), [0, 0, 0, UInt8(number % 64)])
       }
       try new.close()
     }
-    try withNetwork(source) { source in
+    return source
+  }
+
+  @Test func aNetworkTooLongForOneAttribute() throws {
+    try withNetwork(chain((0..<800).map { "é\($0)" })) { source in
       let network = try #require(source.network)
       #expect(network.json.serialized().count > 2 * 60_000)
       try withNetwork(writePlain(source)) { #expect($0.network == network && $0.notes.isEmpty) }
+    }
+  }
+
+  /// Names that are no UTF-8, or look like their own escapes, go through `.ncz` and back.
+  @Test func oddNamesInEveryFormat() throws {
+    let names = [#"\x5C"#, #"\x5CxFF"#, #"\xE9"#, "e\u{301}", "é"]
+    try withNetwork(chain(names)) { source in
+      #expect(Set(source.tensors.map { ExactName($0.name) }) == Set(names.map { ExactName($0 + "/kernel") }))
+      let compressed = try OpenFile()
+      _ = try compressed.with { file, _ in
+        try source.ternarize(
+          to: file,
+          TernarizingOptions(
+            selection: Selection(except: ["*"]), group: .row, rule: .optimal, dropsOptimizer: false,
+            writing: WritingOptions(), tool: "test", version: "0"))
+      }
+      try withNetwork(compressed) { network in
+        #expect(network.tensors.map(\.name) == source.tensors.map(\.name))
+        try withNetwork(writePlain(network)) { plain in
+          #expect(plain.tensors.map { ExactName($0.name) } == source.tensors.map { ExactName($0.name) })
+          #expect(plain.network == source.network && plain.notes.isEmpty)
+        }
+      }
     }
   }
 
@@ -77,7 +106,7 @@ struct PlainTests {
     let tensors: [(name: String, role: TensorRole, isTransposed: Bool)] = [
       ("fc1/kernel", .kernel, true), ("dense_1/W", .kernel, true), ("net.0.weight", .kernel, false),
       ("net.0.bias", .bias, false), ("m", .kernel, false), ("optimizer/a.b", .optimizer, false),
-      ("v1.0", .other, false), ("/", .other, false), (#"\xFF\x0A/\x2f"#, .other, false),
+      ("v1.0", .other, false), ("/", .other, false), (#"\xff\x0A/\x2f"#, .other, false),
     ]
     #expect(
       try names(tensors) == [
