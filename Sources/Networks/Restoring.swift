@@ -14,7 +14,8 @@ extension NetworkFile {
       throw NetworkError(.unusable, "is \(kind.rawValue) already; expected .ncz")
     }
     guard let container = source.directory.container else {
-      throw NetworkError(.unsupported, "has no container: it was not made from an HDF5 file")
+      throw NetworkError(
+        .unsupported, "has no container, it was not made from an HDF5 file; --layout plain writes its tensors")
     }
     try about { try writeContainer(source, container, to: file) }
     var chunked: [Int] = []

@@ -106,7 +106,7 @@ struct PlainTests {
     let tensors: [(name: String, role: TensorRole, isTransposed: Bool)] = [
       ("fc1/kernel", .kernel, true), ("dense_1/W", .kernel, true), ("net.0.weight", .kernel, false),
       ("net.0.bias", .bias, false), ("m", .kernel, false), ("optimizer/a.b", .optimizer, false),
-      ("v1.0", .other, false), ("/", .other, false), (#"\xff\x0A/\x2f"#, .other, false),
+      ("v1.0", .other, false), ("/", .other, false), (#"\xFF\x0A/\x2f"#, .other, false),
     ]
     #expect(
       try names(tensors) == [
