@@ -38,9 +38,10 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
   ],
   targets: [
-    // C: two libraries of the system, and our own inner loops.
+    // C: libraries of the system, and our own inner loops. No tool loads OpenBLAS yet.
     .systemLibrary(name: "CHDF5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
     .target(name: "CLoops"),
 
     // Foundations: import nothing of ours.
@@ -84,6 +85,7 @@ let package = Package(
     tests("JSONTests", ["JSON", "Random"]),
     tests("CodecsTests", ["Codecs", "Tensors", "Parallel", "Random"]),
 
+    tests("COpenBLASTests", ["COpenBLAS"]),
     tests("CLoopsTests", ["CLoops", "Random"]),
     tests("CompressionTests", ["Compression", "CLoops", "Tensors", "Parallel", "Random"]),
   ],
