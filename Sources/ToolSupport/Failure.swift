@@ -1,6 +1,6 @@
 internal import Networks
 
-/// What a process answers with (sysexits; `nc-verify` adds 1).
+/// What a process answers with (sysexits).
 public enum ExitStatus: Int32, Sendable {
   case usage = 64
   case unusableData = 65

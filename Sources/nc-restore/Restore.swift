@@ -9,7 +9,7 @@ struct Restore: Tool {
     abstract: "Give the HDF5 file back, byte for byte but for the values that were changed.",
     discussion: """
         nc-restore net.ncz net.h5
-        nc-prune --keep 0.3 net.h5 | nc-ternarize | nc-restore > restored.h5
+        nc-ternarize net.h5 | nc-restore > restored.h5
         nc-restore --layout plain net.ncz plain.h5
       """,
     version: Version.text("nc-restore"))
