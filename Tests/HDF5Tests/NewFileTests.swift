@@ -31,8 +31,7 @@ import Testing
   /// A group with a dataset of every type and shape; values count up.
   private func build() throws -> FileDescriptor {
     let file = try temporaryFile([])
-    _ = try openSession(temporaryFile(bytes(of: FileDescriptor.open(files.appending("filters.h5"), .readOnly))))
-    var new = try NewFile(file, limits: ample)
+    var new = try createFile(file)
     try new.addGroup([], texts: [.init("long", String(repeating: "é", count: 30_000)), .init("empty", "")])
     try new.addGroup(LinkName.path(#"\xff"#), texts: [.init("activation", "relu")])
     for (number, type) in Self.types.enumerated() {
@@ -84,7 +83,7 @@ import Testing
   @Test func whatCannotBeIsRefused() throws {
     let file = try temporaryFile([])
     defer { try? file.close() }
-    var new = try NewFile(file, limits: ample)
+    var new = try createFile(file)
     #expect(throws: HDF5Error.self) { try new.addGroup(LinkName.path("missing/group")) }
     #expect(throws: HDF5Error.self) {
       try new.addDataset(LinkName.path("a"), type: .opaque(size: 2, tag: ""), extents: [1])

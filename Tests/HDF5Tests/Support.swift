@@ -24,6 +24,11 @@ func openSession(
   return try Session(file: file, writable: writable, limits: limits)
 }
 
+func createFile(_ file: FileDescriptor) throws -> NewFile {
+  Session.executable = tool
+  return try NewFile(file, limits: ample)
+}
+
 func contents(_ name: String, texts: [String] = [], limits: Limits = ample) throws -> TableOfContents {
   let file = try FileDescriptor.open(files.appending(name), .readOnly)
   defer { try? file.close() }
