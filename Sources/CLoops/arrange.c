@@ -70,20 +70,68 @@ NC_AVX2 static inline void tile8x8(const float *in, size_t in_stride, float *out
   }
 }
 
-/* Tiles of 16 x 16, so that lines of the cache are read and written whole. */
-NC_AVX2 static void transpose32_avx2(const uint32_t *in, size_t in_stride, size_t rows, size_t columns, uint32_t *out,
-                                     size_t out_stride) {
-  size_t whole_rows = rows - rows % 16, whole_columns = columns - columns % 16;
-  for (size_t r = 0; r < whole_rows; r += 16)
-    for (size_t c = 0; c < whole_columns; c += 16)
-      for (size_t j = 0; j < 16; j += 8)
-        for (size_t i = 0; i < 16; i += 8)
-          tile8x8((const float *)(const void *)in + (r + i) * in_stride + c + j, in_stride,
-                  (float *)(void *)out + (c + j) * out_stride + r + i, out_stride);
-  transpose32(in + whole_columns, in_stride, whole_rows, columns - whole_columns, out + whole_columns * out_stride,
-              out_stride);
-  transpose32(in + whole_rows * in_stride, in_stride, rows - whole_rows, columns, out + whole_rows, out_stride);
+/* Tiles of 16 x 16, so that lines of the cache are read and written whole. The lines of a tile are first copied side by
+   side, and those of the tile below asked for, as in the plain form. */
+NC_AVX2 static void tile16x16_avx2(const uint32_t *in, size_t in_stride, uint32_t *out, size_t out_stride,
+                                   bool is_last) {
+  _Alignas(64) float lines[16][16];
+  for (size_t i = 0; i < 16; i++) {
+    const uint32_t *line = in + i * in_stride;
+    _mm256_store_ps(lines[i], _mm256_loadu_ps((const float *)(const void *)line));
+    _mm256_store_ps(lines[i] + 8, _mm256_loadu_ps((const float *)(const void *)(line + 8)));
+    if (!is_last) _mm_prefetch((const char *)(line + 16 * in_stride), _MM_HINT_T0);
+  }
+  for (size_t j = 0; j < 16; j += 8)
+    for (size_t i = 0; i < 16; i += 8)
+      tile8x8(&lines[i][j], 16, (float *)(void *)out + j * out_stride + i, out_stride);
 }
+
+/* A line of the cache is a vector; each round of shuffles doubles how much of a column stands together: within
+   quarters of the vectors, then across them. */
+NC_AVX512 static void tile16x16_avx512(const uint32_t *in, size_t in_stride, uint32_t *out, size_t out_stride,
+                                       bool is_last) {
+  __m512i r[16], t[16];
+  for (size_t i = 0; i < 16; i++) {
+    const uint32_t *line = in + i * in_stride;
+    r[i] = _mm512_loadu_si512(line);
+    if (!is_last) _mm_prefetch((const char *)(line + 16 * in_stride), _MM_HINT_T0);
+  }
+  for (size_t i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (size_t i = 0; i < 16; i += 4)
+    for (size_t k = 0; k < 2; k++) {
+      r[i + 2 * k] = _mm512_unpacklo_epi64(t[i + k], t[i + k + 2]);
+      r[i + 2 * k + 1] = _mm512_unpackhi_epi64(t[i + k], t[i + k + 2]);
+    }
+  /* r[i + k] holds columns k, k + 4, k + 8, k + 12 of rows i ..< i + 4. */
+  for (size_t k = 0; k < 4; k++) {
+    __m512i top_even = _mm512_shuffle_i32x4(r[k], r[k + 4], 0x88);
+    __m512i top_odd = _mm512_shuffle_i32x4(r[k], r[k + 4], 0xdd);
+    __m512i bottom_even = _mm512_shuffle_i32x4(r[k + 8], r[k + 12], 0x88);
+    __m512i bottom_odd = _mm512_shuffle_i32x4(r[k + 8], r[k + 12], 0xdd);
+    _mm512_storeu_si512(out + k * out_stride, _mm512_shuffle_i32x4(top_even, bottom_even, 0x88));
+    _mm512_storeu_si512(out + (k + 4) * out_stride, _mm512_shuffle_i32x4(top_odd, bottom_odd, 0x88));
+    _mm512_storeu_si512(out + (k + 8) * out_stride, _mm512_shuffle_i32x4(top_even, bottom_even, 0xdd));
+    _mm512_storeu_si512(out + (k + 12) * out_stride, _mm512_shuffle_i32x4(top_odd, bottom_odd, 0xdd));
+  }
+}
+
+#define TRANSPOSE32(level, TARGET)                                                                                     \
+  TARGET static void transpose32_##level(const uint32_t *in, size_t in_stride, size_t rows, size_t columns,           \
+                                         uint32_t *out, size_t out_stride) {                                          \
+    size_t whole_rows = rows - rows % 16, whole_columns = columns - columns % 16;                                     \
+    for (size_t r = 0; r < whole_rows; r += 16)                                                                       \
+      for (size_t c = 0; c < whole_columns; c += 16)                                                                  \
+        tile16x16_##level(in + r * in_stride + c, in_stride, out + c * out_stride + r, out_stride,                    \
+                          r + 32 > rows);                                                                             \
+    transpose32(in + whole_columns, in_stride, whole_rows, columns - whole_columns,                                   \
+                out + whole_columns * out_stride, out_stride);                                                        \
+    transpose32(in + whole_rows * in_stride, in_stride, rows - whole_rows, columns, out + whole_rows, out_stride);    \
+  }
+TRANSPOSE32(avx2, NC_AVX2)
+TRANSPOSE32(avx512, NC_AVX512)
 #endif
 
 void nc_transpose(const void *in, size_t in_stride, size_t rows, size_t columns, size_t size, void *out,
@@ -94,6 +142,10 @@ void nc_transpose(const void *in, size_t in_stride, size_t rows, size_t columns,
   case 8: transpose64(in, in_stride, rows, columns, out, out_stride); break;
   default:
 #if defined(__x86_64__)
+    if (nc_level() >= 2) {
+      transpose32_avx512(in, in_stride, rows, columns, out, out_stride);
+      break;
+    }
     if (nc_level() >= 1) {
       transpose32_avx2(in, in_stride, rows, columns, out, out_stride);
       break;

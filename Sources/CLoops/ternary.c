@@ -135,6 +135,65 @@ void nc_ternary_unpack(const uint8_t *row, size_t first, size_t n, size_t size, 
   unpack_from(row, first, n, size, plus, minus, to);
 }
 
+void nc_ternary_words(const uint8_t *codes, size_t row_bytes, size_t rows, size_t first, size_t n, uint32_t *words) {
+  codes += first * 4;
+  size_t room = row_bytes - first * 4;
+  if (n == 4 && room >= 16) {
+    for (size_t r = 0; r < rows; r++, codes += row_bytes) {
+      uint32_t w[4];
+      memcpy(w, codes, sizeof w);
+      /* The rows of trits are on pages of their own, where the processor does not look ahead. */
+      if (r + 16 < rows) __builtin_prefetch(codes + 16 * row_bytes);
+      for (size_t k = 0; k < 4; k++) words[k * rows + r] = w[k];
+    }
+    return;
+  }
+  for (size_t k = 0; k < n; k++) {
+    size_t size = room - 4 * k < 4 ? room - 4 * k : 4;
+    for (size_t r = 0; r < rows; r++) {
+      const uint8_t *from = codes + r * row_bytes + 4 * k;
+      uint32_t w = 0;
+      for (size_t b = 0; b < size; b++) w |= (uint32_t)from[b] << 8 * b;
+      words[k * rows + r] = w;
+    }
+  }
+}
+
+static void values_plain(const uint32_t *words, unsigned trit, size_t n, const float *scales, float *out) {
+  for (size_t i = 0; i < n; i++) {
+    uint32_t bits, t = words[i] >> 2 * trit;
+    memcpy(&bits, &scales[i], 4);
+    bits = (bits & -(t & 1)) | (t & 2) << 30;
+    memcpy(&out[i], &bits, 4);
+  }
+}
+
+#if defined(__x86_64__)
+NC_AVX2 static void values_avx2(const uint32_t *words, unsigned trit, size_t n, const float *scales, float *out) {
+  /* What remains of -s: nothing, its magnitude, all. */
+  const __m256 masks = _mm256_castsi256_ps(_mm256_setr_epi32(0, 0x7fffffff, 0, -1, 0, 0x7fffffff, 0, -1));
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  const __m128i shift = _mm_cvtsi32_si128((int)(2 * trit));
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    __m256i trits = _mm256_srl_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(words + i)), shift);
+    __m256 minus = _mm256_or_ps(_mm256_loadu_ps(scales + i), sign);
+    _mm256_storeu_ps(out + i, _mm256_and_ps(minus, _mm256_permutevar_ps(masks, trits)));
+  }
+  values_plain(words + i, trit, n - i, scales + i, out + i);
+}
+#endif
+
+void nc_ternary_values(const uint32_t *words, unsigned trit, size_t n, const float *scales, float *out) {
+#if defined(__x86_64__)
+  if (nc_level() >= 1) {
+    values_avx2(words, trit, n, scales, out);
+    return;
+  }
+#endif
+  values_plain(words, trit, n, scales, out);
+}
+
 bool nc_ternary_valid(const uint8_t *codes, size_t n) {
   /* A trit is 10 where its high bit is set and its low bit is not. */
   uint64_t bad = 0;

@@ -30,8 +30,13 @@ public struct Slabs: Sendable {
   private let (rows, columns): (Int, Int)
   private let rowsPerSlab: Int
 
-  /// Weights of a slab: enough inputs of a transposed matrix that a cache line of codes is used whole.
+  /// Weights of a slab: enough inputs of a transposed matrix that much of a cache line of codes is used.
   private static let weights = 1 << 20
+  /// Trits in a word of codes.
+  private static let wordTrits = 16
+  /// Words of an output unit that are gathered at once, and output units that are gathered together: with their
+  /// scales and a row of results, they fit the first-level cache.
+  private static let (wordsAtOnce, unitsAtOnce) = (4, 1024)
 
   /// - Parameters:
   ///   - type: float16, bfloat16, float32 or float64.
@@ -67,6 +72,9 @@ public struct Slabs: Sendable {
     matrix.codes.withUnsafeBufferPointer { codes in
       guard let codes = codes.baseAddress else { return }
       guard transposed else { return unpack(range, inputs: 0..<columns, codes: codes, to: base) }
+      if type == .float32, Int(bitPattern: base) % 4 == 0 {
+        return unpackInputs(range, codes: codes, to: base.assumingMemoryBound(to: Float.self))
+      }
       // Output units at a time that fit the first-level cache together with their transpose.
       let units = max(1, (1 << 14) / (range.count * size))
       withUnsafeTemporaryAllocation(byteCount: units * range.count * size, alignment: 64) { tile in
@@ -76,6 +84,48 @@ public struct Slabs: Sendable {
           unpack(part, inputs: range, codes: codes, to: tile)
           nc_transpose(tile, range.count, part.count, range.count, size, base + first * size, columns)
         }
+      }
+    }
+  }
+
+  /// Writes the given inputs of all output units, input by input: the codes are rearranged, which are fewer bytes than
+  /// the values.
+  private func unpackInputs(_ inputs: Range<Int>, codes: UnsafePointer<UInt8>, to out: UnsafeMutablePointer<Float>) {
+    let units = matrix.rows
+    let trits = Self.wordTrits
+    let words = inputs.lowerBound / trits..<(inputs.upperBound + trits - 1) / trits
+    let groupSize = if case .inputs(let count) = matrix.group { count } else { matrix.columns }
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: min(units, Self.unitsAtOnce)) { scales in
+      withUnsafeTemporaryAllocation(of: UInt32.self, capacity: Self.wordsAtOnce * scales.count) { gathered in
+        guard let scales = scales.baseAddress, let gathered = gathered.baseAddress else { return }
+        for unit in stride(from: 0, to: units, by: Self.unitsAtOnce) {
+          let part = unit..<min(units, unit + Self.unitsAtOnce)
+          var group: Int?
+          for word in stride(from: words.lowerBound, to: words.upperBound, by: Self.wordsAtOnce) {
+            let run = word..<min(words.upperBound, word + Self.wordsAtOnce)
+            nc_ternary_words(
+              codes + part.lowerBound * matrix.rowBytes, matrix.rowBytes, part.count, word, run.count, gathered)
+            for input in (run.lowerBound * trits..<run.upperBound * trits).clamped(to: inputs) {
+              if group != input / groupSize {
+                group = input / groupSize
+                gatherScales(of: part, group: input / groupSize, to: scales)
+              }
+              nc_ternary_values(
+                gathered + (input / trits - word) * part.count, UInt32(input % trits), part.count, scales,
+                out + (input - inputs.lowerBound) * units + part.lowerBound)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// Copies the scales of one group of each output unit, as floats.
+  private func gatherScales(of units: Range<Int>, group: Int, to out: UnsafeMutablePointer<Float>) {
+    let groups = matrix.group.perRow(columns: matrix.columns)
+    matrix.scales.withUnsafeBufferPointer { scales in
+      for unit in units {
+        out[unit - units.lowerBound] = Float(scales[matrix.group == .tensor ? 0 : unit * groups + group])
       }
     }
   }

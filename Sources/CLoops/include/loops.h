@@ -32,6 +32,14 @@ size_t nc_ternary_pack(const float *x, size_t n, float above, uint8_t *row, size
 void nc_ternary_unpack(const uint8_t *row, size_t first, size_t n, size_t size, uint64_t plus, uint64_t minus,
                        void *out);
 
+/* Gathers words `first` ..< first + n of each row of trits, words of one position side by side: words[k * rows + r] is
+   word first + k of row r, which holds its trits 16 (first + k) ..< 16 (first + k + 1), the first in the low bits; what
+   is beyond the row is 0. Each word begins within the row. */
+void nc_ternary_words(const uint8_t *codes, size_t row_bytes, size_t rows, size_t first, size_t n, uint32_t *words);
+
+/* Writes the values of one trit (0 ..< 16) of each of n words: +0, the scale (>= 0) of the word or its negative. */
+void nc_ternary_values(const uint32_t *words, unsigned trit, size_t n, const float *scales, float *out);
+
 /* Whether no trit of n bytes is 10. */
 bool nc_ternary_valid(const uint8_t *codes, size_t n);
 
