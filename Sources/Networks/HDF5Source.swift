@@ -94,7 +94,7 @@ final class HDF5Source {
     self.reading = reading
     self.contents = contents
     let hasChunks = tensors.contains { if case .chunked = $0.place { true } else { false } }
-    checker = hasChunks ? try OpenSession(hdf5, Limits(size: size, options: options)) : nil
+    checker = hasChunks ? try OpenSession(hdf5, Limits(trying: size, options: options)) : nil
     self.session = session
   }
 
@@ -208,9 +208,14 @@ extension String {
 }
 
 extension Limits {
-  /// For reading a file of `size` bytes: 10 s and 1 s for each 50 MB.
+  /// For reading a file of `size` bytes: 6 s and 1 s for each 50 MB.
   init(size: Int, options: ReadingOptions) {
-    self.init(options, seconds: 10 + Double(size) / 50e6)
+    self.init(options, seconds: 6 + Double(size) / 50e6)
+  }
+
+  /// For trying whether chunks of a file of `size` bytes are encoded again as they are: 3 s and 1 s for each 5 MB.
+  init(trying size: Int, options: ReadingOptions) {
+    self.init(options, seconds: 3 + Double(size) / 5e6)
   }
 
   /// For encoding `byteCount` bytes with filters, of which gzip at its highest level does 2 MB a second.

@@ -114,6 +114,36 @@ import Testing
     }
   }
 
+  @Test func wordsAndTheirValues() {
+    onEveryLevel { random in
+      for _ in 0..<60 {
+        let (rows, rowBytes) = (Int(random.next() % 40), Int(1 + random.next() % 40))
+        let rowWords = (rowBytes + 3) / 4
+        let first = Int(random.next() % UInt64(rowWords))
+        let n = 1 + Int(random.next() % UInt64(min(4, rowWords - first)))
+        let codes = (0..<rows * rowBytes).map { _ in [0, 1, 3, 0x4D, 0xF1, 0x37][Int(random.next() % 6)] as UInt8 }
+        var words = [UInt32](repeating: 7, count: n * rows + 1)
+        nc_ternary_words(codes, rowBytes, rows, first, n, &words)
+        var expected: [UInt32] = []
+        for word in first..<first + n {
+          for row in 0..<rows {
+            let bytes = codes[row * rowBytes..<(row + 1) * rowBytes].dropFirst(4 * word).prefix(4)
+            expected.append(bytes.reversed().reduce(0) { $0 << 8 | UInt32($1) })
+          }
+        }
+        #expect(words == expected + [7])
+
+        let scales = floats(words.count, &random).map(\.magnitude)
+        for trit in 0..<16 {
+          var out = [Float](repeating: 7, count: words.count)
+          nc_ternary_values(words, UInt32(trit), words.count - 1, scales, &out)
+          let values = zip(words, scales).map { [0, $1, 0, -$1][Int($0 >> UInt32(2 * trit) & 3)] }
+          #expect(out.map(\.bitPattern) == (values.dropLast() + [7]).map(\.bitPattern))
+        }
+      }
+    }
+  }
+
   @Test func invalidTritsAndPaddingAreSeen() {
     for n in 1...40 {
       for position in 0..<4 * n {

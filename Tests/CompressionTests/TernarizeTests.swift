@@ -74,6 +74,39 @@ import Testing
     }
   }
 
+  /// Shapes beyond what is rearranged at once, and no multiples of it; slabs that begin inside a word of codes; scales
+  /// that are zero.
+  @Test func restoredValuesDoNotDependOnTheOrientation() throws {
+    var random = SplitMix64(seed: 5)
+    for (rows, columns) in [(1, 1), (3, 17), (70, 63), (1030, 70), (66_000, 17)] {
+      for group in rows > 10_000 ? [.inputs(5)] : groups + [.inputs(48)] {
+        let codes = (0..<rows).flatMap { _ in
+          var row = [UInt8](repeating: 0, count: TernaryMatrix.rowBytes(columns: columns))
+          for i in 0..<columns { row[i / 4] |= [0, 1, 3][Int(random.next() % 3)] << UInt8(i % 4 * 2) }
+          return row
+        }
+        let scales = (0..<group.count(rows: rows, columns: columns)).map { _ in
+          random.next() % 4 == 0 ? 0 : Double(Float(random.uniform()))
+        }
+        let matrix = try #require(
+          TernaryMatrix(rows: rows, columns: columns, group: group, codes: codes, scales: scales))
+        let plain = restored(matrix)
+        let transposed = restored(matrix, transposed: true, threads: 2)
+        let same = plain.withUnsafeBytes { plain in
+          transposed.withUnsafeBytes { transposed in
+            (0..<rows).allSatisfy { r in
+              (0..<columns).allSatisfy { c in
+                plain.load(fromByteOffset: (r * columns + c) * 4, as: UInt32.self)
+                  == transposed.load(fromByteOffset: (c * rows + r) * 4, as: UInt32.self)
+              }
+            }
+          }
+        }
+        #expect(same, "\(rows) × \(columns), \(group)")
+      }
+    }
+  }
+
   @Test func powersOfTwoScaleAndSignsCarryOver() throws {
     var random = SplitMix64(seed: 3)
     for law in Law.all {
