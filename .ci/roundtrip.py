@@ -4,8 +4,7 @@
     roundtrip.py TOOLS FOLDER…
 """
 import hashlib, io, json, os, pathlib, subprocess, sys, tempfile, zipfile
-import numpy as np
-from same import Comparison
+from same import Comparison, stored
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "spec"))
 import ncz
 
@@ -50,10 +49,7 @@ def changed_values(packed):
     file.test()
     for tensor in file.tensors:
         if tensor["history"]:
-            data = file.raw(tensor["name"])
-            if tensor["byte_order"] == "big":
-                data = np.frombuffer(data, np.uint8).reshape(-1, ncz.TYPES[tensor["type"]])[:, ::-1].tobytes()
-            result |= {path: data for path in [tensor["path"], *tensor.get("aliases", [])]}
+            result |= dict.fromkeys([tensor["path"], *tensor.get("aliases", [])], stored(file, tensor))
     return result, len(file.tensors)
 
 

@@ -46,6 +46,13 @@ def values(node):
     return array.tobytes()
 
 
+def stored(file, tensor):
+    """The values of a tensor of a .ncz, in the type and byte order they have in its source."""
+    data = file.raw(tensor["name"])
+    width = len(data) // max(1, int(np.prod(tensor["shape"]))) if tensor["byte_order"] == "big" else 1
+    return np.frombuffer(data, np.uint8).reshape(-1, width or 1)[:, ::-1].tobytes()
+
+
 def chunks(dataset):
     """The stored chunks of a dataset whose filters are not known here."""
     return [dataset.read_direct_chunk(dataset.get_chunk_info(i).chunk_offset) for i in range(dataset.get_num_chunks())]
