@@ -151,13 +151,17 @@ final class HDF5Source {
   /// Whether a chunked dataset, decoded and encoded again, is known to have the same bytes.
   ///
   /// Encoding can be a hundred times slower than decoding. When a file takes too long, the rest of it is not tried, and
-  /// its chunks stay as they are.
-  func reencodesExactly(_ address: UInt64) throws -> Bool {
+  /// its chunks stay as they are. When libhdf5 cannot encode the dataset at all, that is an error only for one whose
+  /// values will be other ones: `nc-restore` must be able to.
+  func reencodesExactly(_ address: UInt64, mustBeEncoded: Bool) throws -> Bool {
     guard let checker else { return false }
     do {
       return try checker.session.reencodesExactly(datasetAt: address)
-    } catch HDF5Error.overLimit {
+    } catch {
+      // The process may be gone.
       self.checker = nil
+      if case .overLimit = error { return false }
+      if mustBeEncoded { throw error }
       return false
     }
   }
@@ -273,7 +277,11 @@ extension TensorRecord {
         return nil
       }
     case .chunked(_, let chunks):
-      guard dataset.filters.allSatisfy(\.isAvailable), size == 0 || !chunks.isEmpty else { return nil }
+      let stored = chunks.reduce(0) { $0 &+ $1.extent.length }
+      guard dataset.filters.allSatisfy(\.isAvailable), size == 0 || !chunks.isEmpty,
+        // Most of it was never written: reading it would make a file of fill values.
+        size <= 64 << 20 || UInt64(size) / 2000 <= stored
+      else { return nil }
       var stored: [Place.StoredChunk] = []
       for chunk in chunks {
         stored.append(

@@ -82,6 +82,8 @@ extension NetworkFile {
       tensor.history.append(change.step)
       (tensor.parts, stored) = try write(change.weights, of: &tensor, to: &writer, writing)
     } else if case .ncz(let source) = source {
+      // Its blocks are copied as they are; what is wrong in them must not be passed on.
+      try forEachPiece(of: index) { _ in }
       tensor.parts = []
       for payload in tensors[index].parts {
         let blocks = source.reader.blocks(of: payload)
@@ -101,7 +103,10 @@ extension NetworkFile {
     }
     if case .hdf5(let source) = source, case .chunked(let address, let chunks, _) = tensor.place {
       // A changed dataset is encoded anew; another may be left out only when that gives the same bytes again.
-      let isKept = try change == nil && !about(tensor.name) { try source.reencodesExactly(address) }
+      let isExact = try about(tensor.name) {
+        try source.reencodesExactly(address, mustBeEncoded: change != nil)
+      }
+      let isKept = change == nil && !isExact
       tensor.place = .chunked(address: address, chunks: chunks, isKept: isKept)
     }
     return TensorReport(tensor: tensor, storedBytes: stored, outcome: change?.outcome ?? .carried)

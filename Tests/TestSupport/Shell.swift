@@ -21,7 +21,8 @@ public func shell(_ script: String, in folder: TemporaryFolder) throws -> Outcom
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
 
   let arguments = ["sh", "-c", "cd \"$0\" || exit 127\n\(script)", folder.path.string]
-  let environment = ["PATH=\(BuiltTools.folder):/usr/bin:/bin", "TMPDIR=\(folder.path)", "LC_ALL=C"]
+  let sanitizer = getenv("ASAN_OPTIONS").map { ["ASAN_OPTIONS=" + String(cString: $0)] } ?? []
+  let environment = ["PATH=\(BuiltTools.folder):/usr/bin:/bin", "TMPDIR=\(folder.path)", "LC_ALL=C"] + sanitizer
   let process = try output.with { output, _ in
     try diagnostics.with { diagnostics, _ in
       posix_spawn_file_actions_adddup2(&actions, output.rawValue, STDOUT_FILENO)
