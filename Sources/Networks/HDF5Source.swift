@@ -277,10 +277,10 @@ extension TensorRecord {
         return nil
       }
     case .chunked(_, let chunks):
-      let stored = chunks.reduce(0) { $0 &+ $1.extent.length }
+      let storedBytes = chunks.reduce(0) { $0 &+ $1.extent.length }
       guard dataset.filters.allSatisfy(\.isAvailable), size == 0 || !chunks.isEmpty,
         // Most of it was never written: reading it would make a file of fill values.
-        size <= 64 << 20 || UInt64(size) / 2000 <= stored
+        size <= 64 << 20 || UInt64(size) / 2000 <= storedBytes
       else { return nil }
       var stored: [Place.StoredChunk] = []
       for chunk in chunks {
