@@ -74,11 +74,9 @@ struct ChildProcess: ~Copyable {
     posix_spawn_file_actions_adddup2(&actions, file, fileDescriptor)
 
     // Nothing of the caller's environment can make libhdf5 load a plugin or print. The dynamic loader's path
-    // is kept: without it the executable might not start a second time. So are the options of a sanitizer.
+    // is kept: without it the executable might not start a second time.
     var environment = ["HDF5_USE_FILE_LOCKING=FALSE", "SWIFT_BACKTRACE=enable=no"]
-    for name in ["LD_LIBRARY_PATH"] + (dlsym(nil, "__asan_init") == nil ? [] : ["ASAN_OPTIONS"]) {
-      if let value = getenv(name) { environment.append(name + "=" + String(cString: value)) }
-    }
+    if let path = getenv("LD_LIBRARY_PATH") { environment.append("LD_LIBRARY_PATH=" + String(cString: path)) }
     let arguments = (["hdf5", childArgument] as [String]).map { strdup($0) } + [nil]
     let variables = environment.map { strdup($0) } + [nil]
     defer { for pointer in arguments + variables { free(pointer) } }

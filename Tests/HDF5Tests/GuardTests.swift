@@ -6,9 +6,10 @@ import Testing
 
 @Suite struct GuardTests {
   @Test func aCrashOfLibhdf5IsAVerdictOnTheFile() throws {
-    #expect(throws: HDF5Error.corrupt("libhdf5 died by signal 11 on this file")) {
-      try contents("crash.h5", texts: ["*"])
-    }
+    let error = #expect(throws: HDF5Error.self) { try contents("crash.h5", texts: ["*"]) }
+    // A sanitizer makes an exit of the signal.
+    let verdicts = ["libhdf5 died by signal 11 on this file", "libhdf5 gave up on this file (status 1)"]
+    #expect(verdicts.map { HDF5Error.corrupt($0) }.contains(error))
   }
 
   @Test func whatIsNotHDF5OrCutShortIsCorrupt() throws {
