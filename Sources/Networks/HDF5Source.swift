@@ -82,6 +82,11 @@ final class HDF5Source {
         sealed.append(SealedMatrix(name: described.name, reason: reason))
       }
     }
+    // A damaged group can hold two links of one name.
+    var names: Set<ExactName> = []
+    if let twice = tensors.first(where: { !names.insert(ExactName($0.name)).inserted }) {
+      throw NetworkError(.corrupt, "/\(twice.path ?? twice.name): two objects have this name")
+    }
     self.tensors = tensors
     self.sealed = sealed
     self.notes = notes
