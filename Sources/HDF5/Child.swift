@@ -74,7 +74,8 @@ struct ChildChannel {
 /// The file as libhdf5 has it open, and what is done with it.
 struct OpenFile: ~Copyable {
   let file: Handle
-  let fileSize: UInt64
+  private let sizeAtOpening: UInt64
+  private let grows: Bool
   let userBlock: UInt64
   let memory: UInt64
 
@@ -123,10 +124,17 @@ struct OpenFile: ~Copyable {
     let creation = try Handle(H5Fget_create_plist(file.id), "file creation list")
     var userBlock: hsize_t = 0
     try check(H5Pget_userblock(creation.id, &userBlock), "user block")
-    self.fileSize = UInt64(clamping: status.st_size)
+    sizeAtOpening = UInt64(clamping: status.st_size)
+    grows = mode != .read
     self.userBlock = userBlock
     self.memory = memory
     self.file = file
+  }
+
+  /// Bytes of the file; while it is being changed, with those that libhdf5 has not written yet.
+  var fileSize: UInt64 {
+    var size: hsize_t = 0
+    return grows && H5Fget_filesize(file.id, &size) >= 0 ? size : sizeAtOpening
   }
 
   /// - Returns: whether this was the last request.

@@ -79,6 +79,8 @@ private let datasets = ["all", "big", "deflate", "grows", "lzf", "never", "scale
       let values = (0..<(name == "all" ? 280 : 8000)).map { UInt8(truncatingIfNeeded: $0 &* $0 >> 3) }
       let chunks = try writing.encodedChunks(ofDatasetAt: address, values: values)
       try writing.replaceChunks(ofDatasetAt: address, with: chunks)
+      // Where they are now, the file had no bytes when it was opened.
+      try writing.replaceChunks(ofDatasetAt: address, with: chunks)
       try writing.close()
       var reading = try openSession(file)
       #expect(try reading.values(ofDatasetAt: address, byteCount: values.count) == values)

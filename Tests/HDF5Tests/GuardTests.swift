@@ -100,7 +100,7 @@ import Testing
 
   /// Walks through the folder `NC_INPUTS`, where there is one.
   @Test func furtherFilesEndInAValueOrATypedError() throws {
-    guard let folder = getenv("NC_INPUTS").map({ FilePath(String(cString: $0)) }) else {
+    guard let folder = getenv("NC_INPUTS").map({ FilePath(String(cString: $0)) }), !folder.isEmpty else {
       print("HDF5Tests: NC_INPUTS is not set: further files skipped (1 case)")
       return
     }

@@ -9,7 +9,7 @@ import Testing
 /// Networks that come with the project, and those of the folder that the environment variable `NC_INPUTS` names.
 enum Inputs {
   static let further: [FilePath] = {
-    guard let folder = environment("NC_INPUTS").map({ FilePath($0) }) else { return [] }
+    guard let folder = environment("NC_INPUTS").map({ FilePath($0) }), !folder.isEmpty else { return [] }
     return ["keras", "keras_variants", "torch", "dialects", "thirdparty"].flatMap {
       networks(below: folder.appending($0))
     }
