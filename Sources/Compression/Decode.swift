@@ -13,7 +13,7 @@ public func decode(
   _ matrix: TernaryMatrix, type: ElementType, transposed: Bool, into bytes: UnsafeMutableRawBufferPointer,
   threads: Threads
 ) {
-  let slabs = Slabs(matrix, type: type, transposed: transposed)
+  let slabs = TernarySlabs(matrix, type: type, transposed: transposed)
   precondition(bytes.count == matrix.rows * matrix.columns * type.byteCount, "as many bytes as the shape says")
   nonisolated(unsafe) let bytes = bytes
   threads.forEach(slabs.count) { slab in
@@ -21,8 +21,17 @@ public func decode(
   }
 }
 
-/// The restored values of a ternary matrix in slabs of whole rows of the source, so that they need not all be in memory.
-public struct Slabs: Sendable {
+/// The restored values of a matrix in slabs of whole rows of the source, so that they need not all be in memory.
+public protocol Slabs: Sendable {
+  var count: Int { get }
+  /// Where the values of a slab lie in the source, row-major; no slab has more of them than the first.
+  func bytes(of slab: Int) -> Range<Int>
+  /// Writes the values of a slab into all of `out`; several threads may each decode a slab.
+  func decode(_ slab: Int, into out: UnsafeMutableRawBufferPointer)
+}
+
+/// The restored values of a ternary matrix in slabs.
+public struct TernarySlabs: Slabs {
   private let matrix: TernaryMatrix
   private let type: ElementType
   private let transposed: Bool

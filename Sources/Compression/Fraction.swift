@@ -65,6 +65,12 @@ public struct Fraction: Sendable, Hashable, LosslessStringConvertible {
     places > 37 ? 0 : Int(UInt128(coefficient) * UInt128(n) / Self.power(places))
   }
 
+  /// ⌈fraction · n⌉, exactly; n ≥ 0.
+  public func ceiling(of n: Int) -> Int {
+    if coefficient == 0 || n == 0 { return 0 }
+    return places > 37 ? 1 : Int((UInt128(coefficient) * UInt128(n) - 1) / Self.power(places)) + 1
+  }
+
   public var description: String {
     if places == 0 { return String(coefficient) }
     let digits = String(coefficient)

@@ -205,7 +205,7 @@ extension Weights {
         }
       }
     case .ternary(let matrix, let transposed):
-      let slabs = Slabs(matrix, type: type, transposed: transposed)
+      let slabs = TernarySlabs(matrix, type: type, transposed: transposed)
       guard slabs.count > 0 else { return }
       // The first slab is a largest one; its room serves all that follow.
       let size = slabs.bytes(of: 0).count
