@@ -30,6 +30,7 @@ let package = Package(
   name: "nc",
   products: [
     .executable(name: "nc-ternarize", targets: ["nc-ternarize"]),
+    .executable(name: "nc-prune", targets: ["nc-prune"]),
     .executable(name: "nc-restore", targets: ["nc-restore"]),
     .executable(name: "nc-info", targets: ["nc-info"]),
   ],
@@ -49,6 +50,7 @@ let package = Package(
     module("JSON"),
     module("Parallel"),
     module("Random"),
+    module("Plots"),
 
     // Specialists: know nothing of each other.
     module("HDF5", ["CHDF5", system]),
@@ -57,13 +59,14 @@ let package = Package(
     module("Compression", ["CLoops", "Tensors", "Parallel"]),
 
     // Joins.
-    module("Networks", ["HDF5", "NCZ", "Codecs", "Compression", "Tensors", "JSON", "Parallel", system]),
-    module("ToolSupport", ["Networks", "Parallel", "Tensors", argumentParser, system]),
+    module("Networks", ["HDF5", "NCZ", "Codecs", "Compression", "Maths", "Tensors", "JSON", "Parallel", "Random", system]),
+    module("ToolSupport", ["Networks", "Compression", "Parallel", "Tensors", argumentParser, system]),
 
     // Tools.
     tool("nc-ternarize", ["Compression", "Tensors"]),
     tool("nc-restore"),
-    tool("nc-info", ["HDF5"]),
+    tool("nc-info", ["HDF5", "Compression", "JSON", "Plots"]),
+    tool("nc-prune", ["Compression"]),
     // Not installed: measures inner loops and whole tools.
     tool("nc-bench", ["Codecs", "Compression", "CLoops", "Tensors", "Random", "Parallel", "JSON"]),
 
@@ -83,6 +86,7 @@ let package = Package(
     tests("ConformanceTests", ["Networks", "NCZ", "JSON", "Parallel", "Random", "Tensors", "TestSupport"]),
 
     tests("JSONTests", ["JSON", "Random"]),
+    tests("PlotsTests", ["Plots"]),
     tests("CodecsTests", ["Codecs", "Tensors", "Parallel", "Random"]),
 
     tests("COpenBLASTests", ["COpenBLAS"]),
