@@ -39,7 +39,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
   ],
   targets: [
-    // C: libraries of the system, and our own inner loops. No tool loads OpenBLAS yet.
+    // C: libraries of the system, and our own inner loops.
     .systemLibrary(name: "CHDF5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
@@ -56,7 +56,8 @@ let package = Package(
     module("HDF5", ["CHDF5", system]),
     module("NCZ", ["CLoops", "JSON", system]),
     module("Codecs", ["CZstd", "CLoops", "Tensors", "Parallel"]),
-    module("Compression", ["CLoops", "Tensors", "Parallel"]),
+    module("Maths", ["COpenBLAS", "CLoops", "Parallel"]),
+    module("Compression", ["CLoops", "Maths", "Tensors", "Parallel"]),
 
     // Joins.
     module("Networks", ["HDF5", "NCZ", "Codecs", "Compression", "Maths", "Tensors", "JSON", "Parallel", "Random", system]),
@@ -89,9 +90,9 @@ let package = Package(
     tests("PlotsTests", ["Plots"]),
     tests("CodecsTests", ["Codecs", "Tensors", "Parallel", "Random"]),
 
-    tests("COpenBLASTests", ["COpenBLAS"]),
+    tests("MathsTests", ["Maths", "Parallel", "Random"]),
     tests("CLoopsTests", ["CLoops", "Random"]),
-    tests("CompressionTests", ["Compression", "CLoops", "Tensors", "Parallel", "Random"]),
+    tests("CompressionTests", ["Compression", "CLoops", "Maths", "Tensors", "Parallel", "Random"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c11

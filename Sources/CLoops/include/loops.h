@@ -111,5 +111,23 @@ void nc_widen(const uint16_t *halves, size_t n, bool brain, float *out);
 void nc_planes_split(const void *elements, size_t n, size_t size, uint8_t *planes);
 void nc_planes_join(const uint8_t *planes, size_t n, size_t size, void *elements);
 
+/* -- Low rank ----------------------------------------------------------------------------------------------------- */
+
+/* The rows and columns of a product that are computed together. */
+enum { nc_low_rank_rows = 6, nc_low_rank_columns = 8 };
+
+/* Copies n vectors of `rank` floats, element k of vector i at x[i * stride + k * step], to doubles in panels of `width`
+   vectors, those of one k side by side: out[(i / width * rank + k) * width + i % width]. The last panel is filled up
+   with zeros. */
+void nc_low_rank_pack(const float *x, size_t stride, size_t step, size_t n, size_t rank, size_t width, double *out);
+
+/* Writes the products of `panels` panels of nc_low_rank_rows vectors with one panel of nc_low_rank_columns vectors:
+   out[i * stride + j] is the sum of left_i[k] * right_j[k], in double in ascending order of k from +0, rounded to float. */
+void nc_low_rank_products(const double *left, size_t panels, const double *right, size_t rank, float *out,
+                          size_t stride);
+
+/* Rounds n floats to float16 (bfloat16 if `brain`), to nearest, ties to even; a NaN stays one. */
+void nc_narrow(const float *x, size_t n, bool brain, uint16_t *halves);
+
 #pragma clang assume_nonnull end
 #endif
