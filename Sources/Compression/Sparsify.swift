@@ -22,31 +22,32 @@ extension SparseMatrix {
     _ cut: CutRows, of weights: WeightRows, type: ElementType, threads: Threads,
     _ body: @Sendable (KeptRows, inout SparseBlock) -> Int
   ) -> (matrix: SparseMatrix, blocks: [SparseBlock]) {
-    let blockSizes = (0..<weights.blocks).map { weights.rows(ofBlock: $0).count * weights.columns }
     let size = weights.type.byteCount
-    var mask = [UInt8](repeating: 0, count: weights.rows * maskRowBytes(columns: weights.columns))
+    let rowBytes = maskRowBytes(columns: weights.columns)
+    var mask = [UInt8](repeating: 0, count: weights.rows * rowBytes)
     var blocks: [SparseBlock] = []
-    // Each block writes where it would begin if all weights before it were stored; what is not written to takes no
-    // memory.
-    let room = UnsafeMutableRawPointer.allocate(byteCount: max(1, blockSizes.reduce(0, +) * size), alignment: 64)
+    var values: [UInt8] = []
+    // Memory that is not written to costs nothing, but the first use of every page does. So the values have room for all,
+    // and a few blocks at a time are put where others were before.
+    values.reserveCapacity(weights.rows * weights.columns * size)
+    let together = min(weights.blocks, 4 * threads.count)
+    let blockBytes = weights.blocks > 0 ? weights.rows(ofBlock: 0).count * weights.columns * size : 0
+    let room = UnsafeMutableRawPointer.allocate(byteCount: max(1, together * blockBytes), alignment: 64)
     defer { room.deallocate() }
     mask.withUnsafeMutableBufferPointer { mask in
-      guard let base = mask.baseAddress else { return }
+      guard let base = mask.baseAddress, together > 0 else { return }
       nonisolated(unsafe) let (bits, room) = (base, room)
-      blocks = threads.results(weights.blocks) { index in
-        let first = weights.rows(ofBlock: index).lowerBound
-        return take(
-          cut, weights, block: index, mask: bits + first * maskRowBytes(columns: weights.columns),
-          values: room + first * weights.columns * size, body)
-      }
-    }
-    let counted = blocks
-    let values = [UInt8](unsafeUninitializedCapacity: counted.reduce(0) { $0 + $1.size }) { values, initialized in
-      var from = UnsafePointer(room.assumingMemoryBound(to: UInt8.self))
-      for (block, count) in zip(counted, blockSizes) {
-        if let base = values.baseAddress { (base + initialized).initialize(from: from, count: block.size) }
-        initialized += block.size
-        from += count * size
+      for first in stride(from: 0, to: weights.blocks, by: together) {
+        let wave = threads.results(min(together, weights.blocks - first)) { index in
+          take(
+            cut, weights, block: first + index,
+            mask: bits + weights.rows(ofBlock: first + index).lowerBound * rowBytes, values: room + index * blockBytes,
+            body)
+        }
+        for (index, block) in wave.enumerated() {
+          values.append(contentsOf: UnsafeRawBufferPointer(start: room + index * blockBytes, count: block.size))
+        }
+        blocks += wave
       }
     }
     // The sizes are those of the shape.
