@@ -128,6 +128,44 @@ void nc_low_rank_products(const double *left, size_t panels, const double *right
 
 /* Rounds n floats to float16 (bfloat16 if `brain`), to nearest, ties to even; a NaN stays one. */
 void nc_narrow(const float *x, size_t n, bool brain, uint16_t *halves);
+/* -- Keys: the bits of elements of 2, 4 or 8 bytes without their sign, ordered as magnitudes are ------------------ */
+
+/* How many keys exceed a threshold, and the largest key. */
+typedef struct {
+  uint64_t count;
+  uint64_t largest;
+} nc_key_tail;
+
+/* Copies the keys low <= key <= high of n elements to `out`, in order, and returns their number; `out` has room for
+   n elements. Adds the number of those above `high` to tail->count, and raises tail->largest to the largest. */
+size_t nc_key_collect(const void *x, size_t n, size_t size, uint64_t low, uint64_t high, void *out,
+                      nc_key_tail *tail);
+
+/* Sets those of bits `first` ..< first + n of a row, lowest bit first, whose element has a key >= least and not all
+   bits zero, copies these elements to `values`, in order, and returns their number; `values` has room for n.
+   Bits of the row before the range are kept; where the range starts inside a byte, the byte's later bits must be zero,
+   and where it ends inside one, they become zero. */
+size_t nc_mask_compact(const void *x, size_t n, size_t size, uint64_t least, uint8_t *row, size_t first,
+                       void *values);
+
+/* Writes the elements of bits `first` ..< first + n of a row: the next of `values` where the bit is set, else zero bits;
+   returns how many are set. */
+size_t nc_mask_expand(const uint8_t *row, size_t first, size_t n, size_t size, const void *values, void *out);
+
+/* Bits that are set in n bytes. */
+size_t nc_mask_count(const uint8_t *bytes, size_t n);
+
+/* The sum of the squares of x, and of those with |x| < least; summed as in nc_magnitude_collect. */
+void nc_squares(const float *x, size_t n, float least, double *norm, double *dropped);
+
+/* As nc_squares, of x divided by `unit`, a power of two; `least` is compared with |x|. */
+void nc_wide_squares(const double *x, size_t n, double unit, double least, double *norm, double *dropped);
+
+/* Rounds n finite floats to float16 (bfloat16 if `brain`), to nearest, ties to even. */
+void nc_narrow(const float *x, size_t n, bool brain, uint16_t *out);
+
+/* The sum of (a - b)^2, summed as in nc_magnitude_collect. */
+double nc_squared_distance(const float *a, const float *b, size_t n);
 
 #pragma clang assume_nonnull end
 #endif
