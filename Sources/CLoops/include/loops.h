@@ -166,6 +166,58 @@ void nc_narrow(const float *x, size_t n, bool brain, uint16_t *out);
 
 /* The sum of (a - b)^2, summed as in nc_magnitude_collect. */
 double nc_squared_distance(const float *a, const float *b, size_t n);
+/* -- Bits, the first lowest in its byte ------------------------------------------------------------------------- */
+
+/* How many of the bits `first` ..< first + n are 1. */
+size_t nc_bits_count(const uint8_t *bits, size_t first, size_t n);
+
+/* Whether the unused bits of the last byte of each row of `columns` bits are zero. */
+bool nc_bits_padded(const uint8_t *bits, size_t rows, size_t columns);
+
+/* Closes up rows of `columns` bits, each of which begins with a byte, to rows * columns bits in a run; unused bits of
+   its last byte become zero. And the inverse. */
+void nc_bits_close(const uint8_t *rows_of_bits, size_t rows, size_t columns, uint8_t *bits);
+void nc_bits_open(const uint8_t *bits, size_t rows, size_t columns, uint8_t *rows_of_bits);
+
+/* Takes rows of `columns` trits apart: a bit for each trit, 1 where it is not 0, all in a run; and for each of these a
+   bit in `signs`, 1 for -1. Returns how many they are, which `signs` has room for. Unused bits of last bytes
+   become zero. And the inverse. */
+size_t nc_ternary_split(const uint8_t *codes, size_t rows, size_t columns, uint8_t *bits, uint8_t *signs);
+void nc_ternary_join(const uint8_t *bits, const uint8_t *signs, size_t stored, size_t rows, size_t columns,
+                     uint8_t *codes);
+
+/* Writes the gaps of n bits: for each bit that is 1 the number of zeros since the one before, or since the beginning:
+   a byte 255 for each 255 of them, then a byte 0 ... 254 for the rest. Returns the number of bytes; `gaps` has room for
+   8 more than the bits that are 1 and n / 255 together. Unused bits of the last byte are zero. */
+size_t nc_gaps_encode(const uint8_t *bits, size_t n, uint8_t *gaps);
+
+/* Writes the n bits whose gaps are `count` bytes, of which the last is below 255. *stored is how many bits are 1.
+   Returns false when the one after these would be beyond the n bits. */
+bool nc_gaps_decode(const uint8_t *gaps, size_t count, size_t n, uint8_t *bits, size_t *stored);
+
+/* -- Sparse rows: a mask, one bit an element, and the elements of `size` (2, 4 or 8) bytes whose bit is 1 --------- */
+
+/* Gathers the n elements whose bits are `first` ..< first + n of the mask where these are 1; returns how many they
+   are. `values` has room for `room`, at least as many; more may be written. */
+size_t nc_sparse_pack(const void *elements, size_t n, size_t size, const uint8_t *mask, size_t first, void *values,
+                      size_t room);
+
+/* Writes the n elements whose bits are `first` ..< first + n of the mask: the next of the values where the bit is 1,
+   else zero bits; returns how many values that took. `room` values, at least as many, may be read. */
+size_t nc_sparse_expand(const uint8_t *mask, size_t first, size_t n, size_t size, const void *values, size_t room,
+                        void *out);
+
+/* Writes a bit for each of n elements, 1 where its bits are not all zero (so also for -0); returns how many these are.
+   Unused bits of the last byte become zero. */
+size_t nc_sparse_mask(const void *elements, size_t n, size_t size, uint8_t *mask);
+
+/* Whether none of n elements has all bits zero. */
+bool nc_sparse_nonzero(const void *elements, size_t n, size_t size);
+
+/* Whether n bytes look like noise, which entropy coding does not make smaller: two of a sample of up to 4096, spread
+   evenly, are equal less often than 1.02 times in 256. The entropy of a byte is at least -log2 of that chance, 7.97 bits;
+   and bytes of 7.9 bits would be equal 1.07 times. (The sample's figure varies by .0055 times for uniform bytes.) */
+bool nc_bytes_are_noise(const uint8_t *bytes, size_t n);
 
 #pragma clang assume_nonnull end
 #endif
