@@ -108,29 +108,6 @@ static size_t count_plain(const uint8_t *bytes, size_t n) {
   return count;
 }
 
-static void narrow_plain(const float *x, size_t n, uint16_t *out) {
-  for (size_t i = 0; i < n; i++) {
-    uint32_t bits, magnitude;
-    memcpy(&bits, &x[i], 4);
-    magnitude = bits & 0x7fffffff;
-    uint32_t half;
-    if (magnitude >= 0x47800000) {
-      /* 2^16 and more, infinities and NaN, which stays one. */
-      half = magnitude > 0x7f800000 ? 0x7e00 | (magnitude >> 13 & 0x3ff) : 0x7c00;
-    } else if (magnitude < 0x38800000) {
-      /* Below 2^-14: the sum with 1/2 has 2^-24 as its last place. */
-      float value;
-      memcpy(&value, &magnitude, 4);
-      value += 0.5f;
-      memcpy(&half, &value, 4);
-      half -= 0x3f000000;
-    } else {
-      half = (magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1)) >> 13;
-    }
-    out[i] = (uint16_t)(half | (bits >> 16 & 0x8000));
-  }
-}
-
 #if defined(__x86_64__)
 
 /* For each byte of bits, the positions of those set, one a byte, and for each of its bits the number of those set
@@ -263,14 +240,6 @@ NC_AVX2 static size_t count_popcnt(const uint8_t *bytes, size_t n) {
   size_t total = count[0] + count[1] + count[2] + count[3];
   for (; n > 0; n--, bytes++) total += (size_t)_mm_popcnt_u32(*bytes);
   return total;
-}
-
-__attribute__((target("avx2,f16c"))) static void narrow_f16c(const float *x, size_t n, uint16_t *out) {
-  size_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    _mm_storeu_si128((__m128i *)(void *)(out + i),
-                     _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-  narrow_plain(x + i, n - i, out + i);
 }
 
 /* -- AVX-512: compress and expand are instructions -------------------------------------------------------------- */
@@ -418,24 +387,6 @@ void nc_wide_squares(const double *x, size_t n, double unit, double least, doubl
   }
   *norm = added(norms);
   *dropped = added(errors);
-}
-
-void nc_narrow(const float *x, size_t n, bool brain, uint16_t *out) {
-  if (brain) {
-    for (size_t i = 0; i < n; i++) {
-      uint32_t bits;
-      memcpy(&bits, &x[i], 4);
-      out[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-    }
-    return;
-  }
-#if defined(__x86_64__)
-  if (nc_level() >= 1) {
-    narrow_f16c(x, n, out);
-    return;
-  }
-#endif
-  narrow_plain(x, n, out);
 }
 
 double nc_squared_distance(const float *a, const float *b, size_t n) {

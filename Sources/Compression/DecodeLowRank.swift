@@ -188,7 +188,7 @@ extension LowRankMatrix {
 extension ElementType {
   /// Whether no little-endian element of this floating-point type is infinite or not a number.
   fileprivate func areFinite(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    WeightRows(bytes: bytes, type: self, rows: 1, columns: bytes.count / byteCount, transposed: false)
+    WeightRows(bytes, type: self, rows: 1, columns: bytes.count / byteCount, transposed: false)
       .firstNonFinite() == nil
   }
 }

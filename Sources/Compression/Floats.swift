@@ -10,11 +10,7 @@ public import Tensors
 public func floats(
   _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool
 ) -> [Float] {
-  precondition(type.isFloat, "weights are floating-point numbers")
-  precondition(bytes.count == rows * columns * type.byteCount, "as many bytes as the shape says")
-  let weights = WeightRows(
-    bytes: bytes, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
-    transposed: transposed)
+  let weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
   var floats: [Float] = []
   floats.reserveCapacity(rows * columns)
   for block in 0..<weights.blocks {

@@ -15,15 +15,6 @@ public struct MagnitudeCut: Sendable, Equatable {
   public static let everything = MagnitudeCut(threshold: 0, ties: nil)
 }
 
-/// How many weights are kept.
-public enum MagnitudeRule: Sendable, Hashable {
-  /// The ⌈fraction · n⌉ largest of n weights.
-  case keep(Fraction)
-  /// The least number k ≥ 0 of largest weights that leaves ‖W − Ŵ‖ ≤ E‖W‖, E ≥ 0, Ŵ the restored values: what is lost by
-  /// rounding those that are kept counts. All of them when no number does.
-  case error(Double)
-}
-
 /// How the weights that are kept are stored.
 public enum KeptValues: Sendable, Hashable {
   /// Bit for bit.
@@ -56,7 +47,7 @@ extension KeptValues {
 /// Laws: the number kept is exact, and the threshold is what sorting all magnitudes would give. A cut that keeps fewer
 /// weights keeps a subset of those that another keeps.
 public func magnitudeCut(
-  _ bytes: UnsafeRawBufferPointer, type: ElementType, rule: MagnitudeRule, values: KeptValues = .exact,
+  _ bytes: UnsafeRawBufferPointer, type: ElementType, rule: PruningRule, values: KeptValues = .exact,
   threads: Threads
 ) throws(NonFiniteWeight) -> MagnitudeCut {
   precondition(type.isFloat, "weights are floating-point numbers")

@@ -24,7 +24,7 @@ public struct MagnitudePruning: Sendable {
 /// Laws: pruning twice with the same rule is pruning once; multiplying W by a power of two multiplies the values and
 /// keeps the mask (nothing being subnormal, values exact).
 public func pruneMagnitude(
-  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool, rule: MagnitudeRule,
+  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool, rule: PruningRule,
   values: KeptValues = .exact, threads: Threads
 ) throws(NonFiniteWeight) -> MagnitudePruning {
   func pruned(_ cut: MagnitudeCut) throws(NonFiniteWeight) -> MagnitudePruning {

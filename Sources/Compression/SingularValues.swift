@@ -2,17 +2,6 @@ internal import Maths
 public import Parallel
 public import Tensors
 
-/// Which singular values are kept: always the largest.
-///
-/// Those that are zero but for the rounding of the decomposition, sₖ ≤ max(rows, columns) · 2⁻⁵² · s₁, are never kept: what
-/// was low rank before stays so.
-public enum SingularValueRule: Sendable, Hashable {
-  /// ⌈fraction · min(rows, columns)⌉ of them.
-  case keep(Fraction)
-  /// The fewest with √(Σ dropped s² / Σ s²) ≤ the given bound, which is not negative.
-  case error(Double)
-}
-
 /// A matrix of low rank, and what was lost.
 public struct SingularValuePruning: Sendable {
   public let matrix: LowRankMatrix
@@ -34,6 +23,10 @@ public struct LowRankOverflow: Error, Equatable, CustomStringConvertible {
 /// Replaces a weight matrix by the sum of the terms sₖ uₖ vₖᵀ with the largest singular values: the nearest matrix of its
 /// rank.
 ///
+/// With `.error` the fewest terms with √(Σ dropped s² / Σ s²) ≤ E are kept: what rounding costs is not counted. Singular
+/// values that are zero but for the rounding of the decomposition, sₖ ≤ max(rows, columns) · 2⁻⁵² · s₁, are never kept:
+/// what was low rank before stays so.
+///
 /// A is U·diag(s) and B is Vᵀ, rounded to float32. Signs: `SingularValueDecomposition`.
 ///
 /// - Parameters:
@@ -51,7 +44,7 @@ public struct LowRankOverflow: Error, Equatable, CustomStringConvertible {
 /// has the same result.
 public func pruneSingularValues(
   _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool,
-  rule: SingularValueRule, threads: Threads
+  rule: PruningRule, threads: Threads
 ) throws -> SingularValuePruning {
   let weights = try ScaledWeights(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
   let parts = try weights.decomposed()
@@ -98,11 +91,7 @@ private struct ScaledWeights {
   init(
     _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool
   ) throws(NonFiniteWeight) {
-    precondition(type.isFloat, "weights are floating-point numbers")
-    precondition(bytes.count == rows * columns * type.byteCount, "as many bytes as the shape says")
-    self.rows = WeightRows(
-      bytes: bytes, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
-      transposed: transposed)
+    self.rows = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
     var largest = 0.0
     var finite = true
     self.rows.forEachBlock { _, x in
@@ -151,7 +140,7 @@ extension WeightRows {
 }
 
 /// How many singular values a rule keeps, and √(Σ dropped s² / Σ s²).
-private func kept(_ s: [Double], rows: Int, columns: Int, rule: SingularValueRule) -> (rank: Int, error: Double) {
+private func kept(_ s: [Double], rows: Int, columns: Int, rule: PruningRule) -> (rank: Int, error: Double) {
   guard let largest = s.first, largest > 0 else { return (0, 0) }
   let negligible = Double(max(rows, columns)) * .ulpOfOne * largest
   let most = s.firstIndex { $0 <= negligible } ?? s.count
@@ -196,8 +185,8 @@ private func loss(
     slabs.decode(slab, into: decoded)
     let count = source.count / type.byteCount
     let restored = WeightRows(
-      bytes: UnsafeRawBufferPointer(decoded), type: type, rows: 1, columns: count, transposed: false)
-    let original = WeightRows(bytes: source, type: type, rows: 1, columns: count, transposed: false)
+      UnsafeRawBufferPointer(decoded), type: type, rows: 1, columns: count, transposed: false)
+    let original = WeightRows(source, type: type, rows: 1, columns: count, transposed: false)
     func add(_ x: Double, _ y: Double) {
       let (w, d) = (x / unit, (x - y) / unit)
       loss.norm += w * w

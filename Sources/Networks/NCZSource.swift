@@ -1,4 +1,5 @@
 internal import Codecs
+internal import Compression
 internal import NCZ
 internal import Parallel
 internal import SystemPackage
@@ -44,6 +45,9 @@ struct NCZSource {
       let parts = try self.parts(of: tensor, blockCounts: codec.blockCounts)
       let matrix = try codec.decode(singularValues: singularValues, threads: threads) { part, index in
         try parts[part].bytes(index)
+      }
+      guard matrix.isFinite(in: .float32, threads: threads) else {
+        throw NetworkError(.corrupt, "a weight that is infinite in float32")
       }
       return .lowRank(matrix, transposed: tensor.isTransposed)
     case .unknown(let id, _):

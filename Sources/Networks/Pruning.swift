@@ -5,11 +5,21 @@ internal import Tensors
 /// What is dropped.
 public enum PruningMethod: Sendable {
   /// Weights with the smallest magnitudes: of each matrix, or of all together.
-  case magnitude(isGlobal: Bool, KeptValues)
+  case magnitude(isGlobal: Bool, MagnitudeValues)
   /// The smallest singular values of each matrix.
   case singularValue
   /// Hidden nodes with the smallest incoming weights.
   case node
+}
+
+/// How kept weights are stored.
+public enum MagnitudeValues: String, Sendable, CaseIterable {
+  /// Bit for bit.
+  case exact
+  /// Rounded.
+  case float16, bfloat16
+  /// ± one scale for each output unit.
+  case ternary
 }
 
 /// How much is dropped.

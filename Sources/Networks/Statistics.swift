@@ -109,7 +109,7 @@ extension NetworkFile {
         .magnitude: magnitudes.relativeErrors(keeping: counts(of: weights.count)),
         .node: nodes.relativeErrors(keeping: counts(of: rows)),
       ]
-      let singularValues = try about(tensor.name) { try singularValues(of: weights, rows: rows, columns: columns) }
+      let singularValues: [Double]? = try about(tensor.name) { try self.singularValues(of: weights, rows: rows, columns: columns) }
       if let singularValues {
         errors[.singularValue] = Compressibility(singularValues)
           .relativeErrors(keeping: counts(of: min(rows, columns)))

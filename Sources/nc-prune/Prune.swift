@@ -38,7 +38,7 @@ struct Prune: Tool {
   var scope = Scope.layer
 
   @Option(help: "How the kept weights are stored: exact, float16, bfloat16 or ternary (± one scale an output unit).")
-  var values = KeptValues.exact
+  var values = MagnitudeValues.exact
 
   @OptionGroup var selection: SelectionOptions
   @OptionGroup var compressing: CompressionOptions
@@ -94,4 +94,4 @@ struct Prune: Tool {
   }
 }
 
-extension KeptValues: ExpressibleByArgument {}
+extension MagnitudeValues: ExpressibleByArgument {}

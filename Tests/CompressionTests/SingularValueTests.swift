@@ -9,7 +9,7 @@ import Testing
 
 private func pruned<T: BitwiseCopyable>(
   _ elements: [T], type: ElementType = .float32, rows: Int, columns: Int, transposed: Bool = false,
-  rule: SingularValueRule, threads: Int = 1
+  rule: PruningRule, threads: Int = 1
 ) throws -> SingularValuePruning {
   try elements.withUnsafeBytes {
     try pruneSingularValues(
@@ -197,7 +197,7 @@ extension Fraction {
 
   @Test func emptyMatrices() throws {
     for (rows, columns) in [(0, 0), (0, 3), (3, 0)] {
-      for rule in [SingularValueRule.keep(.one), .error(0)] {
+      for rule in [PruningRule.keep(.one), .error(0)] {
         let found = try pruned([Float](), rows: rows, columns: columns, rule: rule)
         #expect(found.matrix.rows == rows && found.matrix.columns == columns && found.matrix.rank == 0)
         #expect(found.relativeL2 == 0 && found.spectralError == 0)

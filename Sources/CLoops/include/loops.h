@@ -128,6 +128,7 @@ void nc_low_rank_products(const double *left, size_t panels, const double *right
 
 /* Rounds n floats to float16 (bfloat16 if `brain`), to nearest, ties to even; a NaN stays one. */
 void nc_narrow(const float *x, size_t n, bool brain, uint16_t *halves);
+
 /* -- Keys: the bits of elements of 2, 4 or 8 bytes without their sign, ordered as magnitudes are ------------------ */
 
 /* How many keys exceed a threshold, and the largest key. */
@@ -161,11 +162,9 @@ void nc_squares(const float *x, size_t n, float least, double *norm, double *dro
 /* As nc_squares, of x divided by `unit`, a power of two; `least` is compared with |x|. */
 void nc_wide_squares(const double *x, size_t n, double unit, double least, double *norm, double *dropped);
 
-/* Rounds n finite floats to float16 (bfloat16 if `brain`), to nearest, ties to even. */
-void nc_narrow(const float *x, size_t n, bool brain, uint16_t *out);
-
 /* The sum of (a - b)^2, summed as in nc_magnitude_collect. */
 double nc_squared_distance(const float *a, const float *b, size_t n);
+
 /* -- Bits, the first lowest in its byte ------------------------------------------------------------------------- */
 
 /* How many of the bits `first` ..< first + n are 1. */
