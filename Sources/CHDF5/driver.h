@@ -6,22 +6,27 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* A file driver for one open descriptor: like HDF5's own "sec2", but it opens nothing, so the file may have no name
-   and the process may have lost the right to open files. */
+/* A file driver for open descriptors: like HDF5's own "sec2", but it opens nothing, so the files may have no name and the
+   process may have lost the right to open files. There are two: the file named "descriptor", and one named "copy". */
 
-enum { chdf5_descriptor = 4 };
+enum { chdf5_descriptor = 4, chdf5_copy_descriptor = 5 };
 
 typedef struct {
   H5FD_t base;
+  int descriptor;
   haddr_t end_of_allocation, end_of_file;
 } chdf5_file;
 
 static inline H5FD_t *chdf5_open(const char *name, unsigned flags, hid_t list, haddr_t most) {
   (void)flags, (void)list, (void)most;
-  off_t end = lseek(chdf5_descriptor, 0, SEEK_END);
-  if (strcmp(name, "descriptor") != 0 || end < 0) return NULL;
-  chdf5_file *file = (chdf5_file *)calloc(1, sizeof(chdf5_file));
-  if (file != NULL) file->end_of_file = (haddr_t)end;
+  int isCopy = strcmp(name, "copy") == 0;
+  if (!isCopy && strcmp(name, "descriptor") != 0) return NULL;
+  int descriptor = isCopy ? chdf5_copy_descriptor : chdf5_descriptor;
+  off_t end = lseek(descriptor, 0, SEEK_END);
+  chdf5_file *file = end < 0 ? NULL : (chdf5_file *)calloc(1, sizeof(chdf5_file));
+  if (file == NULL) return NULL;
+  file->descriptor = descriptor;
+  file->end_of_file = (haddr_t)end;
   return &file->base;
 }
 
@@ -56,10 +61,10 @@ static inline haddr_t chdf5_file_end(const H5FD_t *file, H5FD_mem_t type) {
 }
 
 static inline herr_t chdf5_read(H5FD_t *file, H5FD_mem_t type, hid_t list, haddr_t address, size_t size, void *bytes) {
-  (void)file, (void)type, (void)list;
+  (void)type, (void)list;
   if (address > INT64_MAX - size) return -1;
   while (size > 0) {
-    ssize_t count = pread(chdf5_descriptor, bytes, size, (off_t)address);
+    ssize_t count = pread(((chdf5_file *)file)->descriptor, bytes, size, (off_t)address);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return -1;
     if (count == 0) { /* allocated, but never written */
@@ -78,7 +83,7 @@ static inline herr_t chdf5_write(
   (void)type, (void)list;
   if (address > INT64_MAX - size) return -1;
   while (size > 0) {
-    ssize_t count = pwrite(chdf5_descriptor, bytes, size, (off_t)address);
+    ssize_t count = pwrite(((chdf5_file *)file)->descriptor, bytes, size, (off_t)address);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return -1;
     bytes = (const char *)bytes + count;
@@ -93,12 +98,12 @@ static inline herr_t chdf5_truncate(H5FD_t *base, hid_t list, hbool_t closing) {
   chdf5_file *file = (chdf5_file *)base;
   (void)list, (void)closing;
   if (file->end_of_file == file->end_of_allocation) return 0;
-  if (ftruncate(chdf5_descriptor, (off_t)file->end_of_allocation) != 0) return -1;
+  if (ftruncate(file->descriptor, (off_t)file->end_of_allocation) != 0) return -1;
   file->end_of_file = file->end_of_allocation;
   return 0;
 }
 
-/* Makes the file access list open the descriptor, as a file named "descriptor". */
+/* Makes the file access list open descriptors. */
 static inline herr_t chdf5_use_descriptor(hid_t list) {
   static const H5FD_class_t driver = {
       .name = "descriptor", .maxaddr = INT64_MAX, .fc_degree = H5F_CLOSE_STRONG,

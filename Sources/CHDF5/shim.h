@@ -20,6 +20,8 @@ static inline unsigned chdf5_create_anew(void) { return H5F_ACC_TRUNC; }
 static inline hid_t chdf5_file_creation_class(void) { return H5P_FILE_CREATE; }
 static inline hid_t chdf5_group_creation_class(void) { return H5P_GROUP_CREATE; }
 static inline hid_t chdf5_dataset_creation_class(void) { return H5P_DATASET_CREATE; }
+static inline hid_t chdf5_link_creation_class(void) { return H5P_LINK_CREATE; }
+static inline H5F_libver_t chdf5_newest(void) { return H5F_LIBVER_LATEST; }
 static inline hid_t chdf5_int64(void) { return H5T_STD_I64LE; }
 static inline hid_t chdf5_uint64(void) { return H5T_STD_U64LE; }
 static inline hid_t chdf5_float64(void) { return H5T_IEEE_F64LE; }

@@ -13,20 +13,14 @@ struct AttributeReader {
   init(wanted: [String]) { self.wanted = wanted }
 
   mutating func attributes(of object: hid_t) throws(HDF5Error) -> [Attribute] {
-    var names: [[UInt8]] = []
-    let result = withUnsafeMutablePointer(to: &names) { pointer in
-      H5Aiterate2(
-        object, H5_INDEX_NAME, H5_ITER_NATIVE, nil,
-        { _, name, _, context in
-          guard let name, let context else { return -1 }
-          let names = context.assumingMemoryBound(to: [[UInt8]].self)
-          names.pointee.append(Array(UnsafeRawBufferPointer(start: name, count: strlen(name))))
-          return names.pointee.count > 1 << 20 ? -1 : 0
-        }, pointer)
+    var names: [[UInt8]]
+    do throws(HDF5Error) {
+      names = try attributeNames(of: object, by: H5_INDEX_NAME)
+    } catch {
+      // Attributes that nobody asked for cannot make a file unreadable.
+      if wanted.isEmpty { return [] }
+      throw error
     }
-    // Attributes that nobody asked for cannot make a file unreadable.
-    if wanted.isEmpty, result < 0 { return [] }
-    try check(result, "attributes")
     names.sort { $0.lexicographicallyPrecedes($1) }
 
     var attributes: [Attribute] = []
@@ -96,4 +90,21 @@ struct AttributeReader {
       return text(element, escapingBackslash: false)
     }
   }
+}
+
+/// The names of an object's attributes, in the order of an index.
+func attributeNames(of object: hid_t, by index: H5_index_t) throws(HDF5Error) -> [[UInt8]] {
+  var names: [[UInt8]] = []
+  let result = withUnsafeMutablePointer(to: &names) { pointer in
+    H5Aiterate2(
+      object, index, index == H5_INDEX_NAME ? H5_ITER_NATIVE : H5_ITER_INC, nil,
+      { _, name, _, context in
+        guard let name, let context else { return -1 }
+        let names = context.assumingMemoryBound(to: [[UInt8]].self)
+        names.pointee.append(Array(UnsafeRawBufferPointer(start: name, count: strlen(name))))
+        return names.pointee.count > 1 << 20 ? -1 : 0
+      }, pointer)
+  }
+  try check(result, "attributes")
+  return names
 }

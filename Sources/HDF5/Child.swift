@@ -5,7 +5,7 @@ internal import Glibc
 
 /// Answers requests until the parent hangs up.
 func serveAsChild() -> Never {
-  closefrom(fileDescriptor + 1)
+  closefrom(copyDescriptor + 1)
   _ = chdf5_die_with_parent()
   _ = chdf5_no_new_privileges()
   _ = chdf5_limit(CInt(chdf5_core), 0)
@@ -84,6 +84,7 @@ struct OpenFile: ~Copyable {
     let memory: UInt64 = try reader.integer()
     let seconds: UInt64 = try reader.integer()
     guard let mode = Mode(rawValue: try reader.integer()) else { throw WireReader.nonsense }
+    if mode != .copy { Glibc.close(copyDescriptor) }
     let baseline = addressSpaceInUse()
 
     guard H5PLset_loading_state(0) >= 0, H5Eset_auto2(0, nil, nil) >= 0 else {
@@ -100,6 +101,8 @@ struct OpenFile: ~Copyable {
 
     var status = stat()
     guard fstat(fileDescriptor, &status) == 0 else { throw .io("fstat: \(String(cString: strerror(errno)))") }
+    // What is stored once may be copied several times.
+    if mode == .copy { _ = chdf5_limit(CInt(chdf5_file_size), 2 * UInt64(clamping: status.st_size) + 16 << 20) }
 
     // From here on no file can be opened, whatever this one asks for: external links, external storage and virtual
     // datasets fail by construction.
@@ -114,7 +117,7 @@ struct OpenFile: ~Copyable {
     try check(chdf5_use_descriptor(access.id), "file driver")
     let file: Handle
     switch mode {
-    case .read, .change:
+    case .read, .change, .copy:
       let opened = H5Fopen("descriptor", mode == .change ? chdf5_read_write() : chdf5_read_only(), access.id)
       guard opened >= 0 else { throw Self.openingError() }
       file = try Handle(opened, "open")
@@ -125,7 +128,7 @@ struct OpenFile: ~Copyable {
     var userBlock: hsize_t = 0
     try check(H5Pget_userblock(creation.id, &userBlock), "user block")
     sizeAtOpening = UInt64(clamping: status.st_size)
-    grows = mode != .read
+    grows = mode == .change || mode == .create
     self.userBlock = userBlock
     self.memory = memory
     self.file = file
@@ -168,6 +171,9 @@ struct OpenFile: ~Copyable {
       channel.answer([])
     case .addDataset:
       channel.answer(try addDataset(&reader))
+    case .copy:
+      var copy = try TreeCopy(of: self, reader.changes())
+      channel.answer(try copy.complete())
     case .close:
       try check(H5Fflush(file.id, H5F_SCOPE_GLOBAL), "flush")
       try check(H5Fclose(file.id), "close")

@@ -8,6 +8,8 @@ let childArgument = "--hdf5-child"
 /// Where the child finds its end of the channel, and the file.
 let channelDescriptor: CInt = 3
 let fileDescriptor = CInt(chdf5_descriptor)
+/// Where it finds the file that the other is copied to, if there is one.
+let copyDescriptor = CInt(chdf5_copy_descriptor)
 
 /// The parent's view of the child: sends requests, receives answers, all within one allowance of time.
 ///
@@ -19,7 +21,7 @@ struct ChildProcess: ~Copyable {
   private var spent = 0.0
   private let seconds: Double
 
-  init(executable: String, file: CInt, seconds: Double) throws(HDF5Error) {
+  init(executable: String, file: CInt, copy: CInt?, seconds: Double) throws(HDF5Error) {
     var pair: [CInt] = [-1, -1]
     guard socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0, &pair) == 0 else {
       throw .io("cannot make a socket pair: \(Errno(rawValue: errno))")
@@ -27,10 +29,14 @@ struct ChildProcess: ~Copyable {
     // Above the numbers that the child will use, so that no action overwrites the source of a later one.
     let childEnd = fcntl(pair[1], F_DUPFD_CLOEXEC, 10)
     let childFile = fcntl(file, F_DUPFD_CLOEXEC, 10)
+    let childCopy = copy.map { fcntl($0, F_DUPFD_CLOEXEC, 10) }
     defer {
-      for descriptor in [pair[1], childEnd, childFile] where descriptor >= 0 { Glibc.close(descriptor) }
+      for descriptor in [pair[1], childEnd, childFile, childCopy ?? -1] where descriptor >= 0 {
+        Glibc.close(descriptor)
+      }
     }
-    guard childEnd >= 0, childFile >= 0, let process = Self.spawn(executable, channel: childEnd, file: childFile)
+    guard childEnd >= 0, childFile >= 0, childCopy ?? 0 >= 0,
+      let process = Self.spawn(executable, channel: childEnd, file: childFile, copy: childCopy)
     else {
       let reason = Errno(rawValue: errno)
       Glibc.close(pair[0])
@@ -43,10 +49,10 @@ struct ChildProcess: ~Copyable {
 
   /// Starts a child and lets it open its file.
   static func opening(
-    _ file: FileDescriptor, _ mode: Mode, limits: Limits
+    _ file: FileDescriptor, copy: FileDescriptor? = nil, _ mode: Mode, limits: Limits
   ) throws(HDF5Error) -> ChildProcess {
     var child = try ChildProcess(
-      executable: Session.executable.string, file: file.rawValue, seconds: limits.seconds)
+      executable: Session.executable.string, file: file.rawValue, copy: copy?.rawValue, seconds: limits.seconds)
     var request = WireWriter()
     request.write(limits.memory)
     request.write(UInt64(max(1, min(limits.seconds.rounded(.up), 1e6))))
@@ -63,7 +69,7 @@ struct ChildProcess: ~Copyable {
     }
   }
 
-  private static func spawn(_ executable: String, channel: CInt, file: CInt) -> pid_t? {
+  private static func spawn(_ executable: String, channel: CInt, file: CInt, copy: CInt?) -> pid_t? {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
@@ -72,6 +78,7 @@ struct ChildProcess: ~Copyable {
     }
     posix_spawn_file_actions_adddup2(&actions, channel, channelDescriptor)
     posix_spawn_file_actions_adddup2(&actions, file, fileDescriptor)
+    if let copy { posix_spawn_file_actions_adddup2(&actions, copy, copyDescriptor) }
 
     // Nothing of the caller's environment can make libhdf5 load a plugin or print. The dynamic loader's path
     // is kept: without it the executable might not start a second time.
@@ -197,6 +204,7 @@ struct ChildProcess: ~Copyable {
     switch signal {
     case 0: return .corrupt("libhdf5 gave up on this file (status \(status >> 8 & 0xff))")
     case SIGXCPU, SIGKILL: return tooLong()
+    case SIGXFSZ: return .overLimit("its copy grows much larger than the file")
     default: return .corrupt("libhdf5 died by signal \(signal) on this file")
     }
   }

@@ -35,21 +35,24 @@ extension OpenFile {
     let type = try Self.type(try reader.datatype())
     let extents = try reader.numbers()
     let space = try Handle(H5Screate_simple(CInt(extents.count), extents, nil), "extents \(extents)")
-    let creation = try Self.untimed(chdf5_dataset_creation_class())
-    try check(H5Pset_layout(creation.id, H5D_CONTIGUOUS), "layout")
-    // Storage at once, and untouched: the parent fills it.
-    try check(H5Pset_alloc_time(creation.id, H5D_ALLOC_TIME_EARLY), "layout")
-    try check(H5Pset_fill_time(creation.id, H5D_FILL_TIME_NEVER), "layout")
+    let creation = try Self.contiguousStorage()
     let dataset = try Handle(
       H5Dcreate2(file.id, path.cString, type.id, space.id, byDefault, creation.id, byDefault), path.shown)
     for (name, text) in texts { try addText(name, text, to: dataset) }
-    let length = H5Dget_storage_size(dataset.id)
-    let offset = H5Dget_offset(dataset.id)
-    guard length == 0 || offset != chdf5_no_address() else { throw libraryError("storage of \(path.shown)") }
+    let place = try storage(of: dataset) ?? Extent(offset: 0, length: 0)
     var answer = WireWriter()
-    answer.write(length == 0 ? 0 : UInt64(offset))
-    answer.write(UInt64(length))
+    answer.write(place.offset)
+    answer.write(place.length)
     return answer.bytes
+  }
+
+  /// A creation list for datasets in one run of bytes: storage at once, and untouched, because the parent fills it.
+  static func contiguousStorage() throws(HDF5Error) -> Handle {
+    let creation = try untimed(chdf5_dataset_creation_class())
+    try check(H5Pset_layout(creation.id, H5D_CONTIGUOUS), "layout")
+    try check(H5Pset_alloc_time(creation.id, H5D_ALLOC_TIME_EARLY), "layout")
+    try check(H5Pset_fill_time(creation.id, H5D_FILL_TIME_NEVER), "layout")
+    return creation
   }
 
   private func addText(_ name: String, _ value: String, to object: borrowing Handle) throws(HDF5Error) {
@@ -87,6 +90,15 @@ extension OpenFile {
     if isBigEndian { try check(H5Tset_order(type.id, H5T_ORDER_BE), "type") }
     return type
   }
+}
+
+/// Where the values of a contiguous dataset lie; nothing when there are none.
+func storage(of dataset: borrowing Handle) throws(HDF5Error) -> Extent? {
+  let length = H5Dget_storage_size(dataset.id)
+  if length == 0 { return nil }
+  let offset = H5Dget_offset(dataset.id)
+  guard offset != chdf5_no_address() else { throw libraryError("storage") }
+  return Extent(offset: UInt64(offset), length: UInt64(length))
 }
 
 /// An absolute path in the terms of C.

@@ -6,15 +6,13 @@ internal import Glibc
 /// Objects are opened by the address in a hard link, never by path: no soft, external or user-defined link is
 /// followed, and no depth of groups can exhaust the stack.
 struct Walk {
-  private static let mostDepth = 1024
-  private static let mostLinks = 1 << 20
-  private static let mostNameBytes = 4096
+  static let mostDepth = 1024
 
   private var attributes: AttributeReader
   /// Bytes that names, paths and chunk lists may still take.
   private var bytesLeft: Int
   private let mostBytes: Int
-  private var linksLeft = mostLinks
+  private var linksLeft = FoundLink.most
   private var objects: [Object] = []
   private var links: [Link] = []
   /// Where the object with a header address stands in `objects`.
@@ -105,61 +103,30 @@ struct Walk {
   // MARK: Links
 
   private mutating func links(of group: borrowing Handle, _ parent: Step) throws(HDF5Error) -> [Step] {
-    struct Found {
-      var entries: [(name: [UInt8], info: H5L_info_t)] = []
-      var left: Int
-    }
-    var found = Found(left: linksLeft)
-    let result = withUnsafeMutablePointer(to: &found) { pointer in
-      H5Literate(
-        group.id, H5_INDEX_NAME, H5_ITER_NATIVE, nil,
-        { _, name, info, context in
-          guard let name, let info, let context else { return -1 }
-          let found = context.assumingMemoryBound(to: Found.self)
-          let length = strnlen(name, Walk.mostNameBytes + 1)
-          found.pointee.entries.append((Array(UnsafeRawBufferPointer(start: name, count: length)), info.pointee))
-          found.pointee.left -= 1
-          return found.pointee.left < 0 ? 1 : 0
-        }, pointer)
-    }
-    try check(result, "links")
-    guard found.left >= 0 else { throw .overLimit("more than \(Self.mostLinks) links") }
-    linksLeft = found.left
-    found.entries.sort { $0.name.lexicographicallyPrecedes($1.name) }
-
     var steps: [Step] = []
-    for (name, info) in found.entries {
-      let shown = text(name, escapingBackslash: true)
-      guard name.count <= Self.mostNameBytes else {
-        throw .overLimit("a name of more than \(Self.mostNameBytes) bytes: \(shown.prefix(40))…")
-      }
-      guard !name.isEmpty, name != [UInt8(ascii: ".")], !name.contains(UInt8(ascii: "/")) else {
-        throw .corrupt("a link is named '\(shown)'")
-      }
+    let found = try FoundLink.all(in: group, by: H5_INDEX_NAME, left: &linksLeft)
+    for link in found.sorted(by: { $0.name.lexicographicallyPrecedes($1.name) }) {
+      let shown = text(link.name, escapingBackslash: true)
       let path = parent.path.isEmpty ? shown : parent.path + "/" + shown
       try spend(path.utf8.count + 128)
-      let target = try target(of: group, name, info)
+      let target = try target(of: group, link)
       steps.append(Step(path: path, depth: parent.depth + 1, target: target))
     }
     return steps
   }
 
   private mutating func target(
-    of group: borrowing Handle, _ name: [UInt8], _ info: H5L_info_t
+    of group: borrowing Handle, _ link: FoundLink
   ) throws(HDF5Error) -> Step.Target {
     let kind: Link.Kind
-    switch info.type {
-    case H5L_TYPE_HARD: return .object(address: UInt64(info.u.address))
+    switch link.info.type {
+    case H5L_TYPE_HARD: return .object(address: UInt64(link.info.u.address))
     case H5L_TYPE_SOFT: kind = .soft
     case H5L_TYPE_EXTERNAL: kind = .external
     default: return .link(.userDefined, target: "")
     }
-    let size = info.u.val_size
-    guard size <= 1 << 16 else { throw .corrupt("a link of \(size) bytes") }
-    try spend(size)
-    var value = [UInt8](repeating: 0, count: size)
-    let terminated = name.map { CChar(bitPattern: $0) } + [0]
-    try check(H5Lget_val(group.id, terminated, &value, size, byDefault), "link")
+    let value = try link.value(in: group)
+    try spend(value.count)
     // An external link is a byte of flags, the file's name and the object's path, each ended by 0.
     let parts = (kind == .external ? value.dropFirst() : value[...]).split(
       separator: 0, omittingEmptySubsequences: false)

@@ -10,6 +10,7 @@ enum Request: UInt8 {
   case replace
   case addGroup
   case addDataset
+  case copy
   case close
 }
 
@@ -20,6 +21,8 @@ enum Mode: UInt8 {
   case change
   /// Build a new HDF5 file in an empty one.
   case create
+  /// Read the file, and copy it to another.
+  case copy
 }
 
 /// How the child answers.

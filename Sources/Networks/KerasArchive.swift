@@ -21,7 +21,33 @@ struct KerasArchive {
 
   static let signature: [UInt8] = [0x50, 0x4B, 0x03, 0x04]
 
+  /// What the central directory says about a member.
+  struct Entry {
+    /// The fields of fixed size.
+    let fields: [UInt8]
+    let name: [UInt8]
+    /// Offset of the entry in the archive.
+    let offset: Int
+  }
+
   init(_ file: FileDescriptor, size: Int) throws(NetworkError) {
+    var members: [String: Member] = [:]
+    for entry in try Self.entries(file, size: size) {
+      let name = String(decoding: entry.name, as: UTF8.self)
+      guard ["model.weights.h5", "config.json"].contains(name) else { continue }
+      guard members[name] == nil else { throw NetworkError(.corrupt, "two members are named \(name)") }
+      members[name] = try Self.member(
+        name, file: file, fileSize: size, entry: entry.fields, entryOffset: entry.offset)
+    }
+    guard let weights = members["model.weights.h5"] else {
+      throw NetworkError(.unsupported, "a zip archive without model.weights.h5 is no .keras file")
+    }
+    self.weights = weights
+    configuration = members["config.json"]
+  }
+
+  /// All members, in the order of the central directory.
+  static func entries(_ file: FileDescriptor, size: Int) throws(NetworkError) -> [Entry] {
     let endSize = 22
     let tailSize = min(size, endSize + 0xFFFF)
     let tail = try read(file, at: size - tailSize, count: tailSize)
@@ -41,7 +67,7 @@ struct KerasArchive {
       throw NetworkError(.corrupt, "the zip directory lies outside the file")
     }
     let directory = try read(file, at: directoryOffset, count: directorySize)
-    var members: [String: Member] = [:]
+    var entries: [Entry] = []
     var at = 0
     for _ in 0..<count {
       guard at + 46 <= directory.count, directory[at...].starts(with: [0x50, 0x4B, 0x01, 0x02]) else {
@@ -50,19 +76,13 @@ struct KerasArchive {
       let nameSize = integer(directory, at + 28, 2)
       let next = at + 46 + nameSize + integer(directory, at + 30, 2) + integer(directory, at + 32, 2)
       guard next <= directory.count else { throw NetworkError(.corrupt, "the zip directory is cut short") }
-      let name = String(decoding: directory[(at + 46)..<(at + 46 + nameSize)], as: UTF8.self)
-      if ["model.weights.h5", "config.json"].contains(name) {
-        guard members[name] == nil else { throw NetworkError(.corrupt, "two members are named \(name)") }
-        members[name] = try Self.member(
-          name, file: file, fileSize: size, entry: Array(directory[at..<next]), entryOffset: directoryOffset + at)
-      }
+      entries.append(
+        Entry(
+          fields: Array(directory[at..<(at + 46)]), name: Array(directory[(at + 46)..<(at + 46 + nameSize)]),
+          offset: directoryOffset + at))
       at = next
     }
-    guard let weights = members["model.weights.h5"] else {
-      throw NetworkError(.unsupported, "a zip archive without model.weights.h5 is no .keras file")
-    }
-    self.weights = weights
-    configuration = members["config.json"]
+    return entries
   }
 
   private static func member(
@@ -91,6 +111,6 @@ struct KerasArchive {
 }
 
 /// The little-endian unsigned integer of `size` bytes (at most 4) at `offset`.
-private func integer(_ bytes: [UInt8], _ offset: Int, _ size: Int) -> Int {
+func integer(_ bytes: [UInt8], _ offset: Int, _ size: Int) -> Int {
   bytes[offset..<(offset + size)].reversed().reduce(0) { $0 << 8 | Int($1) }
 }

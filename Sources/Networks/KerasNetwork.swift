@@ -8,9 +8,22 @@ struct KerasNetwork {
     let what: String
   }
 
+  /// A layer of the configuration where it is applied, or an input of a nested model: the nodes of what it takes and gives.
+  struct Application {
+    let layer: Int
+    let inputs: [Int]
+    let outputs: [Int]
+  }
+
   static func build(
     _ configuration: KerasConfiguration, variables: [LayoutVariable]
   ) throws(Contradiction) -> Network {
+    try buildWithApplications(configuration, variables: variables).network
+  }
+
+  static func buildWithApplications(
+    _ configuration: KerasConfiguration, variables: [LayoutVariable]
+  ) throws(Contradiction) -> (network: Network, applications: [Application]) {
     var builder = KerasNetwork(configuration: configuration, variables: variables)
     let outputs = try builder.apply(model: 0, to: nil)
     var distinct: [Int] = []
@@ -21,7 +34,7 @@ struct KerasNetwork {
     } catch {
       throw Contradiction(what: "\(error)")
     }
-    return network
+    return (network, builder.applied)
   }
 
   /// A nested model stands in the network once for every call: a small text could ask for any number of nodes.
@@ -34,6 +47,7 @@ struct KerasNetwork {
   /// The shape of one sample of each node's value, as far as it is known; `nil` when not even the rank is.
   private var shapes: [[Int?]?] = []
   private var applications = 0
+  private var applied: [Application] = []
 
   private init(configuration: KerasConfiguration, variables: [LayoutVariable]) {
     self.configuration = configuration
@@ -84,6 +98,9 @@ extension KerasNetwork {
       current = appendInput(
         shape: inputShape(first) ?? settings["build_input_shape"].flatMap(Self.shapeOfSample) ?? widthOfKernel(first))
     }
+    for part in parts where configuration.layers[part].className == "InputLayer" {
+      applied.append(Application(layer: part, inputs: [current], outputs: [current]))
+    }
     for part in parts where configuration.layers[part].className != "InputLayer" {
       let values = try apply(layer: part, to: Call(inputs: [current], isPlain: true))
       guard values.count == 1 else { throw contradiction(part, "has \(values.count) outputs in a sequence") }
@@ -113,7 +130,9 @@ extension KerasNetwork {
     for (index, input) in inputs.enumerated() {
       let id = try callID(input, in: model)
       guard values[id] == nil else { throw contradiction(model, "has an input twice") }
-      values[id] = [arguments?[index] ?? appendInput(shape: inputShape(id.layer))]
+      let node = arguments?[index] ?? appendInput(shape: inputShape(id.layer))
+      applied.append(Application(layer: id.layer, inputs: [node], outputs: [node]))
+      values[id] = [node]
     }
 
     // Depth first without recursion: a chain of layers may be long.
@@ -270,6 +289,12 @@ extension KerasNetwork {
     guard applications <= Self.applicationLimit else {
       throw Contradiction(what: "more than \(Self.applicationLimit) applications of layers")
     }
+    let outputs = try outputs(ofLayer: index, appliedTo: call)
+    applied.append(Application(layer: index, inputs: call.inputs, outputs: outputs))
+    return outputs
+  }
+
+  private mutating func outputs(ofLayer index: Int, appliedTo call: Call) throws(Contradiction) -> [Int] {
     let layer = configuration.layers[index]
     if layer.isModel { return try apply(model: index, to: call.inputs) }
     let node: Int? =

@@ -11,14 +11,36 @@ extension NetworkFile {
   /// - Parameter file: seekable, empty, open for reading and writing.
   /// - Returns: bytes of the file.
   public func writePlain(to file: FileDescriptor) throws(NetworkError) -> Int {
-    let places = try PlainPlaces(of: tensors)
-    let activations = activations(places)
+    try writePlain(Array(tensors.indices), cuts: [:], to: file)
+  }
+
+  /// Writes such a file of smaller layers: without the hidden nodes that nothing after them uses, and without training
+  /// state, whose shapes would no longer fit.
+  public func writePlainReduced(to file: FileDescriptor) throws(NetworkError) -> ReductionReport {
+    guard let network else {
+      throw NetworkError(.unsupported, "cannot be reduced: how its layers are connected is not known")
+    }
+    let reduction = try reduction(of: network)
+    let kept = tensors.indices.filter { reduction.cuts.isEmpty || tensors[$0].role != .optimizer }
+    let byteCount = try writePlain(kept, cuts: reduction.cuts, to: file)
+    let dropped = kept.count < tensors.count ? [Reduction.stateIsLeftOut] : []
+    return ReductionReport(layers: reduction.layers, byteCount: byteCount, notes: reduction.notes + dropped)
+  }
+
+  /// - Parameter cuts: the parts of tensors, by index, that stay.
+  private func writePlain(
+    _ indices: [Int], cuts: [Int: TensorCut], to file: FileDescriptor
+  ) throws(NetworkError) -> Int {
+    let records = indices.map { tensors[$0] }
+    let places = try PlainPlaces(of: records)
+    let activations = activations(records, places)
     let limits = Limits(memory: UInt64(options.memory), seconds: 10 + 0.01 * Double(tensors.count))
     try about {
       var plain = try written { () throws(HDF5Error) in try NewFile(file, limits: limits) }
-      try written { () throws(HDF5Error) in try plain.addGroup([], texts: rootTexts(places)) }
-      for (index, tensor) in tensors.enumerated() {
-        let (path, known) = places[index]
+      try written { () throws(HDF5Error) in try plain.addGroup([], texts: rootTexts(records, places)) }
+      for (number, index) in indices.enumerated() {
+        let tensor = tensors[index]
+        let (path, known) = places[number]
         for count in known..<max(known, path.count - 1) {
           let group = Array(path[...count])
           let texts = activations[group].map { [NewFile.Text("activation", $0.text)] } ?? []
@@ -26,10 +48,14 @@ extension NetworkFile {
         }
         let storage = try written { () throws(HDF5Error) in
           try plain.addDataset(
-            path, type: Datatype(tensor.type), extents: tensor.shape.extents.map(UInt64.init),
+            path, type: Datatype(tensor.type), extents: (cuts[index]?.extents(of: tensor) ?? tensor.shape.extents).map(UInt64.init),
             texts: [NewFile.Text("role", tensor.role.rawValue)])
         }
         var offset = storage.map { Int(clamping: $0.offset) } ?? 0
+        if let cut = cuts[index] {
+          try writeBytes(cut.bytes(of: try values(of: index), tensor), to: file, at: offset)
+          continue
+        }
         try forEachPiece(of: index) { piece in
           try writeBytes(piece, to: file, at: offset)
           offset += piece.count
@@ -45,7 +71,7 @@ extension NetworkFile {
   }
 
   /// Of a chain, the functions of the layers, by their groups.
-  private func activations(_ places: PlainPlaces) -> [[LinkName]: Activation] {
+  private func activations(_ tensors: [TensorRecord], _ places: PlainPlaces) -> [[LinkName]: Activation] {
     guard let activations = network?.activationsOfChain else { return [:] }
     var byGroup: [[LinkName]: Activation] = [:]
     for (index, tensor) in tensors.enumerated() {
@@ -56,7 +82,7 @@ extension NetworkFile {
     return byGroup
   }
 
-  private func rootTexts(_ places: PlainPlaces) -> [NewFile.Text] {
+  private func rootTexts(_ tensors: [TensorRecord], _ places: PlainPlaces) -> [NewFile.Text] {
     let format = [NewFile.Text("format", PlainFormat.name)]
     guard let network else { return format }
     var names: [ExactName: String] = [:]

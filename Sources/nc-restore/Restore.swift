@@ -11,6 +11,7 @@ struct Restore: Tool {
         nc-restore net.ncz net.h5
         nc-ternarize net.h5 | nc-restore > restored.h5
         nc-restore --layout plain net.ncz plain.h5
+        nc-prune --by node --keep 0.5 net.h5 | nc-restore --shape reduced > smaller.h5
       """,
     version: Version.text("nc-restore"))
 
@@ -19,6 +20,8 @@ struct Restore: Tool {
 
   @Option(help: "source: the file it was made from. plain: a new HDF5 file of tensors and network alone.")
   var layout = RestoredLayout.source
+  @Option(help: "source: every layer as it was. reduced: without hidden nodes that nothing uses, and training state.")
+  var shape = RestoredShape.source
 
   @OptionGroup var writing: OutputOptions
   @OptionGroup var common: CommonOptions
@@ -27,20 +30,30 @@ struct Restore: Tool {
     let input = try Input(input)
     let output = try Output(
       try writing.path(output), force: writing.force, seekable: true, dryRun: writing.dryRun)
-    let size = try naming(input.name, output.name) {
+    let report = try naming(input.name, output.name) {
       let network = try NetworkFile(
         input.file, size: input.size, options: common.reading(size: input.size, tool: Self.self))
-      return switch layout {
-      case .source: try network.restore(to: output.file)
-      case .plain: try network.writePlain(to: output.file)
+      return switch (layout, shape) {
+      case (.source, .source): ReductionReport(byteCount: try network.restore(to: output.file))
+      case (.plain, .source): ReductionReport(byteCount: try network.writePlain(to: output.file))
+      case (.source, .reduced): try network.restoreReduced(to: output.file)
+      case (.plain, .reduced): try network.writePlainReduced(to: output.file)
       }
     }
     try output.finish()
-    if !common.quiet { diagnose("\(input.name): \(text(bytes: input.size)) → \(text(bytes: size))") }
+    if common.quiet { return }
+    common.tell(report.notes, about: input.name, tool: Self.self)
+    let removed = shape == .reduced ? ", \(report.summary)" : ""
+    diagnose("\(input.name): \(text(bytes: input.size)) → \(text(bytes: report.byteCount))\(removed)")
   }
 }
 
 /// What the written file is like.
 enum RestoredLayout: String, CaseIterable, ExpressibleByArgument {
   case source, plain
+}
+
+/// How large its layers are.
+enum RestoredShape: String, CaseIterable, ExpressibleByArgument {
+  case source, reduced
 }

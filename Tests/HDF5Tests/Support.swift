@@ -8,7 +8,7 @@ let ample = Limits(memory: 1 << 30, seconds: 10)
 let files = FilePath(#filePath).removingLastComponent().appending("Files")
 
 /// A tool that serves as the child; it lies beside the test bundle.
-private let tool: FilePath = {
+let tool: FilePath = {
   var path = [UInt8](repeating: 0, count: 4096)
   let count = path.withUnsafeMutableBytes {
     readlink("/proc/self/exe", $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)

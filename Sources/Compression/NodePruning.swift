@@ -1,0 +1,275 @@
+public import Parallel
+public import Tensors
+
+/// Which nodes of a hidden layer stay.
+public enum NodeRule: Sendable, Hashable {
+  /// ⌈fraction · n⌉ of n nodes: those with the largest norms of incoming weights; lower indices first among equals.
+  case keep(Fraction)
+  /// As few as keep the relative Frobenius error of the incoming weights at most at this.
+  case error(Double)
+
+  /// Whether each node stays.
+  ///
+  /// - Parameter squaredNorms: of the nodes' incoming weights, all in the same unit.
+  public func kept(_ squaredNorms: [Double]) -> [Bool] {
+    let order = squaredNorms.indices.sorted { a, b in
+      squaredNorms[a] != squaredNorms[b] ? squaredNorms[a] > squaredNorms[b] : a < b
+    }
+    var count = order.count
+    switch self {
+    case .keep(let fraction): count = fraction.ceiling(of: order.count)
+    case .error(let most):
+      // From the smallest up, so that what is dropped is summed without being swallowed.
+      let total = order.reversed().reduce(0) { $0 + squaredNorms[$1] }
+      var dropped = 0.0
+      while count > 0 {
+        dropped += squaredNorms[order[count - 1]]
+        guard dropped == 0 || (dropped / total).squareRoot() <= most else { break }
+        count -= 1
+      }
+    }
+    var kept = [Bool](repeating: false, count: order.count)
+    for node in order[..<count] { kept[node] = true }
+    return kept
+  }
+}
+
+/// A weight matrix as it is stored.
+public struct StoredMatrix: @unchecked Sendable {
+  let weights: WeightRows
+
+  /// - Parameters:
+  ///   - bytes: rows · columns little-endian elements, row-major; they must outlive this value.
+  ///   - type: float16, bfloat16, float32 or float64.
+  ///   - rows, columns: the shape of the source.
+  ///   - transposed: whether the source is inputs × output units, as Keras stores it.
+  public init(_ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool) {
+    precondition(type.isFloat, "weights are floating-point numbers")
+    precondition(bytes.count == rows * columns * type.byteCount, "as many bytes as the shape says")
+    weights = WeightRows(
+      bytes: bytes, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
+      transposed: transposed)
+  }
+
+  public var outputs: Int { weights.rows }
+  public var inputs: Int { weights.columns }
+}
+
+extension StoredMatrix {
+  /// - Throws: `NonFiniteWeight` for an infinity or NaN.
+  public func checkFinite(threads: Threads) throws(NonFiniteWeight) { _ = try unit(threads: threads) }
+
+  /// The squared L2 norms of the incoming weights of every output unit, in units of a power of two near the square of the
+  /// largest weight, so that they neither overflow nor vanish; sums in double, in the order of the inputs.
+  ///
+  /// - Throws: `NonFiniteWeight` for an infinity or NaN.
+  public func squaredNorms(threads: Threads) throws(NonFiniteWeight) -> [Double] {
+    let unit = try unit(threads: threads)
+    let blocks = threads.results(weights.blocks) { block in
+      let rows = weights.rows(ofBlock: block)
+      return withDoubles(rows) { x in
+        (0..<rows.count).map { row in
+          var sum = 0.0
+          for weight in x[(row * inputs)..<((row + 1) * inputs)] {
+            let scaled = weight / unit
+            sum += scaled * scaled
+          }
+          return sum
+        }
+      }
+    }
+    return inputs == 0 ? [Double](repeating: 0, count: outputs) : blocks.flatMap { $0 }
+  }
+
+  /// Adds what constant inputs contribute to the sums of the output units: bᵣ + Σ cᵢ·W[r, i], in double, in the order of
+  /// the inputs.
+  ///
+  /// - Parameters:
+  ///   - constants: the inputs that are constant, in ascending order, with their values.
+  ///   - bias: a number for each output unit.
+  ///   - outputs: which of the units get the sum; the others become 0.
+  /// - Returns: the sums, and whether any product was not zero.
+  public func folding(
+    _ constants: [(input: Int, value: Double)], into bias: [Double], of outputs: [Bool], threads: Threads
+  ) -> (sums: [Double], isChanged: Bool) {
+    let blocks = threads.results(inputs == 0 ? 0 : weights.blocks) { block in
+      let rows = weights.rows(ofBlock: block)
+      return withDoubles(rows) { x in
+        var isChanged = false
+        let sums = rows.map { row in
+          guard outputs[row] else { return 0.0 }
+          var sum = bias[row]
+          for (input, value) in constants {
+            let product = value * x[(row - rows.lowerBound) * inputs + input]
+            if product != 0 { isChanged = true }
+            sum += product
+          }
+          return sum
+        }
+        return (sums, isChanged)
+      }
+    }
+    guard inputs > 0 else { return (zip(bias, outputs).map { $1 ? $0 : 0 }, false) }
+    return (blocks.flatMap { $0.0 }, blocks.contains { $0.1 })
+  }
+
+  /// Which inputs have no weight but zeros to the output units that count.
+  public func unusedInputs(by outputs: [Bool], threads: Threads) -> [Bool] {
+    threads.results(inputs == 0 ? 0 : weights.blocks) { block in
+      let rows = weights.rows(ofBlock: block)
+      return withDoubles(rows) { x in
+        var unused = [Bool](repeating: true, count: inputs)
+        for row in rows where outputs[row] {
+          for input in 0..<inputs where x[(row - rows.lowerBound) * inputs + input] != 0 { unused[input] = false }
+        }
+        return unused
+      }
+    }.reduce([Bool](repeating: true, count: inputs)) { zip($0, $1).map { $0 && $1 } }
+  }
+
+  /// Which output units have no incoming weight that is infinite or not a number.
+  public func finiteOutputs(threads: Threads) -> [Bool] {
+    let blocks = threads.results(inputs == 0 ? 0 : weights.blocks) { block in
+      let rows = weights.rows(ofBlock: block)
+      return withDoubles(rows) { x in
+        (0..<rows.count).map { row in x[(row * inputs)..<((row + 1) * inputs)].allSatisfy(\.isFinite) }
+      }
+    }
+    return inputs == 0 ? [Bool](repeating: true, count: outputs) : blocks.flatMap { $0 }
+  }
+
+  /// The weights as bytes of the source, with all of some output units and of some inputs as +0, and what is lost by that.
+  ///
+  /// - Throws: `NonFiniteWeight` for an infinity or NaN.
+  public func zeroing(
+    outputs removedOutputs: [Bool], inputs removedInputs: [Bool], threads: Threads
+  ) throws(NonFiniteWeight) -> (bytes: [UInt8], loss: SquaredLoss) {
+    let unit = try unit(threads: threads)
+    let losses = threads.results(weights.blocks) { block in
+      let rows = weights.rows(ofBlock: block)
+      return withDoubles(rows) { x in
+        var loss = SquaredLoss(unit: unit)
+        for row in rows {
+          for input in 0..<inputs {
+            let scaled = x[(row - rows.lowerBound) * inputs + input] / unit
+            loss.add(scaled, isLost: removedOutputs[row] || removedInputs[input])
+          }
+        }
+        return loss
+      }
+    }
+    var bytes = Array(weights.bytes)
+    let size = weights.type.byteCount
+    let (slow, fast) = weights.transposed ? (removedInputs, removedOutputs) : (removedOutputs, removedInputs)
+    for (row, isRemoved) in slow.enumerated() {
+      for column in fast.indices where isRemoved || fast[column] {
+        let start = (row * fast.count + column) * size
+        for byte in start..<start + size { bytes[byte] = 0 }
+      }
+    }
+    return (bytes, losses.reduce(into: SquaredLoss(unit: unit)) { $0.add($1) })
+  }
+
+  /// A power of two near the largest magnitude; 1 for zeros.
+  private func unit(threads: Threads) throws(NonFiniteWeight) -> Double {
+    let largest =
+      threads.results(weights.blocks) { block in
+        let rows = weights.rows(ofBlock: block)
+        // Compared as bits, which orders infinities and NaN above all numbers.
+        return withDoubles(rows) { x in x.reduce(0) { max($0, $1.magnitude.bitPattern) } }
+      }.max().map { Double(bitPattern: $0) } ?? 0
+    guard largest.isFinite else { throw NonFiniteWeight(index: weights.firstNonFinite() ?? 0) }
+    return largest > 0 ? largest.binade : 1
+  }
+
+  private func withDoubles<R>(_ rows: Range<Int>, _ body: (UnsafeBufferPointer<Double>) -> R) -> R {
+    let count = rows.count * inputs
+    if weights.type == .float64 {
+      return weights.withDoubles(rows) { body(UnsafeBufferPointer(start: $0, count: count)) }
+    }
+    return weights.withFloats(rows) { floats in
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: count) { doubles in
+        for i in 0..<count { doubles.initializeElement(at: i, to: Double(floats[i])) }
+        return body(UnsafeBufferPointer(doubles))
+      }
+    }
+  }
+}
+
+/// Squared norms of values and of what became zero or other values, in units of `unit`².
+public struct SquaredLoss: Sendable {
+  private let unit: Double
+  private var scaledNorm = 0.0
+  private var scaledError = 0.0
+
+  init(unit: Double) { self.unit = unit }
+
+  /// Of numbers before and after.
+  public init(_ before: [Double], _ after: [Double]) {
+    let largest = (before + after).reduce(0) { max($0, $1.magnitude) }
+    self.init(unit: largest > 0 ? largest.binade : 1)
+    for (x, y) in zip(before, after) {
+      let (norm, error) = (x / unit, (x / unit) - (y / unit))
+      scaledNorm += norm * norm
+      scaledError += error * error
+    }
+  }
+
+  /// ‖before‖².
+  public var squaredNorm: Double { scaledNorm * unit * unit }
+  /// ‖before − after‖².
+  public var squaredError: Double { scaledError * unit * unit }
+  /// ‖before − after‖ ÷ ‖before‖; 0 where ‖before‖ is 0.
+  public var relativeL2: Double { scaledNorm > 0 ? (scaledError / scaledNorm).squareRoot() : 0 }
+
+  mutating func add(_ scaled: Double, isLost: Bool) {
+    scaledNorm += scaled * scaled
+    if isLost { scaledError += scaled * scaled }
+  }
+
+  mutating func add(_ other: SquaredLoss) {
+    scaledNorm += other.scaledNorm
+    scaledError += other.scaledError
+  }
+}
+
+/// An operation on one of several values, with its parameters at hand.
+public enum ElementwiseOperation: Sendable, Equatable {
+  /// Any activation but softmax.
+  case activation(Activation)
+  /// γ(x − μ)/√(σ² + ε) + β, a number of each for every value.
+  case normalisation(mean: [Double], variance: [Double], gamma: [Double]?, beta: [Double]?, epsilon: Double)
+
+  /// The result for value number `index`; nothing when the operation needs the other values as well.
+  public func value(at x: Double, index: Int) -> Double? {
+    switch self {
+    case .activation(let function): function.value(at: x)
+    case .normalisation(let mean, let variance, let gamma, let beta, let epsilon):
+      (gamma?[index] ?? 1) * (x - mean[index]) / (variance[index] + epsilon).squareRoot() + (beta?[index] ?? 0)
+    }
+  }
+}
+
+extension ElementType {
+  /// Numbers from little-endian elements of this floating-point type.
+  public func numbers(_ bytes: [UInt8]) -> [Double] {
+    let size = byteCount
+    return (0..<bytes.count / size).map { index in
+      let bits = (0..<size).reduce(UInt64(0)) { $0 | UInt64(bytes[index * size + $1]) << (8 * $1) }
+      return switch self {
+      case .float16: Double(Float16(bitPattern: UInt16(bits)))
+      case .bfloat16: Double(Float(bitPattern: UInt32(bits) << 16))
+      case .float32: Double(Float(bitPattern: UInt32(bits)))
+      default: Double(bitPattern: bits)
+      }
+    }
+  }
+
+  /// Little-endian elements of this floating-point type: each number rounded once, to nearest, ties to even.
+  public func bytes(rounding numbers: [Double]) -> [UInt8] {
+    numbers.flatMap { number in
+      let bits = bits(number)
+      return (0..<byteCount).map { UInt8(truncatingIfNeeded: bits >> (8 * $0)) }
+    }
+  }
+}

@@ -1,0 +1,331 @@
+internal import Compression
+internal import HDF5
+internal import JSON
+internal import Parallel
+public import SystemPackage
+internal import Tensors
+
+/// What was left out of a file that was restored smaller.
+public struct ReductionReport: Sendable {
+  /// A layer with fewer nodes.
+  public struct Layer: Sendable, Equatable {
+    public var name: String
+    public var nodes: Int
+    public var removed: Int
+  }
+
+  /// In the order of the network.
+  public var layers: [Layer]
+  /// Bytes of the file that was written.
+  public var byteCount: Int
+  /// What a user should be told.
+  public var notes: [String]
+
+  public init(layers: [Layer] = [], byteCount: Int, notes: [String] = []) {
+    self.layers = layers
+    self.byteCount = byteCount
+    self.notes = notes
+  }
+
+  /// `removed 150 of 300 nodes of fc1, 50 of 100 of fc2`
+  public var summary: String {
+    if layers.isEmpty { return "no node can be removed" }
+    let each = layers.enumerated().map { index, layer in
+      "\(layer.removed) of \(layer.nodes)\(index == 0 ? " nodes" : "") of \(layer.name)"
+    }
+    return "removed \(each.joined(separator: ", "))"
+  }
+}
+
+extension NetworkFile {
+  /// Writes the source file with smaller layers: without the hidden nodes that nothing after them uses.
+  ///
+  /// A node is removed when it has no outgoing weights but zeros, to nodes that stay; one node stays of every layer. What
+  /// the network computes is the same. Training state is left out as well, since its shapes would no longer fit. Where no
+  /// node can be removed, the file is the source file as it is.
+  ///
+  /// - Parameter file: seekable, empty, open for reading and writing.
+  public func restoreReduced(to file: FileDescriptor) throws(NetworkError) -> ReductionReport {
+    guard case .ncz = source else { return try writeReduced(to: file, stated: nil) }
+    // What is read from it is as it will be read from the restored file: filters may round.
+    let whole = try temporaryFile()
+    defer { try? whole.close() }
+    let size = try restore(to: whole)
+    var options = options
+    options.progress = nil
+    return try NetworkFile(whole, size: size, options: options).writeReduced(to: file, stated: network)
+  }
+
+  /// - Parameter stated: the network, where the file itself does not describe it.
+  private func writeReduced(to file: FileDescriptor, stated: Network?) throws(NetworkError) -> ReductionReport {
+    guard case .hdf5(let source) = source else { throw NetworkError(.unsupported, "no HDF5 file") }
+    let architecture = try source.architecture(stated: stated ?? network)
+    let reduction = try reduction(of: architecture.network)
+    var notes = reduction.notes
+    guard !reduction.cuts.isEmpty else {
+      for start in stride(from: 0, to: size, by: 1 << 20) {
+        try writeBytes(try read(source.file, at: start, count: min(1 << 20, size - start)), to: file, at: start)
+      }
+      return ReductionReport(layers: [], byteCount: size, notes: notes)
+    }
+    let configuration = try architecture.configuration(reduction.widths)
+    if configuration == nil, let reason = architecture.isCopied { notes.append(reason) }
+    let state = source.trainingState
+    if !state.isEmpty { notes.append(Reduction.stateIsLeftOut) }
+    let hdf5 = try source.hdf5File()
+    defer { if source.containerKind == .keras { try? hdf5.close() } }
+    switch source.containerKind {
+    case .hdf5:
+      notes += try copy(hdf5, source, reduction, without: state, configuration: configuration, to: file)
+    case .keras:
+      let weights = try temporaryFile()
+      defer { try? weights.close() }
+      notes += try copy(hdf5, source, reduction, without: state, configuration: nil, to: weights)
+      try KerasArchive.copy(
+        source.file, size: size, weights: weights, configuration: configuration, to: file)
+    }
+    let byteCount = try about { Int(try file.seek(offset: 0, from: .end)) }
+    return ReductionReport(layers: reduction.layers, byteCount: byteCount, notes: notes)
+  }
+
+  /// Copies an HDF5 file, with the smaller tensors in the place of their datasets.
+  ///
+  /// - Returns: what a user should be told.
+  private func copy(
+    _ hdf5: FileDescriptor, _ source: HDF5Source, _ reduction: Reduction, without state: [[LinkName]],
+    configuration: [UInt8]?, to file: FileDescriptor
+  ) throws(NetworkError) -> [String] {
+    var addresses: [ExactName: UInt64] = [:]
+    for object in source.contents.objects {
+      for path in object.paths { addresses[ExactName(path)] = object.address }
+    }
+    var changes = CopyChanges(without: state)
+    var tensorAt: [UInt64: Int] = [:]
+    for (index, cut) in reduction.cuts {
+      guard let address = tensors[index].path.flatMap({ addresses[ExactName($0)] }) else {
+        throw NetworkError(.corrupt, "\(tensors[index].name): no longer in the file")
+      }
+      changes.extents[address] = cut.extents(of: tensors[index]).map(UInt64.init)
+      tensorAt[address] = index
+    }
+    if let configuration {
+      changes.texts = [NewFile.Text("model_config", String(decoding: configuration, as: UTF8.self))]
+    }
+    let limits = Limits(size: size, options: options)
+    let changed = changes
+    let copied = try about { try copyFile(hdf5, to: file, changing: changed, limits: limits) }
+    for (address, place) in copied.places.sorted(by: { $0.key < $1.key }) {
+      guard let index = tensorAt[address], let cut = reduction.cuts[index] else { continue }
+      var bytes = cut.bytes(of: try values(of: index), tensors[index])
+      guard bytes.count == place.length else {
+        throw NetworkError(.corrupt, "\(tensors[index].name): \(bytes.count) bytes for a dataset of \(place.length)")
+      }
+      if tensors[index].byteOrder == .big { swapBytes(&bytes, elementSize: tensors[index].type.byteCount) }
+      try writeBytes(bytes, to: file, at: Int(clamping: place.offset))
+    }
+    let userBlock = Int(clamping: source.contents.userBlock)
+    try writeBytes(try read(hdf5, at: 0, count: userBlock), to: file, at: 0)
+    return copied.leftBehind.map { "left behind: \($0)" }
+  }
+}
+
+// MARK: - What is removed
+
+/// The rows and columns that tensors lose.
+struct Reduction {
+  var layers: [ReductionReport.Layer] = []
+  var cuts: [Int: TensorCut] = [:]
+  /// Of the values of the network's nodes, where they change.
+  var widths: [Int: WidthChange] = [:]
+  var notes: [String] = []
+
+  static let stateIsLeftOut = "training state is left out: its shapes would no longer fit"
+}
+
+/// Which parts of a tensor stay: of a matrix output units and inputs, of a vector its elements.
+struct TensorCut: Equatable {
+  var outputs: [Bool]?
+  var inputs: [Bool]?
+
+  /// What stays along each axis; nothing for all of it.
+  private func axes(of tensor: TensorRecord) -> [[Bool]?] {
+    tensor.shape.rank == 1 ? [outputs] : tensor.isTransposed ? [inputs, outputs] : [outputs, inputs]
+  }
+
+  func extents(of tensor: TensorRecord) -> [Int] {
+    zip(axes(of: tensor), tensor.shape.extents).map { kept, extent in kept?.count { $0 } ?? extent }
+  }
+
+  /// The elements that stay, of all, row-major.
+  func bytes(of values: [UInt8], _ tensor: TensorRecord) -> [UInt8] {
+    let axes = axes(of: tensor)
+    let size = tensor.type.byteCount
+    let columns = tensor.shape.extents[axes.count - 1]
+    // Runs of bytes that stay together in each row.
+    var runs: [Range<Int>] = []
+    for column in 0..<columns where axes[axes.count - 1]?[column] ?? true {
+      if let last = runs.last, last.upperBound == column * size {
+        runs[runs.count - 1] = last.lowerBound..<((column + 1) * size)
+      } else {
+        runs.append((column * size)..<((column + 1) * size))
+      }
+    }
+    let rows = axes.count == 1 ? 1 : tensor.shape.extents[0]
+    var bytes: [UInt8] = []
+    for row in 0..<rows where axes.count == 1 || axes[0]?[row] ?? true {
+      let start = row * columns * size
+      for run in runs { bytes += values[(start + run.lowerBound)..<(start + run.upperBound)] }
+    }
+    return bytes
+  }
+}
+
+extension NetworkFile {
+  /// The hidden nodes that can go, last layer first: an outgoing weight to a node that is gone does not count.
+  func reduction(of network: Network) throws(NetworkError) -> Reduction {
+    var byName: [ExactName: Int] = [:]
+    for (index, tensor) in tensors.enumerated() { byName[ExactName(tensor.name)] = index }
+    let (hidden, _) = network.hiddenLayers()
+    var reduction = Reduction()
+    for layer in hidden.reversed() {
+      let parts: HiddenLayerTensors
+      do throws(HiddenLayerTensors.Misfit) {
+        parts = try HiddenLayerTensors(layer, in: tensors, byName)
+      } catch {
+        reduction.notes.append("\(layer.kernel): \(error.reason): all nodes stay")
+        continue
+      }
+      var kept = try keptNodes(of: parts, reduction.cuts)
+      guard kept.contains(false) else { continue }
+      // Frameworks have no layers without units.
+      if !kept.contains(true) { kept[0] = true }
+      let count = kept.count { $0 }
+      if count == kept.count { continue }
+      reduction.cuts[parts.kernel, default: TensorCut()].outputs = kept
+      for vector in parts.vectors { reduction.cuts[vector] = TensorCut(outputs: kept) }
+      for consumer in parts.consumers { reduction.cuts[consumer.kernel, default: TensorCut()].inputs = kept }
+      for node in layer.nodes { reduction.widths[node] = WidthChange(before: kept.count, after: count) }
+      reduction.layers.append(
+        ReductionReport.Layer(
+          name: LayoutVariables.splitAtWeight(layer.kernel).layer, nodes: kept.count, removed: kept.count - count))
+    }
+    reduction.layers.reverse()
+    reduction.notes.reverse()
+    return reduction
+  }
+
+  /// Which nodes of a layer are used, or may not be finite, so that zeros times their values are no zeros.
+  private func keptNodes(
+    of parts: HiddenLayerTensors, _ cuts: [Int: TensorCut]
+  ) throws(NetworkError) -> [Bool] {
+    let threads = options.threads
+    var kept = [Bool](repeating: false, count: parts.nodes)
+    func keep(_ nodes: [Bool]) { kept = zip(kept, nodes).map { $0 || $1 } }
+    for consumer in parts.consumers {
+      keep(
+        try withMatrix(consumer.kernel) { matrix in
+          let units = cuts[consumer.kernel]?.outputs ?? [Bool](repeating: true, count: matrix.outputs)
+          return matrix.unusedInputs(by: units, threads: threads).map { !$0 }
+        })
+    }
+    guard kept.contains(false) else { return kept }
+    keep(try withMatrix(parts.kernel) { $0.finiteOutputs(threads: threads).map { !$0 } })
+    for vector in parts.vectors { keep(tensors[vector].type.numbers(try values(of: vector)).map { !$0.isFinite }) }
+    return kept
+  }
+}
+
+extension HiddenLayerTensors {
+  /// The tensors that have one number for every node.
+  var vectors: [Int] {
+    (bias.map { [$0] } ?? []) + consumers.flatMap { $0.path.flatMap(\.vectors) }
+  }
+}
+
+// MARK: - What the file says
+
+/// How a file describes its network.
+struct Architecture {
+  var network: Network
+  /// The configuration of a Keras file, as far as it can be rewritten.
+  fileprivate var described: (configuration: KerasConfiguration, applications: [KerasNetwork.Application], json: JSON)?
+  /// Why it is copied as it is.
+  fileprivate var isCopied: String?
+
+  /// The text of the configuration for layers of other widths; nothing where there is none to rewrite.
+  fileprivate func configuration(_ widths: [Int: WidthChange]) throws(NetworkError) -> [UInt8]? {
+    guard let (configuration, applications, json) = described else { return nil }
+    return ReducedConfiguration(configuration, applications: applications, widths: widths).rewriting(json).serialized()
+  }
+}
+
+extension HDF5Source {
+  /// - Parameter stated: the network, where the file does not describe it.
+  fileprivate func architecture(stated: Network?) throws(NetworkError) -> Architecture {
+    let text = try configurationText()
+    let layout = LayoutVariables(contents, configuration: text)
+    func refused(_ reason: String) -> NetworkError { NetworkError(.unsupported, "cannot be reduced: \(reason)") }
+    if let configuration = layout.configuration, configuration.describesLayers {
+      do {
+        let built = try KerasNetwork.buildWithApplications(configuration, variables: layout.variables)
+        let stored = layout.tree.text("model_config", of: layout.tree.root).map { Array($0.utf8) }
+        let json = try JSON.parse(text ?? stored ?? [], nonFinite: true)
+        return Architecture(network: built.network, described: (configuration, built.applications, json))
+      } catch let error as KerasNetwork.Contradiction {
+        throw refused("the architecture in the file cannot be used: \(error.what)")
+      } catch {
+        throw refused("the architecture in the file cannot be used: \(error)")
+      }
+    }
+    if text != nil || layout.tree.hasAttribute("model_config", of: layout.tree.root), layout.configuration == nil {
+      throw refused(layout.notes.first ?? "the model configuration cannot be used")
+    }
+    guard let stated else { throw refused("how its layers are connected is not known") }
+    return Architecture(
+      network: stated,
+      isCopied: layout.configuration == nil
+        ? nil : "the model configuration describes no layers and is copied as it is")
+  }
+
+  /// The configuration that stands beside the HDF5 file, in an archive.
+  private func configurationText() throws(NetworkError) -> [UInt8]? {
+    guard containerKind == .keras else { return nil }
+    let size = try about { Int(try file.seek(offset: 0, from: .end)) }
+    return try KerasArchive(file, size: size).configuration.map { member throws(NetworkError) in
+      try read(file, at: member.offset, count: member.size)
+    }
+  }
+
+  /// The HDF5 file by itself; a temporary copy, to be closed, where it is in an archive.
+  fileprivate func hdf5File() throws(NetworkError) -> FileDescriptor {
+    guard containerKind == .keras else { return file }
+    let size = try about { Int(try file.seek(offset: 0, from: .end)) }
+    let weights = try KerasArchive(file, size: size).weights
+    return try temporaryCopy(of: file, at: weights.offset, count: weights.size)
+  }
+
+  /// Links to training state and to nothing else: the outermost groups, or datasets, that have no other dataset.
+  fileprivate var trainingState: [[LinkName]] {
+    var state: [String] = []
+    // The datasets that stay, and the groups they are in.
+    var others: Set<ExactName> = []
+    for tensor in reading.tensors {
+      for path in contents.objects[tensor.object].paths {
+        if tensor.role == .optimizer {
+          state.append(path)
+          continue
+        }
+        var rest = path
+        while !rest.isEmpty, others.insert(ExactName(rest)).inserted { rest = rest.splitAtLast("/").before }
+      }
+    }
+    var seen: Set<ExactName> = []
+    return state.compactMap { path in
+      let components = path.split(separator: "/")
+      let outermost = components.indices.lazy.map { components[...$0].joined(separator: "/") }
+        .first { !others.contains(ExactName($0)) }
+      guard let outermost, seen.insert(ExactName(outermost)).inserted else { return nil }
+      return LinkName.path(outermost)
+    }
+  }
+}
