@@ -40,7 +40,7 @@ public struct TensorReport: Sendable {
   /// Stored bytes of its payloads.
   public var storedBytes: Int
   public var outcome: Outcome
-  /// Of a pruned tensor: weights that are not zero, or singular values.
+  /// Of a pruned tensor: weights that are not zero, singular values, or nodes of the layer.
   public var kept: Kept?
 
   public enum Outcome: Sendable {

@@ -1,6 +1,6 @@
-import ArgumentParser
+public import ArgumentParser
 import Compression
-import Networks
+public import Networks
 import ToolSupport
 
 @main
