@@ -30,7 +30,8 @@ public struct SparseCodec: Sendable {
 
   /// Describes a matrix of `rows` output units and `columns` inputs.
   ///
-  /// - Throws: `CodecError`: corrupt when `type` is no floating-point type, over the limit when sizes cannot be counted.
+  /// - Throws: `CodecError`: corrupt when `type` is no floating-point type, over the limit when sizes cannot be
+  ///   counted.
   public init(rows: Int, columns: Int, type: ElementType) throws(CodecError) {
     guard type.isFloat else { throw .corrupt("sparse values of type \(type.rawValue)") }
     self.type = type
@@ -66,7 +67,7 @@ public struct SparseCodec: Sendable {
   ) throws -> (positions: Positions, parts: [[[UInt8]]]) {
     precondition(
       matrix.rows == blocks.rows && matrix.columns == blocks.columns && matrix.type == type,
-      "a \(matrix.type) matrix of \(matrix.rows)×\(matrix.columns) for a \(type) codec of \(blocks.rows)×\(blocks.columns)"
+      "\(matrix.rows)×\(matrix.columns) \(matrix.type) for a codec of \(blocks.rows)×\(blocks.columns) \(type)"
     )
     let stored = try threads.map(blocks.count) { index in
       withMask(of: index, in: matrix) { mask in

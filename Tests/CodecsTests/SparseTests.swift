@@ -209,8 +209,8 @@ private let shapes = [
     }
   }
 
-  /// Weights N(0, 0.02²), the largest tenth and hundredth kept: entropies are 2.8201 and .3103 bits a weight, half a per
-  /// cent more is Huffman's, and a block has its tables.
+  /// Weights N(0, 0.02²), the largest tenth and hundredth kept: entropies are 2.8201 and .3103 bits a weight, half a
+  /// per cent more is Huffman's, and a block has its tables.
   @Test(arguments: [(1.644854, 2.857), (2.575829, 0.323)])
   func ofPrunedGaussianWeights(_ threshold: Double, _ bits: Double) throws {
     var random = SplitMix64(seed: 14)

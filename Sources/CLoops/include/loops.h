@@ -214,8 +214,8 @@ size_t nc_sparse_mask(const void *elements, size_t n, size_t size, uint8_t *mask
 bool nc_sparse_nonzero(const void *elements, size_t n, size_t size);
 
 /* Whether n bytes look like noise, which entropy coding does not make smaller: two of a sample of up to 4096, spread
-   evenly, are equal less often than 1.02 times in 256. The entropy of a byte is at least -log2 of that chance, 7.97 bits;
-   and bytes of 7.9 bits would be equal 1.07 times. (The sample's figure varies by .0055 times for uniform bytes.) */
+   evenly, are equal less often than 1.02 times in 256. The entropy of a byte is at least -log2 of that chance, 7.97
+   bits; bytes of 7.9 bits would be equal 1.07 times. (For uniform bytes the sample's figure varies by .0055 times.) */
 bool nc_bytes_are_noise(const uint8_t *bytes, size_t n);
 
 #pragma clang assume_nonnull end
