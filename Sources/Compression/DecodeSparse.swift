@@ -165,7 +165,8 @@ public struct SparseSlabs: Slabs {
             for i in 0..<next - rank { (doubles + i).initialize(to: Double(floats[i])) }
           }
           nc_mask_expand(
-            row, input + first, part, type.byteCount, type == .float64 ? UnsafeRawPointer(doubles) : UnsafeRawPointer(floats),
+            row, input + first, part, type.byteCount,
+            type == .float64 ? UnsafeRawPointer(doubles) : UnsafeRawPointer(floats),
             out + first * type.byteCount)
           rank = next
         }

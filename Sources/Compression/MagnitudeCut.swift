@@ -19,8 +19,8 @@ public struct MagnitudeCut: Sendable, Equatable {
 public enum MagnitudeRule: Sendable, Hashable {
   /// The ⌈fraction · n⌉ largest of n weights.
   case keep(Fraction)
-  /// The least number k ≥ 0 of largest weights that leaves ‖W − Ŵ‖ ≤ E‖W‖, E ≥ 0, Ŵ the restored values: what is lost by
-  /// rounding those that are kept counts. All of them when no number does.
+  /// The least number k ≥ 0 of largest weights that leaves ‖W − Ŵ‖ ≤ E‖W‖, E ≥ 0, Ŵ the restored values: what is lost
+  /// by rounding those that are kept counts. All of them when no number does.
   case error(Double)
 }
 

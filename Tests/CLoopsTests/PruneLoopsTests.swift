@@ -127,7 +127,9 @@ extension LoopsTests {
         floats += [low, -low, middle, middle.nextUp, -middle.nextDown]
       }
       floats += (0..<2000).map { _ in Float(bitPattern: UInt32(truncatingIfNeeded: random.next()) % 0x7F80_0000) }
-      floats += [.leastNonzeroMagnitude, 0x1p-25, Float(0x1p-25).nextUp, 65520, Float(65520).nextDown, .greatestFiniteMagnitude]
+      floats += [
+        .leastNonzeroMagnitude, 0x1p-25, Float(0x1p-25).nextUp, 65520, Float(65520).nextDown, .greatestFiniteMagnitude,
+      ]
       var out = [UInt16](repeating: 0, count: floats.count)
       nc_narrow(floats, floats.count, false, &out)
       #expect(out == floats.map { Float16($0).bitPattern })

@@ -176,7 +176,8 @@ extension SplitMix64 {
     }
   }
 
-  mutating func matrix(_ kind: Kind, _ type: ElementType, _ rows: Int, _ columns: Int, transposed: Bool) -> SampleMatrix {
+  mutating func matrix(_ kind: Kind, _ type: ElementType, _ rows: Int, _ columns: Int, transposed: Bool) -> SampleMatrix
+  {
     SampleMatrix(
       type: type, rows: rows, columns: columns, transposed: transposed,
       bits: (0..<rows * columns).map { _ in bits(kind, type) })

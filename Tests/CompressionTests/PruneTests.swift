@@ -7,8 +7,8 @@ import Testing
 
 private let types: [ElementType] = [.float16, .bfloat16, .float32, .float64]
 
-/// Sums of n squares in double, in any two orders, differ by less than n · 2⁻⁵² of their value; matrices here have fewer
-/// than 2¹² weights.
+/// Sums of n squares in double, in any two orders, differ by less than n · 2⁻⁵² of their value; matrices here have
+/// fewer than 2¹² weights.
 private let sumTolerance = 0x1p-40
 
 @Suite struct PruneTests {
