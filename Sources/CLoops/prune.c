@@ -247,13 +247,13 @@ NC_AVX2 static size_t count_popcnt(const uint8_t *bytes, size_t n) {
 NC_AVX512 static size_t collect32_avx512(const uint8_t *x, size_t n, uint32_t low, uint32_t high, uint8_t *out,
                                          nc_key_tail *tail) {
   const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-  const __m512i l = _mm512_set1_epi32((int)low), h = _mm512_set1_epi32((int)high);
+  const __m512i below = _mm512_set1_epi32((int)low - 1), h = _mm512_set1_epi32((int)high);
   __m512i largest = _mm512_setzero_si512();
   size_t taken = 0, above = 0, i = 0;
   for (; i + 16 <= n; i += 16) {
     __m512i key = _mm512_and_si512(_mm512_loadu_si512(x + 4 * i), magnitude);
     __mmask16 larger = _mm512_cmpgt_epi32_mask(key, h);
-    __mmask16 between = _mm512_mask_cmpge_epi32_mask((__mmask16)~larger, key, l);
+    __mmask16 between = (__mmask16)(_mm512_cmpgt_epi32_mask(key, below) & ~larger);
     largest = _mm512_max_epi32(largest, key);
     above += (size_t)_mm_popcnt_u32(larger);
     _mm512_storeu_si512(out + 4 * taken, _mm512_maskz_compress_epi32(between, key));
@@ -266,11 +266,12 @@ NC_AVX512 static size_t collect32_avx512(const uint8_t *x, size_t n, uint32_t lo
 }
 
 NC_AVX512 static size_t compact32_avx512(const uint8_t *x, size_t n, uint32_t least, uint8_t *mask, uint8_t *values) {
-  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff), l = _mm512_set1_epi32((int)least);
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff), below = _mm512_set1_epi32((int)least - 1);
   size_t taken = 0, i = 0;
   for (; i + 16 <= n; i += 16) {
     __m512i e = _mm512_loadu_si512(x + 4 * i);
-    __mmask16 kept = _mm512_mask_cmpge_epi32_mask(_mm512_test_epi32_mask(e, e), _mm512_and_si512(e, magnitude), l);
+    __mmask16 kept = _mm512_cmpgt_epi32_mask(_mm512_and_si512(e, magnitude), below);
+    kept &= _mm512_test_epi32_mask(e, e);
     uint16_t bits = (uint16_t)kept;
     memcpy(mask + i / 8, &bits, 2);
     _mm512_storeu_si512(values + 4 * taken, _mm512_maskz_compress_epi32(kept, e));

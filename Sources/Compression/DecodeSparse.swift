@@ -45,6 +45,10 @@ public struct SparseSlabs: Slabs {
   ///   - type: that of the stored values, or float32 or float64 where these are float16 or bfloat16.
   ///   - transposed: whether the source is inputs × output units, as Keras stores it.
   public init(_ matrix: SparseMatrix, type: ElementType, transposed: Bool) {
+    self.init(matrix, type: type, transposed: transposed, slabWeights: Self.weights)
+  }
+
+  init(_ matrix: SparseMatrix, type: ElementType, transposed: Bool, slabWeights: Int) {
     precondition(type.isFloat, "weights are floating-point numbers")
     precondition(
       matrix.type == type || matrix.type.isFloat && matrix.type.byteCount == 2 && type.byteCount > 2,
@@ -53,7 +57,7 @@ public struct SparseSlabs: Slabs {
     self.type = type
     self.transposed = transposed
     (rows, columns) = transposed ? (matrix.columns, matrix.rows) : (matrix.rows, matrix.columns)
-    let fitting = max(1, Self.weights / max(1, columns))
+    let fitting = max(1, slabWeights / max(1, columns))
     // Slabs of a transposed matrix begin where a byte of the mask does.
     rowsPerSlab = transposed && fitting > 8 ? fitting / 8 * 8 : fitting
     var count = 0
@@ -161,7 +165,8 @@ public struct SparseSlabs: Slabs {
             for i in 0..<next - rank { (doubles + i).initialize(to: Double(floats[i])) }
           }
           nc_mask_expand(
-            row, input + first, part, type.byteCount, type == .float64 ? UnsafeRawPointer(doubles) : UnsafeRawPointer(floats),
+            row, input + first, part, type.byteCount,
+            type == .float64 ? UnsafeRawPointer(doubles) : UnsafeRawPointer(floats),
             out + first * type.byteCount)
           rank = next
         }

@@ -14,7 +14,8 @@ func cutWithin(
   let largestKey = elements.largestKey(threads: threads)
   if largestKey >= elements.type.infinityKey { throw elements.nonFinite() }
   let largest = elements.type.magnitude(ofKey: largestKey)
-  if largest == 0 { return .nothing }
+  // Dropping everything leaves the whole norm.
+  if largest == 0 || bound >= 1 { return .nothing }
   let cost = DropCost(
     stored: stored == elements.type ? nil : stored, unit: elements.type == .float64 ? largest.binade : 1)
 
@@ -24,7 +25,6 @@ func cutWithin(
   func isAllowed(_ dropped: Double) -> Bool { ((rounding + dropped) / norm).squareRoot() <= bound }
   // Also where a weight would become infinite.
   guard isAllowed(0) else { return .everything }
-  if isAllowed(tally.added.reduce(0, +)) { return .nothing }
 
   var dropped = 0.0
   var decisive = tally.decisive(&dropped, isAllowed)

@@ -1,8 +1,8 @@
 public import Parallel
 public import Tensors
 
-/// Finds one cut for several matrices together, which need not be in memory together: it keeps the ⌈keep · N⌉ largest of
-/// all N weights, those of earlier matrices first among equals, then those of lower index.
+/// Finds one cut for several matrices together, which need not be in memory together: it keeps the ⌈keep · N⌉ largest
+/// of all N weights, those of earlier matrices first among equals, then those of lower index.
 ///
 /// Matrices with an infinity or NaN have no part in it: their weights are not among the N.
 ///

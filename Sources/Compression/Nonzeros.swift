@@ -16,8 +16,9 @@ extension SparseMatrix {
   ) {
     let weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
     let size = type.byteCount
-    self = Self.taking(CutRows(keepingAll: weights), of: weights, type: type, threads: threads) { rows, _ in
-      rows.keptCount * size
-    }.matrix
+    self =
+      Self.taking(CutRows(keepingAll: weights), of: weights, type: type, threads: threads) { rows, _ in
+        rows.keptCount * size
+      }.matrix
   }
 }

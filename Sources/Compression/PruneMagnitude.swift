@@ -17,11 +17,11 @@ public struct MagnitudePruning: Sendable {
 
 /// Keeps the largest weights of a matrix and drops the others.
 ///
-/// As `magnitudeCut` and `prune`, one after the other. With `.error`, the relative error that is returned is never above
-/// the bound unless all weights are kept: where the sums of both, added in different orders, fall on different sides of it,
-/// more weights are kept.
+/// As `magnitudeCut` and `prune`, one after the other. With `.error`, the relative error that is returned is never
+/// above the bound unless all weights are kept: where the sums of both, added in different orders, fall on different
+/// sides of it, more weights are kept.
 ///
-/// Laws: pruning twice with the same rule is pruning once; multiplying W by a power of two multiplies the values and
+/// Laws: pruning twice with the same `.keep` is pruning once; multiplying W by a power of two multiplies the values and
 /// keeps the mask (nothing being subnormal, values exact).
 public func pruneMagnitude(
   _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool, rule: PruningRule,

@@ -10,8 +10,8 @@ struct RankSearch {
   /// Finds the k-th largest magnitude, and how many of those equal to it belong to the k largest: those of earlier
   /// matrices first.
   ///
-  /// The magnitudes in a range are collected, and those above it counted. If the k-th largest is not in the range, or too
-  /// much is, the magnitudes that remain in question are counted in bins, and the decisive bin is the next range.
+  /// The magnitudes in a range are collected, and those above it counted. If the k-th largest is not in the range, or
+  /// too much is, the magnitudes that remain in question are counted in bins, and the decisive bin is the next range.
   ///
   /// - Parameters:
   ///   - range: where to look first, in the bits of magnitudes.

@@ -125,8 +125,8 @@ struct SourceElements: @unchecked Sendable {
     }
   }
 
-  /// The bits of about `size` magnitudes, one at a place of its own in each of as many runs of the elements: their places
-  /// depend on nothing but the number of elements.
+  /// The bits of about `size` magnitudes, one at a place of its own in each of as many runs of the elements: their
+  /// places depend on nothing but the number of elements.
   func sample(_ size: Int) -> [UInt64] {
     let run = max(1, count / size)
     return (0..<count / run).map { i in

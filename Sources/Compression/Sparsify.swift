@@ -16,8 +16,8 @@ extension SparseMatrix {
   ///
   /// - Parameters:
   ///   - type: that of the stored values, no wider than the weights.
-  ///   - body: called for a few rows at a time with what is kept of them; returns the bytes of it that are stored. It may
-  ///     change the elements that are kept, make them fewer or narrower, and add to what was lost.
+  ///   - body: called for a few rows at a time with what is kept of them; returns the bytes of it that are stored. It
+  ///     may change the elements that are kept, make them fewer or narrower, and add to what was lost.
   static func taking(
     _ cut: CutRows, of weights: WeightRows, type: ElementType, threads: Threads,
     _ body: @Sendable (KeptRows, inout SparseBlock) -> Int
@@ -27,8 +27,8 @@ extension SparseMatrix {
     var mask = [UInt8](repeating: 0, count: weights.rows * rowBytes)
     var blocks: [SparseBlock] = []
     var values: [UInt8] = []
-    // Memory that is not written to costs nothing, but the first use of every page does. So the values have room for all,
-    // and a few blocks at a time are put where others were before.
+    // Memory that is not written to costs nothing, but the first use of every page does. So the values have room for
+    // all, and a few blocks at a time are put where others were before.
     values.reserveCapacity(weights.rows * weights.columns * size)
     let together = min(weights.blocks, 4 * threads.count)
     let blockBytes = weights.blocks > 0 ? weights.rows(ofBlock: 0).count * weights.columns * size : 0
@@ -72,8 +72,10 @@ extension SparseMatrix {
         let tied = cut.isUniform ? (cut.tiedColumns(row) == 0 ? 0 : count) : cut.tiedColumns(row)
         let out = values + block.size
         let first = nc_mask_compact(x, tied, size, cut.least, bits, 0, out)
-        let kept = first + nc_mask_compact(
-          x + tied * size, count - tied, size, cut.leastAbove, bits, tied, out + first * size)
+        let kept =
+          first
+          + nc_mask_compact(
+            x + tied * size, count - tied, size, cut.leastAbove, bits, tied, out + first * size)
         block.size += body(
           KeptRows(elements: x, count: count, tied: tied, kept: out, keptCount: kept, mask: bits), &block)
       }

@@ -31,7 +31,11 @@ public struct NonFiniteWeight: Error, Equatable, CustomStringConvertible {
   public var rounded: ElementType?
 
   public var description: String {
-    if let rounded { "element \(index) is too large for \(rounded)" } else { "element \(index) is infinite or not a number" }
+    if let rounded {
+      "element \(index) is too large for \(rounded)"
+    } else {
+      "element \(index) is infinite or not a number"
+    }
   }
 }
 

@@ -149,8 +149,8 @@ size_t nc_key_collect(const void *x, size_t n, size_t size, uint64_t low, uint64
 size_t nc_mask_compact(const void *x, size_t n, size_t size, uint64_t least, uint8_t *row, size_t first,
                        void *values);
 
-/* Writes the elements of bits `first` ..< first + n of a row: the next of `values` where the bit is set, else zero bits;
-   returns how many are set. */
+/* Writes the elements of bits `first` ..< first + n of a row: the next of `values` where the bit is set, else zero
+   bits; returns how many are set. */
 size_t nc_mask_expand(const uint8_t *row, size_t first, size_t n, size_t size, const void *values, void *out);
 
 /* Bits that are set in n bytes. */
