@@ -15,18 +15,6 @@ public struct MagnitudeCut: Sendable, Equatable {
   public static let everything = MagnitudeCut(threshold: 0, ties: nil)
 }
 
-<<<<<<< HEAD
-=======
-/// How many weights are kept.
-public enum MagnitudeRule: Sendable, Hashable {
-  /// The ⌈fraction · n⌉ largest of n weights.
-  case keep(Fraction)
-  /// The least number k ≥ 0 of largest weights that leaves ‖W − Ŵ‖ ≤ E‖W‖, E ≥ 0, Ŵ the restored values: what is lost
-  /// by rounding those that are kept counts. All of them when no number does.
-  case error(Double)
-}
-
->>>>>>> 52860d1b1baf2ebce337c88dc6217f63b03f0830
 /// How the weights that are kept are stored.
 public enum KeptValues: Sendable, Hashable {
   /// Bit for bit.
