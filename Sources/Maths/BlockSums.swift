@@ -22,20 +22,23 @@ private struct Plan {
 }
 
 /// The sums of m consecutive numbers, for each scale m.
-struct ScalarSums {
+final class ScalarSums {
   private let scales: [Int]
   private let plan: Plan
+  /// The sums of all scales. Kept, because to ask the system for new memory takes as long as to use it.
+  private let sums: UnsafeMutablePointer<Double>
 
   init(count: Int, scales: [Int]) {
     self.scales = scales
     plan = Plan(count: count, scales: scales)
+    sums = .allocate(capacity: plan.total)
   }
+
+  deinit { sums.deallocate() }
 
   /// Returns Σ ln(|Y| + ε) over the sums Y of each scale.
   func logarithms(of samples: UnsafeBufferPointer<Float>) -> [Double] {
-    let sums = UnsafeMutablePointer<Double>.allocate(capacity: plan.total)
-    defer { sums.deallocate() }
-    return scales.indices.map { i in
+    scales.indices.map { i in
       let out = sums + plan.starts[i]
       if let parent = plan.parents[i] {
         let from = sums + plan.starts[parent]

@@ -2,28 +2,30 @@
 private let scatteredCount = 1 << 18
 private let bucketCount = 256
 
+/// Room that the shuffling of `count` elements takes, in elements.
+func shuffleRoom(for count: Int) -> Int { count > scatteredCount ? count + count / 4 + 1 : 0 }
+
 /// Puts elements of 32 bits in random order, every order equally likely.
 ///
 /// Up to 2¹⁸ elements by exchanges, each with one at or before it. More are first scattered to 256 buckets, each
 /// independently, and then exchanged within them: exchanges all over the memory would be several times slower.
 ///
-/// - Parameter room: for as many elements, if there are more than 2¹⁸. What it holds is lost.
+/// - Parameter room: `shuffleRoom(for:)` elements. What it holds is lost.
 func shuffle(
   _ elements: UnsafeMutableBufferPointer<UInt32>, room: UnsafeMutableBufferPointer<UInt32>,
   using generator: inout some RandomNumberGenerator
 ) {
   guard elements.count > scatteredCount else { return exchange(elements, using: &generator) }
-  precondition(room.count >= elements.count, "room for the elements")
-  let buckets = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: elements.count)
-  defer { buckets.deallocate() }
+  precondition(room.count >= shuffleRoom(for: elements.count), "room for the elements, and a byte for each")
+  let buckets = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(room)[(4 * elements.count)...])
   var word: UInt64 = 0
   for i in elements.indices {
     if i % 8 == 0 { word = generator.next() }
-    buckets.initializeElement(at: i, to: UInt8(truncatingIfNeeded: word))
+    buckets[i] = UInt8(truncatingIfNeeded: word)
     word >>= 8
   }
   var ends = [Int](repeating: 0, count: bucketCount)
-  for bucket in buckets { ends[Int(bucket)] += 1 }
+  for bucket in buckets[..<elements.count] { ends[Int(bucket)] += 1 }
   var start = 0
   for bucket in ends.indices { (ends[bucket], start) = (start, start + ends[bucket]) }
   ends.withUnsafeMutableBufferPointer { ends in

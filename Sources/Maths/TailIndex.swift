@@ -35,7 +35,7 @@ public struct TailIndex: Sendable, Hashable {
     samples.withUnsafeBufferPointer { addSamples($0[..<count], to: &own) }
     let sums = ScalarSums(count: count, scales: scales)
     var order = samples
-    var room = [UInt32](repeating: 0, count: count > 1 << 18 ? count : 0)
+    var room = [UInt32](repeating: 0, count: shuffleRoom(for: count))
     let estimates = (0..<Self.repetitions).map { _ in
       order.withUnsafeMutableBytes { bytes in
         let order = UnsafeMutableBufferPointer(rebasing: bytes.bindMemory(to: UInt32.self)[..<count])
@@ -64,7 +64,7 @@ public struct TailIndex: Sendable, Hashable {
     let scales = Self.scales(count)
     let sums = VectorSums(count: count, columns: columns, scales: scales)
     var order = (0..<UInt32(count)).map { $0 }
-    var room = [UInt32](repeating: 0, count: count > 1 << 18 ? count : 0)
+    var room = [UInt32](repeating: 0, count: shuffleRoom(for: count))
     let estimates = (0..<Self.repetitions).map { _ in
       order.withUnsafeMutableBufferPointer { order in
         room.withUnsafeMutableBufferPointer { shuffle(order, room: $0, using: &generator) }
