@@ -4,7 +4,7 @@ public import Tensors
 extension Activation {
   /// The function's value at one number, in double; nothing for softmax, which takes more than one.
   ///
-  /// The formulas are those of ``Activation``, arranged so that no intermediate result overflows where the value does not.
+  /// The formulas are those of ``Activation``, arranged so that nothing overflows or cancels on the way where the value does not.
   public func value(at x: Double) -> Double? {
     switch self {
     case .linear: x
@@ -12,7 +12,8 @@ extension Activation {
     case .leakyReLU(let slope): x >= 0 ? x : slope * x
     case .elu(let alpha): x >= 0 ? x : alpha * expm1(x)
     case .selu: 1.0507009873554805 * (x >= 0 ? x : 1.6732632423543772 * expm1(x))
-    case .gelu(approximate: true): 0.5 * x * (1 + Glibc.tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+    // ½(1 + tanh z) = 1/(1 + e⁻²ᶻ)
+    case .gelu(approximate: true): x * logistic(2 * (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x))
     case .gelu(approximate: false): 0.5 * x * erfc(-x / 2.0.squareRoot())
     case .silu: x * logistic(x)
     case .softplus: max(x, 0) + log1p(exp(-x.magnitude))

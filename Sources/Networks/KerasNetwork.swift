@@ -48,6 +48,8 @@ struct KerasNetwork {
   private var shapes: [[Int?]?] = []
   private var applications = 0
   private var applied: [Application] = []
+  /// Models whose calls others refer to by numbers from 1.
+  private var countedFromOne: Set<Int> = []
 
   private init(configuration: KerasConfiguration, variables: [LayoutVariable]) {
     self.configuration = configuration
@@ -121,6 +123,13 @@ extension KerasNetwork {
     let inputs = References(described.settings["input_layers"] ?? .null).all
     let outputs = References(described.settings["output_layers"] ?? .null).all
     guard !outputs.isEmpty else { throw contradiction(model, "has no outputs") }
+    // Keras counts calls of a model that is a graph from 1: making it was the first.
+    for reference in outputs + described.parts.flatMap({ configuration.layers[$0].calls.flatMap { References($0).all } }) {
+      guard let layer = described.partsByName[ExactName(reference.layer)] else { continue }
+      if configuration.layers[layer].isModel, reference.call == configuration.layers[layer].calls.count {
+        countedFromOne.insert(layer)
+      }
+    }
 
     /// The nodes of the outputs of each call; empty while its own inputs are being looked for.
     var values: [CallID: [Int]] = [:]
@@ -185,7 +194,7 @@ extension KerasNetwork {
     guard let layer = configuration.layers[model].partsByName[ExactName(reference.layer)] else {
       throw contradiction(model, "mentions the layer '\(reference.layer)', which it does not have")
     }
-    return CallID(layer: layer, call: reference.call)
+    return CallID(layer: layer, call: countedFromOne.contains(layer) ? reference.call - 1 : reference.call)
   }
 
   private func contradiction(_ layer: Int, _ what: String) -> Contradiction {

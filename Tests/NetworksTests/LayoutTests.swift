@@ -168,6 +168,34 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     #expect(reading.steps == ["input"] + once + once)
   }
 
+  /// Keras refers to the calls of a functional model by numbers from 1.
+  @Test func nestedFunctionalModel() throws {
+    func call(_ layer: String, _ number: Int) -> String {
+      #"{"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": ["\#(layer)", \#(number), 0]}}], "#
+        + #""kwargs": {}}"#
+    }
+    func input(_ name: String) -> String {
+      #"{"class_name": "InputLayer", "name": "\#(name)", "config": {"name": "\#(name)", "batch_shape": [null, 4]}, "#
+        + #""inbound_nodes": []}"#
+    }
+    let inner = """
+      {"class_name": "Functional", "name": "inner", "config": {"name": "inner", "layers": [\(input("x")),
+        {"class_name": "Dense", "name": "d", "config": {"name": "d", "units": 4, "activation": "tanh"},
+         "inbound_nodes": [\(call("x", 0))]}], "input_layers": ["x", 0, 0], "output_layers": ["d", 0, 0]},
+       "inbound_nodes": [\(call("in", 0)), \(call("inner", 1))]}
+      """
+    for (last, steps) in [(1, ["input"]), (2, ["input", "dense inner/d/kernel", "tanh"])] {
+      let text = """
+        {"class_name": "Functional", "config": {"name": "outer", "layers": [\(input("in")), \(inner),
+          {"class_name": "Add", "name": "sum", "config": {"name": "sum"}, "inbound_nodes": [\(call("inner", 2))]}
+        ], "input_layers": ["in", 0, 0], "output_layers": ["inner", \(last), 0]}}
+        """
+      var file = TableBuilder.kerasModel(nil, [], configuration: text)
+      file.dense("model_weights/inner/outer/inner/d", 4, 4)
+      #expect(try read(file).steps == steps + ["dense inner/d/kernel", "tanh"])
+    }
+  }
+
   @Test func listsSplitIntoSeveralAttributes() throws {
     var file = TableBuilder()
     file.group("", ["layer_names0": ["b"], "layer_names1": ["a"]])
