@@ -91,7 +91,8 @@ private func sparse(_ weights: [Float], size: Int) -> SparseMatrix {
 private func expand(_ matrix: SparseMatrix, into dense: inout [Float], threads: Threads) {
   let slab = 1 << 18
   let counts = matrix.mask.withUnsafeBufferPointer { mask in
-    (0..<dense.count / slab).map { index in mask.baseAddress.map { nc_mask_count($0 + index * slab / 8, slab / 8) } ?? 0 }
+    (0..<dense.count / slab).map { index in mask.baseAddress.map { nc_mask_count($0 + index * slab / 8, slab / 8) } ?? 0
+    }
   }
   let starts = counts.indices.map { counts[..<$0].reduce(0, +) }
   dense.withUnsafeMutableBufferPointer { dense in
