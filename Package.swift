@@ -79,7 +79,9 @@ let package = Package(
     tests("NCZTests", ["NCZ", "JSON", "Random", "TestSupport"]),
     tests(
       "NetworksTests",
-      ["Networks", "Compression", "HDF5", "JSON", "NCZ", "Parallel", "Random", "Tensors", "TestSupport"]),
+      [
+        "Networks", "Codecs", "Compression", "HDF5", "JSON", "NCZ", "Parallel", "Random", "Tensors", "TestSupport",
+      ]),
     tests("ToolSupportTests", ["ToolSupport", "Networks", "TestSupport", argumentParser]),
     tests(
       "ToolsTests",

@@ -68,7 +68,7 @@ TENSOR = {"aliases?": [PATH], "byte_order": {"little", "big"}, "digest": DIGEST,
           "name": NAME, "parameters": dict, "parts": [NATURAL], "path?": PATH, "place?": dict,
           "role": {"kernel", "bias", "embedding", "convolution", "normalisation", "optimizer", "other"},
           "shape": [NATURAL], "size": range(2**62 + 1), "transposed?": True, "type": set(TYPES), "x-?": object}
-SPARSE = {"positions": {"gaps", "bitmap"}, "scale_per?": object, "values": {"exact", "float16", "bfloat16", "sign"}}
+SPARSE = {"least?": object, "positions": {"gaps", "bitmap"}, "scale_per?": object, "values": {"exact", "float16", "bfloat16", "sign"}}
 PARAMETERS = [{}, {"scale_per": object}, SPARSE, {"rank": NATURAL, "singular_values": [float]}]
 EXTENT, CHUNKS = {"extent": (NATURAL, NATURAL)}, {"address": NATURAL, "chunks": [[NATURAL]], "kept": bool}
 KINDS = {**dict.fromkeys("linear relu selu silu softplus sigmoid tanh erf sin cos abs sign step softmax".split(), {}), "elu": {"alpha": float},
@@ -125,6 +125,13 @@ def cast(values, kind):
         return (bits + 0x7FFF + (bits >> 16 & 1) >> 16).astype("<u2")
     with np.errstate(over="ignore"):
         return values.astype("<" + np.dtype(kind).str[1:])
+
+def raised(bits, least):
+    """§4.4 The bits of values whose magnitudes are larger by least; they are less than 2 · sign, so that none is cut off."""
+    sign = 2**(8 * bits.itemsize - 1)
+    magnitudes = (bits & sign - 1) + least
+    need((magnitudes < sign).all(), "a magnitude that is too large for its value")
+    return magnitudes | bits & sign
 
 def widened(bits, kind, to):
     """§4.4 The bits of float16 or bfloat16 values as those of another type; a NaN keeps its sign and its fraction."""
@@ -208,9 +215,12 @@ class File(Mapping):
             positions, values = parameters["positions"], parameters["values"]
             need((positions, values) != ("bitmap", "sign"), f"{name}: signs at the positions of a bitmap", Unsupported)
             need(("scale_per" in parameters) == (values == "sign"), f"{name}: scales without signs, or signs without scales")
+            need("least" not in parameters or values != "sign", f"{name}: a least magnitude of signs")
             if values != "sign":
                 need(values == "exact" or kind in ("float32", "float64"), f"{name}: {values} in a tensor of {kind}")
-                number, rank = {"gaps": 2, "bitmap": 1}[positions] + TYPES[kind if values == "exact" else values], range(1, 33)
+                width = TYPES[kind if values == "exact" else values]
+                number, rank = {"gaps": 2, "bitmap": 1}[positions] + width, range(1, 33)
+                check(range(1, 2**(8 * width - 1)), parameters.get("least", 1))
         need(parts == number, f"{name}: wrong number of parts")
         need(not encoding or kind in FLOATS and len(shape) in rank, f"{name}: not a matrix of floating-point numbers")
         if "scale_per" in parameters:                # §4.2
@@ -330,7 +340,7 @@ class File(Mapping):
             read = [self.blocks(n, count, lambda i: len(places[i])) for n in parts]
             kind = values if values != "exact" else t["type"]
             stored = [np.frombuffer(b"".join(planes), np.uint8).reshape(len(parts), -1).T.tobytes() for planes in zip(*read)]
-            stored = [np.frombuffer(values, f"<u{len(parts)}") for values in stored]
+            stored = [raised(np.frombuffer(values, f"<u{len(parts)}"), t["parameters"].get("least", 0)) for values in stored]
             need(all(bits.all() for bits in stored), "a stored value whose bits are all zero")
             stored, zero = [widened(bits, kind, t["type"]) for bits in stored], f"<u{TYPES[t['type']]}"
         result = [np.zeros(size, zero) for size in sizes]

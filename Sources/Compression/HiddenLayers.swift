@@ -78,6 +78,7 @@ extension Network {
   /// Follows the outputs of a dense layer to whatever takes them.
   private func follow(_ dense: Int, users: [[Int]], outputs: Set<Int>, into layer: inout HiddenLayer) -> Way {
     var reason: String?
+    // The network's outputs, or what is computed from the layer's for nothing but them.
     var isOutput = false
     var pending: [(node: Int, path: [Operation])] = [(dense, [])]
     while let (node, path) = pending.popLast() {
@@ -88,6 +89,7 @@ extension Network {
         switch operation {
         case .dense(let kernel, let bias):
           layer.consumers.append(HiddenLayer.Consumer(kernel: kernel, bias: bias, path: path))
+        case .activation(.softmax) where outputs.contains(user) && users[user].isEmpty: isOutput = true
         case .activation(.softmax): reason = reason ?? "its outputs reach a softmax"
         case .activation, .batchNormalization, .flatten, .dropout: pending.append((user, path + [operation]))
         case .layerNormalization: reason = reason ?? "its outputs reach a layer normalisation"
@@ -101,7 +103,7 @@ extension Network {
         return .entangled("its outputs are used in more than \(Self.mostNodes) places")
       }
     }
-    if isOutput, layer.consumers.isEmpty { return .outputs }
+    if isOutput, layer.consumers.isEmpty, reason == nil { return .outputs }
     if let reason { return .entangled(reason) }
     if isOutput { return .entangled("its outputs are also the network's") }
     return layer.consumers.isEmpty ? .entangled("its outputs are not used") : .hidden

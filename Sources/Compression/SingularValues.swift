@@ -67,7 +67,7 @@ public func pruneSingularValues(
 
 /// Returns the min(rows, columns) singular values of a weight matrix, largest first.
 ///
-/// Parameters and errors as for `pruneSingularValues`; takes a third of its time.
+/// Parameters and errors as for `pruneSingularValues`; takes a third to half of its time.
 public func singularValues(
   _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool
 ) throws -> [Double] {

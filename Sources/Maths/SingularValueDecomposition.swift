@@ -73,7 +73,7 @@ public struct SingularValueDecomposition: Sendable {
     try self.init(rows: rows, columns: columns) { _ = $0.update(fromContentsOf: matrix) }
   }
 
-  /// Returns the singular values only, largest first: in a third of the time.
+  /// Returns the singular values only, largest first: in a third to half of the time.
   ///
   /// - Throws: `SingularValueError`.
   public static func values(

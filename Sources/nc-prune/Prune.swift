@@ -62,6 +62,9 @@ struct Prune: Tool {
     if by != .magnitude, scope != .layer || values != .exact {
       throw ValidationError("--scope and --values are for --by magnitude")
     }
+    if values == .ternary, maxError != nil {
+      throw ValidationError("--max-error: the error of ternary values does not fall with what is kept; use --keep")
+    }
     if scope == .network, maxError != nil { throw ValidationError("--max-error bounds each layer's error") }
   }
 

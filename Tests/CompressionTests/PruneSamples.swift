@@ -51,13 +51,13 @@ struct SampleMatrix {
       values: littleEndian(elements, size: stored.byteCount))!
   }
 
-  func cut(_ rule: MagnitudeRule, values: KeptValues = .exact, threads: Int = 1) throws -> MagnitudeCut {
+  func cut(_ rule: PruningRule, values: KeptValues = .exact, threads: Int = 1) throws -> MagnitudeCut {
     try bytes.withUnsafeBytes {
       try magnitudeCut($0, type: type, rule: rule, values: values, threads: Threads(threads))
     }
   }
 
-  func pruned(_ rule: MagnitudeRule, values: KeptValues = .exact, threads: Int = 1) throws -> MagnitudePruning {
+  func pruned(_ rule: PruningRule, values: KeptValues = .exact, threads: Int = 1) throws -> MagnitudePruning {
     try bytes.withUnsafeBytes {
       try pruneMagnitude(
         $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
