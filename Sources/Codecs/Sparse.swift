@@ -163,7 +163,7 @@ public struct SparseCodec: Sendable {
         }
         return (0..<width).map { plane in
           store(
-            symbols: UnsafeRawBufferPointer(rebasing: planes[plane * range.count..<(plane + 1) * range.count]), level)
+            plane: UnsafeRawBufferPointer(rebasing: planes[plane * range.count..<(plane + 1) * range.count]), level)
         }
       }
     }

@@ -117,17 +117,27 @@ func store(_ bytes: UnsafeRawBufferPointer, _ level: CompressionLevel, standard:
   return frame ?? [UInt8](bytes)
 }
 
-/// Stores a block of codes, gaps, signs or bytes of one significance: weights chose their order, so that a match is an
-/// accident. At `standard`, matches are looked for at one place in a thousand, and noise is left as it is.
+/// Stores a block of codes, gaps, bits or signs: weights chose their order, so that a match is an accident. At
+/// `standard`, matches are looked for at one place in a thousand, and noise is left as it is.
 func store(symbols: UnsafeRawBufferPointer, _ level: CompressionLevel) -> [UInt8] {
-  if level == .standard, let bytes = symbols.baseAddress, nc_bytes_are_noise(bytes, symbols.count) {
-    return [UInt8](symbols)
-  }
-  return store(symbols, level, standard: -1000)
+  store(unlessNoise: symbols, level, standard: -1000)
 }
 
 func store(symbols: [UInt8], _ level: CompressionLevel) -> [UInt8] {
   symbols.withUnsafeBytes { store(symbols: $0, level) }
+}
+
+/// Stores a block of bytes of one significance, of values. At `standard`, matches are not looked for, and noise is left
+/// as it is: the highest bytes are often of two kinds, a sign, and the matches that are then found everywhere, even at
+/// few places, cost 8 % more than a bit each.
+func store(plane: UnsafeRawBufferPointer, _ level: CompressionLevel) -> [UInt8] {
+  // The next place is beyond a block of zstd.
+  store(unlessNoise: plane, level, standard: -(1 << 17))
+}
+
+private func store(unlessNoise bytes: UnsafeRawBufferPointer, _ level: CompressionLevel, standard: Int) -> [UInt8] {
+  if level == .standard, let base = bytes.baseAddress, nc_bytes_are_noise(base, bytes.count) { return [UInt8](bytes) }
+  return store(bytes, level, standard: standard)
 }
 
 /// Restores a block of `out.count` bytes, which is plain if and only if it is stored in as many.
