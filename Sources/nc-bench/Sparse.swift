@@ -13,16 +13,17 @@ private struct Pruned {
   /// Of an initialised layer, and some whose thresholds have other exponents and lie elsewhere between powers of two.
   static let deviations: [Float] = [0.02, 0.05, 1, 1.3]
 
-  /// About the fraction that is kept.
+  /// The fraction that is kept.
   let keep: String
-  /// In standard deviations.
+  /// The largest magnitude that is not kept, in standard deviations.
   let threshold: Float
   let deviation: Float
 
+  /// So many as `nc-prune` would keep: the thresholds are those of these numbers, not of the law.
   static func all(deviation: Float) -> [Pruned] {
     [
-      Pruned(keep: ".1", threshold: 1.644854, deviation: deviation),
-      Pruned(keep: ".01", threshold: 2.575829, deviation: deviation),
+      Pruned(keep: ".1", threshold: 1.6457691, deviation: deviation),
+      Pruned(keep: ".01", threshold: 2.5755641, deviation: deviation),
     ]
   }
 
