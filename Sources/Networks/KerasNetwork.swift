@@ -124,7 +124,9 @@ extension KerasNetwork {
     let outputs = References(described.settings["output_layers"] ?? .null).all
     guard !outputs.isEmpty else { throw contradiction(model, "has no outputs") }
     // Keras counts calls of a model that is a graph from 1: making it was the first.
-    for reference in outputs + described.parts.flatMap({ configuration.layers[$0].calls.flatMap { References($0).all } }) {
+    for reference in outputs
+      + described.parts.flatMap({ configuration.layers[$0].calls.flatMap { References($0).all } })
+    {
       guard let layer = described.partsByName[ExactName(reference.layer)] else { continue }
       if configuration.layers[layer].isModel, reference.call == configuration.layers[layer].calls.count {
         countedFromOne.insert(layer)

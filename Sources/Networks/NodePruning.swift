@@ -275,7 +275,7 @@ struct HiddenLayerTensors {
       return tensors[index].isTransposed ? (index, extents[1], extents[0]) : (index, extents[0], extents[1])
     }
     func vector(_ name: String, _ count: Int) throws(Misfit) -> Int {
-      guard let index = byName[ExactName(name)], tensors[index].type.isFloat, tensors[index].shape.extents == [count]
+      guard let index = byName[ExactName(name)], tensors[index].type.isFloat, tensors[index].isVector(of: count)
       else { throw Misfit(reason: "\(name) is not one number for each of \(count) nodes") }
       return index
     }
@@ -308,5 +308,12 @@ struct HiddenLayerTensors {
       consumers.append(Consumer(kernel: next.index, bias: try optional(consumer.bias, next.outputs), path: path))
     }
     self.consumers = consumers
+  }
+}
+
+extension TensorRecord {
+  /// Whether it has `count` elements along one axis; others have extent 1.
+  fileprivate func isVector(of count: Int) -> Bool {
+    shape.count == count && shape.rank > 0 && shape.extents.contains(count)
   }
 }
