@@ -13,8 +13,8 @@ public struct HiddenLayer: Sendable, Equatable {
   public struct Consumer: Sendable, Equatable {
     public var kernel: String
     public var bias: String?
-    /// What becomes of an output on its way, first to last: activations but softmax, batch normalisations, and operations
-    /// that leave it as it is.
+    /// What becomes of an output on its way, first to last: activations but softmax, batch normalisations, and
+    /// operations that leave it as it is.
     public var path: [Network.Operation]
   }
 }
@@ -33,10 +33,10 @@ extension Network {
   /// The hidden layers, in the order of the graph, and those that are none for another reason than that no dense layer
   /// comes after them.
   ///
-  /// A layer is hidden when on every way from it stand activations other than softmax, batch normalisations, dropout and
-  /// flatten, and then a dense layer; and its tensors and those of these layers are used in one place each. (Flatten
-  /// leaves the outputs of a dense layer as they are where the consumer has as many inputs as they are; that is for the
-  /// caller to check, like all shapes.)
+  /// A layer is hidden when on every way from it stand activations other than softmax, batch normalisations, dropout
+  /// and flatten, and then a dense layer; and its tensors and those of these layers are used in one place each.
+  /// (Flatten leaves the outputs of a dense layer as they are where the consumer has as many inputs as they are; that
+  /// is for the caller to check, like all shapes.)
   public func hiddenLayers() -> (hidden: [HiddenLayer], entangled: [EntangledLayer]) {
     var users = [[Int]](repeating: [], count: nodes.count)
     // Names as bytes: as text, different ones may be equal.

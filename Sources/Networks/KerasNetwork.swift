@@ -8,7 +8,8 @@ struct KerasNetwork {
     let what: String
   }
 
-  /// A layer of the configuration where it is applied, or an input of a nested model: the nodes of what it takes and gives.
+  /// A layer of the configuration where it is applied, or an input of a nested model: the nodes of what it takes and
+  /// gives.
   struct Application {
     let layer: Int
     let inputs: [Int]

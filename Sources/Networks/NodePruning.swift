@@ -5,8 +5,8 @@ internal import Tensors
 /// Which nodes of a network's hidden layers are removed, and what becomes of its tensors.
 ///
 /// A removed node has no incoming weights, so its value is one number, that of its bias behind the operations up to the
-/// next dense layer. What this number contributes there is added to the biases, and then the node needs neither a bias nor
-/// outgoing weights. Law: the network computes what it would with the incoming weights alone set to zero.
+/// next dense layer. What this number contributes there is added to the biases, and then the node needs neither a
+/// bias nor outgoing weights. Law: the network computes what it would with the incoming weights alone set to zero.
 struct NodePruning {
   /// A layer of which nodes were chosen.
   struct Layer: Equatable {

@@ -40,9 +40,9 @@ public struct ReductionReport: Sendable {
 extension NetworkFile {
   /// Writes the source file with smaller layers: without the hidden nodes that nothing after them uses.
   ///
-  /// A node is removed when it has no outgoing weights but zeros, to nodes that stay; one node stays of every layer. What
-  /// the network computes is the same. Training state is left out as well, since its shapes would no longer fit. Where no
-  /// node can be removed, the file is the source file as it is.
+  /// A node is removed when it has no outgoing weights but zeros, to nodes that stay; one node stays of every layer.
+  /// What the network computes is the same. Training state is left out as well, since its shapes would no longer fit.
+  /// Where no node can be removed, the file is the source file as it is.
   ///
   /// - Parameter file: seekable, empty, open for reading and writing.
   public func restoreReduced(to file: FileDescriptor) throws(NetworkError) -> ReductionReport {

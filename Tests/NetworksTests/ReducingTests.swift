@@ -183,7 +183,8 @@ struct ReducingTests {
   @Test func aConfigurationForFewerUnits() throws {
     let text = #"""
       {"class_name":"Sequential","config":{"name":"s","layers":[
-      {"class_name":"Dense","config":{"units":4,"batch_input_shape":[null,4],"x":1e-3},"build_config":{"input_shape":[null,4]}},
+      {"class_name":"Dense","config":{"units":4,"batch_input_shape":[null,4],"x":1e-3},
+      "build_config":{"input_shape":[null,4]}},
       {"class_name":"Activation","config":{"activation":"relu"},"build_config":{"shapes":{"a":[4],"b":[null,7,4]}}},
       {"class_name":"Sequential","config":{"build_input_shape":[null,4],"layers":[
       {"class_name":"InputLayer","config":{"batch_shape":[null,4]}},
@@ -203,7 +204,8 @@ struct ReducingTests {
     ).rewriting(try JSON.parse(Array(text.utf8)))
     let expected = #"""
       {"class_name":"Sequential","config":{"name":"s","layers":[
-      {"class_name":"Dense","config":{"units":3,"batch_input_shape":[null,4],"x":1e-3},"build_config":{"input_shape":[null,4]}},
+      {"class_name":"Dense","config":{"units":3,"batch_input_shape":[null,4],"x":1e-3},
+      "build_config":{"input_shape":[null,4]}},
       {"class_name":"Activation","config":{"activation":"relu"},"build_config":{"shapes":{"a":[3],"b":[null,7,3]}}},
       {"class_name":"Sequential","config":{"build_input_shape":[null,3],"layers":[
       {"class_name":"InputLayer","config":{"batch_shape":[null,3]}},
