@@ -110,22 +110,39 @@ static size_t count_plain(const uint8_t *bytes, size_t n) {
 
 #if defined(__x86_64__)
 
-/* For each byte of bits, the positions of those set, one a byte, and for each of its bits the number of those set
-   before it. */
+/* For each byte of bits, the positions of those set, one a byte; and for each of its bits the number of those set
+   before it, or absent where it is not set. */
 static uint64_t positions[256], ranks[256];
+enum { absent = 0x80 };
 
 __attribute__((constructor)) static void make_tables(void) {
-  for (int mask = 0; mask < 256; mask++)
-    for (int bit = 0, at = 0; bit < 8; bit++) {
-      ranks[mask] |= (uint64_t)at << 8 * bit;
+  for (unsigned mask = 0; mask < 256; mask++)
+    for (unsigned bit = 0, at = 0; bit < 8; bit++) {
+      ranks[mask] |= (uint64_t)(mask >> bit & 1 ? at : absent) << 8 * bit;
       if (mask >> bit & 1) positions[mask] |= (uint64_t)bit << 8 * at++;
     }
 }
 
 /* -- AVX2 ------------------------------------------------------------------------------------------------------- */
 
-NC_AVX2 static inline __m256i indices(const uint64_t *table, unsigned mask) {
-  return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)table[mask]));
+/* Numbers of 16-bit elements as those of their bytes. An absent one has its high bit set in both. */
+NC_AVX2 static inline __m128i byte_pairs(uint64_t order) {
+  __m128i numbers = _mm_cvtsi64_si128((long long)order);
+  numbers = _mm_add_epi8(numbers, _mm_andnot_si128(_mm_set1_epi8((char)absent), numbers));
+  numbers = _mm_unpacklo_epi8(numbers, numbers);
+  return _mm_add_epi8(numbers, _mm_set1_epi16(0x0100));
+}
+
+/* Numbers of eight 32-bit elements. An absent one is negative. */
+NC_AVX2 static inline __m256i words(uint64_t order) {
+  return _mm256_cvtepi8_epi32(_mm_cvtsi64_si128((long long)order));
+}
+
+/* Numbers of four 64-bit elements as those of their halves. An absent one has its high bit set in both. */
+NC_AVX2 static inline __m256i half_pairs(uint64_t order) {
+  __m256i numbers = _mm256_cvtepi8_epi64(_mm_cvtsi32_si128((int)(uint32_t)order));
+  numbers = _mm256_shuffle_epi32(_mm256_add_epi32(numbers, numbers), 0xa0);
+  return _mm256_add_epi32(numbers, _mm256_set1_epi64x(1LL << 32));
 }
 
 NC_AVX2 static size_t collect32_avx2(const uint8_t *x, size_t n, uint32_t low, uint32_t high, uint8_t *out,
@@ -146,7 +163,7 @@ NC_AVX2 static size_t collect32_avx2(const uint8_t *x, size_t n, uint32_t low, u
       __m256i between = _mm256_andnot_si256(larger, _mm256_cmpgt_epi32(key, below));
       unsigned mask = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(between));
       _mm256_storeu_si256((__m256i *)(void *)(out + 4 * taken),
-                          _mm256_permutevar8x32_epi32(key, indices(positions, mask)));
+                          _mm256_permutevar8x32_epi32(key, words(positions[mask])));
       taken += (size_t)_mm_popcnt_u32(mask);
     }
     __m128i s = _mm_add_epi32(_mm256_castsi256_si128(above), _mm256_extracti128_si256(above, 1));
@@ -163,6 +180,21 @@ NC_AVX2 static size_t collect32_avx2(const uint8_t *x, size_t n, uint32_t low, u
 }
 
 /* From a byte boundary, as all that follow. */
+NC_AVX2 static size_t compact16_avx2(const uint8_t *x, size_t n, uint16_t least, uint8_t *mask, uint8_t *values) {
+  const __m128i magnitude = _mm_set1_epi16(0x7fff), zero = _mm_setzero_si128();
+  const __m128i below = _mm_set1_epi16((short)(least - 1));
+  size_t taken = 0, i = 0;
+  for (; i + 8 <= n; i += 8) {
+    __m128i e = _mm_loadu_si128((const __m128i *)(const void *)(x + 2 * i));
+    __m128i kept = _mm_andnot_si128(_mm_cmpeq_epi16(e, zero), _mm_cmpgt_epi16(_mm_and_si128(e, magnitude), below));
+    unsigned bits = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(kept, zero));
+    mask[i / 8] = (uint8_t)bits;
+    _mm_storeu_si128((__m128i *)(void *)(values + 2 * taken), _mm_shuffle_epi8(e, byte_pairs(positions[bits])));
+    taken += (size_t)_mm_popcnt_u32(bits);
+  }
+  return taken + compact16(x + 2 * i, n - i, least, mask + i / 8, 0, values + 2 * taken);
+}
+
 NC_AVX2 static size_t compact32_avx2(const uint8_t *x, size_t n, uint32_t least, uint8_t *mask, uint8_t *values) {
   const __m256i magnitude = _mm256_set1_epi32(0x7fffffff), zero = _mm256_setzero_si256();
   const __m256i below = _mm256_set1_epi32((int)least - 1);
@@ -174,28 +206,70 @@ NC_AVX2 static size_t compact32_avx2(const uint8_t *x, size_t n, uint32_t least,
     unsigned bits = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(kept));
     mask[i / 8] = (uint8_t)bits;
     _mm256_storeu_si256((__m256i *)(void *)(values + 4 * taken),
-                        _mm256_permutevar8x32_epi32(e, indices(positions, bits)));
+                        _mm256_permutevar8x32_epi32(e, words(positions[bits])));
     taken += (size_t)_mm_popcnt_u32(bits);
   }
   return taken + compact32(x + 4 * i, n - i, least, mask + i / 8, 0, values + 4 * taken);
 }
 
-NC_AVX2 static size_t expand32_avx2(const uint8_t *mask, size_t n, const uint8_t *values, uint8_t *out) {
-  static const int32_t window[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
-  const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+NC_AVX2 static size_t compact64_avx2(const uint8_t *x, size_t n, uint64_t least, uint8_t *mask, uint8_t *values) {
+  const __m256i magnitude = _mm256_set1_epi64x(INT64_MAX), zero = _mm256_setzero_si256();
+  const __m256i below = _mm256_set1_epi64x((long long)(least - 1));
   size_t taken = 0, i = 0;
   for (; i + 8 <= n; i += 8) {
-    unsigned bits = mask[i / 8];
-    size_t count = (size_t)_mm_popcnt_u32(bits);
-    /* Nothing is read beyond the values. */
-    __m256i present = _mm256_loadu_si256((const __m256i *)(const void *)(window + 8 - count));
-    __m256i v = _mm256_maskload_epi32((const int *)(const void *)(values + 4 * taken), present);
-    __m256i kept = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32((int)bits), bit), bit);
-    v = _mm256_and_si256(_mm256_permutevar8x32_epi32(v, indices(ranks, bits)), kept);
+    unsigned both = 0;
+#pragma clang loop unroll(full)
+    for (size_t j = 0; j < 8; j += 4) {
+      __m256i e = _mm256_loadu_si256((const __m256i *)(const void *)(x + 8 * (i + j)));
+      __m256i kept = _mm256_andnot_si256(_mm256_cmpeq_epi64(e, zero),
+                                         _mm256_cmpgt_epi64(_mm256_and_si256(e, magnitude), below));
+      unsigned bits = (unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(kept));
+      both |= bits << j;
+      _mm256_storeu_si256((__m256i *)(void *)(values + 8 * taken),
+                          _mm256_permutevar8x32_epi32(e, half_pairs(positions[bits])));
+      taken += (size_t)_mm_popcnt_u32(bits);
+    }
+    mask[i / 8] = (uint8_t)both;
+  }
+  return taken + compact64(x + 8 * i, n - i, least, mask + i / 8, 0, values + 8 * taken);
+}
+
+/* Eights of elements are read where `room`, the values there are, has so many. */
+NC_AVX2 static size_t expand16_avx2(const uint8_t *mask, size_t n, const uint8_t *values, size_t room, uint8_t *out) {
+  size_t taken = 0, i = 0;
+  for (; i + 8 <= n && taken + 8 <= room; i += 8) {
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(values + 2 * taken));
+    _mm_storeu_si128((__m128i *)(void *)(out + 2 * i), _mm_shuffle_epi8(v, byte_pairs(ranks[mask[i / 8]])));
+    taken += (size_t)_mm_popcnt_u32(mask[i / 8]);
+  }
+  return taken + expand16(mask + i / 8, 0, n - i, values + 2 * taken, out + 2 * i);
+}
+
+NC_AVX2 static size_t expand32_avx2(const uint8_t *mask, size_t n, const uint8_t *values, size_t room, uint8_t *out) {
+  size_t taken = 0, i = 0;
+  for (; i + 8 <= n && taken + 8 <= room; i += 8) {
+    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(values + 4 * taken));
+    __m256i order = words(ranks[mask[i / 8]]);
+    v = _mm256_andnot_si256(_mm256_srai_epi32(order, 31), _mm256_permutevar8x32_epi32(v, order));
     _mm256_storeu_si256((__m256i *)(void *)(out + 4 * i), v);
-    taken += count;
+    taken += (size_t)_mm_popcnt_u32(mask[i / 8]);
   }
   return taken + expand32(mask + i / 8, 0, n - i, values + 4 * taken, out + 4 * i);
+}
+
+NC_AVX2 static size_t expand64_avx2(const uint8_t *mask, size_t n, const uint8_t *values, size_t room, uint8_t *out) {
+  size_t taken = 0, i = 0;
+  for (; i + 8 <= n && taken + 8 <= room; i += 8)
+#pragma clang loop unroll(full)
+    for (size_t j = 0; j < 8; j += 4) {
+      unsigned bits = mask[i / 8] >> j & 15;
+      __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(values + 8 * taken));
+      __m256i order = half_pairs(ranks[bits]);
+      v = _mm256_andnot_si256(_mm256_srai_epi32(order, 31), _mm256_permutevar8x32_epi32(v, order));
+      _mm256_storeu_si256((__m256i *)(void *)(out + 8 * (i + j)), v);
+      taken += (size_t)_mm_popcnt_u32(bits);
+    }
+  return taken + expand64(mask + i / 8, 0, n - i, values + 8 * taken, out + 8 * i);
 }
 
 /* Four vectors of four double lanes, added as in `added`. */
@@ -316,20 +390,30 @@ static size_t compact(const uint8_t *x, size_t n, size_t size, uint64_t least, u
   }
 }
 
+#if defined(__x86_64__)
+/* From a byte boundary. */
+static size_t compact_vectors(const uint8_t *x, size_t n, size_t size, uint64_t least, uint8_t *mask,
+                              uint8_t *values) {
+  switch (size) {
+  case 2: return compact16_avx2(x, n, (uint16_t)least, mask, values);
+  case 4:
+    return nc_level() >= 2 ? compact32_avx512(x, n, (uint32_t)least, mask, values)
+                           : compact32_avx2(x, n, (uint32_t)least, mask, values);
+  default: return compact64_avx2(x, n, least, mask, values);
+  }
+}
+#endif
+
 size_t nc_mask_compact(const void *x, size_t n, size_t size, uint64_t least, uint8_t *row, size_t first,
                        void *values) {
   const uint8_t *from = x;
   uint8_t *to = values, *mask = row + first / 8;
   first %= 8;
 #if defined(__x86_64__)
-  if (nc_level() >= 1 && size == 4) {
+  if (nc_level() >= 1) {
     size_t head = (8 - first) % 8 < n ? (8 - first) % 8 : n;
     size_t taken = compact(from, head, size, least, mask, first, to);
-    from += 4 * head;
-    to += 4 * taken;
-    mask += head > 0;
-    return taken + (nc_level() >= 2 ? compact32_avx512(from, n - head, (uint32_t)least, mask, to)
-                                    : compact32_avx2(from, n - head, (uint32_t)least, mask, to));
+    return taken + compact_vectors(from + size * head, n - head, size, least, mask + (head > 0), to + size * taken);
   }
 #endif
   return compact(from, n, size, least, mask, first, to);
@@ -343,19 +427,28 @@ static size_t expand(const uint8_t *mask, size_t first, size_t n, size_t size, c
   }
 }
 
+#if defined(__x86_64__)
+/* From a byte boundary. */
+static size_t expand_vectors(const uint8_t *mask, size_t n, size_t size, const uint8_t *values, uint8_t *out) {
+  if (size == 4 && nc_level() >= 2) return expand32_avx512(mask, n, values, out);
+  size_t room = count_popcnt(mask, n / 8);
+  switch (size) {
+  case 2: return expand16_avx2(mask, n, values, room, out);
+  case 4: return expand32_avx2(mask, n, values, room, out);
+  default: return expand64_avx2(mask, n, values, room, out);
+  }
+}
+#endif
+
 size_t nc_mask_expand(const uint8_t *row, size_t first, size_t n, size_t size, const void *values, void *out) {
   const uint8_t *from = values, *mask = row + first / 8;
   uint8_t *to = out;
   first %= 8;
 #if defined(__x86_64__)
-  if (nc_level() >= 1 && size == 4) {
+  if (nc_level() >= 1) {
     size_t head = (8 - first) % 8 < n ? (8 - first) % 8 : n;
     size_t taken = expand(mask, first, head, size, from, to);
-    from += 4 * taken;
-    to += 4 * head;
-    mask += head > 0;
-    return taken + (nc_level() >= 2 ? expand32_avx512(mask, n - head, from, to)
-                                    : expand32_avx2(mask, n - head, from, to));
+    return taken + expand_vectors(mask + (head > 0), n - head, size, from + size * taken, to + size * head);
   }
 #endif
   return expand(mask, first, n, size, from, to);

@@ -52,25 +52,6 @@ static inline void finish(bit_writer *w) {
   memcpy(w->out, &w->waiting, bit_bytes(w->count));
 }
 
-NC_BODY size_t count_body(const uint8_t *bits, size_t first, size_t n) {
-  size_t count = 0, size = bit_bytes(first + n), at = first;
-  for (; at + 64 <= first + n; at += 64) count += (size_t)__builtin_popcountll(bits_at(bits, size, at, 64));
-  return count + (size_t)__builtin_popcountll(bits_at(bits, size, at, first + n - at));
-}
-
-static size_t count_plain(const uint8_t *bits, size_t first, size_t n) { return count_body(bits, first, n); }
-
-#if defined(__x86_64__)
-NC_AVX2 static size_t count_avx2(const uint8_t *bits, size_t first, size_t n) { return count_body(bits, first, n); }
-#endif
-
-size_t nc_bits_count(const uint8_t *bits, size_t first, size_t n) {
-#if defined(__x86_64__)
-  if (nc_level() >= 1) return count_avx2(bits, first, n);
-#endif
-  return count_plain(bits, first, n);
-}
-
 bool nc_bits_padded(const uint8_t *bits, size_t rows, size_t columns) {
   if (columns % 8 == 0) return true;
   size_t row_bytes = bit_bytes(columns);
@@ -293,42 +274,9 @@ bool nc_gaps_decode(const uint8_t *gaps, size_t count, size_t n, uint8_t *bits, 
   return i == count;
 }
 
-/* -- Stored elements -------------------------------------------------------------------------------------------- */
+/* -- Stored elements ----------------------------------------------------------------------------------------------- */
 
-#define PACK(bits)                                                                                                    \
-  static size_t pack##bits(const uint8_t *elements, size_t from, size_t n, const uint8_t *mask, size_t first,         \
-                           uint8_t *out) {                                                                            \
-    size_t k = 0;                                                                                                     \
-    for (size_t i = from; i < n; i++)                                                                                 \
-      if (mask[(first + i) / 8] >> (first + i) % 8 & 1)                                                               \
-        memcpy(out + (bits / 8) * k++, elements + (bits / 8) * i, bits / 8);                                          \
-    return k;                                                                                                         \
-  }                                                                                                                   \
-  static size_t expand##bits(const uint8_t *mask, size_t first, size_t from, size_t n, const uint8_t *values,         \
-                             uint8_t *out) {                                                                          \
-    size_t k = 0;                                                                                                     \
-    for (size_t i = from; i < n; i++) {                                                                               \
-      if (mask[(first + i) / 8] >> (first + i) % 8 & 1)                                                               \
-        memcpy(out + (bits / 8) * i, values + (bits / 8) * k++, bits / 8);                                            \
-      else                                                                                                            \
-        memset(out + (bits / 8) * i, 0, bits / 8);                                                                    \
-    }                                                                                                                 \
-    return k;                                                                                                         \
-  }                                                                                                                   \
-  static size_t mask##bits(const uint8_t *elements, size_t from, size_t n, uint8_t *mask) {                           \
-    size_t k = 0;                                                                                                     \
-    for (size_t i = from; i < n; i += 8) {                                                                            \
-      unsigned byte = 0;                                                                                              \
-      for (size_t j = i; j < i + 8 && j < n; j++) {                                                                   \
-        uint##bits##_t x;                                                                                             \
-        memcpy(&x, elements + (bits / 8) * j, bits / 8);                                                              \
-        byte |= (unsigned)(x != 0) << (j - i);                                                                        \
-      }                                                                                                               \
-      mask[i / 8] = (uint8_t)byte;                                                                                    \
-      k += (size_t)__builtin_popcount(byte);                                                                          \
-    }                                                                                                                 \
-    return k;                                                                                                         \
-  }                                                                                                                   \
+#define STORED(bits)                                                                                                  \
   static bool nonzero##bits(const uint8_t *elements, size_t n) {                                                      \
     uint##bits##_t zeros = 0;                                                                                         \
     for (size_t i = 0; i < n; i++) {                                                                                  \
@@ -337,220 +285,91 @@ bool nc_gaps_decode(const uint8_t *gaps, size_t count, size_t n, uint8_t *bits, 
       zeros |= x == 0;                                                                                                \
     }                                                                                                                 \
     return zeros == 0;                                                                                                \
+  }                                                                                                                   \
+  NC_BODY uint##bits##_t least##bits(const uint8_t *elements, size_t n) {                                             \
+    const uint##bits##_t magnitude = UINT##bits##_MAX >> 1;                                                           \
+    uint##bits##_t least = magnitude;                                                                                 \
+    for (size_t i = 0; i < n; i++) {                                                                                  \
+      uint##bits##_t x;                                                                                               \
+      memcpy(&x, elements + (bits / 8) * i, bits / 8);                                                                \
+      x &= magnitude;                                                                                                 \
+      least = x < least ? x : least;                                                                                  \
+    }                                                                                                                 \
+    return least;                                                                                                     \
+  }                                                                                                                   \
+  NC_BODY void lower##bits(const uint8_t *elements, size_t n, uint##bits##_t by, uint8_t *out) {                      \
+    for (size_t i = 0; i < n; i++) {                                                                                  \
+      uint##bits##_t x;                                                                                               \
+      memcpy(&x, elements + (bits / 8) * i, bits / 8);                                                                \
+      x = (uint##bits##_t)(x - by);                                                                                   \
+      memcpy(out + (bits / 8) * i, &x, bits / 8);                                                                     \
+    }                                                                                                                 \
+  }                                                                                                                   \
+  /* A sum that is too large carries into the sign bit, and no further. */                                            \
+  NC_BODY bool raise##bits(uint8_t *elements, size_t n, uint##bits##_t by) {                                          \
+    uint##bits##_t changed = 0;                                                                                       \
+    for (size_t i = 0; i < n; i++) {                                                                                  \
+      uint##bits##_t x, sum;                                                                                          \
+      memcpy(&x, elements + (bits / 8) * i, bits / 8);                                                                \
+      sum = (uint##bits##_t)(x + by);                                                                                 \
+      changed |= sum ^ x;                                                                                             \
+      memcpy(elements + (bits / 8) * i, &sum, bits / 8);                                                              \
+    }                                                                                                                 \
+    return changed >> (bits - 1) == 0;                                                                                \
   }
-PACK(16)
-PACK(32)
-PACK(64)
+STORED(16)
+STORED(32)
+STORED(64)
 
-static size_t pack_from(const uint8_t *elements, size_t from, size_t n, size_t size, const uint8_t *mask, size_t first,
-                        uint8_t *out) {
-  switch (size) {
-  case 2: return pack16(elements, from, n, mask, first, out);
-  case 4: return pack32(elements, from, n, mask, first, out);
-  default: return pack64(elements, from, n, mask, first, out);
+#define STORED_FORMS(level, TARGET)                                                                                   \
+  TARGET static uint64_t least_##level(const uint8_t *elements, size_t n, size_t size) {                              \
+    switch (size) {                                                                                                   \
+    case 2: return least16(elements, n);                                                                              \
+    case 4: return least32(elements, n);                                                                              \
+    default: return least64(elements, n);                                                                             \
+    }                                                                                                                 \
+  }                                                                                                                   \
+  TARGET static void lower_##level(const uint8_t *elements, size_t n, size_t size, uint64_t by, uint8_t *out) {       \
+    switch (size) {                                                                                                   \
+    case 2: lower16(elements, n, (uint16_t)by, out); break;                                                           \
+    case 4: lower32(elements, n, (uint32_t)by, out); break;                                                           \
+    default: lower64(elements, n, by, out);                                                                           \
+    }                                                                                                                 \
+  }                                                                                                                   \
+  TARGET static bool raise_##level(uint8_t *elements, size_t n, size_t size, uint64_t by) {                           \
+    switch (size) {                                                                                                   \
+    case 2: return raise16(elements, n, (uint16_t)by);                                                                \
+    case 4: return raise32(elements, n, (uint32_t)by);                                                                \
+    default: return raise64(elements, n, by);                                                                         \
+    }                                                                                                                 \
   }
-}
-
-static size_t expand_from(const uint8_t *mask, size_t first, size_t from, size_t n, size_t size,
-                          const uint8_t *values, uint8_t *out) {
-  switch (size) {
-  case 2: return expand16(mask, first, from, n, values, out);
-  case 4: return expand32(mask, first, from, n, values, out);
-  default: return expand64(mask, first, from, n, values, out);
-  }
-}
-
-static size_t mask_from(const uint8_t *elements, size_t from, size_t n, size_t size, uint8_t *mask) {
-  switch (size) {
-  case 2: return mask16(elements, from, n, mask);
-  case 4: return mask32(elements, from, n, mask);
-  default: return mask64(elements, from, n, mask);
-  }
-}
-
+STORED_FORMS(plain, PLAIN)
 #if defined(__x86_64__)
-
-/* For each mask of eight: the positions of its set bits, one a byte; and for each of its bits its number among those
-   that are set, or absent. */
-static uint64_t packing[256], expanding[256];
-enum { absent = 0x80 };
-
-__attribute__((constructor)) static void make_orders(void) {
-  for (unsigned mask = 0; mask < 256; mask++)
-    for (unsigned bit = 0, at = 0; bit < 8; bit++) {
-      if (mask >> bit & 1) packing[mask] |= (uint64_t)bit << 8 * at;
-      expanding[mask] |= (uint64_t)(mask >> bit & 1 ? at : absent) << 8 * bit;
-      at += mask >> bit & 1;
-    }
-}
-
-/* Numbers of 16-bit elements as those of their bytes. An absent one has its high bit set in both. */
-NC_AVX2 static inline __m128i byte_pairs(uint64_t order) {
-  __m128i numbers = _mm_cvtsi64_si128((long long)order);
-  numbers = _mm_add_epi8(numbers, _mm_andnot_si128(_mm_set1_epi8((char)absent), numbers));
-  numbers = _mm_unpacklo_epi8(numbers, numbers);
-  return _mm_add_epi8(numbers, _mm_set1_epi16(0x0100));
-}
-
-/* Numbers of four 64-bit elements as those of their halves. An absent one has its high bit set in both. */
-NC_AVX2 static inline __m256i half_pairs(uint32_t order) {
-  __m256i numbers = _mm256_cvtepi8_epi64(_mm_cvtsi32_si128((int)order));
-  numbers = _mm256_shuffle_epi32(_mm256_add_epi32(numbers, numbers), 0xa0);
-  return _mm256_add_epi32(numbers, _mm256_set1_epi64x(1LL << 32));
-}
-
-/* Elements from a byte boundary of the mask, eight at a time, of which `room` may be written; returns how many were
-   read, and in *k how many were written. */
-NC_AVX2 static size_t pack_avx2(const uint8_t *elements, size_t n, size_t size, const uint8_t *mask, uint8_t *out,
-                                size_t room, size_t *k) {
-  size_t i = 0, done = 0;
-  switch (size) {
-  case 2:
-    for (; i + 8 <= n && done + 8 <= room; i += 8) {
-      __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(elements + 2 * i));
-      _mm_storeu_si128((__m128i *)(void *)(out + 2 * done), _mm_shuffle_epi8(v, byte_pairs(packing[mask[i / 8]])));
-      done += (size_t)_mm_popcnt_u32(mask[i / 8]);
-    }
-    break;
-  case 4:
-    for (; i + 8 <= n && done + 8 <= room; i += 8) {
-      __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(elements + 4 * i));
-      __m256i order = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)packing[mask[i / 8]]));
-      _mm256_storeu_si256((__m256i *)(void *)(out + 4 * done), _mm256_permutevar8x32_epi32(v, order));
-      done += (size_t)_mm_popcnt_u32(mask[i / 8]);
-    }
-    break;
-  default:
-    for (; i + 8 <= n && done + 8 <= room; i += 8)
-#pragma clang loop unroll(full)
-      for (size_t j = 0; j < 8; j += 4) {
-        unsigned m = mask[i / 8] >> j & 15;
-        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(elements + 8 * (i + j)));
-        __m256i order = half_pairs((uint32_t)packing[m]);
-        _mm256_storeu_si256((__m256i *)(void *)(out + 8 * done), _mm256_permutevar8x32_epi32(v, order));
-        done += (size_t)_mm_popcnt_u32(m);
-      }
-  }
-  *k = done;
-  return i;
-}
-
-/* As pack_avx2: `room` values may be read; returns how many elements were written, and in *k how many values they
-   have. */
-NC_AVX2 static size_t expand_avx2(const uint8_t *mask, size_t n, size_t size, const uint8_t *values, size_t room,
-                                  uint8_t *out, size_t *k) {
-  size_t i = 0, done = 0;
-  switch (size) {
-  case 2:
-    for (; i + 8 <= n && done + 8 <= room; i += 8) {
-      __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(values + 2 * done));
-      _mm_storeu_si128((__m128i *)(void *)(out + 2 * i), _mm_shuffle_epi8(v, byte_pairs(expanding[mask[i / 8]])));
-      done += (size_t)_mm_popcnt_u32(mask[i / 8]);
-    }
-    break;
-  case 4:
-    for (; i + 8 <= n && done + 8 <= room; i += 8) {
-      __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(values + 4 * done));
-      __m256i order = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128((long long)expanding[mask[i / 8]]));
-      v = _mm256_andnot_si256(_mm256_srai_epi32(order, 31), _mm256_permutevar8x32_epi32(v, order));
-      _mm256_storeu_si256((__m256i *)(void *)(out + 4 * i), v);
-      done += (size_t)_mm_popcnt_u32(mask[i / 8]);
-    }
-    break;
-  default:
-    for (; i + 8 <= n && done + 8 <= room; i += 8)
-#pragma clang loop unroll(full)
-      for (size_t j = 0; j < 8; j += 4) {
-        unsigned m = mask[i / 8] >> j & 15;
-        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(values + 8 * done));
-        __m256i order = half_pairs((uint32_t)expanding[m]);
-        v = _mm256_andnot_si256(_mm256_srai_epi32(order, 31), _mm256_permutevar8x32_epi32(v, order));
-        _mm256_storeu_si256((__m256i *)(void *)(out + 8 * (i + j)), v);
-        done += (size_t)_mm_popcnt_u32(m);
-      }
-  }
-  *k = done;
-  return i;
-}
-
-NC_AVX2 static size_t mask_avx2(const uint8_t *elements, size_t n, size_t size, uint8_t *mask, size_t *k) {
-  const __m256i zero = _mm256_setzero_si256();
-  size_t i = 0, done = 0;
-  for (; i + 32 <= n; i += 32) {
-    uint32_t zeros = 0;
-    const __m256i *from = (const __m256i *)(const void *)(elements + size * i);
-    switch (size) {
-    case 2: {
-      __m256i a = _mm256_cmpeq_epi16(_mm256_loadu_si256(from), zero);
-      __m256i b = _mm256_cmpeq_epi16(_mm256_loadu_si256(from + 1), zero);
-      zeros = (uint32_t)_mm256_movemask_epi8(_mm256_permute4x64_epi64(_mm256_packs_epi16(a, b), 0xd8));
-      break;
-    }
-    case 4:
-#pragma clang loop unroll(full)
-      for (int j = 0; j < 4; j++) {
-        __m256i a = _mm256_cmpeq_epi32(_mm256_loadu_si256(from + j), zero);
-        zeros |= (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(a)) << 8 * j;
-      }
-      break;
-    default:
-#pragma clang loop unroll(full)
-      for (int j = 0; j < 8; j++) {
-        __m256i a = _mm256_cmpeq_epi64(_mm256_loadu_si256(from + j), zero);
-        zeros |= (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(a)) << 4 * j;
-      }
-    }
-    zeros = ~zeros;
-    memcpy(mask + i / 8, &zeros, 4);
-    done += (size_t)_mm_popcnt_u32(zeros);
-  }
-  *k = done;
-  return i;
-}
+STORED_FORMS(avx2, NC_AVX2)
 #endif
 
-size_t nc_sparse_pack(const void *elements, size_t n, size_t size, const uint8_t *mask, size_t first, void *values,
-                      size_t room) {
-  const uint8_t *from = elements;
-  uint8_t *to = values;
-  size_t i = 0, done = 0;
+uint64_t nc_key_least(const void *elements, size_t n, size_t size) {
 #if defined(__x86_64__)
-  if (nc_level() >= 1 && room >= 8) {
-    i = (8 - first % 8) % 8;
-    if (i > n) i = n;
-    done = pack_from(from, 0, i, size, mask, first, to);
-    size_t more;
-    i += pack_avx2(from + size * i, n - i, size, mask + (first + i) / 8, to + size * done, room - done, &more);
-    done += more;
-  }
+  if (nc_level() >= 1) return least_avx2(elements, n, size);
 #endif
-  return done + pack_from(from, i, n, size, mask, first, to + size * done);
+  return least_plain(elements, n, size);
 }
 
-size_t nc_sparse_expand(const uint8_t *mask, size_t first, size_t n, size_t size, const void *values, size_t room,
-                        void *out) {
-  const uint8_t *from = values;
-  uint8_t *to = out;
-  size_t i = 0, done = 0;
+void nc_key_lower(const void *elements, size_t n, size_t size, uint64_t by, void *out) {
 #if defined(__x86_64__)
-  if (nc_level() >= 1 && room >= 8) {
-    i = (8 - first % 8) % 8;
-    if (i > n) i = n;
-    done = expand_from(mask, first, 0, i, size, from, to);
-    size_t more;
-    i += expand_avx2(mask + (first + i) / 8, n - i, size, from + size * done, room - done, to + size * i, &more);
-    done += more;
+  if (nc_level() >= 1) {
+    lower_avx2(elements, n, size, by, out);
+    return;
   }
 #endif
-  return done + expand_from(mask, first, i, n, size, from + size * done, to);
+  lower_plain(elements, n, size, by, out);
 }
 
-size_t nc_sparse_mask(const void *elements, size_t n, size_t size, uint8_t *mask) {
-  size_t i = 0, done = 0;
+bool nc_key_raise(void *elements, size_t n, size_t size, uint64_t by) {
 #if defined(__x86_64__)
-  if (nc_level() >= 1) i = mask_avx2(elements, n, size, mask, &done);
+  if (nc_level() >= 1) return raise_avx2(elements, n, size, by);
 #endif
-  return done + mask_from(elements, i, n, size, mask);
+  return raise_plain(elements, n, size, by);
 }
 
 bool nc_sparse_nonzero(const void *elements, size_t n, size_t size) {

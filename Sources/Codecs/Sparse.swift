@@ -22,6 +22,10 @@ public enum Positions: String, Sendable, Hashable, CaseIterable {
 ///
 /// Parts: those of `Positions`, then a plane for each byte of a value, the least significant first: byte p of each
 /// stored value, in order. Each but `counts` has a block for each of `RowBlocks`.
+///
+/// A value's magnitude, its bits without the sign as an integer, is written less the smallest one, `least`. Pruned
+/// weights begin at a threshold; its exponent then ends in zeros whatever their scale, and the planes of the high bytes
+/// do not say the same bit twice.
 public struct SparseCodec: Sendable {
   /// The type of the stored values.
   public let type: ElementType
@@ -61,10 +65,11 @@ public struct SparseCodec: Sendable {
   /// independent positions measured larger than a bitmap and take the more time the more there are. Below a sixteenth,
   /// most bytes of a bitmap are zero, and an entropy code of bytes cannot give them less than a bit each.
   ///
-  /// - Returns: the blocks of each part. They do not depend on `threads`.
+  /// - Returns: the form, the smallest magnitude (0 where no weight is stored), and the blocks of each part. They do not
+  ///   depend on `threads`.
   public func encode(
     _ matrix: SparseMatrix, level: CompressionLevel = .standard, threads: Threads = Threads(0)
-  ) throws -> (positions: Positions, parts: [[[UInt8]]]) {
+  ) throws -> (positions: Positions, least: UInt64, parts: [[[UInt8]]]) {
     precondition(
       matrix.rows == blocks.rows && matrix.columns == blocks.columns && matrix.type == type,
       "\(matrix.rows)×\(matrix.columns) \(matrix.type) for a codec of \(blocks.rows)×\(blocks.columns) \(type)"
@@ -72,11 +77,12 @@ public struct SparseCodec: Sendable {
     let stored = try threads.map(blocks.count) { index in
       withMask(of: index, in: matrix) { mask in
         precondition(mask.isPadded(blocks[index]), "unused bits of the mask are not zero")
-        return mask.baseAddress.map { nc_bits_count($0, 0, 8 * mask.count) } ?? 0
+        return mask.baseAddress.map { nc_mask_count($0, mask.count) } ?? 0
       }
     }
     let starts = starts(stored)
     precondition(starts.last == matrix.storedCount, "\(matrix.storedCount) values for \(starts.last ?? 0) bits")
+    let least = try least(of: matrix, starts: starts, threads: threads)
 
     let weights = blocks.rows * blocks.columns
     let isTried = (
@@ -90,7 +96,7 @@ public struct SparseCodec: Sendable {
         return EncodedBlock(
           gapCount: UInt32(gaps.count), gaps: store(symbols: gaps, level),
           bitmap: isTried.bitmap ? store(symbols: mask, level) : [],
-          planes: encodeValues(starts[index]..<starts[index + 1], of: matrix, level))
+          planes: encodeValues(starts[index]..<starts[index + 1], of: matrix, less: least, level))
       }
     }
     let planes = (0..<type.byteCount).map { plane in encoded.map { $0.planes[plane] } }
@@ -100,9 +106,9 @@ public struct SparseCodec: Sendable {
     let gapBytes = byteCount(counts) + encoded.reduce(0) { $0 + $1.gaps.count }
     let bitmapBytes = encoded.reduce(0) { $0 + $1.bitmap.count }
     if !isTried.bitmap || isTried.gaps && gapBytes < bitmapBytes {
-      return (.gaps, [counts, encoded.map(\.gaps)] + planes)
+      return (.gaps, least, [counts, encoded.map(\.gaps)] + planes)
     }
-    return (.bitmap, [encoded.map(\.bitmap)] + planes)
+    return (.bitmap, least, [encoded.map(\.bitmap)] + planes)
   }
 
   /// The stored blocks of one row block.
@@ -123,15 +129,37 @@ public struct SparseCodec: Sendable {
     }
   }
 
-  /// Encodes values, counted in the whole matrix, as planes.
-  private func encodeValues(_ range: Range<Int>, of matrix: SparseMatrix, _ level: CompressionLevel) -> [[UInt8]] {
+  /// The smallest magnitude of the stored values; 0 where there are none.
+  private func least(of matrix: SparseMatrix, starts: [Int], threads: Threads) throws -> UInt64 {
     let width = type.byteCount
+    let leasts = try threads.map(blocks.count) { index in
+      matrix.values.withUnsafeBytes { values in
+        guard let values = values.baseAddress else { return greatestMagnitude }
+        let first = values + starts[index] * width
+        return nc_key_least(first, starts[index + 1] - starts[index], width)
+      }
+    }
+    return matrix.storedCount == 0 ? 0 : leasts.min() ?? 0
+  }
+
+  /// The largest magnitude that the type has bits for.
+  private var greatestMagnitude: UInt64 { .max >> UInt64(65 - 8 * type.byteCount) }
+
+  /// Encodes values, counted in the whole matrix, as planes.
+  private func encodeValues(
+    _ range: Range<Int>, of matrix: SparseMatrix, less least: UInt64, _ level: CompressionLevel
+  ) -> [[UInt8]] {
+    let width = type.byteCount
+    let size = range.count * width
     return matrix.values.withUnsafeBytes { values in
-      withUnsafeTemporaryAllocation(byteCount: range.count * width, alignment: 16) { planes in
-        if let values = values.baseAddress, let planes = planes.baseAddress {
+      withUnsafeTemporaryAllocation(byteCount: 2 * size, alignment: 16) { room in
+        let planes = UnsafeRawBufferPointer(rebasing: room[..<size])
+        if range.count > 0, let values = values.baseAddress, let base = room.baseAddress {
           let first = values + range.lowerBound * width
-          precondition(nc_sparse_nonzero(first, range.count, width), "a stored value has all bits zero")
-          nc_planes_split(first, range.count, width, planes)
+          let lowered = base + size
+          precondition(least > 0 || nc_sparse_nonzero(first, range.count, width), "a stored value has all bits zero")
+          nc_key_lower(first, range.count, width, least, lowered)
+          nc_planes_split(lowered, range.count, width, base)
         }
         return (0..<width).map { plane in
           store(
@@ -154,14 +182,17 @@ public struct SparseCodec: Sendable {
   /// Decodes a matrix. Memory is taken for its mask, at once, and for the values whose positions were sound, so never
   /// for more than the shape declares: hold its size against a limit first.
   ///
-  /// - Parameter block: Reads stored block `index` of part `part`; called once for each, in no order, from several
-  ///   threads.
-  /// - Throws: `CodecError`: corrupt for a position outside its block, unused bits that are not zero, a value with all
-  ///   bits zero, and for blocks that do not decode to their size; or what `block` throws.
+  /// - Parameters:
+  ///   - least: what is added to each magnitude, 0 … 2⁸ᵇ⁻¹ − 1, b the bytes of a value.
+  ///   - block: Reads stored block `index` of part `part`; called once for each, in no order, from several threads.
+  /// - Throws: `CodecError`: corrupt for another `least`, a position outside its block, unused bits that are not zero, a
+  ///   magnitude that has a bit too many, a value with all bits zero, and for blocks that do not decode to their size;
+  ///   or what `block` throws.
   public func decode(
-    _ positions: Positions, threads: Threads = Threads(0),
+    _ positions: Positions, least: UInt64, threads: Threads = Threads(0),
     block read: @Sendable (_ part: Int, _ index: Int) throws -> [UInt8]
   ) throws -> SparseMatrix {
+    guard least <= greatestMagnitude else { throw CodecError.corrupt("least \(least), in \(type.rawValue)") }
     var stored: [Int] = []
     let size = blocks.rows * maskRowBytes
     let mask = try [UInt8](unsafeUninitializedCapacity: size) { mask, count in
@@ -174,7 +205,7 @@ public struct SparseCodec: Sendable {
       count = size
     }
     let firstPlane = positions.parts.count
-    let values = try decodeValues(stored, threads: threads) { try read(firstPlane + $0, $1) }
+    let values = try decodeValues(stored, least: least, threads: threads) { try read(firstPlane + $0, $1) }
     guard
       let matrix = SparseMatrix(rows: blocks.rows, columns: blocks.columns, type: type, mask: mask, values: values)
     else { throw CodecError.corrupt("parts whose sizes do not agree") }
@@ -220,14 +251,14 @@ public struct SparseCodec: Sendable {
         guard UnsafeRawBufferPointer(out).isPadded(block) else {
           throw CodecError.corrupt("bits after the last weight of a row are not zero")
         }
-        return out.baseAddress.map { nc_bits_count($0, 0, 8 * out.count) } ?? 0
+        return out.baseAddress.map { nc_mask_count($0, out.count) } ?? 0
       }
     }
   }
 
   /// Decodes the values of blocks that have so many.
   private func decodeValues(
-    _ stored: [Int], threads: Threads, _ read: @Sendable (_ plane: Int, _ index: Int) throws -> [UInt8]
+    _ stored: [Int], least: UInt64, threads: Threads, _ read: @Sendable (_ plane: Int, _ index: Int) throws -> [UInt8]
   ) throws -> [UInt8] {
     let width = type.byteCount
     let starts = starts(stored)
@@ -247,7 +278,11 @@ public struct SparseCodec: Sendable {
           guard count > 0, let planes = planes.baseAddress, let values = values.baseAddress else { return }
           let first = values + starts[index] * width
           nc_planes_join(planes, count, width, first)
-          guard nc_sparse_nonzero(first, count, width) else {
+          if least > 0, !nc_key_raise(first, count, width, least) {
+            throw CodecError(verdict: .corrupt, part: "planes", block: index, what: "a magnitude with a bit too many")
+          }
+          // A sum is no zero.
+          if least == 0, !nc_sparse_nonzero(first, count, width) {
             throw CodecError(verdict: .corrupt, part: "planes", block: index, what: "a value with all bits zero")
           }
         }

@@ -93,10 +93,10 @@ extension Encoding {
       return .object([
         .init("positions", .string("gaps")), .init("scale_per", group.json), .init("values", .string("sign")),
       ])
-    case .sparse(let positions, let values):
-      return .object([
-        .init("positions", .string(positions.rawValue)), .init("values", .string(values.rawValue)),
-      ])
+    case .sparse(let positions, let values, let least):
+      return .object(
+        (least == 0 ? [] : [.init("least", .number(String(least)))])
+          + [.init("positions", .string(positions.rawValue)), .init("values", .string(values.rawValue))])
     case .lowRank(let singularValues):
       return .object([
         .init("rank", .integer(singularValues.count)), .init("singular_values", .array(singularValues.map(JSON.real))),
@@ -268,6 +268,11 @@ extension TensorRecord {
       guard encoding.suits(type, shape) else {
         throw NetworkError(.corrupt, "encoding \(encoding.name) of \(type.rawValue) \(shape)")
       }
+      if case .sparse(_, let values, let least) = encoding, let stored = values.type(of: type),
+        least >> UInt64(8 * stored.byteCount - 1) > 0
+      {
+        throw NetworkError(.corrupt, "parameters: least \(least) of \(stored.rawValue)")
+      }
       history = []
       for (number, step) in try object.array("history").enumerated() { history.append(try Step(step, number)) }
       place = nil
@@ -295,7 +300,7 @@ extension Encoding {
     case .raw: 1
     case .ternary, .lowRank: 2
     case .sparseSigns: 4
-    case .sparse(let positions, let values):
+    case .sparse(let positions, let values, _):
       (positions == .gaps ? 2 : 1) + (values.type(of: type) ?? type).byteCount
     case .unknown: nil
     }
@@ -306,7 +311,7 @@ extension Encoding {
     switch self {
     case .raw, .unknown: true
     case .ternary, .sparseSigns: type.isFloat && shape.rank == 2
-    case .sparse(_, let values): values.type(of: type) != nil && shape.rank > 0
+    case .sparse(_, let values, _): values.type(of: type) != nil && shape.rank > 0
     case .lowRank(let singularValues):
       type.isFloat && shape.rank == 2 && singularValues.count <= shape.extents.min() ?? 0
     }
@@ -325,7 +330,14 @@ extension Encoding {
     case 2:
       let positions: Positions = try object.word("positions")
       let values = try object.string("values")
+      let least = try object.optional("least").map { json throws(NetworkError) in
+        guard let least = json.integer, least >= 1 else {
+          throw NetworkError(.corrupt, "parameters: least: expected an integer ≥ 1")
+        }
+        return UInt64(least)
+      }
       if values == "sign" {
+        guard least == nil else { throw NetworkError(.corrupt, "parameters: least of signs") }
         guard positions == .gaps else { throw NetworkError(.unsupported, "parameters: signs with a bitmap") }
         self = .sparseSigns(try object.group())
       } else {
@@ -335,7 +347,7 @@ extension Encoding {
         guard object.optional("scale_per") == nil else {
           throw NetworkError(.corrupt, "parameters: scales of \(values.rawValue) values")
         }
-        self = .sparse(positions, values)
+        self = .sparse(positions, values, least: least ?? 0)
       }
     default:
       let rank = try object.integer("rank")

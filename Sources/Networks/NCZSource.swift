@@ -35,10 +35,12 @@ struct NCZSource {
       return try ternary(.ternary, tensor, group, threads: threads)
     case .sparseSigns(let group):
       return try ternary(.sparse, tensor, group, threads: threads)
-    case .sparse(let positions, let values):
+    case .sparse(let positions, let values, let least):
       let codec = try SparseCodec(tensor, type: values.type(of: tensor.type) ?? tensor.type)
       let parts = try self.parts(of: tensor, blockCounts: codec.blockCounts(positions))
-      let matrix = try codec.decode(positions, threads: threads) { part, index in try parts[part].bytes(index) }
+      let matrix = try codec.decode(positions, least: least, threads: threads) { part, index in
+        try parts[part].bytes(index)
+      }
       return .sparse(matrix, transposed: tensor.isTransposed)
     case .lowRank(let singularValues):
       let codec = try LowRankCodec(tensor, rank: singularValues.count)

@@ -38,7 +38,8 @@ public enum Encoding: Sendable, Equatable {
   case raw
   case ternary(ScaleGroup)
   case sparseSigns(ScaleGroup)
-  case sparse(Positions, StoredValues)
+  /// `least`: what magnitudes are more than the planes say; 0 where the parameter is absent.
+  case sparse(Positions, StoredValues, least: UInt64)
   case lowRank(singularValues: [Double])
   /// Not known to this version: listed, never decoded.
   case unknown(id: Int, parameters: String)
@@ -48,8 +49,8 @@ public enum Encoding: Sendable, Equatable {
     case .raw: "raw"
     case .ternary: "ternary"
     case .sparseSigns: "sparse signs"
-    case .sparse(_, .exact): "sparse"
-    case .sparse(_, let values): "sparse \(values.rawValue)"
+    case .sparse(_, .exact, _): "sparse"
+    case .sparse(_, let values, _): "sparse \(values.rawValue)"
     case .lowRank(let singularValues): "rank \(singularValues.count)"
     case .unknown(let id, _): "encoding \(id)"
     }

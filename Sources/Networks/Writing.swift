@@ -143,7 +143,8 @@ extension NetworkFile {
     case .sparse(let matrix, _):
       let codec = try SparseCodec(tensor, type: matrix.type)
       let encoded = try codec.encode(matrix, level: writing.compression, threads: threads)
-      tensor.encoding = .sparse(encoded.positions, StoredValues(matrix.type, of: tensor.type))
+      tensor.encoding = .sparse(
+        encoded.positions, StoredValues(matrix.type, of: tensor.type), least: encoded.least)
       parts = encoded.parts
       // Zeros cost a raw encoding little where hardly a weight is one.
       mayBeSmallerRaw = matrix.storedCount >= matrix.rows * matrix.columns / 2

@@ -6,32 +6,41 @@ import Random
 import Tensors
 import ToolSupport
 
-/// Weights N(0, 0.02²), size × size, of which those above a threshold are kept.
+/// Weights N(0, σ²), size × size, of which those above a threshold are kept.
 private struct Pruned {
   static let size = 4096
   static let count = size * size
-  static let all = [Pruned(keep: ".1", threshold: 1.644854), Pruned(keep: ".01", threshold: 2.575829)]
+  /// Of an initialised layer, and some whose thresholds have other exponents and lie elsewhere between powers of two.
+  static let deviations: [Float] = [0.02, 0.05, 1, 1.3]
 
   /// About the fraction that is kept.
   let keep: String
   /// In standard deviations.
   let threshold: Float
+  let deviation: Float
 
-  var data: String { "\(Self.size)×\(Self.size) float32, keep \(keep)" }
+  static func all(deviation: Float) -> [Pruned] {
+    [
+      Pruned(keep: ".1", threshold: 1.644854, deviation: deviation),
+      Pruned(keep: ".01", threshold: 2.575829, deviation: deviation),
+    ]
+  }
 
-  /// Makes the rows in order, always the same.
+  var data: String { "\(Self.size)×\(Self.size) float32, σ = \(deviation), keep \(keep)" }
+
+  /// Makes the rows in order, always the same but for their scale.
   struct Rows {
-    let threshold: Float
+    fileprivate let pruned: Pruned
     private var random = SplitMix64(seed: 3)
 
-    init(threshold: Float) { self.threshold = threshold }
+    fileprivate init(_ pruned: Pruned) { self.pruned = pruned }
 
     mutating func next() -> [Float] {
-      random.floats(.gaussian, Pruned.size).map { $0.magnitude > threshold ? 0.02 * $0 : 0 }
+      random.floats(.gaussian, Pruned.size).map { $0.magnitude > pruned.threshold ? pruned.deviation * $0 : 0 }
     }
   }
 
-  var rows: Rows { Rows(threshold: threshold) }
+  var rows: Rows { Rows(self) }
 }
 
 /// Times the sparse encoding: a sparse matrix to blocks, and blocks by way of a sparse matrix to dense rows.
@@ -40,13 +49,13 @@ func measureSparse(into bench: inout Measurements) throws {
   let bytes = 4 * count
   guard ["sparse encode", "sparse decode"].contains(where: bench.wants) else { return }
   let codec = try SparseCodec(rows: size, columns: size, type: .float32)
-  for pruned in Pruned.all {
+  for pruned in Pruned.deviations.flatMap(Pruned.all) {
     var rows = pruned.rows
     let weights = (0..<size).flatMap { _ in rows.next() }
     let matrix = sparse(weights, size: size)
     for threads in [1, 2] {
       let parallel = Threads(threads)
-      let (positions, parts) = try codec.encode(matrix, threads: parallel)
+      let (positions, least, parts) = try codec.encode(matrix, threads: parallel)
       try bench.add(
         "sparse encode", "\(pruned.data), \(positions.rawValue)", threads: threads, bytes: bytes,
         bits: bits(of: parts.joined(), weights: count)
@@ -57,7 +66,7 @@ func measureSparse(into bench: inout Measurements) throws {
       try bench.add(
         "sparse decode", "\(pruned.data), \(positions.rawValue)", threads: threads, bytes: bytes
       ) {
-        let matrix = try codec.decode(positions, threads: parallel) { parts[$0][$1] }
+        let matrix = try codec.decode(positions, least: least, threads: parallel) { parts[$0][$1] }
         expand(matrix, into: &dense, threads: parallel)
       }
       precondition(!bench.wants("sparse decode") || dense == weights, "decoded weights are others")
@@ -67,11 +76,11 @@ func measureSparse(into bench: inout Measurements) throws {
 
 private func sparse(_ weights: [Float], size: Int) -> SparseMatrix {
   var mask = [UInt8](repeating: 0, count: size * SparseMatrix.maskRowBytes(columns: size))
-  let stored = nc_sparse_mask(weights, weights.count, 4, &mask)
-  let values = [UInt8](unsafeUninitializedCapacity: 4 * stored) { values, count in
-    count = 4 * stored
-    if let base = values.baseAddress { _ = nc_sparse_pack(weights, weights.count, 4, mask, 0, base, stored) }
+  var values = [UInt8](unsafeUninitializedCapacity: 4 * weights.count) { values, count in
+    if let base = values.baseAddress { count = 4 * nc_mask_compact(weights, weights.count, 4, 0, &mask, 0, base) }
   }
+  // Without the room that was left over.
+  values = Array(values[...])
   guard let matrix = SparseMatrix(rows: size, columns: size, type: .float32, mask: mask, values: values) else {
     fatalError("sizes that do not agree")
   }
@@ -81,16 +90,17 @@ private func sparse(_ weights: [Float], size: Int) -> SparseMatrix {
 /// Writes all weights, row-major, in slabs of 2²⁰ bytes.
 private func expand(_ matrix: SparseMatrix, into dense: inout [Float], threads: Threads) {
   let slab = 1 << 18
-  let counts = (0..<dense.count / slab).map { nc_bits_count(matrix.mask, $0 * slab, slab) }
+  let counts = matrix.mask.withUnsafeBufferPointer { mask in
+    (0..<dense.count / slab).map { index in mask.baseAddress.map { nc_mask_count($0 + index * slab / 8, slab / 8) } ?? 0
+    }
+  }
   let starts = counts.indices.map { counts[..<$0].reduce(0, +) }
   dense.withUnsafeMutableBufferPointer { dense in
     nonisolated(unsafe) let dense = dense
     threads.forEach(counts.count) { index in
       matrix.values.withUnsafeBytes { values in
         guard let out = dense.baseAddress, let values = values.baseAddress else { return }
-        _ = nc_sparse_expand(
-          matrix.mask, index * slab, slab, 4, values + 4 * starts[index], matrix.storedCount - starts[index],
-          out + index * slab)
+        nc_mask_expand(matrix.mask, index * slab, slab, 4, values + 4 * starts[index], out + index * slab)
       }
     }
   }
@@ -121,7 +131,7 @@ func measureSparsePeers(scratch: String, into bench: inout Measurements) throws 
     ("sparse h5repack SHUF GZIP=4", ["h5repack", "-f", "SHUF", "-f", "GZIP=4", dense, stored], stored),
   ]
   guard peers.contains(where: { bench.wants($0.name) }) else { return }
-  for pruned in Pruned.all {
+  for pruned in Pruned.all(deviation: 0.02) {
     var rows = pruned.rows
     unlink(dense)
     try writeMatrix(to: dense, size: Pruned.size) { rows.next() }

@@ -97,7 +97,6 @@ import Testing
         }
         #expect(nc_ternary_pack(x, n, above, &row, first) == x.count { $0.magnitude > above })
         #expect(row == twin)
-        #expect(nc_ternary_valid(row, row.count))
         for (size, plus, minus) in [
           (2, 0x3C01, 0xBC01), (4, 0x3F80_0001, 0xBF80_0001), (8, 0x3FF0_0000_0000_0001, 0xBFF0_0000_0000_0001),
         ] as [(Int, UInt64, UInt64)] {
@@ -140,26 +139,6 @@ import Testing
           let values = zip(words, scales).map { [0, $1, 0, -$1][Int($0 >> UInt32(2 * trit) & 3)] }
           #expect(out.map(\.bitPattern) == (values.dropLast() + [7]).map(\.bitPattern))
         }
-      }
-    }
-  }
-
-  @Test func invalidTritsAndPaddingAreSeen() {
-    for n in 1...40 {
-      for position in 0..<4 * n {
-        var codes = [UInt8](repeating: 0b11_01_00_11, count: n)
-        #expect(nc_ternary_valid(codes, n))
-        codes[position / 4] &= ~(3 << UInt8(position % 4 * 2))
-        codes[position / 4] |= 2 << UInt8(position % 4 * 2)
-        #expect(!nc_ternary_valid(codes, n))
-      }
-    }
-    for columns in 1...9 {
-      let rowBytes = (columns + 3) / 4
-      for bit in 0..<3 * 8 * rowBytes {
-        var codes = [UInt8](repeating: 0, count: 3 * rowBytes)
-        codes[bit / 8] = 1 << UInt8(bit % 8)
-        #expect(nc_ternary_padded(codes, 3, columns) == (bit % (8 * rowBytes) < 2 * columns))
       }
     }
   }
@@ -395,11 +374,6 @@ import Testing
 
   @Test func bitsInRowsAndInARun() {
     onEveryLevel { random in
-      for n in Self.lengths {
-        let run = bits(n, density: 0.4, &random)
-        let first = n == 0 ? 0 : Int(random.next() % UInt64(n))
-        #expect(nc_bits_count(packed(run), first, n - first) == run[first...].count { $0 })
-      }
       for columns in Array(0...20) + [63, 64, 65, 128, 200] {
         let rows = Int(random.next() % 9)
         let run = bits(rows * columns, density: 0.4, &random)
@@ -518,49 +492,21 @@ import Testing
     }
   }
 
-  /// With no more room than there are values, and with more.
-  @Test func packAndExpandSparseRows() {
-    onEveryLevel { random in
-      for n in Self.lengths {
-        for size in [2, 4, 8] {
-          let density = Self.densities[Int(random.next() % 7)]
-          let first = Int(random.next() % 17)
-          let mask = bits(first + n, density: density, &random)
-          let elements = (0..<n * size).map { _ in UInt8(truncatingIfNeeded: random.next()) }
-          let stored = (0..<n).filter { mask[first + $0] }
-          let values = stored.flatMap { elements[$0 * size..<($0 + 1) * size] }
-          let dense = (0..<n * size).map { mask[first + $0 / size] ? elements[$0] : 0 }
-          for spare in [0, 1, 9] {
-            let room = stored.count + spare
-            var out = [UInt8](repeating: 0xEE, count: room * size + 1)
-            #expect(nc_sparse_pack(elements, n, size, packed(mask), first, &out, room) == stored.count)
-            #expect(out.starts(with: values))
-            #expect(out.last == 0xEE)
-            var back = [UInt8](repeating: 0xEE, count: n * size + 1)
-            let input = values + [UInt8](repeating: 0xDD, count: spare * size)
-            #expect(nc_sparse_expand(packed(mask), first, n, size, input, room, &back) == stored.count)
-            #expect(back == dense + [0xEE])
-          }
-        }
-      }
-    }
-  }
-
   /// One bit of an element, any one, is enough.
-  @Test func masksOfElements() {
+  @Test func elementsThatAreZero() {
     onEveryLevel { random in
       for n in Self.lengths {
         for size in [2, 4, 8] {
-          let isStored = bits(n, density: Self.densities[Int(random.next() % 7)], &random)
           var elements = [UInt8](repeating: 0, count: n * size)
-          for i in 0..<n where isStored[i] {
+          for i in 0..<n {
             let bit = random.next() % UInt64(8 * size)
             elements[i * size + Int(bit / 8)] = 1 << UInt8(bit % 8)
           }
-          var mask = [UInt8](repeating: 0xEE, count: (n + 7) / 8 + 1)
-          #expect(nc_sparse_mask(elements, n, size, &mask) == isStored.count { $0 })
-          #expect(mask == packed(isStored) + [0xEE])
-          #expect(nc_sparse_nonzero(elements, n, size) == isStored.allSatisfy { $0 })
+          #expect(nc_sparse_nonzero(elements, n, size))
+          guard n > 0 else { continue }
+          let zero = Int(random.next() % UInt64(n))
+          for byte in 0..<size { elements[zero * size + byte] = 0 }
+          #expect(!nc_sparse_nonzero(elements, n, size))
         }
       }
     }

@@ -54,11 +54,46 @@ extension LoopsTests {
     }
   }
 
+  @Test func keysAreLoweredAndRaised() {
+    everyLevel { random in
+      for size in [2, 4, 8] {
+        let (greatest, sign) = (UInt64.max >> UInt64(65 - 8 * size), 1 << UInt64(8 * size - 1) as UInt64)
+        for n in Self.counts {
+          let floor = (random.next() & greatest) >> (random.next() % 16)
+          let x = elements(n, size: size, &random).map { $0 & sign | max(floor, $0 & greatest) }
+          let least = x.map { $0 & greatest }.min() ?? greatest
+          let input = bytes(x, size: size)
+          #expect(nc_key_least(input, n, size) == least)
+          for by in [0, least / 3, least] {
+            var out = [UInt8](repeating: 0xEE, count: n * size + 1)
+            nc_key_lower(input, n, size, by, &out)
+            #expect(out == bytes(x.map { $0 & sign | ($0 & greatest - by) }, size: size) + [0xEE])
+            #expect(nc_key_raise(&out, n, size, by))
+            #expect(out == input + [0xEE])
+          }
+          // The largest sum that is a key, and one more, wherever it is.
+          guard n > 0, floor > 0 else { continue }
+          var sums = [UInt64](repeating: greatest - floor, count: n).map { $0 | random.next() & sign }
+          var out = bytes(sums, size: size)
+          #expect(nc_key_raise(&out, n, size, floor))
+          #expect(out == bytes(sums.map { $0 | greatest }, size: size))
+          sums[Int(random.next() % UInt64(n))] += 1
+          out = bytes(sums, size: size)
+          #expect(!nc_key_raise(&out, n, size, floor))
+        }
+      }
+    }
+  }
+
   @Test func masksAndValues() {
     everyLevel { random in
       for size in [2, 4, 8] {
         for n in Self.counts {
-          let x = elements(n, size: size, &random)
+          // Some with few values, and with hardly a zero among them.
+          let (few, many) = (random.next() % 3 == 0, random.next() % 3 == 0)
+          let x = elements(n, size: size, &random).map {
+            few && random.next() % 16 > 0 ? 0 : many && $0 == 0 ? 1 : $0
+          }
           let keys = x.map { $0 & (UInt64.max >> UInt64(65 - 8 * size)) }
           let least = random.next() % 4 == 0 ? 0 : keys.randomElement(using: &random) ?? 0
           let first = Int(random.next() % 19)

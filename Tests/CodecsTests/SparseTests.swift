@@ -25,9 +25,25 @@ private func codec(_ matrix: SparseMatrix) throws -> SparseCodec {
   try SparseCodec(rows: matrix.rows, columns: matrix.columns, type: matrix.type)
 }
 
+/// The bits of each stored value.
+private func patterns(_ matrix: SparseMatrix) -> [UInt64] {
+  let width = matrix.type.byteCount
+  return (0..<matrix.storedCount).map { i in
+    (0..<width).reduce(0) { $0 | UInt64(matrix.values[i * width + $1]) << UInt64(8 * $1) }
+  }
+}
+
+/// The smallest magnitude, as an integer; 0 where nothing is stored.
+private func least(_ matrix: SparseMatrix) -> UInt64 {
+  patterns(matrix).map { $0 & (.max >> UInt64(65 - 8 * matrix.type.byteCount)) }.min() ?? 0
+}
+
 /// The blocks of each part, plain, written down from the specification weight by weight.
-private func plain(_ matrix: SparseMatrix, _ positions: Positions) throws -> [[[UInt8]]] {
+///
+/// - Parameter least: at most the smallest magnitude.
+private func plain(_ matrix: SparseMatrix, _ positions: Positions, less least: UInt64) throws -> [[[UInt8]]] {
   let (blocks, width) = (try codec(matrix).blocks, matrix.type.byteCount)
+  let lowered = patterns(matrix).map { $0 - least }
   var counts: [UInt32] = []
   var gaps: [[UInt8]] = []
   var bitmaps: [[UInt8]] = []
@@ -52,7 +68,9 @@ private func plain(_ matrix: SparseMatrix, _ positions: Positions) throws -> [[[
     counts.append(UInt32(blockGaps.count))
     gaps.append(blockGaps)
     bitmaps.append(bitmap)
-    for plane in 0..<width { planes[plane].append((start..<next).map { matrix.values[$0 * width + plane] }) }
+    for plane in 0..<width {
+      planes[plane].append(lowered[start..<next].map { UInt8(truncatingIfNeeded: $0 >> UInt64(8 * plane)) })
+    }
   }
   if positions == .bitmap { return [bitmaps] + planes }
   let countBytes = (0..<4).flatMap { plane in counts.map { UInt8(truncatingIfNeeded: $0 >> UInt32(8 * plane)) } }
@@ -60,9 +78,9 @@ private func plain(_ matrix: SparseMatrix, _ positions: Positions) throws -> [[[
 }
 
 private func decoded(
-  _ positions: Positions, _ parts: [[[UInt8]]], _ codec: SparseCodec, threads: Int = 1
+  _ positions: Positions, _ least: UInt64, _ parts: [[[UInt8]]], _ codec: SparseCodec, threads: Int = 1
 ) throws -> SparseMatrix {
-  try codec.decode(positions, threads: Threads(threads)) { parts[$0][$1] }
+  try codec.decode(positions, least: least, threads: Threads(threads)) { parts[$0][$1] }
 }
 
 private func byteCount(_ parts: [[[UInt8]]]) -> Int { parts.joined().reduce(0) { $0 + $1.count } }
@@ -80,13 +98,26 @@ private let shapes = [
     let codec = try codec(Self.small)
     let gaps = [[hex("03 00 00 00")], [hex("01 07 08")], [hex("00 00 00")], [hex("3c c0 38")]]
     let bitmap = [[hex("02 02 00 01")], [hex("00 00 00")], [hex("3c c0 38")]]
-    #expect(try plain(Self.small, .gaps) == gaps)
-    #expect(try plain(Self.small, .bitmap) == bitmap)
-    #expect(try decoded(.gaps, gaps, codec) == Self.small)
-    #expect(try decoded(.bitmap, bitmap, codec) == Self.small)
+    #expect(try plain(Self.small, .gaps, less: 0) == gaps)
+    #expect(try plain(Self.small, .bitmap, less: 0) == bitmap)
+    #expect(try decoded(.gaps, 0, gaps, codec) == Self.small)
+    #expect(try decoded(.bitmap, 0, bitmap, codec) == Self.small)
     let stored = try codec.encode(Self.small, level: .plain)
     #expect(stored.positions == .bitmap)
-    #expect(stored.parts == bitmap)
+    // That of 0.5.
+    #expect(stored.least == 0x3800)
+    #expect(stored.parts == [[hex("02 02 00 01")], [hex("00 00 00")], [hex("04 88 00")]])
+    #expect(try decoded(.bitmap, 0x3800, stored.parts, codec) == Self.small)
+    // The smallest magnitude of others is 0, and the largest that of a NaN.
+    for (values, least, low, high) in [
+      ("00 3c 00 80 00 38", 0, "00 00 00", "3c 80 38"), ("ff 7f ff ff ff 7f", 0x7FFF, "00 00 00", "00 80 00"),
+    ] as [(String, UInt64, String, String)] {
+      let matrix = SparseMatrix(rows: 2, columns: 10, type: .float16, mask: Self.small.mask, values: hex(values))!
+      let stored = try codec.encode(matrix, level: .plain)
+      #expect(stored.least == least)
+      #expect(stored.parts == [[hex("02 02 00 01")], [hex(low)], [hex(high)]])
+      #expect(try decoded(.bitmap, least, stored.parts, codec) == matrix)
+    }
   }
 
   @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64])
@@ -96,18 +127,22 @@ private let shapes = [
       for density in [0, 0.004, 0.06, 0.2, 0.5, 1] {
         let matrix = sparse(rows, columns, type, density: rows * columns > 10_000 ? density / 8 : density, &random)
         let codec = try codec(matrix)
+        let least = least(matrix)
         for positions in Positions.allCases {
-          let parts = try plain(matrix, positions)
-          #expect(parts.map(\.count) == codec.blockCounts(positions))
-          #expect(try decoded(positions, parts, codec) == matrix)
+          for part in [0, least / 2, least] {
+            let parts = try plain(matrix, positions, less: part)
+            #expect(parts.map(\.count) == codec.blockCounts(positions))
+            #expect(try decoded(positions, part, parts, codec) == matrix)
+          }
         }
         for level in [CompressionLevel.plain, .standard, .zstd(3)] {
           let stored = try codec.encode(matrix, level: level, threads: Threads(1))
           #expect(stored.parts.map(\.count) == codec.blockCounts(stored.positions))
-          #expect(try decoded(stored.positions, stored.parts, codec) == matrix)
+          #expect(stored.least == least)
+          #expect(try decoded(stored.positions, least, stored.parts, codec) == matrix)
           if level == .plain {
-            let smaller = try Positions.allCases.map { byteCount(try plain(matrix, $0)) }.min()
-            #expect(stored.parts == (try plain(matrix, stored.positions)))
+            let smaller = try Positions.allCases.map { byteCount(try plain(matrix, $0, less: least)) }.min()
+            #expect(stored.parts == (try plain(matrix, stored.positions, less: least)))
             #expect(byteCount(stored.parts) == smaller)
           }
         }
@@ -126,9 +161,10 @@ private let shapes = [
       let stored = try codec.encode(matrix, threads: Threads(1))
       #expect(stored.positions == .gaps)
       let again = try codec.encode(matrix, threads: Threads(2))
-      #expect(again.positions == stored.positions && again.parts == stored.parts)
-      #expect(try decoded(.gaps, stored.parts, codec, threads: 2) == matrix)
-      #expect(try decoded(.bitmap, try plain(matrix, .bitmap), codec, threads: 2) == matrix)
+      #expect(again.positions == stored.positions && again.least == stored.least && again.parts == stored.parts)
+      #expect(try decoded(.gaps, stored.least, stored.parts, codec, threads: 2) == matrix)
+      #expect(stored.least == least(matrix))
+      #expect(try decoded(.bitmap, 7, try plain(matrix, .bitmap, less: 7), codec, threads: 2) == matrix)
     }
   }
 
@@ -143,8 +179,8 @@ private let shapes = [
 
   @Test func refusesWrongParts() throws {
     let codec = try codec(Self.small)
-    func error(_ positions: Positions, _ parts: String...) -> CodecError? {
-      #expect(throws: CodecError.self) { try codec.decode(positions) { part, _ in hex(parts[part]) } }
+    func error(_ positions: Positions, _ parts: String..., least: UInt64 = 0) -> CodecError? {
+      #expect(throws: CodecError.self) { try codec.decode(positions, least: least) { part, _ in hex(parts[part]) } }
     }
     let (low, high) = ("00 00 00", "3c c0 38")
     let count = "03 00 00 00"
@@ -176,7 +212,16 @@ private let shapes = [
     }
     // Minus zero is a value.
     #expect(throws: Never.self) {
-      try codec.decode(.bitmap) { part, _ in hex(["02 02 00 01", "00 00 00", "80 c0 38"][part]) }
+      try codec.decode(.bitmap, least: 0) { part, _ in hex(["02 02 00 01", "00 00 00", "80 c0 38"][part]) }
+    }
+    // The largest magnitude is 0x4000.
+    #expect(throws: Never.self) {
+      try codec.decode(.bitmap, least: 0x3FFF) { part, _ in hex(["02 02 00 01", "00 00 00", "3c c0 38"][part]) }
+    }
+    let sum = error(.bitmap, "02 02 00 01", low, high, least: 0x4000)
+    #expect(sum?.what == "a magnitude with a bit too many" && sum?.verdict == .corrupt && sum?.block == 0)
+    for least in [0x8000, 0x8001, 0x1_0000, .max] as [UInt64] {
+      #expect(error(.bitmap, "02 02 00 01", "00 00 00", "00 00 00", least: least)?.verdict == .corrupt)
     }
   }
 
@@ -186,14 +231,16 @@ private let shapes = [
     var random = SplitMix64(seed: 13)
     let matrix = sparse(rows, columns, .float16, density: density, &random)
     let codec = try codec(matrix)
-    var forms = try Positions.allCases.map { (positions: $0, parts: try plain(matrix, $0)) }
+    var forms = try Positions.allCases.map {
+      (positions: $0, least: 99 as UInt64, parts: try plain(matrix, $0, less: 99))
+    }
     forms.append(try codec.encode(matrix, level: .zstd(3), threads: Threads(1)))
-    for (positions, parts) in forms {
+    for (positions, least, parts) in forms {
       for part in parts.indices {
         let block = parts[part][0]
         func attempt(_ damaged: [UInt8]) throws -> Bool {
           do {
-            _ = try codec.decode(positions, threads: Threads(1)) { $0 == part ? damaged : parts[$0][$1] }
+            _ = try codec.decode(positions, least: least, threads: Threads(1)) { $0 == part ? damaged : parts[$0][$1] }
             return true
           } catch is CodecError { return false }
         }
@@ -209,24 +256,25 @@ private let shapes = [
     }
   }
 
-  /// Weights N(0, 0.02²), the largest tenth and hundredth kept: entropies are 2.8201 and .3103 bits a weight, half a
-  /// per cent more is Huffman's, and a block has its tables.
-  @Test(arguments: [(1.644854, 2.857), (2.575829, 0.323)])
-  func ofPrunedGaussianWeights(_ threshold: Double, _ bits: Double) throws {
+  /// Weights N(0, σ²), the largest tenth and hundredth kept. Of gaps and of magnitudes above the threshold, entropies
+  /// are 2.8201 (σ = .02) to 2.8417 (.05) and .3053 to .3103 bits a weight; half a per cent more is Huffman's, and a
+  /// block has its tables. (Magnitudes themselves have 2.9409 at σ = 1: planes 2 and 3 say the same bit.)
+  @Test(arguments: [(1.644854, 2.86), (2.575829, 0.326)], [0.02, 0.05, 1, 1.3])
+  func ofPrunedGaussianWeights(_ keep: (threshold: Double, bits: Double), _ deviation: Double) throws {
     var random = SplitMix64(seed: 14)
     var mask = [UInt8](repeating: 0, count: 1 << 15)
     var values: [UInt8] = []
     for i in 0..<1 << 18 {
       let weight = gaussian(&random)
-      if weight.magnitude <= threshold { continue }
+      if weight.magnitude <= keep.threshold { continue }
       mask[i / 8] |= 1 << UInt8(i % 8)
-      let pattern = Float(weight * 0.02).bitPattern
+      let pattern = Float(weight * deviation).bitPattern
       values += (0..<4).map { UInt8(truncatingIfNeeded: pattern >> UInt32(8 * $0)) }
     }
     let matrix = SparseMatrix(rows: 512, columns: 512, type: .float32, mask: mask, values: values)!
     let stored = try codec(matrix).encode(matrix)
     #expect(stored.positions == .gaps)
-    #expect(Double(byteCount(stored.parts)) * 8 / Double(1 << 18) < bits)
+    #expect(Double(byteCount(stored.parts)) * 8 / Double(1 << 18) <= keep.bits)
     // The two low bytes of a float are noise, and are stored as they are.
     #expect(stored.parts[2][0].count == matrix.storedCount && stored.parts[3][0].count == matrix.storedCount)
   }

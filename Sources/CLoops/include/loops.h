@@ -40,12 +40,6 @@ void nc_ternary_words(const uint8_t *codes, size_t row_bytes, size_t rows, size_
 /* Writes the values of one trit (0 ..< 16) of each of n words: +0, the scale (>= 0) of the word or its negative. */
 void nc_ternary_values(const uint32_t *words, unsigned trit, size_t n, const float *scales, float *out);
 
-/* Whether no trit of n bytes is 10. */
-bool nc_ternary_valid(const uint8_t *codes, size_t n);
-
-/* Whether the unused bits of the last byte of each row of `columns` trits are zero. */
-bool nc_ternary_padded(const uint8_t *codes, size_t rows, size_t columns);
-
 /* -- Magnitudes |x| of n floats --------------------------------------------------------------------------------- */
 
 /* The magnitudes above a threshold. */
@@ -123,7 +117,8 @@ enum { nc_low_rank_rows = 6, nc_low_rank_columns = 8 };
 void nc_low_rank_pack(const float *x, size_t stride, size_t step, size_t n, size_t rank, size_t width, double *out);
 
 /* Writes the products of `panels` panels of nc_low_rank_rows vectors with one panel of nc_low_rank_columns vectors:
-   out[i * stride + j] is the sum of left_i[k] * right_j[k], in double in ascending order of k from +0, rounded to float. */
+   out[i * stride + j] is the sum of left_i[k] * right_j[k], in double in ascending order of k from +0, rounded to
+   float. */
 void nc_low_rank_products(const double *left, size_t panels, const double *right, size_t rank, float *out,
                           size_t stride);
 
@@ -168,9 +163,6 @@ double nc_squared_distance(const float *a, const float *b, size_t n);
 
 /* -- Bits, the first lowest in its byte ------------------------------------------------------------------------- */
 
-/* How many of the bits `first` ..< first + n are 1. */
-size_t nc_bits_count(const uint8_t *bits, size_t first, size_t n);
-
 /* Whether the unused bits of the last byte of each row of `columns` bits are zero. */
 bool nc_bits_padded(const uint8_t *bits, size_t rows, size_t columns);
 
@@ -195,21 +187,15 @@ size_t nc_gaps_encode(const uint8_t *bits, size_t n, uint8_t *gaps);
    Returns false when the one after these would be beyond the n bits. */
 bool nc_gaps_decode(const uint8_t *gaps, size_t count, size_t n, uint8_t *bits, size_t *stored);
 
-/* -- Sparse rows: a mask, one bit an element, and the elements of `size` (2, 4 or 8) bytes whose bit is 1 --------- */
+/* -- Stored values: elements of `size` (2, 4 or 8) bytes ----------------------------------------------------------- */
 
-/* Gathers the n elements whose bits are `first` ..< first + n of the mask where these are 1; returns how many they
-   are. `values` has room for `room`, at least as many; more may be written. */
-size_t nc_sparse_pack(const void *elements, size_t n, size_t size, const uint8_t *mask, size_t first, void *values,
-                      size_t room);
+/* The smallest key of n elements; all bits of a key when n is 0. */
+uint64_t nc_key_least(const void *elements, size_t n, size_t size);
 
-/* Writes the n elements whose bits are `first` ..< first + n of the mask: the next of the values where the bit is 1,
-   else zero bits; returns how many values that took. `room` values, at least as many, may be read. */
-size_t nc_sparse_expand(const uint8_t *mask, size_t first, size_t n, size_t size, const void *values, size_t room,
-                        void *out);
-
-/* Writes a bit for each of n elements, 1 where its bits are not all zero (so also for -0); returns how many these are.
-   Unused bits of the last byte become zero. */
-size_t nc_sparse_mask(const void *elements, size_t n, size_t size, uint8_t *mask);
+/* Copies n elements, none of whose keys is below `by`, to `out`, their keys less `by`. And the inverse, in place; it
+   returns false when a sum is no key, having written anything. */
+void nc_key_lower(const void *elements, size_t n, size_t size, uint64_t by, void *out);
+bool nc_key_raise(void *elements, size_t n, size_t size, uint64_t by);
 
 /* Whether none of n elements has all bits zero. */
 bool nc_sparse_nonzero(const void *elements, size_t n, size_t size);
