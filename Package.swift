@@ -30,6 +30,7 @@ let package = Package(
   name: "nc",
   products: [
     .executable(name: "nc-ternarize", targets: ["nc-ternarize"]),
+    .executable(name: "nc-prune", targets: ["nc-prune"]),
     .executable(name: "nc-restore", targets: ["nc-restore"]),
     .executable(name: "nc-info", targets: ["nc-info"]),
   ],
@@ -38,10 +39,11 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
   ],
   targets: [
-    // C: libraries of the system, and our own inner loops. No tool loads OpenBLAS yet.
+    // C: libraries of the system, and our own inner loops.
     .systemLibrary(name: "CHDF5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
-    .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
+    // OpenBLAS (libopenblas-dev), opened by the tools that need it when they need it.
+    .target(name: "COpenBLAS"),
     .target(name: "CLoops"),
 
     // Foundations: import nothing of ours.
@@ -49,21 +51,24 @@ let package = Package(
     module("JSON"),
     module("Parallel"),
     module("Random"),
+    module("Plots"),
 
     // Specialists: know nothing of each other.
     module("HDF5", ["CHDF5", system]),
     module("NCZ", ["CLoops", "JSON", system]),
     module("Codecs", ["CZstd", "CLoops", "Tensors", "Parallel"]),
-    module("Compression", ["CLoops", "Tensors", "Parallel"]),
+    module("Maths", ["COpenBLAS", "CLoops", "Parallel"]),
+    module("Compression", ["CLoops", "Maths", "Tensors", "Parallel"]),
 
     // Joins.
-    module("Networks", ["HDF5", "NCZ", "Codecs", "Compression", "Tensors", "JSON", "Parallel", system]),
-    module("ToolSupport", ["Networks", "Parallel", "Tensors", argumentParser, system]),
+    module("Networks", ["HDF5", "NCZ", "Codecs", "Compression", "Maths", "Tensors", "JSON", "Parallel", "Random", system]),
+    module("ToolSupport", ["Networks", "Compression", "Parallel", "Tensors", argumentParser, system]),
 
     // Tools.
     tool("nc-ternarize", ["Compression", "Tensors"]),
     tool("nc-restore"),
-    tool("nc-info", ["HDF5"]),
+    tool("nc-info", ["HDF5", "Compression", "JSON", "Plots"]),
+    tool("nc-prune", ["Compression"]),
     // Not installed: measures inner loops and whole tools.
     tool("nc-bench", ["Codecs", "Compression", "CLoops", "Tensors", "Random", "Parallel", "JSON"]),
 
@@ -75,7 +80,9 @@ let package = Package(
     tests("NCZTests", ["NCZ", "JSON", "Random", "TestSupport"]),
     tests(
       "NetworksTests",
-      ["Networks", "Compression", "HDF5", "JSON", "NCZ", "Parallel", "Random", "Tensors", "TestSupport"]),
+      [
+        "Networks", "Codecs", "Compression", "HDF5", "JSON", "NCZ", "Parallel", "Random", "Tensors", "TestSupport",
+      ]),
     tests("ToolSupportTests", ["ToolSupport", "Networks", "TestSupport", argumentParser]),
     tests(
       "ToolsTests",
@@ -83,11 +90,12 @@ let package = Package(
     tests("ConformanceTests", ["Networks", "NCZ", "JSON", "Parallel", "Random", "Tensors", "TestSupport"]),
 
     tests("JSONTests", ["JSON", "Random"]),
+    tests("PlotsTests", ["Plots"]),
     tests("CodecsTests", ["Codecs", "Tensors", "Parallel", "Random"]),
 
-    tests("COpenBLASTests", ["COpenBLAS"]),
+    tests("MathsTests", ["Maths", "Parallel", "Random"]),
     tests("CLoopsTests", ["CLoops", "Random"]),
-    tests("CompressionTests", ["Compression", "CLoops", "Tensors", "Parallel", "Random"]),
+    tests("CompressionTests", ["Compression", "CLoops", "Maths", "Tensors", "Parallel", "Random"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c11

@@ -30,7 +30,10 @@ clean() { ok "$1: leaves $(ls -A "$2")" [ -z "$(ls -A "$2")" ]; }           # no
 nc-ternarize -q "$network" net.ncz && nc-restore -q net.ncz net.h5 || { echo "FAILED the first run"; exit 1; }
 
 # Each tool with an input it takes, writing to its standard output.
-declare -A run=([nc-ternarize]="nc-ternarize '$network'" [nc-restore]="nc-restore net.ncz" [nc-info]="nc-info net.ncz")
+declare -A run=([nc-ternarize]="nc-ternarize '$network'" ["nc-prune --keep .1"]="nc-prune --keep .1 '$network'"
+  ["nc-prune --by node --keep .5"]="nc-prune --by node --keep .5 '$network'"
+  [nc-restore]="nc-restore net.ncz" ["nc-restore --shape reduced"]="nc-restore --shape reduced net.ncz" [nc-info]="nc-info net.ncz"
+  ["nc-info --stats"]="nc-info --stats net.ncz")
 for tool in "${!run[@]}"; do
   expect 0 "${run[$tool]}"
   expect 74 "${run[$tool]} >/dev/full"
@@ -50,7 +53,7 @@ for tool in "${!run[@]}"; do
   expect 74 "$tool - <&-"; silent "$tool <&-"
   expect 64 "script -qec '$tool' /dev/null </dev/null"
 done
-for tool in nc-ternarize nc-restore; do
+for tool in nc-ternarize 'nc-prune --keep .1' nc-restore; do
   ok "$tool: binary to a terminal" [ "$(script -qec "${run[$tool]}; echo status \$?" /dev/null | grep -ao 'status [0-9]*')" = "status 64" ]
 done
 
@@ -63,6 +66,20 @@ expect 0 "nc-ternarize -n '$network' dry.ncz"; ok "--dry-run" [ ! -e dry.ncz ]
 expect 0 "nc-info --test net.ncz"
 printf 'X' | dd of=new.ncz bs=1 seek=2000 conv=notrunc status=none
 expect 65 "nc-info --test new.ncz"
+
+# Pruning: one aim, within its range; a table instead of a file; a size that is kept to.
+for aim in "" "--keep .1 --max-error .5" "--keep 1.5" "--keep x" "--max-error -1" "--max-error 2" "--target-size x" "--keep .1 --by weight" \
+  "--by node --keep .5 --scope network" "--by singular-value --keep .5 --values float16" "--scope network --max-error .1"; do
+  expect 64 "nc-prune $aim '$network' o"; ok "no output after 64" [ ! -e o ]
+done
+expect 0 "nc-prune -n --keep .1 '$network' o"; ok "--dry-run" [ ! -e o ]; ok "a table" grep -q kept out
+expect 0 "nc-prune --target-size 100k '$network' fits.ncz"; ok "--target-size 100k" [ "$(stat -c %s fits.ncz)" -le 100000 ]
+ok "--target-size 100k is used" [ "$(stat -c %s fits.ncz)" -ge 99000 ]
+expect 65 "nc-prune --target-size 100 '$network' o"; ok "no output after 65" [ ! -e o ]
+expect 0 "nc-info --stats --json net.ncz"; ok "nc-info --stats --json" python3 -m json.tool out /dev/null
+expect 0 "nc-info --stats --plot plot.svg net.ncz"; ok "--plot" python3 -c 'import xml.dom.minidom as x; x.parse("plot.svg")'
+expect 73 "nc-info --stats --plot plot.svg net.ncz"
+expect 64 "nc-info --plot other.svg net.ncz"
 
 # Existing output, and the same file in and out.
 expect 73 "nc-ternarize '$network' net.ncz"; silent "existing output"
@@ -101,13 +118,14 @@ nc-ternarize -q big.h5 big.ncz
 mkdir killed
 for signal in KILL TERM INT; do
   for delay in .005 .01 .02 .03 .04 .05 .06 .08 .10 .13 .16 .2; do
-    for command in "nc-ternarize big.h5" "nc-restore big.ncz"; do
+    for command in "nc-ternarize big.h5" "nc-prune --keep .1 big.h5" "nc-restore big.ncz"; do
       rm -rf killed/* killed/.[!.]*
       timeout --foreground --preserve-status -s "$signal" "$delay" $command -q killed/out </dev/null 2>err
       status=$?
       ok "$command after $signal: exit $status" [ $status = 0 -o $status = $((128 + $(kill -l $signal))) ]
       [ ! -e killed/out ] || case $command in
         nc-ternarize*) ok "half file after $signal, $delay s" cmp -s killed/out big.ncz ;;
+        nc-prune*) ok "half file after $signal, $delay s" nc-info --test -q killed/out ;;
         *) ok "half file after $signal, $delay s" [ "$(stat -c %s killed/out)" = "$(stat -c %s big.h5)" ] ;;
       esac
       rm -f killed/out

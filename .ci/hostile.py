@@ -5,7 +5,7 @@ opens nothing but its input, and loads no plugin. Where a tool succeeds and h5py
     hostile.py TOOLS FOLDER…                              every file
     hostile.py TOOLS --mutations N --seed S FOLDER…       N files with 1 to 64 random bytes changed
 """
-import argparse, collections, ctypes, multiprocessing, os, pathlib, random, re, resource, shutil, signal, subprocess, sys, tempfile, threading, time
+import argparse, collections, ctypes, multiprocessing, os, pathlib, random, re, resource, shutil, signal, subprocess, sys, tempfile, threading, time, zlib
 import h5py
 from same import stored, values
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "spec"))
@@ -13,6 +13,7 @@ import ncz
 
 ALLOWED, SECONDS, BYTES = {0, 65, 69, 75}, 10, 2**30
 UNDEFINED = {"cve-2025-2308.h5"}               # of its damaged scale-offset chunk every version of libhdf5 makes something else
+FURTHER = (("--keep", "0.3"), ("--by", "node", "--keep", "0.5"), ("--by", "singular-value", "--keep", "0.5"), None)
 SMALL = 150_000                                # bytes of the files that are mutated
 PLUGIN = """
 #include <stdio.h>
@@ -94,6 +95,20 @@ def forked(function, *arguments):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def prune(problems, tools, source, folder, options):
+    """Prunes and restores; without options, statistics."""
+    if options is None:
+        return run(problems, tools + "/nc-info", "--stats", source)
+    packed, restored = os.path.join(folder, "pruned"), os.path.join(folder, "smaller")
+    status = run(problems, tools + "/nc-prune", "-fq", *options, source, packed)
+    if status == 0 and not ncz_input(source):
+        shape = "reduced" if "node" in options else "source"
+        answer = run(problems, tools + "/nc-restore", "-fq", "--shape", shape, packed, restored)
+        if answer and shape == "source":                                  # a reduced file is built anew, from a sound tree only
+            problems.append(f"nc-restore refuses what nc-prune wrote: {answer}")
+    return status
+
+
 def examine(job):
     """All that is asked of one file: its name, the exit statuses, whether h5py was compared, the problems."""
     tools, source, name, allowed = job
@@ -105,6 +120,9 @@ def examine(job):
             statuses.append(run(problems, tools + "/nc-restore", "-q", packed, restored))
             if statuses[2] and not ncz_input(source):                     # a .ncz need not hold a file to restore
                 problems.append(f"nc-restore refuses what nc-ternarize wrote: {statuses[2]}")
+        # All of it of a file, one kind of a mutation.
+        further = FURTHER if not name.startswith("mutation") else (FURTHER[zlib.crc32(name.encode()) % len(FURTHER)],)
+        statuses += [prune(problems, tools, source, folder, options) for options in further]
         compared = 0
         if statuses[1] in (0, 69) and not ncz_input(source) and run(problems, tools + "/nc-ternarize", "-q", "--except", "*", source, carried) == 0:
             if run(problems, tools + "/nc-restore", "-q", carried, equal) or pathlib.Path(source).read_bytes() != pathlib.Path(equal).read_bytes():

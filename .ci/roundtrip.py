@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Takes every network in FOLDERs through nc-ternarize and nc-restore, and compares what comes back through h5py.
+"""Takes every network in FOLDERs through the compressors and nc-restore, and compares what comes back through h5py.
 
     roundtrip.py TOOLS FOLDER…
 """
@@ -10,6 +10,14 @@ import ncz
 
 # A dense matrix in these has its storage elsewhere, needs a plugin, or is newer than Debian's libhdf5.
 REFUSED = {"digits.external_raw.h5", "digits.virtual.h5", "digits.filters_zstd_blosc_plugin.h5", "digits.libver_latest.h5"}
+COMPRESSORS = [
+    ("nc-ternarize",),
+    ("nc-prune", "--keep", "0.1"),
+    ("nc-prune", "--keep", "0.6", "--scope", "network", "--values", "bfloat16"),
+    ("nc-prune", "--keep", "0.2", "--values", "ternary"),
+    ("nc-prune", "--by", "singular-value", "--keep", "0.25"),
+    ("nc-prune", "--by", "node", "--keep", "0.5"),
+]
 tools = pathlib.Path(sys.argv[1]).resolve()
 passed, failed = 0, 0
 
@@ -79,20 +87,9 @@ def oracle(source, packed):
 
 
 def network(source, folder):
-    packed, restored, carried, equal = (folder / name for name in ("packed", "restored", "carried", "equal"))
-    status, _, message = run("nc-ternarize", source, packed)
-    if expect(status == 0 or status == 69 and source.name in REFUSED, f"{source.name}: nc-ternarize: {status} {message}") and status == 0:
-        status, _, message = run("nc-restore", packed, restored)
-        if expect(status == 0, f"{source.name}: nc-restore: {status} {message}"):
-            expected, tensors = changed_values(packed)
-            comparison = compare(source, restored, expected)
-            expect(not comparison.differences, f"{source.name}: {comparison.differences[:5]}")
-            expect(not expected or comparison.counts["changed"], f"{source.name}: no changed dataset was found")
-            in_every_way("nc-ternarize", source, packed)
-            in_every_way("nc-restore", packed, restored)
-            print(f"{source.name}: {len(expected)} of {tensors} tensors changed;", dict(comparison.counts), message.split(": ")[-1])
-    elif status == 69:
-        print(f"{source.name}: refused: {message.split(': ', 2)[-1]}")
+    for compressor in COMPRESSORS:
+        compressed(source, folder, *compressor)
+    carried, equal = folder / "carried", folder / "equal"
     status, _, message = run("nc-ternarize", "--except", "*", source, carried)
     if expect(status == 0, f"{source.name}: nc-ternarize --except '*': {status} {message}"):
         status, _, message = run("nc-restore", carried, equal)
@@ -100,6 +97,24 @@ def network(source, folder):
         digests = oracle(source, carried)
         if digests:
             print(f"{source.name}: {digests} datasets as libhdf5 recorded them")
+
+
+def compressed(source, folder, tool, *options):
+    what = " ".join((source.name + ":", tool, *options))
+    packed, restored = (folder / f"{name} {tool} {' '.join(options)}" for name in ("packed", "restored"))
+    status, _, message = run(tool, *options, source, packed)
+    if expect(status == 0 or status == 69 and source.name in REFUSED, f"{what}: {status} {message}") and status == 0:
+        status, _, message = run("nc-restore", packed, restored)
+        if expect(status == 0, f"{what}: nc-restore: {status} {message}"):
+            expected, tensors = changed_values(packed)
+            comparison = compare(source, restored, expected)
+            expect(not comparison.differences, f"{what}: {comparison.differences[:5]}")
+            expect(not expected or comparison.counts["changed"], f"{what}: no changed dataset was found")
+            in_every_way(tool, source, packed, *options)
+            in_every_way("nc-restore", packed, restored)
+            print(f"{what}: {len(expected)} of {tensors} tensors changed;", dict(comparison.counts), message.split(": ")[-1])
+    elif status == 69:
+        print(f"{what}: refused: {message.split(': ', 2)[-1]}")
 
 
 def main():

@@ -25,7 +25,7 @@ def need(ok, why, error=Corrupt):
 MiB, ROW_BLOCK, LARGEST = 2**20, 2**18, 2**36        # LARGEST: decoded bytes of a part, a limit of this reader
 FLOATS = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 TYPES = {f"{sign}int{8 * n}": n for sign in ("", "u") for n in (1, 2, 4, 8)} | FLOATS
-ENCODINGS = {0: ("raw", 1), 1: ("ternary", 2), 2: ("sparse", 4)}     # name, number of parts
+ENCODINGS = {0: "raw", 1: "ternary", 2: "sparse", 3: "low rank"}
 pieces = lambda n, size=MiB: -(-n // size)           # ⌈n/size⌉
 aligned = lambda n: pieces(n, 64) * 64               # the first multiple of 64 at or after n
 crcs = lambda data: b"".join(struct.pack("<I", crc32(data[i:i + MiB])) for i in range(0, len(data), MiB))
@@ -68,7 +68,8 @@ TENSOR = {"aliases?": [PATH], "byte_order": {"little", "big"}, "digest": DIGEST,
           "name": NAME, "parameters": dict, "parts": [NATURAL], "path?": PATH, "place?": dict,
           "role": {"kernel", "bias", "embedding", "convolution", "normalisation", "optimizer", "other"},
           "shape": [NATURAL], "size": range(2**62 + 1), "transposed?": True, "type": set(TYPES), "x-?": object}
-PARAMETERS = [{}, {"scale_per": object}, {"positions": {"gaps"}, "scale_per": object, "values": {"sign"}}]
+SPARSE = {"least?": object, "positions": {"gaps", "bitmap"}, "scale_per?": object, "values": {"exact", "float16", "bfloat16", "sign"}}
+PARAMETERS = [{}, {"scale_per": object}, SPARSE, {"rank": NATURAL, "singular_values": [float]}]
 EXTENT, CHUNKS = {"extent": (NATURAL, NATURAL)}, {"address": NATURAL, "chunks": [[NATURAL]], "kept": bool}
 KINDS = {**dict.fromkeys("linear relu selu silu softplus sigmoid tanh erf sin cos abs sign step softmax".split(), {}), "elu": {"alpha": float},
          "gelu": {"approximate": bool}, "hard_sigmoid": {"divisor": float}, "leaky_relu": {"slope": float}}
@@ -116,6 +117,35 @@ def plain(stored, size):
         return zstandard.ZstdDecompressor().decompress(stored, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise Corrupt(f"zstd: {error}")
+
+def cast(values, kind):
+    """To the nearest value of a type, ties to even; a bfloat16 as its bits, from a float32 that is finite."""
+    if kind == "bfloat16":
+        bits = values.view("<u4")
+        return (bits + 0x7FFF + (bits >> 16 & 1) >> 16).astype("<u2")
+    with np.errstate(over="ignore"):
+        return values.astype("<" + np.dtype(kind).str[1:])
+
+def raised(bits, least):
+    """§4.4 The bits of values whose magnitudes are larger by least; they are less than 2 · sign, so that none is cut off."""
+    sign = 2**(8 * bits.itemsize - 1)
+    magnitudes = (bits & sign - 1) + least
+    need((magnitudes < sign).all(), "a magnitude that is too large for its value")
+    return magnitudes | bits & sign
+
+def widened(bits, kind, to):
+    """§4.4 The bits of float16 or bfloat16 values as those of another type; a NaN becomes quiet."""
+    if kind == to:
+        return bits
+    values = (bits.astype("<u4") << 16).view("<f4") if kind == "bfloat16" else bits.view("<f2")
+    fraction, width = (7 if kind == "bfloat16" else 10), FLOATS[to]
+    wider, wide = {4: 23, 8: 52}[width], bits.astype(f"<u{width}")
+    nan = (wide >> 15 << 8 * width - 1) + (2**(8 * width - 1) - 2**wider) + ((wide & 2**fraction - 1) << wider - fraction | 2**(wider - 1))
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isnan(values), nan, values.astype(f"<f{width}").view(f"<u{width}"))
+
+def joined(blocks, R, C):
+    return np.concatenate(blocks).reshape(R, C) if blocks else np.zeros(0, np.uint8)
 
 class File(Mapping):
     def __init__(self, data):
@@ -172,14 +202,35 @@ class File(Mapping):
         need("transposed" not in t or len(shape) == 2, f"{name}: not a matrix, but transposed")
         need(all(step["error"] >= 0 for step in t["history"]), f"{name}: a negative error")
         if encoding in ENCODINGS:
-            check(PARAMETERS[encoding], t["parameters"])
-            need(len(t["parts"]) == ENCODINGS[encoding][1], f"{name}: wrong number of parts")
-            need(not encoding or t["type"] in FLOATS and len(shape) == 2, f"{name}: not a matrix of floating-point numbers")
-            per = t["parameters"].get("scale_per")
-            check(object if not encoding else {"tensor", "row"} if type(per) is str else POSITIVE, per)
+            self.check_encoding(name, encoding, t["type"], shape, t["parameters"], len(t["parts"]))
         if "place" in t:
             self.check_place(t, t["place"], len(shape))
         self.named[name] = t
+
+    def check_encoding(self, name, encoding, kind, shape, parameters, parts):
+        """§4"""
+        check(PARAMETERS[encoding], parameters)
+        number, rank = (1, 2, 4, 2)[encoding], range(2, 3) if encoding else range(33)
+        if encoding == 2:                            # §4.4
+            positions, values = parameters["positions"], parameters["values"]
+            need((positions, values) != ("bitmap", "sign"), f"{name}: signs at the positions of a bitmap", Unsupported)
+            need(("scale_per" in parameters) == (values == "sign"), f"{name}: scales without signs, or signs without scales")
+            need("least" not in parameters or values != "sign", f"{name}: a least magnitude of signs")
+            if values != "sign":
+                need(values == "exact" or kind in ("float32", "float64"), f"{name}: {values} in a tensor of {kind}")
+                width = TYPES[kind if values == "exact" else values]
+                number, rank = {"gaps": 2, "bitmap": 1}[positions] + width, range(1, 33)
+                check(range(1, 2**(8 * width - 1)), parameters.get("least", 1))
+        need(parts == number, f"{name}: wrong number of parts")
+        need(not encoding or kind in FLOATS and len(shape) in rank, f"{name}: not a matrix of floating-point numbers")
+        if "scale_per" in parameters:                # §4.2
+            per = parameters["scale_per"]
+            check({"tensor", "row"} if type(per) is str else POSITIVE, per)
+        if encoding == 3:                            # §4.5
+            singular = parameters["singular_values"]
+            need(parameters["rank"] <= min(shape), f"{name}: rank {parameters['rank']} of {shape}")
+            need(len(singular) == parameters["rank"], f"{name}: {len(singular)} singular values")
+            need(all(map(float.__ge__, singular, singular[1:] + [0.0])), f"{name}: singular values that are negative or ascend")
 
     def check_place(self, t, place, rank):
         """§5"""
@@ -238,59 +289,114 @@ class File(Mapping):
 
     def matrix(self, t):
         """§4.2"""
-        parts, kind, per = t["parts"], t["type"], t["parameters"]["scale_per"]
-        R, C = t["shape"][::-1] if "transposed" in t else t["shape"]
-        rows, groups = {"tensor": (1, 1), "row": (R, 1)}.get(per) or (R, pieces(C, per))
-        width = 8 if kind == "float64" else 4
-        scales = np.frombuffer(self.planes(parts[-1], rows * groups * width, width), f"<f{width}")
-        exact = not (scales.view("<u4") & 0xFFFF).any() if kind == "bfloat16" else (self.cast(scales, kind) == scales).all()
-        need(np.isfinite(scales).all() and exact and not np.signbit(scales).any(), f"a scale that is not finite, at least +0 and a {kind}")
+        R, C = t["shape"][::-1] if "transposed" in t else (math.prod(t["shape"][:-1]), t["shape"][-1])
         whole, cut = ROW_BLOCK // max(C, 1), pieces(C, ROW_BLOCK)    # rows of a block, or blocks of a row
         form = lambda i: (min(whole, R - i * whole), C) if cut == 1 else (1, min(ROW_BLOCK, C - i % cut * ROW_BLOCK))
-        decode = self.ternary if t["encoding"] == 1 else self.sparse
-        trits = decode(parts, R * cut if cut != 1 else pieces(R, whole), form)
-        if not trits:
-            return b""
-        values = np.concatenate(trits).reshape(R, C) * scales.reshape(rows, groups)[:, np.arange(C) // (per if type(per) is int else C)]
-        return self.cast(values.T if "transposed" in t else values, kind).tobytes()
+        count = R * cut if cut != 1 else pieces(R, whole)
+        if t["encoding"] == 3:
+            values = self.low_rank(t, R, C)
+        elif "scale_per" in t["parameters"]:
+            values = self.scaled(t, R, C, count, form)
+        else:
+            values = joined(self.sparse(t, count, form), R, C)
+        return (values.T if "transposed" in t else values).tobytes()
 
-    def cast(self, values, kind):
-        with np.errstate(over="ignore"):
-            return (values.view("<u4") >> 16).astype("<u2") if kind == "bfloat16" else values.astype("<" + np.dtype(kind).str[1:])
+    def scaled(self, t, R, C, count, form):
+        """§4.2 Trits with their scales."""
+        kind, per = t["type"], t["parameters"]["scale_per"]
+        rows, groups = {"tensor": (1, 1), "row": (R, 1)}.get(per) or (R, pieces(C, per))
+        width = 8 if kind == "float64" else 4
+        scales = np.frombuffer(self.planes(t["parts"][-1], rows * groups * width, width), f"<f{width}")
+        exact = not (scales.view("<u4") & 0xFFFF).any() if kind == "bfloat16" else (cast(scales, kind) == scales).all()
+        need(np.isfinite(scales).all() and exact and not np.signbit(scales).any(), f"a scale that is not finite, at least +0 and a {kind}")
+        trits = joined((self.ternary if t["encoding"] == 1 else self.sparse)(t, count, form), R, C)
+        if not trits.size:
+            return trits
+        return cast(trits * scales.reshape(rows, groups)[:, np.arange(C) // (per if type(per) is int else C)], kind)
 
-    def ternary(self, parts, count, form):
+    def ternary(self, t, count, form):
         """§4.3"""
         trits = []
-        for i, block in enumerate(self.blocks(parts[0], count, lambda i: form(i)[0] * pieces(form(i)[1], 4))):
+        for i, block in enumerate(self.blocks(t["parts"][0], count, lambda i: form(i)[0] * pieces(form(i)[1], 4))):
             rows, columns = form(i)
             codes = (np.frombuffer(block, np.uint8).reshape(rows, -1, 1) >> np.arange(0, 8, 2, np.uint8) & 3).reshape(rows, -1)
             need(not codes[:, columns:].any() and not (codes == 2).any(), "the code 10, or unused bits that are not zero")
             trits.append(np.array([0, 1, 0, -1], np.int8)[codes[:, :columns]].ravel())
         return trits
 
-    def sparse(self, parts, count, form):
-        """§4.4"""
-        sizes = [math.prod(form(i)) for i in range(min(count, len(self.payloads[parts[1]]["blocks"])))]
-        counts = np.frombuffer(self.planes(parts[0], 4 * count, 4), "<u4").tolist()
+    def sparse(self, t, count, form):
+        """§4.4 The trits of the row blocks, or the bits of their values."""
+        parts, kind, values = t["parts"], t["type"], t["parameters"]["values"]
+        blockwise = parts[t["parameters"]["positions"] == "gaps":len(parts) - (values == "sign")]      # all but counts and scales
+        need(all(len(self.payloads[n]["blocks"]) == count for n in blockwise), "wrong number of blocks")
+        sizes = [math.prod(form(i)) for i in range(count)]
+        if t["parameters"]["positions"] == "gaps":
+            places, parts = self.gaps(parts[0], parts[1], sizes), parts[2:]
+        else:
+            places, parts = self.bitmap(parts[0], count, form), parts[1:]
+        if values == "sign":
+            stored, zero = self.signs(parts[0], places), np.int8
+        else:
+            read = [self.blocks(n, count, lambda i: len(places[i])) for n in parts]
+            kind = values if values != "exact" else t["type"]
+            stored = [np.frombuffer(b"".join(planes), np.uint8).reshape(len(parts), -1).T.tobytes() for planes in zip(*read)]
+            stored = [raised(np.frombuffer(values, f"<u{len(parts)}"), t["parameters"].get("least", 0)) for values in stored]
+            need(all(bits.all() for bits in stored), "a stored value whose bits are all zero")
+            stored, zero = [widened(bits, kind, t["type"]) for bits in stored], f"<u{TYPES[t['type']]}"
+        result = [np.zeros(size, zero) for size in sizes]
+        for block, at, these in zip(result, places, stored):
+            block[at] = these
+        return result
+
+    def gaps(self, counts, gaps, sizes):
+        """§4.4 The positions of the stored weights of each row block."""
+        counts, places = np.frombuffer(self.planes(counts, 4 * len(sizes), 4), "<u4").tolist(), []
         need(all(map(int.__le__, counts, sizes)), "a count of more gaps than weights")
-        places = []
-        for block, size in zip(self.blocks(parts[1], count, counts.__getitem__), sizes):
+        for block, size in zip(self.blocks(gaps, len(sizes), counts.__getitem__), sizes):
             gaps = np.frombuffer(block, np.uint8)
             need(not len(gaps) or gaps[-1] != 255, "a gap that does not end")
             places.append((np.cumsum(gaps + (gaps < 255).astype(int)) - 1)[gaps < 255])
             need(not len(gaps) or places[-1][-1] < size, "a position outside the block")
-        trits = [np.zeros(size, np.int8) for size in sizes]
-        for block, at, row in zip(self.blocks(parts[2], count, lambda i: pieces(len(places[i]), 8)), places, trits):
-            signs = np.unpackbits(np.frombuffer(block, np.uint8), bitorder="little")
-            need(not signs[len(at):].any(), "unused bits that are not zero")
-            row[at] = 1 - 2 * signs[:len(at)].astype(np.int8)
+        return places
+
+    def bitmap(self, part, count, form):
+        """§4.4 The same from a bitmap."""
+        places = []
+        for i, block in enumerate(self.blocks(part, count, lambda i: form(i)[0] * pieces(form(i)[1], 8))):
+            bits = np.unpackbits(np.frombuffer(block, np.uint8), bitorder="little").reshape(form(i)[0], -1)
+            need(not bits[:, form(i)[1]:].any(), "unused bits that are not zero")
+            places.append(np.flatnonzero(bits[:, :form(i)[1]]))
+        return places
+
+    def signs(self, part, places):
+        """§4.4 The trits that are not zero."""
+        trits = []
+        for block, at in zip(self.blocks(part, len(places), lambda i: pieces(len(places[i]), 8)), places):
+            bits = np.unpackbits(np.frombuffer(block, np.uint8), bitorder="little")
+            need(not bits[len(at):].any(), "unused bits that are not zero")
+            trits.append(1 - 2 * bits[:len(at)].astype(np.int8))
         return trits
+
+    def low_rank(self, t, R, C):
+        """§4.5"""
+        rank = t["parameters"]["rank"]
+        A, B = (np.frombuffer(self.planes(n, 4 * size, 4), "<f4").astype(float) for n, size in zip(t["parts"], (R * rank, rank * C)))
+        need(np.isfinite(A).all() and np.isfinite(B).all(), "a factor that is not finite")
+        values = np.zeros((R, C) if t["size"] else 0)
+        for k in range(rank):
+            values += np.outer(A[k::rank], B[k * C:][:C])
+        values = cast(values, "float32")
+        need(np.isfinite(values).all(), "a value that is not finite in float32")
+        return cast(values, t["type"])
 
     def raw(self, name):
         t = self.named[name]
         need(t["encoding"] in ENCODINGS, f"{name}: encoding {t['encoding']}", Unsupported)
         need(t["size"] <= LARGEST, f"{name}: more than {LARGEST} bytes", OverLimit)
-        data = self.matrix(t) if t["encoding"] else self.planes(t["parts"][0], t["size"], TYPES[t["type"]])
+        try:
+            data = self.matrix(t) if t["encoding"] else self.planes(t["parts"][0], t["size"], TYPES[t["type"]])
+        except MemoryError:                          # low rank: a small file may hold a large matrix
+            raise OverLimit(f"{name}: {t['size']} bytes do not fit into memory")
         form = "%s[%s]\n" % (t["type"], ",".join(map(str, t["shape"])))                                       # §3.1
         need(hashlib.sha256(form.encode() + crcs(data)).hexdigest() == t["digest"], f"{name}: wrong content digest")
         return data
@@ -364,7 +470,7 @@ def main():
         else:
             for t in f.tensors:
                 stored = sum(size for n in t["parts"] for size, _ in f.payloads[n]["blocks"])
-                encoding = ENCODINGS.get(t["encoding"], (t["encoding"],))[0]
+                encoding = ENCODINGS.get(t["encoding"], t["encoding"])
                 print(t["name"], t["type"], json.dumps(t["shape"]).replace(" ", ""), encoding, stored)
     except (Corrupt, Unsupported, OverLimit) as error:
         print(f"{options.file}: {type(error).__name__}: {error}", file=sys.stderr)

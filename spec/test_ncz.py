@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Tests ncz.py with the fixtures; then with every truncation, and changes of every byte, of the small good ones.
+"""Tests ncz.py with the fixtures; then with every truncation, and changes of every byte, of the small good ones,
+and with changes of their directories and of the blocks of all good ones under CRC-32s that are right.
 
     python3 test_ncz.py [--all]        --all: all 255 changes of every byte, not only 3
 """
@@ -74,6 +75,33 @@ def directories(path, steps):
     expect(True, "")
     return count
 
+def contents(path, steps):
+    """The same with the blocks: what is in them may be anything."""
+    f, count = ncz.load(path), 0
+    start, = struct.unpack("<Q", f.data[-64:-56])
+    for p in f.payloads:
+        at = p["offset"]
+        for block in p["blocks"]:
+            size, crc = block
+            for i, x in itertools.product(range(at, at + size), (0, *steps)):
+                case = bytearray(f.data[:start])
+                case[i] ^= x
+                block[1] = crc32(case[at:at + size])
+                text = ncz.spell(f.directory).encode()
+                trailer = struct.pack("<QQQI24x", start, len(text), start + ncz.aligned(len(text)) + 64, crc32(text))
+                case += text.ljust(ncz.aligned(len(text)), b"\0") + trailer + struct.pack("<I", crc32(trailer)) + f.data[-8:]
+                try:
+                    found = verdict(bytes(case))
+                    if x == 0 and found != "good":
+                        expect(False, f"{path.name}: {found}, but nothing was changed")
+                except Exception as error:
+                    expect(False, f"{path.name}: byte {i} of a block changed by {x}: {error!r}")
+                count += 1
+            block[1] = crc
+            at += size
+    expect(True, "")
+    return count
+
 def main():
     ran = {}
     for path in sorted(FIXTURES.glob("good/*.ncz")):
@@ -91,7 +119,8 @@ def main():
     print(f"fixtures: {passed} passed, {failed} failed")
     steps = range(1, 256) if sys.argv[1:] == ["--all"] else (1, 32, 128)
     small = [path for path in sorted(FIXTURES.glob("good/*.ncz")) if path.stat().st_size <= SMALL]
-    print(f"changes: {sum(changes(path, steps) for path in small)} files, {sum(directories(path, steps) for path in small)} directories")
+    print(f"changes: {sum(changes(path, steps) for path in small)} files, {sum(directories(path, steps) for path in small)} directories, "
+          f"{sum(contents(path, steps) for path in sorted(FIXTURES.glob('good/*.ncz')))} blocks")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

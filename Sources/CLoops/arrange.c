@@ -7,7 +7,7 @@
    row apart, often a power of two, so that they would drive each other out of the first-level cache. Then each line of
    the result is written at once, from squares of 16-byte vectors. The lines of the tile below are asked for
    meanwhile: they lie on other pages, where the processor does not look ahead. */
-#define TRANSPOSE(bits, LOW, HIGH)                                                                                     \
+#define TRANSPOSE(bits, LOW, HIGH)                                                                                    \
   static void transpose##bits(const uint##bits##_t *in, size_t in_stride, size_t rows, size_t columns,                \
                               uint##bits##_t *out, size_t out_stride) {                                               \
     typedef uint##bits##_t vector __attribute__((ext_vector_type(128 / bits)));                                       \
@@ -118,7 +118,7 @@ NC_AVX512 static void tile16x16_avx512(const uint32_t *in, size_t in_stride, uin
   }
 }
 
-#define TRANSPOSE32(level, TARGET)                                                                                     \
+#define TRANSPOSE32(level, TARGET)                                                                                    \
   TARGET static void transpose32_##level(const uint32_t *in, size_t in_stride, size_t rows, size_t columns,           \
                                          uint32_t *out, size_t out_stride) {                                          \
     size_t whole_rows = rows - rows % 16, whole_columns = columns - columns % 16;                                     \
@@ -167,6 +167,7 @@ static void widen_plain(const uint16_t *halves, size_t n, float *out) {
     uint32_t bits;
     memcpy(&bits, &value, 4);
     bits = (magnitude >= 0x0f800000 ? 0x7f800000 | magnitude : bits) | sign;
+    bits |= (uint32_t)(magnitude > 0x0f800000) << 22;
     memcpy(&out[i], &bits, 4);
   }
 }
@@ -184,6 +185,7 @@ void nc_widen(const uint16_t *halves, size_t n, bool brain, float *out) {
   if (brain) {
     for (size_t i = 0; i < n; i++) {
       uint32_t bits = (uint32_t)halves[i] << 16;
+      bits |= (uint32_t)((bits & 0x7fffffff) > 0x7f800000) << 22;
       memcpy(&out[i], &bits, 4);
     }
     return;
@@ -199,31 +201,57 @@ void nc_widen(const uint16_t *halves, size_t n, bool brain, float *out) {
 
 /* -- Byte planes ------------------------------------------------------------------------------------------------ */
 
-static void split_from(size_t i, const uint8_t *e, size_t n, size_t size, uint8_t *planes) {
-  for (; i < n; i++)
-    for (size_t b = 0; b < size; b++) planes[b * n + i] = e[i * size + b];
+/* Sixteen elements at a time: their bytes of one significance are shifted down and narrowed to a vector. Compiled once
+   more with AVX2, where most have faster forms of their own. */
+#define PLANES(bits)                                                                                                  \
+  typedef uint##bits##_t words##bits __attribute__((ext_vector_type(16)));                                            \
+  NC_BODY size_t split##bits(const uint8_t *e, size_t n, uint8_t *planes) {                                           \
+    size_t i = 0;                                                                                                     \
+    for (; i + 16 <= n; i += 16) {                                                                                    \
+      words##bits w;                                                                                                  \
+      memcpy(&w, e + (bits / 8) * i, sizeof w);                                                                       \
+      for (size_t b = 0; b < bits / 8; b++) {                                                                         \
+        bytes16 plane = __builtin_convertvector(w >> (uint##bits##_t)(8 * b), bytes16);                               \
+        memcpy(planes + b * n + i, &plane, sizeof plane);                                                             \
+      }                                                                                                               \
+    }                                                                                                                 \
+    return i;                                                                                                         \
+  }                                                                                                                   \
+  NC_BODY size_t join##bits(const uint8_t *planes, size_t n, uint8_t *e) {                                            \
+    size_t i = 0;                                                                                                     \
+    for (; i + 16 <= n; i += 16) {                                                                                    \
+      words##bits w = 0;                                                                                              \
+      for (size_t b = 0; b < bits / 8; b++) {                                                                         \
+        bytes16 plane;                                                                                                \
+        memcpy(&plane, planes + b * n + i, sizeof plane);                                                             \
+        w |= __builtin_convertvector(plane, words##bits) << (uint##bits##_t)(8 * b);                                  \
+      }                                                                                                               \
+      memcpy(e + (bits / 8) * i, &w, sizeof w);                                                                       \
+    }                                                                                                                 \
+    return i;                                                                                                         \
+  }
+typedef uint8_t bytes16 __attribute__((ext_vector_type(16)));
+PLANES(16)
+PLANES(32)
+PLANES(64)
+
+NC_BODY size_t split_vectors(const uint8_t *e, size_t n, size_t size, uint8_t *planes) {
+  switch (size) {
+  case 2: return split16(e, n, planes);
+  case 4: return split32(e, n, planes);
+  default: return split64(e, n, planes);
+  }
 }
 
-static void join_from(size_t i, const uint8_t *planes, size_t n, size_t size, uint8_t *e) {
-  for (; i < n; i++)
-    for (size_t b = 0; b < size; b++) e[i * size + b] = planes[b * n + i];
+NC_BODY size_t join_vectors(const uint8_t *planes, size_t n, size_t size, uint8_t *e) {
+  switch (size) {
+  case 2: return join16(planes, n, e);
+  case 4: return join32(planes, n, e);
+  default: return join64(planes, n, e);
+  }
 }
 
 #if defined(__x86_64__)
-NC_AVX2 static size_t split2_avx2(const uint8_t *e, size_t n, uint8_t *planes) {
-  const __m256i low = _mm256_set1_epi16(0x00ff);
-  size_t i = 0;
-  for (; i + 32 <= n; i += 32) {
-    __m256i a = _mm256_loadu_si256((const __m256i *)(e + 2 * i));
-    __m256i b = _mm256_loadu_si256((const __m256i *)(e + 2 * i + 32));
-    __m256i first = _mm256_packus_epi16(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
-    __m256i second = _mm256_packus_epi16(_mm256_srli_epi16(a, 8), _mm256_srli_epi16(b, 8));
-    _mm256_storeu_si256((__m256i *)(planes + i), _mm256_permute4x64_epi64(first, 0xd8));
-    _mm256_storeu_si256((__m256i *)(planes + n + i), _mm256_permute4x64_epi64(second, 0xd8));
-  }
-  return i;
-}
-
 NC_AVX2 static size_t join2_avx2(const uint8_t *planes, size_t n, uint8_t *e) {
   size_t i = 0;
   for (; i + 32 <= n; i += 32) {
@@ -273,22 +301,46 @@ NC_AVX2 static size_t join4_avx2(const uint8_t *planes, size_t n, uint8_t *e) {
   }
   return i;
 }
+
+NC_AVX2 static size_t split_avx2(const uint8_t *e, size_t n, size_t size, uint8_t *planes) {
+  return size == 4 ? split4_avx2(e, n, planes) : split_vectors(e, n, size, planes);
+}
+
+NC_AVX2 static size_t join_avx2(const uint8_t *planes, size_t n, size_t size, uint8_t *e) {
+  switch (size) {
+  case 2: return join2_avx2(planes, n, e);
+  case 4: return join4_avx2(planes, n, e);
+  default: return join_vectors(planes, n, size, e);
+  }
+}
 #endif
 
+static size_t split_plain(const uint8_t *e, size_t n, size_t size, uint8_t *planes) {
+  return split_vectors(e, n, size, planes);
+}
+
+static size_t join_plain(const uint8_t *planes, size_t n, size_t size, uint8_t *e) {
+  return join_vectors(planes, n, size, e);
+}
+
 void nc_planes_split(const void *elements, size_t n, size_t size, uint8_t *planes) {
-  size_t done = 0;
+  const uint8_t *e = elements;
 #if defined(__x86_64__)
-  if (nc_level() >= 1 && size == 2) done = split2_avx2(elements, n, planes);
-  if (nc_level() >= 1 && size == 4) done = split4_avx2(elements, n, planes);
+  size_t i = nc_level() >= 1 ? split_avx2(e, n, size, planes) : split_plain(e, n, size, planes);
+#else
+  size_t i = split_plain(e, n, size, planes);
 #endif
-  split_from(done, elements, n, size, planes);
+  for (; i < n; i++)
+    for (size_t b = 0; b < size; b++) planes[b * n + i] = e[i * size + b];
 }
 
 void nc_planes_join(const uint8_t *planes, size_t n, size_t size, void *elements) {
-  size_t done = 0;
+  uint8_t *e = elements;
 #if defined(__x86_64__)
-  if (nc_level() >= 1 && size == 2) done = join2_avx2(planes, n, elements);
-  if (nc_level() >= 1 && size == 4) done = join4_avx2(planes, n, elements);
+  size_t i = nc_level() >= 1 ? join_avx2(planes, n, size, e) : join_plain(planes, n, size, e);
+#else
+  size_t i = join_plain(planes, n, size, e);
 #endif
-  join_from(done, planes, n, size, elements);
+  for (; i < n; i++)
+    for (size_t b = 0; b < size; b++) e[i * size + b] = planes[b * n + i];
 }

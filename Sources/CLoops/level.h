@@ -9,4 +9,7 @@
 #define NC_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,popcnt,lzcnt")))
 #endif
 
+/* Bodies that are compiled for several levels: in functions of the level's target, whose instructions they take. */
+#define NC_BODY static inline __attribute__((always_inline))
+
 #endif

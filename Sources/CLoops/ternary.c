@@ -193,23 +193,3 @@ void nc_ternary_values(const uint32_t *words, unsigned trit, size_t n, const flo
 #endif
   values_plain(words, trit, n, scales, out);
 }
-
-bool nc_ternary_valid(const uint8_t *codes, size_t n) {
-  /* A trit is 10 where its high bit is set and its low bit is not. */
-  uint64_t bad = 0;
-  for (; n >= 8; n -= 8, codes += 8) {
-    uint64_t word;
-    memcpy(&word, codes, 8);
-    bad |= word >> 1 & ~word;
-  }
-  for (; n > 0; n--, codes++) bad |= (uint64_t)(*codes >> 1 & ~*codes);
-  return (bad & 0x5555555555555555u) == 0;
-}
-
-bool nc_ternary_padded(const uint8_t *codes, size_t rows, size_t columns) {
-  if (columns % 4 == 0) return true;
-  size_t row_bytes = columns / 4 + 1;
-  unsigned bad = 0;
-  for (size_t r = 0; r < rows; r++) bad |= (unsigned)codes[r * row_bytes + row_bytes - 1] >> 2 * (columns % 4);
-  return bad == 0;
-}

@@ -1,3 +1,4 @@
+internal import CLoops
 public import Parallel
 public import Tensors
 
@@ -40,7 +41,9 @@ public struct RawCodec: Sendable, Hashable {
   public func encode(piece: UnsafeRawBufferPointer, level: CompressionLevel) -> [UInt8] {
     if type.byteCount == 1 { return store(piece, level, standard: Self.standardLevel) }
     return withUnsafeTemporaryAllocation(byteCount: piece.count, alignment: 16) { planes in
-      BytePlanes.split(piece, width: type.byteCount, into: planes)
+      if let elements = piece.baseAddress, let planes = planes.baseAddress {
+        nc_planes_split(elements, piece.count / type.byteCount, type.byteCount, planes)
+      }
       return store(UnsafeRawBufferPointer(planes), level, standard: Self.standardLevel)
     }
   }
@@ -50,12 +53,14 @@ public struct RawCodec: Sendable, Hashable {
   /// - Throws: `CodecError`, corrupt or over a limit.
   public func decode(_ stored: [UInt8], into piece: UnsafeMutableRawBufferPointer) throws {
     if type.byteCount == 1 { return try restore(stored, into: piece) }
-    if stored.count == piece.count {
-      return stored.withUnsafeBytes { BytePlanes.join($0, width: type.byteCount, into: piece) }
+    func join(_ planes: UnsafeRawBufferPointer) {
+      guard let planes = planes.baseAddress, let elements = piece.baseAddress else { return }
+      nc_planes_join(planes, piece.count / type.byteCount, type.byteCount, elements)
     }
+    if stored.count == piece.count { return stored.withUnsafeBytes(join) }
     try withUnsafeTemporaryAllocation(byteCount: piece.count, alignment: 16) { planes in
       try restore(stored, into: planes)
-      BytePlanes.join(UnsafeRawBufferPointer(planes), width: type.byteCount, into: piece)
+      join(UnsafeRawBufferPointer(planes))
     }
   }
 
@@ -108,6 +113,29 @@ public struct RawCodec: Sendable, Hashable {
           }
         }
       }, emit)
+  }
+}
+
+extension RawCodec {
+  /// Encodes the elements of a tensor in memory.
+  func encode<Element: BitwiseCopyable>(
+    elements: [Element], level: CompressionLevel, threads: Threads
+  ) throws -> [[UInt8]] {
+    var stored: [[UInt8]] = []
+    try elements.withUnsafeBytes { try encode($0, level: level, threads: threads) { stored.append($0) } }
+    return stored
+  }
+
+  /// Decodes a tensor, whose elements are of type `Element`, into memory.
+  func decode<Element: BitwiseCopyable>(
+    as: Element.Type, part: String, threads: Threads, block read: @Sendable (Int) throws -> [UInt8]
+  ) throws -> [Element] {
+    let count = byteCount / MemoryLayout<Element>.stride
+    return try [Element](unsafeUninitializedCapacity: count) { elements, initialized in
+      let bytes = UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: elements[..<count]))
+      try decode(into: bytes, threads: threads, part: part, block: read)
+      initialized = count
+    }
   }
 }
 

@@ -49,13 +49,22 @@ public struct RowBlocks: Sendable, Hashable {
 }
 
 extension RowBlocks.Block {
+  var weights: Int { rows.count * columns.count }
+
   /// Bytes of a row of packed trits.
-  var rowBytes: Int { TernaryMatrix.rowBytes(columns: columns.count) }
+  var codeRowBytes: Int { TernaryMatrix.rowBytes(columns: columns.count) }
 
   /// Where the block lies in a whole matrix of packed trits whose rows take `rowBytes`: blocks that do not hold whole
   /// rows begin at a multiple of four weights.
   func codeBytes(rowBytes: Int) -> Range<Int> {
     let start = rows.lowerBound * rowBytes + columns.lowerBound / 4
-    return start..<start + rows.count * self.rowBytes
+    return start..<start + rows.count * codeRowBytes
+  }
+
+  /// Where the block lies in the mask of a whole matrix, whose rows take `rowBytes`: blocks that do not hold whole rows
+  /// begin at a multiple of eight weights.
+  func maskBytes(rowBytes: Int) -> Range<Int> {
+    let start = rows.lowerBound * rowBytes + columns.lowerBound / 8
+    return start..<start + rows.count * SparseMatrix.maskRowBytes(columns: columns.count)
   }
 }

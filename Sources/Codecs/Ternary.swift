@@ -1,3 +1,4 @@
+internal import CLoops
 public import Parallel
 public import Tensors
 
@@ -42,11 +43,7 @@ public struct TernaryCodec: Sendable {
   public let scales: RawCodec
   /// The type of the weights, of which every scale is a value.
   private let source: ElementType
-  /// The encoding of the bytes in each block of gaps.
-  private let counts: RawCodec
-
-  /// Looks for matches at one place in a thousand.
-  private static let standardLevel = -1000
+  private let gaps: Gaps
 
   /// Describes a matrix of `rows` output units and `columns` inputs made from weights of type `source`.
   ///
@@ -56,7 +53,7 @@ public struct TernaryCodec: Sendable {
     self.group = group
     self.source = source
     blocks = try RowBlocks(rows: rows, columns: columns)
-    counts = try RawCodec(.uint32, count: blocks.count)
+    gaps = try Gaps(blocks)
     scales = try RawCodec(
       source == .float64 ? .float64 : .float32, count: group.count(rows: rows, columns: columns))
   }
@@ -66,7 +63,7 @@ public struct TernaryCodec: Sendable {
     switch encoding {
     case .raw: nil
     case .ternary: [blocks.count, scales.blockCount]
-    case .sparse: [counts.blockCount, blocks.count, blocks.count, scales.blockCount]
+    case .sparse: [gaps.counts.blockCount, blocks.count, blocks.count, scales.blockCount]
     }
   }
 
@@ -86,21 +83,20 @@ public struct TernaryCodec: Sendable {
       "a matrix of \(matrix.rows)×\(matrix.columns) for a codec of \(blocks.rows)×\(blocks.columns)")
     let scales = try encode(scales: matrix.scales, level: level, threads: threads)
     let codes = try threads.map(blocks.count) { block in
-      withCodes(of: block, in: matrix) { store($0, level, standard: Self.standardLevel) }
+      withCodes(of: block, in: matrix) { store(symbols: $0, level) }
     }
     let ternary = EncodedTensor(encoding: .ternary, parts: [codes, scales])
     if level == .plain { return ternary }
 
-    let nonZeros = try threads.map(blocks.count) { withCodes(of: $0, in: matrix, SignedGaps.nonZeros) }
+    let nonZeros = try threads.map(blocks.count) { withCodes(of: $0, in: matrix, countNonZeros) }
     guard nonZeros.reduce(0, +) <= blocks.rows * blocks.columns / 4 else { return ternary }
-    let sparse = try threads.map(blocks.count) { block in
-      let parts = withCodes(of: block, in: matrix) { SignedGaps(codes: $0, block: blocks[block]) }
-      func store(_ bytes: [UInt8]) -> [UInt8] {
-        bytes.withUnsafeBytes { Codecs.store($0, level, standard: Self.standardLevel) }
-      }
-      return (count: UInt32(parts.gaps.count), gaps: store(parts.gaps), signs: store(parts.signs))
+    let sparse = try threads.map(blocks.count) { index in
+      let (gaps, signs) = withCodes(of: index, in: matrix) { takeApart(codes: $0, of: blocks[index]) }
+      return (
+        count: UInt32(gaps.count), gaps: store(symbols: gaps, level), signs: store(symbols: signs, level)
+      )
     }
-    let counts = try encode(sparse.map(\.count), as: counts, level: level, threads: threads)
+    let counts = try gaps.counts.encode(elements: sparse.map(\.count), level: level, threads: threads)
     let tensor = EncodedTensor(encoding: .sparse, parts: [counts, sparse.map(\.gaps), sparse.map(\.signs), scales])
     return tensor.byteCount < ternary.byteCount ? tensor : ternary
   }
@@ -113,19 +109,24 @@ public struct TernaryCodec: Sendable {
     }
   }
 
-  private func encode(scales values: [Double], level: CompressionLevel, threads: Threads) throws -> [[UInt8]] {
-    if scales.type == .float64 { return try encode(values, as: scales, level: level, threads: threads) }
-    let narrow = values.map { Float($0) }
-    precondition(zip(narrow, values).allSatisfy { Double($0) == $1 }, "scales are not rounded to the source's type")
-    return try encode(narrow, as: scales, level: level, threads: threads)
+  /// The gaps of the trits of a block that are not zero, and their signs.
+  private func takeApart(codes: UnsafeRawBufferPointer, of block: RowBlocks.Block) -> (gaps: [UInt8], signs: [UInt8]) {
+    withUnsafeTemporaryAllocation(byteCount: bitBytes(block.weights), alignment: 8) { bits in
+      var stored = 0
+      let signs = [UInt8](unsafeUninitializedCapacity: bits.count) { signs, count in
+        guard let codes = codes.baseAddress, let bits = bits.baseAddress, let base = signs.baseAddress else { return }
+        stored = nc_ternary_split(codes, block.rows.count, block.columns.count, bits, base)
+        count = bitBytes(stored)
+      }
+      return (gaps.encode(UnsafeRawBufferPointer(bits), weights: block.weights, stored: stored), signs)
+    }
   }
 
-  private func encode<Value>(
-    _ values: [Value], as codec: RawCodec, level: CompressionLevel, threads: Threads
-  ) throws -> [[UInt8]] {
-    var stored: [[UInt8]] = []
-    try values.withUnsafeBytes { try codec.encode($0, level: level, threads: threads) { stored.append($0) } }
-    return stored
+  private func encode(scales values: [Double], level: CompressionLevel, threads: Threads) throws -> [[UInt8]] {
+    if scales.type == .float64 { return try scales.encode(elements: values, level: level, threads: threads) }
+    let narrow = values.map { Float($0) }
+    precondition(zip(narrow, values).allSatisfy { Double($0) == $1 }, "scales are not rounded to the source's type")
+    return try scales.encode(elements: narrow, level: level, threads: threads)
   }
 
   // MARK: Decoding
@@ -177,17 +178,19 @@ public struct TernaryCodec: Sendable {
   private func decodeSparse(
     threads: Threads, _ read: @Sendable (_ part: Int, _ index: Int) throws -> [UInt8]
   ) throws -> [UInt8] {
-    let counts = try decode(counts, as: UInt32.self, part: "counts", threads: threads) { try read(0, $0) }
+    let counts = try gaps.decodeCounts(threads: threads) { try read(0, $0) }
     return try decodeCodes(threads: threads) { index, block, codes in
-      let count = Int(counts[index])
-      // A byte of gaps stands for one weight at least.
-      guard count <= block.rows.count * block.columns.count else {
-        throw CodecError(verdict: .corrupt, part: "counts", what: "count \(index) is \(count), more than weights")
-      }
-      try locating("gaps", index) {
-        let gaps = try restore(try read(1, index), count: count)
-        try SignedGaps.write(codes: codes, block: block, gaps: gaps) { byteCount in
-          try locating("signs", index) { try restore(try read(2, index), count: byteCount) }
+      try withUnsafeTemporaryAllocation(byteCount: bitBytes(block.weights), alignment: 8) { bits in
+        let stored = try locating("gaps", index) {
+          try gaps.decode(try read(1, index), count: counts[index], block: index, into: bits)
+        }
+        try locating("signs", index) {
+          let signs = try restore(try read(2, index), count: bitBytes(stored))
+          if stored % 8 != 0, signs[stored / 8] >> (stored % 8) != 0 {
+            throw CodecError.corrupt("padding after \(stored) signs is not zero")
+          }
+          guard let bits = bits.baseAddress, let codes = codes.baseAddress else { return }
+          nc_ternary_join(bits, signs, stored, block.rows.count, block.columns.count, codes)
         }
       }
     }
@@ -196,24 +199,13 @@ public struct TernaryCodec: Sendable {
   private func decodeScales(threads: Threads, _ read: @Sendable (Int) throws -> [UInt8]) throws -> [Double] {
     let values =
       scales.type == .float64
-      ? try decode(scales, as: Double.self, part: "scales", threads: threads, read)
-      : try decode(scales, as: Float.self, part: "scales", threads: threads, read).map { Double($0) }
+      ? try scales.decode(as: Double.self, part: "scales", threads: threads, block: read)
+      : try scales.decode(as: Float.self, part: "scales", threads: threads, block: read).map { Double($0) }
     if let wrong = values.firstIndex(where: { !$0.isFinite || $0.sign == .minus || !source.contains($0) }) {
       throw CodecError(
         verdict: .corrupt, part: "scales", what: "scale \(wrong) is \(values[wrong]), in \(source.rawValue)")
     }
     return values
-  }
-
-  private func decode<Value>(
-    _ codec: RawCodec, as: Value.Type, part: String, threads: Threads, _ read: @Sendable (Int) throws -> [UInt8]
-  ) throws -> [Value] {
-    let count = codec.byteCount / MemoryLayout<Value>.stride
-    return try [Value](unsafeUninitializedCapacity: count) { values, initialized in
-      let bytes = UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: values[..<count]))
-      try codec.decode(into: bytes, threads: threads, part: part, block: read)
-      initialized = count
-    }
   }
 }
 
@@ -231,9 +223,27 @@ extension RowBlocks.Block {
     }
     let used = columns.count % 4
     if used == 0 { return }
-    let rowBytes = rowBytes
+    let rowBytes = codeRowBytes
     for row in 0..<rows.count where codes[(row + 1) * rowBytes - 1] >> (2 * used) != 0 {
       throw CodecError.corrupt("padding of row \(rows.lowerBound + row) is not zero")
     }
+  }
+}
+
+/// The trits of packed codes that are not zero.
+private func countNonZeros(_ codes: UnsafeRawBufferPointer) -> Int {
+  var count = 0
+  for start in stride(from: 0, to: codes.count, by: 8) {
+    count += (codes.word(at: start, count: min(8, codes.count - start)) & (.max / 3)).nonzeroBitCount
+  }
+  return count
+}
+
+extension UnsafeRawBufferPointer {
+  /// Up to eight bytes as a little-endian word, zeros above them.
+  @inline(__always)
+  fileprivate func word(at offset: Int, count: Int) -> UInt64 {
+    if count == 8 { return UInt64(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt64.self)) }
+    return (0..<count).reduce(0) { $0 | UInt64(self[offset + $1]) &<< UInt64(8 * $1) }
   }
 }

@@ -1,3 +1,4 @@
+internal import CLoops
 internal import CZstd
 internal import Synchronization
 
@@ -114,6 +115,19 @@ func store(_ bytes: UnsafeRawBufferPointer, _ level: CompressionLevel, standard:
     case .zstd(let level): Zstd.compress(bytes, level: level)
     }
   return frame ?? [UInt8](bytes)
+}
+
+/// Stores a block of codes, gaps, signs or bytes of one significance: weights chose their order, so that a match is an
+/// accident. At `standard`, matches are looked for at one place in a thousand, and noise is left as it is.
+func store(symbols: UnsafeRawBufferPointer, _ level: CompressionLevel) -> [UInt8] {
+  if level == .standard, let bytes = symbols.baseAddress, nc_bytes_are_noise(bytes, symbols.count) {
+    return [UInt8](symbols)
+  }
+  return store(symbols, level, standard: -1000)
+}
+
+func store(symbols: [UInt8], _ level: CompressionLevel) -> [UInt8] {
+  symbols.withUnsafeBytes { store(symbols: $0, level) }
 }
 
 /// Restores a block of `out.count` bytes, which is plain if and only if it is stored in as many.

@@ -71,6 +71,9 @@ public struct Fraction: Sendable, Hashable, LosslessStringConvertible {
     return places > 37 ? 1 : Int((UInt128(coefficient) * UInt128(n) - 1) / Self.power(places)) + 1
   }
 
+  /// The nearest floating-point number.
+  public var value: Double { Double(description) ?? 0 }
+
   public var description: String {
     if places == 0 { return String(coefficient) }
     let digits = String(coefficient)

@@ -1,14 +1,9 @@
 public import Parallel
 public import Tensors
 
-/// Which nodes of a hidden layer stay.
-public enum NodeRule: Sendable, Hashable {
-  /// ⌈fraction · n⌉ of n nodes: those with the largest norms of incoming weights; lower indices first among equals.
-  case keep(Fraction)
-  /// As few as keep the relative Frobenius error of the incoming weights at most at this.
-  case error(Double)
-
-  /// Whether each node stays.
+extension PruningRule {
+  /// Whether each node of a hidden layer stays: those with the largest norms of incoming weights do, lower indices first
+  /// among equals. An error is that of the incoming weights.
   ///
   /// - Parameter squaredNorms: of the nodes' incoming weights, all in the same unit.
   public func kept(_ squaredNorms: [Double]) -> [Bool] {
@@ -44,11 +39,7 @@ public struct StoredMatrix: @unchecked Sendable {
   ///   - rows, columns: the shape of the source.
   ///   - transposed: whether the source is inputs × output units, as Keras stores it.
   public init(_ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool) {
-    precondition(type.isFloat, "weights are floating-point numbers")
-    precondition(bytes.count == rows * columns * type.byteCount, "as many bytes as the shape says")
-    weights = WeightRows(
-      bytes: bytes, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
-      transposed: transposed)
+    weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
   }
 
   public var outputs: Int { weights.rows }

@@ -23,11 +23,20 @@ public struct Ternarization: Sendable {
   public let nonzeroCount: Int
 }
 
-/// A weight is infinite or not a number.
+/// A weight is infinite or not a number, or would be when rounded.
 public struct NonFiniteWeight: Error, Equatable, CustomStringConvertible {
   /// The first such weight, in the row-major order of the source.
   public let index: Int
-  public var description: String { "element \(index) is infinite or not a number" }
+  /// The type that a finite weight is too large for.
+  public var rounded: ElementType?
+
+  public var description: String {
+    if let rounded {
+      "element \(index) is too large for \(rounded)"
+    } else {
+      "element \(index) is infinite or not a number"
+    }
+  }
 }
 
 /// Replaces a weight matrix by scales times −1, 0 and +1, two bits a weight.
@@ -51,11 +60,7 @@ public func ternarize(
   _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool, group: ScaleGroup,
   rule: TernaryRule = .optimal, threads: Threads
 ) throws(NonFiniteWeight) -> Ternarization {
-  precondition(type.isFloat, "weights are floating-point numbers")
-  precondition(bytes.count == rows * columns * type.byteCount, "as many bytes as the shape says")
-  let weights = WeightRows(
-    bytes: bytes, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
-    transposed: transposed)
+  let weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
   let result =
     type == .float64
     ? ternarizeWide(weights, group: group, rule: rule, threads: threads)

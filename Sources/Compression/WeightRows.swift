@@ -12,6 +12,19 @@ struct WeightRows: @unchecked Sendable {
   /// Whether the bytes are inputs × output units.
   let transposed: Bool
 
+  /// - Parameters:
+  ///   - bytes: rows · columns little-endian elements of a floating-point type, row-major.
+  ///   - rows, columns: the shape of the source.
+  init(_ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool) {
+    precondition(type.isFloat, "weights are floating-point numbers")
+    precondition(bytes.count == rows * columns * type.byteCount, "as many bytes as the shape says")
+    self.bytes = bytes
+    self.type = type
+    self.rows = transposed ? columns : rows
+    self.columns = transposed ? rows : columns
+    self.transposed = transposed
+  }
+
   /// Weights in a block of whole rows, if these are not too long.
   static let blockSize = 1 << 18
   /// Rows in a block, if these are not far too long: of a transposed source, 64 rows are a few lines of the cache of

@@ -1,3 +1,4 @@
+internal import Codecs
 internal import JSON
 internal import Tensors
 
@@ -76,7 +77,8 @@ extension Encoding {
     switch self {
     case .raw: 0
     case .ternary: 1
-    case .sparseSigns: 2
+    case .sparseSigns, .sparse: 2
+    case .lowRank: 3
     case .unknown(let id, _): id
     }
   }
@@ -90,6 +92,14 @@ extension Encoding {
     case .sparseSigns(let group):
       return .object([
         .init("positions", .string("gaps")), .init("scale_per", group.json), .init("values", .string("sign")),
+      ])
+    case .sparse(let positions, let values, let least):
+      return .object(
+        (least == 0 ? [] : [.init("least", .number(String(least)))])
+          + [.init("positions", .string(positions.rawValue)), .init("values", .string(values.rawValue))])
+    case .lowRank(let singularValues):
+      return .object([
+        .init("rank", .integer(singularValues.count)), .init("singular_values", .array(singularValues.map(JSON.real))),
       ])
     case .unknown(_, let parameters):
       return (try? JSON.parse(Array(parameters.utf8))) ?? .object([])
@@ -252,11 +262,16 @@ extension TensorRecord {
       let id = try object.integer("encoding")
       let parameters = try object.required("parameters", "an object") { $0.members == nil ? nil : $0 }
       encoding = try Encoding(id: id, parameters)
-      if let count = encoding.partCount, count != parts.count {
+      if let count = encoding.partCount(type), count != parts.count {
         throw NetworkError(.corrupt, "\(parts.count) parts, expected \(count) for \(encoding.name)")
       }
-      if encoding.isMatrix, shape.rank != 2 || !type.isFloat {
+      guard encoding.suits(type, shape) else {
         throw NetworkError(.corrupt, "encoding \(encoding.name) of \(type.rawValue) \(shape)")
+      }
+      if case .sparse(_, let values, let least) = encoding, let stored = values.type(of: type),
+        least >> UInt64(8 * stored.byteCount - 1) > 0
+      {
+        throw NetworkError(.corrupt, "parameters: least \(least) of \(stored.rawValue)")
       }
       history = []
       for (number, step) in try object.array("history").enumerated() { history.append(try Step(step, number)) }
@@ -279,51 +294,89 @@ extension TensorRecord {
 }
 
 extension Encoding {
-  /// Number of parts; nothing for an unknown encoding.
-  fileprivate var partCount: Int? {
+  /// Number of parts of a tensor of type `type`; nothing for an unknown encoding.
+  fileprivate func partCount(_ type: ElementType) -> Int? {
     switch self {
     case .raw: 1
-    case .ternary: 2
+    case .ternary, .lowRank: 2
     case .sparseSigns: 4
+    case .sparse(let positions, let values, _):
+      (positions == .gaps ? 2 : 1) + (values.type(of: type) ?? type).byteCount
     case .unknown: nil
     }
   }
 
-  fileprivate var isMatrix: Bool {
+  /// Whether a tensor can have this encoding.
+  fileprivate func suits(_ type: ElementType, _ shape: Shape) -> Bool {
     switch self {
-    case .ternary, .sparseSigns: true
-    case .raw, .unknown: false
+    case .raw, .unknown: true
+    case .ternary, .sparseSigns: type.isFloat && shape.rank == 2
+    case .sparse(_, let values, _): values.type(of: type) != nil && shape.rank > 0
+    case .lowRank(let singularValues):
+      type.isFloat && shape.rank == 2 && singularValues.count <= shape.extents.min() ?? 0
     }
   }
 
   fileprivate init(id: Int, _ json: JSON) throws(NetworkError) {
-    guard (0...2).contains(id) else {
+    guard (0...3).contains(id) else {
       guard (0...127).contains(id) else { throw NetworkError(.corrupt, "encoding \(id), expected 0…127") }
       self = .unknown(id: id, parameters: String(decoding: json.serialized(), as: UTF8.self))
       return
     }
     var object = try ObjectReader(json, "parameters")
     switch id {
-    case 0:
-      self = .raw
-    default:
-      let group = try object.required("scale_per", "tensor, row or an integer ≥ 1") { json in
-        if let word = json.string, ScaleGroup(json) == nil {
-          throw NetworkError(.unsupported, "unknown group \(word)")
+    case 0: self = .raw
+    case 1: self = .ternary(try object.group())
+    case 2:
+      let positions: Positions = try object.word("positions")
+      let values = try object.string("values")
+      let least = try object.optional("least").map { json throws(NetworkError) in
+        guard let least = json.integer, least >= 1 else {
+          throw NetworkError(.corrupt, "parameters: least: expected an integer ≥ 1")
         }
-        return ScaleGroup(json)
+        return UInt64(least)
       }
-      if id == 1 {
-        self = .ternary(group)
+      if values == "sign" {
+        guard least == nil else { throw NetworkError(.corrupt, "parameters: least of signs") }
+        guard positions == .gaps else { throw NetworkError(.unsupported, "parameters: signs with a bitmap") }
+        self = .sparseSigns(try object.group())
       } else {
-        for (key, known) in [("positions", "gaps"), ("values", "sign")] {
-          let value = try object.string(key)
-          guard value == known else { throw NetworkError(.unsupported, "parameters: unknown \(key) \(value)") }
+        guard let values = StoredValues(rawValue: values) else {
+          throw NetworkError(.unsupported, "parameters: unknown values \(values)")
         }
-        self = .sparseSigns(group)
+        guard object.optional("scale_per") == nil else {
+          throw NetworkError(.corrupt, "parameters: scales of \(values.rawValue) values")
+        }
+        self = .sparse(positions, values, least: least ?? 0)
       }
+    default:
+      let rank = try object.integer("rank")
+      let singularValues = try object.array("singular_values").map { json throws(NetworkError) in
+        guard json.integer == nil, let value = json.double, value >= 0 else {
+          throw NetworkError(.corrupt, "parameters: singular_values: expected reals ≥ 0")
+        }
+        return value
+      }
+      guard singularValues.count == rank else {
+        throw NetworkError(.corrupt, "parameters: \(singularValues.count) singular values, expected \(rank)")
+      }
+      guard zip(singularValues, singularValues.dropFirst()).allSatisfy({ $0 >= $1 }) else {
+        throw NetworkError(.corrupt, "parameters: singular values are not in descending order")
+      }
+      self = .lowRank(singularValues: singularValues)
     }
     try object.finish()
+  }
+}
+
+extension ObjectReader {
+  fileprivate mutating func group() throws(NetworkError) -> ScaleGroup {
+    try required("scale_per", "tensor, row or an integer ≥ 1") { json in
+      if let word = json.string, ScaleGroup(json) == nil {
+        throw NetworkError(.unsupported, "unknown group \(word)")
+      }
+      return ScaleGroup(json)
+    }
   }
 }
 

@@ -23,6 +23,8 @@ final class HDF5Source {
   private let session: OpenSession
   /// A process of its own for `reencodesExactly`; nothing when there are no chunks, or the time is up.
   private var checker: OpenSession?
+  /// What it answered: a file may be written several times.
+  private var exactly: [UInt64: Bool] = [:]
 
   /// Opens an HDF5 file of `size` bytes.
   convenience init(_ file: FileDescriptor, size: Int, options: ReadingOptions) throws(NetworkError) {
@@ -159,9 +161,12 @@ final class HDF5Source {
   /// its chunks stay as they are. When libhdf5 cannot encode the dataset at all, that is an error only for one whose
   /// values will be other ones: `nc-restore` must be able to.
   func reencodesExactly(_ address: UInt64, mustBeEncoded: Bool) throws -> Bool {
+    if let known = exactly[address] { return known }
     guard let checker else { return false }
     do {
-      return try checker.session.reencodesExactly(datasetAt: address)
+      let isExact = try checker.session.reencodesExactly(datasetAt: address)
+      exactly[address] = isExact
+      return isExact
     } catch {
       // The process may be gone.
       self.checker = nil

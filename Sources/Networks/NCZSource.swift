@@ -1,4 +1,5 @@
 internal import Codecs
+internal import Compression
 internal import NCZ
 internal import Parallel
 internal import SystemPackage
@@ -8,10 +9,14 @@ internal import Tensors
 struct NCZSource {
   let reader: Reader
   let directory: Directory
+  /// The bytes of the source file that no tensor cut out.
+  let remaining: RemainingBytes
 
   init(_ file: FileDescriptor, size: Int) throws {
     reader = try Reader(file, size: size)
     directory = try Directory(reader.content, payloadCount: reader.payloads.count)
+    let size = directory.container?.size ?? 0
+    remaining = RemainingBytes(size: size, cuts: try Place.cuts(of: directory.tensors, size: size))
   }
 
   func weights(of index: Int, threads: Threads) throws -> Weights {
@@ -30,6 +35,23 @@ struct NCZSource {
       return try ternary(.ternary, tensor, group, threads: threads)
     case .sparseSigns(let group):
       return try ternary(.sparse, tensor, group, threads: threads)
+    case .sparse(let positions, let values, let least):
+      let codec = try SparseCodec(tensor, type: values.type(of: tensor.type) ?? tensor.type)
+      let parts = try self.parts(of: tensor, blockCounts: codec.blockCounts(positions))
+      let matrix = try codec.decode(positions, least: least, threads: threads) { part, index in
+        try parts[part].bytes(index)
+      }
+      return .sparse(matrix, transposed: tensor.isTransposed)
+    case .lowRank(let singularValues):
+      let codec = try LowRankCodec(tensor, rank: singularValues.count)
+      let parts = try self.parts(of: tensor, blockCounts: codec.blockCounts)
+      let matrix = try codec.decode(singularValues: singularValues, threads: threads) { part, index in
+        try parts[part].bytes(index)
+      }
+      guard matrix.isFinite(in: .float32, threads: threads) else {
+        throw NetworkError(.corrupt, "a weight that is infinite in float32")
+      }
+      return .lowRank(matrix, transposed: tensor.isTransposed)
     case .unknown(let id, _):
       throw NetworkError(.unsupported, "encoding \(id) is not known to this version")
     }
@@ -40,7 +62,7 @@ struct NCZSource {
     threads: Threads, _ body: (_ number: Int, _ piece: [UInt8]) throws -> Void
   ) throws -> [UInt32] {
     guard let container = directory.container else { return [] }
-    let count = remaining(of: container).count
+    let count = remaining.count
     let codec = try containerCodec(byteCount: count)
     let blocks = reader.blocks(of: container.payload)
     guard blocks.count == codec.blockCount else {
@@ -54,12 +76,6 @@ struct NCZSource {
       crcs.append(crc32(piece))
     }
     return crcs
-  }
-
-  /// The bytes of the source file that no tensor cut out.
-  func remaining(of container: Directory.Container) -> RemainingBytes {
-    // The directory was checked when it was read: the cuts are sound.
-    RemainingBytes(size: container.size, cuts: (try? Place.cuts(of: directory.tensors, size: container.size)) ?? [])
   }
 
   private func ternary(
@@ -88,9 +104,26 @@ extension TernaryCodec {
   }
 }
 
+extension SparseCodec {
+  init(_ tensor: TensorRecord, type: ElementType) throws {
+    let (rows, columns) = tensor.matrixExtents
+    try self.init(rows: rows, columns: columns, type: type)
+  }
+}
+
+extension LowRankCodec {
+  init(_ tensor: TensorRecord, rank: Int) throws {
+    let (rows, columns) = tensor.matrixExtents
+    try self.init(rows: rows, columns: columns, rank: rank)
+  }
+}
+
 extension TensorRecord {
-  /// Output units and inputs of a matrix.
+  /// Output units and inputs of a matrix; of a tensor of another rank, all axes but the last, and the last.
   var matrixExtents: (rows: Int, columns: Int) {
+    guard shape.rank == 2 else {
+      return (shape.extents.dropLast().reduce(1, *), shape.extents.last ?? 1)
+    }
     let (first, second) = (shape.extents[0], shape.extents[1])
     return isTransposed ? (second, first) : (first, second)
   }

@@ -205,23 +205,31 @@ extension Weights {
         }
       }
     case .ternary(let matrix, let transposed):
-      let slabs = TernarySlabs(matrix, type: type, transposed: transposed)
-      guard slabs.count > 0 else { return }
-      // The first slab is a largest one; its room serves all that follow.
-      let size = slabs.bytes(of: 0).count
-      let batch = min(threads.count, slabs.count)
-      let room = UnsafeMutableRawBufferPointer.allocate(byteCount: size * batch, alignment: 64)
-      defer { room.deallocate() }
-      for first in stride(from: 0, to: slabs.count, by: batch) {
-        let count = min(batch, slabs.count - first)
-        nonisolated(unsafe) let pieces = (0..<count).map { index in
-          let start = index * size
-          return UnsafeMutableRawBufferPointer(
-            rebasing: room[start..<(start + slabs.bytes(of: first + index).count)])
-        }
-        threads.forEach(count) { slabs.decode(first + $0, into: pieces[$0]) }
-        for piece in pieces { try body(UnsafeRawBufferPointer(piece)) }
+      try TernarySlabs(matrix, type: type, transposed: transposed).forEach(threads, body)
+    case .sparse(let matrix, let transposed):
+      try SparseSlabs(matrix, type: type, transposed: transposed).forEach(threads, body)
+    case .lowRank(let matrix, let transposed):
+      try LowRankSlabs(matrix, type: type, transposed: transposed).forEach(threads, body)
+    }
+  }
+}
+
+extension Slabs {
+  /// Calls `body` with the values of each slab, in order.
+  fileprivate func forEach(_ threads: Threads, _ body: (UnsafeRawBufferPointer) throws -> Void) rethrows {
+    guard count > 0 else { return }
+    // The first slab is a largest one; its room serves all that follow.
+    let size = bytes(of: 0).count
+    let batch = min(threads.count, count)
+    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: size * batch, alignment: 64)
+    defer { room.deallocate() }
+    for first in stride(from: 0, to: count, by: batch) {
+      nonisolated(unsafe) let pieces = (first..<min(first + batch, count)).map { slab in
+        let start = (slab - first) * size
+        return UnsafeMutableRawBufferPointer(rebasing: room[start..<(start + bytes(of: slab).count)])
       }
+      threads.forEach(pieces.count) { decode(first + $0, into: pieces[$0]) }
+      for piece in pieces { try body(UnsafeRawBufferPointer(piece)) }
     }
   }
 }

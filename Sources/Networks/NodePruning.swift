@@ -1,5 +1,6 @@
 internal import Compression
 internal import Parallel
+internal import SystemPackage
 internal import Tensors
 
 /// Which nodes of a network's hidden layers are removed, and what becomes of its tensors.
@@ -40,6 +41,54 @@ struct NodePruning {
 }
 
 extension NetworkFile {
+  /// Keeps the nodes of hidden layers with the largest incoming weights, and folds those that are removed into the
+  /// biases that follow.
+  ///
+  /// Biases change with their layers, unless `--except` names them. A layer that has to stay as it is, is carried with a
+  /// warning, unless `--only` names it.
+  func pruneNodes(
+    to file: FileDescriptor, _ rule: PruningRule, _ options: CompressingOptions
+  ) throws(NetworkError) -> WritingReport {
+    let selection = options.selection
+    let pruning = try planNodePruning(rule) {
+      takes($0, selection)
+    } sparing: {
+      selection.excepts(tensors[$0].name)
+    }
+    let planned = Set(pruning.layers.map { ExactName($0.kernel) })
+    for tensor in tensors where selection.insists(on: tensor.name) && selection.includes(tensor.name) {
+      if let note = pruning.notes.first(where: { ExactName($0.kernel) == ExactName(tensor.name) }) {
+        throw NetworkError(.unusable, "\(note.kernel): \(note.reason)")
+      }
+      guard planned.contains(ExactName(tensor.name)) else {
+        throw NetworkError(.unusable, "\(tensor.name): not the weights of a hidden layer, whose nodes can be removed")
+      }
+    }
+    let changed = pruning.changedTensors
+    var report = try compress(
+      to: file, options, settings: "--by node \(rule.settings)", isChosen: { changed.contains($0) }
+    ) { index, _ in
+      let tensor = tensors[index]
+      guard let (bytes, loss) = try pruned(index, by: pruning) else { return .unchanged("nothing to remove") }
+      var weights = Weights.dense(bytes)
+      if tensor.shape.rank == 2 {
+        let (rows, columns) = tensor.sourceExtents
+        weights = .sparse(
+          bytes.withUnsafeBytes {
+            SparseMatrix(
+              nonzerosOf: $0, type: tensor.type, rows: rows, columns: columns, transposed: tensor.isTransposed,
+              threads: self.options.threads)
+          }, transposed: tensor.isTransposed)
+      }
+      let layer = pruning.layers.first { ExactName($0.kernel) == ExactName(tensor.name) }
+      return .changed(
+        weights, squaredNorm: loss.squaredNorm, squaredError: loss.squaredError, relativeL2: loss.relativeL2,
+        kept: layer.map { Kept(count: $0.kept.count { $0 }, of: $0.kept.count) })
+    }
+    report.warnings = pruning.notes.map(\.text) + report.warnings
+    return report
+  }
+
   /// Chooses the nodes to remove, reading the matrices of a layer and its consumers at a time.
   ///
   /// Norms are of the weights as they are in this file, whatever is removed in other layers.
@@ -48,7 +97,7 @@ extension NetworkFile {
   ///   - includes: whether the incoming weights of this matrix, by index, may be removed.
   ///   - spares: whether this tensor, by index, must stay as it is.
   func planNodePruning(
-    _ rule: NodeRule, includes: (Int) -> Bool, sparing spares: (Int) -> Bool = { _ in false }
+    _ rule: PruningRule, includes: (Int) -> Bool, sparing spares: (Int) -> Bool = { _ in false }
   ) throws(NetworkError) -> NodePruning {
     guard let network else {
       throw NetworkError(.unusable, "no network: how the layers are connected is not known")
@@ -110,7 +159,7 @@ extension NetworkFile {
 
   /// - Throws: a `NodePruning.Note` where the layer has to stay as it is.
   private func prune(
-    _ layer: HiddenLayer, _ rule: NodeRule, _ byName: [ExactName: Int], sparing spares: (Int) -> Bool,
+    _ layer: HiddenLayer, _ rule: PruningRule, _ byName: [ExactName: Int], sparing spares: (Int) -> Bool,
     _ pruning: inout NodePruning
   ) throws {
     func note(_ reason: String) -> NodePruning.Note { NodePruning.Note(kernel: layer.kernel, reason: reason) }

@@ -52,7 +52,7 @@ extension NetworkFile {
     _ source: NCZSource, _ container: Directory.Container, to file: FileDescriptor
   ) throws {
     try resize(file, to: container.size)
-    let remaining = source.remaining(of: container)
+    let remaining = source.remaining
     var cursor = (run: 0, start: 0)
     var position = 0
     _ = try source.forEachContainerPiece(threads: options.threads) { _, piece in

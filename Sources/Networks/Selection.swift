@@ -9,8 +9,11 @@ public struct Selection: Sendable {
   }
 
   func includes(_ name: String) -> Bool {
-    (only.isEmpty || insists(on: name)) && !except.contains { matches(name, $0) }
+    (only.isEmpty || insists(on: name)) && !excepts(name)
   }
+
+  /// Whether the tensor was excepted by name.
+  func excepts(_ name: String) -> Bool { except.contains { matches(name, $0) } }
 
   /// Whether the tensor was asked for by `only`.
   func insists(on name: String) -> Bool { only.contains { matches(name, $0) } }

@@ -72,12 +72,13 @@ func writeBytes(_ bytes: some Sequence<UInt8>, to file: FileDescriptor, at offse
   }
 }
 
+/// Linux's `O_TMPFILE`, a chain of C macros that is not imported.
+public let unnamedFile: Int32 = 0o20_000_000 | O_DIRECTORY
+
 /// Opens an unnamed temporary file; it is gone with the process, whatever ends it.
 public func temporaryFile() throws(NetworkError) -> FileDescriptor {
   let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-  // Linux's O_TMPFILE, a chain of C macros that is not imported.
-  let unnamed: Int32 = 0o20_000_000 | O_DIRECTORY
-  var descriptor = Glibc.open(folder, unnamed | O_RDWR | O_CLOEXEC, 0o600)
+  var descriptor = Glibc.open(folder, unnamedFile | O_RDWR | O_CLOEXEC, 0o600)
   if descriptor < 0 {
     var template = Array("\(folder)/nc-XXXXXX".utf8CString)
     descriptor = mkstemp(&template)

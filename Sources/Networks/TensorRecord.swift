@@ -1,3 +1,4 @@
+public import Codecs
 internal import JSON
 public import Tensors
 
@@ -37,6 +38,9 @@ public enum Encoding: Sendable, Equatable {
   case raw
   case ternary(ScaleGroup)
   case sparseSigns(ScaleGroup)
+  /// `least`: what magnitudes are more than the planes say; 0 where the parameter is absent.
+  case sparse(Positions, StoredValues, least: UInt64)
+  case lowRank(singularValues: [Double])
   /// Not known to this version: listed, never decoded.
   case unknown(id: Int, parameters: String)
 
@@ -45,8 +49,33 @@ public enum Encoding: Sendable, Equatable {
     case .raw: "raw"
     case .ternary: "ternary"
     case .sparseSigns: "sparse signs"
+    case .sparse(_, .exact, _): "sparse"
+    case .sparse(_, let values, _): "sparse \(values.rawValue)"
+    case .lowRank(let singularValues): "rank \(singularValues.count)"
     case .unknown(let id, _): "encoding \(id)"
     }
+  }
+}
+
+/// The type in which a sparse matrix stores its values.
+public enum StoredValues: String, Sendable {
+  /// That of the tensor.
+  case exact
+  case float16, bfloat16
+
+  /// The type of the stored values of a tensor of type `type`; nothing where that does not widen exactly to it.
+  func type(of type: ElementType) -> ElementType? {
+    let isWide = type == .float32 || type == .float64
+    return switch self {
+    case .exact: type.isFloat ? type : nil
+    case .float16: isWide ? .float16 : nil
+    case .bfloat16: isWide ? .bfloat16 : nil
+    }
+  }
+
+  /// How values of type `stored` are named in a tensor of type `type`.
+  init(_ stored: ElementType, of type: ElementType) {
+    self = stored == type ? .exact : stored == .float16 ? .float16 : .bfloat16
   }
 }
 

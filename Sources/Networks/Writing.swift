@@ -25,6 +25,13 @@ struct Change {
   var weights: Weights
   var step: Step
   var outcome = TensorReport.Outcome.changed
+  var kept: Kept?
+}
+
+/// Of how many things how many are left.
+public struct Kept: Sendable, Equatable {
+  public var count: Int
+  public var of: Int
 }
 
 /// What became of one tensor.
@@ -33,6 +40,8 @@ public struct TensorReport: Sendable {
   /// Stored bytes of its payloads.
   public var storedBytes: Int
   public var outcome: Outcome
+  /// Of a pruned tensor: weights that are not zero, singular values, or nodes of the layer.
+  public var kept: Kept?
 
   public enum Outcome: Sendable {
     case carried, changed, dropped
@@ -109,7 +118,7 @@ extension NetworkFile {
       let isKept = change == nil && !isExact
       tensor.place = .chunked(address: address, chunks: chunks, isKept: isKept)
     }
-    return TensorReport(tensor: tensor, storedBytes: stored, outcome: change?.outcome ?? .carried)
+    return TensorReport(tensor: tensor, storedBytes: stored, outcome: change?.outcome ?? .carried, kept: change?.kept)
   }
 
   /// Encodes weights, appends their payloads, and sets encoding and digest.
@@ -117,6 +126,8 @@ extension NetworkFile {
     _ weights: Weights, of tensor: inout TensorRecord, to writer: inout Writer, _ writing: WritingOptions
   ) throws -> (parts: [Int], stored: Int) {
     let threads = options.threads
+    var parts: [[[UInt8]]]
+    var mayBeSmallerRaw = false
     switch weights {
     case .dense(let bytes):
       let payload = try writer.beginPayload()
@@ -124,20 +135,57 @@ extension NetworkFile {
       try bytes.withUnsafeBytes { try write($0, of: &tensor, to: &writer, writing) }
       return ([payload], writer.byteCount - before)
     case .ternary(let matrix, _):
-      var crcs = PieceCRCs()
-      weights.forEachPiece(type: tensor.type, threads: threads) { crcs.update($0) }
-      tensor.digest = Digest(crcs, type: tensor.type, shape: tensor.shape)
       let codec = try TernaryCodec(tensor, matrix.group)
       let encoded = try codec.encode(
         matrix, level: writing.isMapped ? .plain : writing.compression, threads: threads)
       tensor.encoding = encoded.encoding == .sparse ? .sparseSigns(matrix.group) : .ternary(matrix.group)
-      var payloads: [Int] = []
-      for part in encoded.parts {
-        payloads.append(try writer.beginPayload())
-        for block in part { try writer.append(block: block) }
-      }
-      return (payloads, encoded.byteCount)
+      parts = encoded.parts
+    case .sparse(let matrix, _):
+      let codec = try SparseCodec(tensor, type: matrix.type)
+      let encoded = try codec.encode(matrix, level: writing.compression, threads: threads)
+      tensor.encoding = .sparse(
+        encoded.positions, StoredValues(matrix.type, of: tensor.type), least: encoded.least)
+      parts = encoded.parts
+      // Zeros cost a raw encoding little where hardly a weight is one.
+      mayBeSmallerRaw = matrix.storedCount >= matrix.rows * matrix.columns / 2
+    case .lowRank(let matrix, _):
+      parts = try LowRankCodec(tensor, rank: matrix.rank).encode(matrix, level: writing.compression, threads: threads)
+      tensor.encoding = .lowRank(singularValues: matrix.singularValues)
+      mayBeSmallerRaw = true
     }
+    let byteCount = parts.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } }
+    if mayBeSmallerRaw, let raw = try rawBlocks(weights, of: tensor, smallerThan: byteCount, writing) {
+      tensor.encoding = .raw
+      parts = [raw]
+    }
+    var crcs = PieceCRCs()
+    weights.forEachPiece(type: tensor.type, threads: threads) { crcs.update($0) }
+    tensor.digest = Digest(crcs, type: tensor.type, shape: tensor.shape)
+    var payloads: [Int] = []
+    for part in parts {
+      payloads.append(try writer.beginPayload())
+      for block in part { try writer.append(block: block) }
+    }
+    return (payloads, parts.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } })
+  }
+
+  /// The values in raw encoding, where that takes fewer than `byteCount` bytes.
+  private func rawBlocks(
+    _ weights: Weights, of tensor: TensorRecord, smallerThan byteCount: Int, _ writing: WritingOptions
+  ) throws -> [[UInt8]]? {
+    let codec = try RawCodec(tensor.type, count: tensor.shape.count)
+    var values: [UInt8] = []
+    values.reserveCapacity(codec.byteCount)
+    weights.forEachPiece(type: tensor.type, threads: options.threads) { values.append(contentsOf: $0) }
+    var blocks: [[UInt8]] = []
+    var count = 0
+    try values.withUnsafeBytes { values in
+      try codec.encode(values, level: writing.compression, threads: options.threads) { block in
+        count += block.count
+        blocks.append(block)
+      }
+    }
+    return count < byteCount ? blocks : nil
   }
 
   /// Encodes values as they are into the payload that was begun.

@@ -4,4 +4,9 @@ public enum Weights: Sendable, Equatable {
   case dense([UInt8])
   /// −1, 0 or +1 times a scale. `transposed`: the tensor's shape is `[inputs, outputs]`.
   case ternary(TernaryMatrix, transposed: Bool)
+  /// Zeros but for the weights that are stored. A tensor of another rank than 2 is a matrix of its last axis by all
+  /// others, not transposed.
+  case sparse(SparseMatrix, transposed: Bool)
+  /// A product of two narrow matrices.
+  case lowRank(LowRankMatrix, transposed: Bool)
 }

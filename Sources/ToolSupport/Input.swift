@@ -91,8 +91,5 @@ private func spool(_ file: FileDescriptor, name: String) throws(Failure) -> File
   return copy
 }
 
-/// Linux's `O_TMPFILE`, a chain of C macros that is not imported.
-let unnamedFile: Int32 = 0o20_000_000 | O_DIRECTORY
-
 /// The text of the error that the last system call left.
 func errorText() -> String { Errno(rawValue: errno).description }

@@ -1,4 +1,5 @@
 public import ArgumentParser
+public import Compression
 public import Networks
 internal import Parallel
 
@@ -28,10 +29,12 @@ public struct CommonOptions: ParsableArguments {
   }
 
   /// Says what was written, and what could be better.
-  public func tell(_ report: WritingReport, about name: String, tool: any Tool.Type) {
-    tell(report.warnings + [report.advice].compactMap { $0 }, about: name, tool: tool)
-    if !quiet { diagnose(report.summary(input: name)) }
-    if verbose { diagnose(text: report.table) }
+  ///
+  /// After a dry run nothing else is on standard output: the table goes there.
+  public func tell(_ written: WritingReport, about name: String, dryRun: Bool, tool: any Tool.Type) throws {
+    tell(written.warnings + [written.advice].compactMap { $0 }, about: name, tool: tool)
+    if !quiet { diagnose(written.summary(input: name)) }
+    if dryRun { try report(written.table) } else if verbose { diagnose(text: written.table) }
   }
 
   /// How to open an input of `size` bytes.
@@ -61,6 +64,32 @@ public struct OutputOptions: ParsableArguments {
     if let option, let positional { throw ValidationError("two outputs: \(positional) and -o \(option)") }
     return positional ?? option
   }
+}
+
+/// How a tool that changes values writes them.
+public struct CompressionOptions: ParsableArguments {
+  @Option(help: "zstd level, 1…19 (default: entropy coding alone, which suits weights).") public var level: Int?
+  @Option(help: "Leave out: optimizer (training state; restored as zeros).") public var drop: Droppable?
+
+  public enum Droppable: String, ExpressibleByArgument, Sendable { case optimizer }
+
+  public init() {}
+
+  public func validate() throws {
+    if let level, !(1...19).contains(level) { throw ValidationError("--level: expected 1…19, found \(level)") }
+  }
+
+  public func options(
+    _ selection: Selection, isMapped: Bool = false, tool: any Tool.Type
+  ) -> CompressingOptions {
+    CompressingOptions(
+      selection: selection, dropsOptimizer: drop == .optimizer,
+      writing: WritingOptions(level: level, isMapped: isMapped), tool: tool._commandName, version: Version.number)
+  }
+}
+
+extension Fraction: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
 }
 
 /// Which tensors a tool changes.

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Networks
 public import SystemPackage
 
 /// A file being written that appears under its name only when it is whole.

@@ -46,15 +46,16 @@ extension WritingReport {
   }
 
   /// What became of each tensor.
-  var table: String {
+  public var table: String {
     var table = Table([
-      ("tensor", .left), ("shape", .right), ("encoding", .left), ("bytes", .right), ("relative L2", .right),
+      ("tensor", .left), ("shape", .right), ("kept", .right), ("encoding", .left), ("bytes", .right),
+      ("relative L2", .right),
     ])
     for report in tensors {
       let error = report.outcome != .carried ? report.tensor.history.last.map { significant($0.error, 3) } : nil
       table.add([
-        report.tensor.name, report.tensor.shape.description, report.tensor.encoding.name, String(report.storedBytes),
-        error ?? "",
+        report.tensor.name, report.tensor.shape.description, report.kept.map { "\($0.count) of \($0.of)" } ?? "",
+        report.tensor.encoding.name, String(report.storedBytes), error ?? "",
       ])
     }
     return table.text

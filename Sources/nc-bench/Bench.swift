@@ -13,10 +13,12 @@ struct Bench: ParsableCommand {
     discussion: """
       Speeds are GB of dense weights (10⁹ bytes) per second of processor time, best and median run, and per second of
       wall time. The last figures say how the best run compares with memcpy of as many bytes on this machine, and how
-      much memory a tool needed. Nothing is read but what the bench has written itself.
+      much memory a tool needed. Nothing is read but what the bench has written itself. The rows "sparse" compare the
+      sparse encoding with other programs on the same pruned weights.
 
         nc-bench
         nc-bench --only ternarize --level 1
+        nc-bench --only sparse
         nc-bench --tools /usr/local/bin --size 8192
       """,
     version: Version.text("nc-bench"))
@@ -42,11 +44,12 @@ struct Bench: ParsableCommand {
   func run() throws {
     if let level { nc_limit_level(level) }
     var bench = Measurements(only: only, repetitions: repetitions)
-    // The tools first: a child begins with its parent's peak memory, which is still small.
-    try measureTools(
-      in: tools ?? folderOfThisProgram(), scratch: scratch ?? getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp",
-      size: size, into: &bench)
+    let scratch = scratch ?? getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    // Processes first: a child begins with its parent's peak memory, which is still small.
+    try measureTools(in: tools ?? folderOfThisProgram(), scratch: scratch, size: size, into: &bench)
+    try measureSparsePeers(scratch: scratch, into: &bench)
     try measureLoops(into: &bench)
+    try measureSparse(into: &bench)
     try report(json ? bench.json : bench.text)
   }
 

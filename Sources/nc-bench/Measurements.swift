@@ -38,20 +38,29 @@ struct Measurement {
   let wall: [Double]
   /// The largest resident set of a tool, in bytes.
   let memory: Int?
+  /// Stored bits for each weight, where the work is to store them.
+  let bits: Double?
 
-  init(name: String, data: String, threads: Int, bytes: Int?, runs: [Duration], memory: Int?) {
+  /// - Parameter runs: none when the program is not installed.
+  init(
+    name: String, data: String, threads: Int, bytes: Int?, runs: [Duration], memory: Int? = nil, bits: Double? = nil
+  ) {
     (self.name, self.data, self.threads, self.bytes, self.memory) = (name, data, threads, bytes, memory)
+    self.bits = bits
     processor = runs.map(\.processor).sorted()
     wall = runs.map(\.wall).sorted()
   }
 
   /// 10⁹ bytes per second of processor time.
-  var best: Double? { speed(processor[0]) }
-  var median: Double? { speed(processor[processor.count / 2]) }
+  var best: Double? { speed(processor.first) }
+  var median: Double? { speed(processor.isEmpty ? nil : processor[processor.count / 2]) }
   /// 10⁹ bytes per second of wall time.
-  var bestWall: Double? { speed(wall[0]) }
+  var bestWall: Double? { speed(wall.first) }
 
-  private func speed(_ seconds: Double) -> Double? { bytes.map { Double($0) / seconds * 1e-9 } }
+  private func speed(_ seconds: Double?) -> Double? {
+    guard let bytes, let seconds else { return nil }
+    return Double(bytes) / seconds * 1e-9
+  }
 }
 
 /// What has been measured, and how to go on.
@@ -70,12 +79,12 @@ struct Measurements {
 
   /// Times `work`, after one run that brings code and data into the caches.
   mutating func add(
-    _ name: String, _ data: String, threads: Int = 1, bytes: Int, _ work: () throws -> Void
+    _ name: String, _ data: String, threads: Int = 1, bytes: Int, bits: Double? = nil, _ work: () throws -> Void
   ) rethrows {
     guard wants(name) else { return }
     try work()
     let runs = try (0..<repetitions).map { _ in try Duration.of(work) }
-    rows.append(Measurement(name: name, data: data, threads: threads, bytes: bytes, runs: runs, memory: nil))
+    rows.append(Measurement(name: name, data: data, threads: threads, bytes: bytes, runs: runs, bits: bits))
   }
 
   mutating func add(_ row: Measurement) { rows.append(row) }
@@ -93,12 +102,13 @@ struct Measurements {
     var table = Table([
       ("work", .left), ("data", .left), ("-T", .right), ("GB/s a core", .right), ("median", .right),
       ("GB/s wall", .right), ("÷ memcpy", .right), ("ms", .right), ("peak MB", .right),
+      ("bits a weight", .right),
     ])
     for row in rows {
       table.add([
         row.name, row.data, String(row.threads), decimal(row.best, 2), decimal(row.median, 2),
-        decimal(row.bestWall, 2), decimal(ratio(row), 2), decimal(row.wall[0] * 1e3, 1),
-        decimal(row.memory.map { Double($0) * 1e-6 }, 0),
+        decimal(row.bestWall, 2), decimal(ratio(row), 2), decimal(row.wall.first.map { $0 * 1e3 }, 1),
+        decimal(row.memory.map { Double($0) * 1e-6 }, 0), decimal(row.bits, 3),
       ])
     }
     return machine.map { "\($0.key): \($0.value)\n" }.joined() + "\n" + table.text
@@ -122,8 +132,9 @@ struct Measurements {
                 JSON.Member("median_gb_per_core_second", number(row.median)),
                 JSON.Member("best_gb_per_second", number(row.bestWall)),
                 JSON.Member("memcpy_ratio", number(ratio(row))),
-                JSON.Member("best_seconds", number(row.wall[0])),
+                JSON.Member("best_seconds", number(row.wall.first)),
                 JSON.Member("peak_bytes", row.memory.map { .integer($0) } ?? .null),
+                JSON.Member("bits_per_weight", number(row.bits)),
               ])
             })),
       ])

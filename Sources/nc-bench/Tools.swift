@@ -13,7 +13,8 @@ func measureTools(in folder: String, scratch: String, size: Int, into bench: ino
     for path in [dense, compressed, restored] { unlink(path) }
     rmdir(directory)
   }
-  try writeMatrix(to: dense, size: size)
+  var random = SplitMix64(seed: 2)
+  try writeMatrix(to: dense, size: size) { random.floats(.gaussian, size) }
 
   let data = "\(size)×\(size) float32"
   func measure(_ name: String, _ arguments: [String], threads: Int = 1, bytes: Int?) throws {
@@ -40,8 +41,8 @@ func measureTools(in folder: String, scratch: String, size: Int, into bench: ino
 
 // MARK: - Processes
 
-/// Runs a program without input and output to its end.
-private func run(_ arguments: [String]) throws(Failure) -> (duration: Duration, memory: Int) {
+/// Runs a program, sought as the shell does, without input and output to its end.
+func run(_ arguments: [String]) throws(Failure) -> (duration: Duration, memory: Int) {
   var actions = posix_spawn_file_actions_t()
   posix_spawn_file_actions_init(&actions)
   defer { posix_spawn_file_actions_destroy(&actions) }
@@ -56,7 +57,7 @@ private func run(_ arguments: [String]) throws(Failure) -> (duration: Duration, 
   var code: Int32 = 0
   var duration = Duration.of {
     var process = pid_t()
-    code = posix_spawn(&process, arguments[0], &actions, nil, strings, environ)
+    code = posix_spawnp(&process, arguments[0], &actions, nil, strings, environ)
     if code == 0, wait4(process, &status, 0, &usage) != process { code = errno }
   }
   guard code == 0 else { throw Failure(.noInput, file: arguments[0], String(cString: strerror(code))) }
@@ -68,7 +69,7 @@ private func run(_ arguments: [String]) throws(Failure) -> (duration: Duration, 
   return (duration, usage.ru_maxrss * 1024)
 }
 
-private func temporaryDirectory(in folder: String) throws(Failure) -> String {
+func temporaryDirectory(in folder: String) throws(Failure) -> String {
   var template = Array((folder + "/nc-bench-XXXXXX").utf8CString)
   guard mkdtemp(&template) != nil else {
     throw Failure(.cannotCreate, file: folder, String(cString: strerror(errno)))
@@ -78,16 +79,12 @@ private func temporaryDirectory(in folder: String) throws(Failure) -> String {
 
 // MARK: - A network in HDF5
 
-/// Writes an HDF5 file with the float32 dataset `fc1/kernel`, size × size, contiguous, Gaussian.
-private func writeMatrix(to path: String, size: Int) throws(Failure) {
+/// Writes an HDF5 file with the float32 dataset `fc1/kernel`, size × size, contiguous, whose rows `row` makes in order.
+func writeMatrix(to path: String, size: Int, row: () -> [Float]) throws(Failure) {
   guard let file = fopen(path, "wx") else { throw Failure(.cannotCreate, file: path, String(cString: strerror(errno))) }
   var written = matrixHeader(size: size)
   var isSound = fwrite(&written, 1, written.count, file) == written.count
-  var random = SplitMix64(seed: 2)
-  for _ in 0..<size where isSound {
-    let row = random.floats(.gaussian, size)
-    isSound = fwrite(row, 4, size, file) == size
-  }
+  for _ in 0..<size where isSound { isSound = fwrite(row(), 4, size, file) == size }
   isSound = fclose(file) == 0 && isSound
   guard isSound else { throw Failure(.ioError, file: path, String(cString: strerror(errno))) }
 }

@@ -1,34 +1,53 @@
 import ArgumentParser
+import Compression
 import JSON
 import Networks
+import Plots
+import SystemPackage
 import ToolSupport
 
 @main
 struct Info: Tool {
   static let configuration = CommandConfiguration(
     commandName: "nc-info",
-    abstract: "List a network or a .ncz file; test it.",
+    abstract: "List a network or a .ncz file; test it; say how well it can be pruned.",
     discussion: """
         nc-info net.ncz
         nc-info --json net.h5 | jq '.tensors[].name'
         nc-info --test net.ncz && echo sound
+        nc-info --stats --plot net.svg net.h5
       """,
     version: Version.text("nc-info"))
 
   @Argument(help: "A network: HDF5, .keras or .ncz; - or nothing is standard input.") var input: String?
 
   @Flag(help: "Check every byte; the exit status is the answer.") var test = false
+  @Flag(help: "Of dense weight matrices: error of pruning against what is kept, tails, zeros.") var stats = false
+  @Option(help: ArgumentHelp("With --stats, draw the errors as SVG.", valueName: "file")) var plot: String?
+  @Flag(name: .shortAndLong, help: "Replace an existing --plot file.") var force = false
   @Flag(help: "Print one JSON object.") var json = false
 
+  @OptionGroup var selection: SelectionOptions
   @OptionGroup var architecture: ArchitectureOptions
   @OptionGroup var common: CommonOptions
 
+  func validate() throws {
+    if plot != nil, !stats { throw ValidationError("--plot draws what --stats measures") }
+    if stats, test { throw ValidationError("--stats or --test, not both") }
+    if !stats, !(selection.only + selection.except).isEmpty {
+      throw ValidationError("--only and --except choose matrices for --stats")
+    }
+  }
+
   func run() throws {
     let input = try Input(input)
-    let listing = try naming(input.name) {
-      let network = try NetworkFile(
+    let network = try naming(input.name) {
+      try NetworkFile(
         input.file, size: input.size,
         options: common.reading(size: input.size, architecture.assumption, tool: Self.self))
+    }
+    if stats { return try tellStatistics(of: network, name: input.name) }
+    let listing = try naming(input.name) {
       if test { try network.test(scratch: try temporaryFile()) }
       return network.listing
     }
@@ -40,4 +59,45 @@ struct Info: Tool {
       try report("\(input.name): sound\n")
     }
   }
+
+  private func tellStatistics(of network: NetworkFile, name: String) throws {
+    let output = try plot.map { try Output($0, force: force) }
+    let curves = try naming(name) {
+      try network.statistics(
+        keeps: Statistics.tableKeeps + (plot == nil ? [] : Statistics.plotKeeps), selection: selection.selection)
+    }
+    if let output {
+      let picture = curves.at(Statistics.plotKeeps).picture(title: name)
+      try naming(name, output.name) { _ = try output.file.writeAll(picture.utf8) }
+      try output.finish()
+    }
+    let statistics = curves.at(Statistics.tableKeeps)
+    try report(
+      json
+        ? String(decoding: statistics.json.serialized(), as: UTF8.self) + "\n" : statistics.text(name: name))
+  }
+}
+
+extension Statistics {
+  static let tableKeeps = [".5", ".2", ".1", ".05", ".01"].compactMap { Fraction($0) }
+  /// From .01 to 1, twelve a decade.
+  static let plotKeeps = (
+    ["1", "1.2", "1.5", "1.8", "2.2", "2.7", "3.3", "3.9", "4.7", "5.6", "6.8", "8.2"].flatMap { mantissa in
+      [Fraction(mantissa + "e-2"), Fraction(mantissa + "e-1")]
+    } + [Fraction.one]).compactMap { $0 }.sorted { $0.value < $1.value }
+
+  /// Error against keep: a chart for each matrix, and one for all.
+  func picture(title: String) -> String {
+    page(
+      title: "\(title): what pruning costs", xLabel: "keep", yLabel: "relative L2 error", least: 0.01,
+      charts: (layers + (layers.count > 1 ? [all] : [])).map { layer in
+        Chart(
+          title: layer.name,
+          curves: Strategy.allCases.map { strategy in
+            .init(strategy.rawValue, points: points(layer.errors[strategy] ?? []))
+          } + [.init("Gaussian weights, magnitude", points: points(gaussianErrors), isReference: true)])
+      })
+  }
+
+  private func points(_ errors: [Double]) -> [(x: Double, y: Double)] { zip(keeps, errors).map { ($0.value, $1) } }
 }

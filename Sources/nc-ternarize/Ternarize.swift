@@ -1,5 +1,5 @@
 public import ArgumentParser
-public import Compression
+import Compression
 import Networks
 public import Tensors
 import ToolSupport
@@ -28,19 +28,12 @@ struct Ternarize: Tool {
   var sparsity: Fraction?
 
   @Flag(help: "Store the codes plain, for use from a memory map.") var mapped = false
-  @Option(help: "zstd level, 1…19 (default: entropy coding alone, which suits weights).") var level: Int?
-  @Option(help: "Leave out: optimizer (training state; restored as zeros).") var drop: Droppable?
 
   @OptionGroup var selection: SelectionOptions
+  @OptionGroup var compressing: CompressionOptions
   @OptionGroup var architecture: ArchitectureOptions
   @OptionGroup var writing: OutputOptions
   @OptionGroup var common: CommonOptions
-
-  enum Droppable: String, ExpressibleByArgument { case optimizer }
-
-  func validate() throws {
-    if let level, !(1...19).contains(level) { throw ValidationError("--level: expected 1…19, found \(level)") }
-  }
 
   func run() throws {
     let input = try Input(input)
@@ -51,14 +44,11 @@ struct Ternarize: Tool {
         options: common.reading(size: input.size, architecture.assumption, tool: Self.self))
       common.tell(network.notes, about: input.name, tool: Self.self)
       return try network.ternarize(
-        to: output.file,
-        TernarizingOptions(
-          selection: selection.selection, group: scalePer, rule: sparsity.map { .sparsity($0) } ?? .optimal,
-          dropsOptimizer: drop == .optimizer, writing: WritingOptions(level: level, isMapped: mapped),
-          tool: Self._commandName, version: Version.number))
+        to: output.file, group: scalePer, rule: sparsity.map { .sparsity($0) } ?? .optimal,
+        compressing.options(selection.selection, isMapped: mapped, tool: Self.self))
     }
     try output.finish()
-    common.tell(report, about: input.name, tool: Self.self)
+    try common.tell(report, about: input.name, dryRun: writing.dryRun, tool: Self.self)
   }
 }
 
@@ -76,6 +66,3 @@ extension ScaleGroup: ExpressibleByArgument {
   public var defaultValueDescription: String { "row" }
 }
 
-extension Fraction: ExpressibleByArgument {
-  public init?(argument: String) { self.init(argument) }
-}

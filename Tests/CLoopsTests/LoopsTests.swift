@@ -97,7 +97,6 @@ import Testing
         }
         #expect(nc_ternary_pack(x, n, above, &row, first) == x.count { $0.magnitude > above })
         #expect(row == twin)
-        #expect(nc_ternary_valid(row, row.count))
         for (size, plus, minus) in [
           (2, 0x3C01, 0xBC01), (4, 0x3F80_0001, 0xBF80_0001), (8, 0x3FF0_0000_0000_0001, 0xBFF0_0000_0000_0001),
         ] as [(Int, UInt64, UInt64)] {
@@ -140,26 +139,6 @@ import Testing
           let values = zip(words, scales).map { [0, $1, 0, -$1][Int($0 >> UInt32(2 * trit) & 3)] }
           #expect(out.map(\.bitPattern) == (values.dropLast() + [7]).map(\.bitPattern))
         }
-      }
-    }
-  }
-
-  @Test func invalidTritsAndPaddingAreSeen() {
-    for n in 1...40 {
-      for position in 0..<4 * n {
-        var codes = [UInt8](repeating: 0b11_01_00_11, count: n)
-        #expect(nc_ternary_valid(codes, n))
-        codes[position / 4] &= ~(3 << UInt8(position % 4 * 2))
-        codes[position / 4] |= 2 << UInt8(position % 4 * 2)
-        #expect(!nc_ternary_valid(codes, n))
-      }
-    }
-    for columns in 1...9 {
-      let rowBytes = (columns + 3) / 4
-      for bit in 0..<3 * 8 * rowBytes {
-        var codes = [UInt8](repeating: 0, count: 3 * rowBytes)
-        codes[bit / 8] = 1 << UInt8(bit % 8)
-        #expect(nc_ternary_padded(codes, 3, columns) == (bit % (8 * rowBytes) < 2 * columns))
       }
     }
   }
@@ -315,8 +294,12 @@ import Testing
         var out = [Float](repeating: 0, count: halves.count)
         nc_widen(halves, halves.count, brain, &out)
         for (bits, value) in zip(halves, out) {
-          let expected = brain ? Float(bitPattern: UInt32(bits) << 16) : Float(Float16(bitPattern: bits))
-          if value.bitPattern != expected.bitPattern, !(value.isNaN && expected.isNaN) {
+          let sign = UInt32(bits & 0x8000) << 16
+          let fraction = brain ? UInt32(bits & 0x7F) << 16 : UInt32(bits & 0x3FF) << 13
+          let number = brain ? UInt32(bits) << 16 : sign | Float(Float16(bitPattern: bits & 0x7FFF)).bitPattern
+          // A NaN becomes quiet.
+          let expected = value.isNaN ? sign | 0x7FC0_0000 | fraction : number
+          if value.bitPattern != expected || value.isNaN != Float(bitPattern: number).isNaN {
             Issue.record("\(bits) as \(value)")
           }
         }
@@ -372,5 +355,176 @@ import Testing
         }
       }
     }
+  }
+
+  // MARK: Sparse rows
+
+  private func bits(_ n: Int, density: Double, _ random: inout SplitMix64) -> [Bool] {
+    (0..<n).map { _ in Double(random.next() >> 11) * 0x1p-53 < density }
+  }
+
+  /// Bits in a run, the first lowest.
+  private func packed(_ bits: some Collection<Bool>) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: (bits.count + 7) / 8)
+    for (i, bit) in bits.enumerated() where bit { bytes[i / 8] |= 1 << UInt8(i % 8) }
+    return bytes
+  }
+
+  private static let densities = [0, 0.003, 0.03, 0.1, 0.3, 0.7, 1]
+
+  @Test func bitsInRowsAndInARun() {
+    onEveryLevel { random in
+      for columns in Array(0...20) + [63, 64, 65, 128, 200] {
+        let rows = Int(random.next() % 9)
+        let run = bits(rows * columns, density: 0.4, &random)
+        let inRows = (0..<rows).flatMap { packed(run[$0 * columns..<($0 + 1) * columns]) }
+        var closed = [UInt8](repeating: 0xEE, count: (run.count + 7) / 8 + 1)
+        nc_bits_close(inRows, rows, columns, &closed)
+        #expect(closed == packed(run) + [0xEE])
+        var opened = [UInt8](repeating: 0xEE, count: inRows.count + 1)
+        nc_bits_open(closed, rows, columns, &opened)
+        #expect(opened == inRows + [0xEE])
+        #expect(nc_bits_padded(inRows, rows, columns))
+      }
+    }
+    for columns in 1...17 {
+      let rowBytes = (columns + 7) / 8
+      for bit in 0..<3 * 8 * rowBytes {
+        var rows = [UInt8](repeating: 0, count: 3 * rowBytes)
+        rows[bit / 8] = 1 << UInt8(bit % 8)
+        #expect(nc_bits_padded(rows, 3, columns) == (bit % (8 * rowBytes) < columns))
+      }
+    }
+  }
+
+  @Test func gaps() {
+    onEveryLevel { random in
+      for n in Self.lengths + [2111, 2112, 2113, 5000] {
+        for density in Self.densities {
+          let run = bits(n, density: density, &random)
+          var expected: [UInt8] = []
+          var zeros = 0
+          for bit in run {
+            if bit {
+              expected += [UInt8](repeating: 255, count: zeros / 255) + [UInt8(zeros % 255)]
+              zeros = 0
+            } else {
+              zeros += 1
+            }
+          }
+          let stored = run.count { $0 }
+          let room = stored + n / 255 + 8
+          var gaps = [UInt8](repeating: 0xEE, count: room + 1)
+          #expect(nc_gaps_encode(packed(run), n, &gaps) == expected.count)
+          #expect(Array(gaps.prefix(expected.count)) == expected)
+          #expect(gaps[room] == 0xEE)
+
+          var back = [UInt8](repeating: 0xEE, count: (n + 7) / 8 + 1)
+          var found = 0
+          #expect(nc_gaps_decode(expected, expected.count, n, &back, &found))
+          #expect(back == packed(run) + [0xEE])
+          #expect(found == stored)
+
+          // One more position: the last that there is, and the first that there is not.
+          let last = n - (run.lastIndex(of: true).map { $0 + 1 } ?? 0)
+          for zeros in [last - 1, last, last + 300] where zeros >= 0 {
+            let longer = expected + [UInt8](repeating: 255, count: zeros / 255) + [UInt8(zeros % 255)]
+            #expect(nc_gaps_decode(longer, longer.count, n, &back, &found) == (zeros < last))
+            #expect(found == stored + (zeros < last ? 1 : 0))
+            #expect(back.last == 0xEE)
+          }
+        }
+      }
+    }
+  }
+
+  /// Whatever the bytes are, nothing beyond the bits is written.
+  @Test func anyBytesAsGaps() {
+    onEveryLevel { random in
+      for n in [0, 1, 63, 64, 2048, 2112, 2113, 4000, 9000] {
+        for greatest in [1, 3, 40, 255] as [UInt64] {
+          let gaps = (0..<300).map { _ in UInt8(random.next() % (greatest + 1)) }
+          var positions: [Int] = []
+          var next = 0
+          for gap in gaps {
+            next += Int(gap)
+            if gap == 255 { continue }
+            if next >= n { break }
+            positions.append(next)
+            next += 1
+          }
+          var back = [UInt8](repeating: 0xEE, count: (n + 7) / 8 + 1)
+          var found = 0
+          let isSound = nc_gaps_decode(gaps, gaps.count, n, &back, &found)
+          #expect(isSound == (positions.count == gaps.count { $0 != 255 }))
+          #expect(found == positions.count)
+          let set = Set(positions)
+          #expect(back == packed((0..<n).map(set.contains)) + [0xEE])
+        }
+      }
+    }
+  }
+
+  @Test func tritsAsBitsAndSigns() {
+    onEveryLevel { random in
+      for columns in Array(0...10) + [31, 32, 33, 64, 100] {
+        for density in Self.densities {
+          let rows = Int(random.next() % 7)
+          let isStored = bits(rows * columns, density: density, &random)
+          let signs = bits(isStored.count { $0 }, density: 0.5, &random)
+          let rowBytes = (columns + 3) / 4
+          var codes = [UInt8](repeating: 0, count: rows * rowBytes)
+          var k = 0
+          for (i, bit) in isStored.enumerated() where bit {
+            codes[i / columns * rowBytes + i % columns / 4] |= (signs[k] ? 3 : 1) << UInt8(i % columns % 4 * 2)
+            k += 1
+          }
+          var run = [UInt8](repeating: 0xEE, count: (isStored.count + 7) / 8 + 1)
+          var signBytes = [UInt8](repeating: 0xEE, count: (k + 7) / 8 + 1)
+          #expect(nc_ternary_split(codes, rows, columns, &run, &signBytes) == k)
+          #expect(run == packed(isStored) + [0xEE])
+          #expect(signBytes == packed(signs) + [0xEE])
+          var back = [UInt8](repeating: 0xEE, count: codes.count + 1)
+          nc_ternary_join(run, signBytes, k, rows, columns, &back)
+          #expect(back == codes + [0xEE])
+        }
+      }
+    }
+  }
+
+  /// One bit of an element, any one, is enough.
+  @Test func elementsThatAreZero() {
+    onEveryLevel { random in
+      for n in Self.lengths {
+        for size in [2, 4, 8] {
+          var elements = [UInt8](repeating: 0, count: n * size)
+          for i in 0..<n {
+            let bit = random.next() % UInt64(8 * size)
+            elements[i * size + Int(bit / 8)] = 1 << UInt8(bit % 8)
+          }
+          #expect(nc_sparse_nonzero(elements, n, size))
+          guard n > 0 else { continue }
+          let zero = Int(random.next() % UInt64(n))
+          for byte in 0..<size { elements[zero * size + byte] = 0 }
+          #expect(!nc_sparse_nonzero(elements, n, size))
+        }
+      }
+    }
+  }
+
+  /// Uniform bytes are noise; bytes of seven bits, bytes of which one more in 32 is zero (two are equal 1.25 times in
+  /// 256), and bytes of which half are noise are not.
+  @Test func noise() {
+    var random = SplitMix64(seed: 9)
+    for n in [4096, 10_000, 65_536, 65_537] {
+      let uniform = (0..<n).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+      #expect(nc_bytes_are_noise(uniform, n))
+      #expect(!nc_bytes_are_noise(uniform.map { $0 & 0x7F }, n))
+      #expect(!nc_bytes_are_noise(uniform.map { random.next() % 32 == 0 ? 0 : $0 }, n))
+    }
+    for n in 2...64 { #expect(!nc_bytes_are_noise([UInt8](repeating: 7, count: n), n)) }
+    var late = [UInt8](repeating: 0, count: 1 << 16)
+    for i in 0..<1 << 15 { late[i] = UInt8(truncatingIfNeeded: random.next()) }
+    #expect(!nc_bytes_are_noise(late, late.count))
   }
 }

@@ -6,10 +6,10 @@ import Testing
 
 // MARK: - Making and taking apart
 
-private func hex(_ text: String) -> [UInt8] { text.split(separator: " ").map { UInt8($0, radix: 16)! } }
+func hex(_ text: String) -> [UInt8] { text.split(separator: " ").map { UInt8($0, radix: 16)! } }
 
 /// `count` bytes, each with probability `noise` random and else the one before.
-private func bytes(_ count: Int, noise: Double, _ random: inout SplitMix64) -> [UInt8] {
+func bytes(_ count: Int, noise: Double, _ random: inout SplitMix64) -> [UInt8] {
   var last: UInt8 = 0
   return (0..<count).map { _ in
     if Double.random(in: 0..<1, using: &random) < noise { last = UInt8(truncatingIfNeeded: random.next()) }

@@ -18,14 +18,14 @@ struct NodePruningTests {
       let norms = (0..<n).map { _ in Double(random.next() % 5) }
       let count = Int(random.next() % 101)
       let fraction = try #require(Fraction("\(count)e-2"))
-      let kept = NodeRule.keep(fraction).kept(norms)
+      let kept = PruningRule.keep(fraction).kept(norms)
       #expect(kept.count { $0 } == (count * n + 99) / 100)
       for i in 0..<n where kept[i] {
         for j in 0..<n where !kept[j] { #expect(norms[i] > norms[j] || (norms[i] == norms[j] && i < j)) }
       }
 
       let error = Double(count) / 100
-      let few = NodeRule.error(error).kept(norms)
+      let few = PruningRule.error(error).kept(norms)
       let total = norms.reduce(0, +)
       func dropped(_ kept: [Bool]) -> Double { zip(norms, kept).reduce(0) { $0 + ($1.1 ? 0 : $1.0) } }
       // The norms are small integers: sums are exact.
@@ -39,13 +39,13 @@ struct NodePruningTests {
   }
 
   @Test func allAndNone() {
-    #expect(NodeRule.keep(.zero).kept([2, 1]) == [false, false])
-    #expect(NodeRule.keep(.one).kept([0, 1]) == [true, true])
-    #expect(NodeRule.error(0).kept([0, 1, 0]) == [false, true, false])
-    #expect(NodeRule.error(1).kept([2, 1]) == [false, false])
-    #expect(NodeRule.error(0.5).kept([]) == [])
+    #expect(PruningRule.keep(.zero).kept([2, 1]) == [false, false])
+    #expect(PruningRule.keep(.one).kept([0, 1]) == [true, true])
+    #expect(PruningRule.error(0).kept([0, 1, 0]) == [false, true, false])
+    #expect(PruningRule.error(1).kept([2, 1]) == [false, false])
+    #expect(PruningRule.error(0.5).kept([]) == [])
     // A tenth of ten nodes is one, and not two.
-    #expect(NodeRule.keep(Fraction(".1")!).kept([Double](repeating: 1, count: 10)).count { $0 } == 1)
+    #expect(PruningRule.keep(Fraction(".1")!).kept([Double](repeating: 1, count: 10)).count { $0 } == 1)
   }
 
   // MARK: Matrices

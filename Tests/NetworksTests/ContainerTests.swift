@@ -77,10 +77,10 @@ struct ContainerTests {
     try withNetwork(OpenFile(path)) { source in
       let report = try compressed.with { file, _ in
         try source.ternarize(
-          to: file,
-          TernarizingOptions(
-            selection: Selection(except: ["*"]), group: .row, rule: .optimal, dropsOptimizer: false,
-            writing: WritingOptions(), tool: "test", version: "0"))
+          to: file, group: .row, rule: .optimal,
+          CompressingOptions(
+            selection: Selection(except: ["*"]), dropsOptimizer: false, writing: WritingOptions(), tool: "test",
+            version: "0"))
       }
       #expect(report.relativeL2 == nil && report.tensors.allSatisfy { $0.outcome == .carried })
       #expect(try report.outputBytes == compressed.bytes.count)

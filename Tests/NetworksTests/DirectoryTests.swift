@@ -1,3 +1,4 @@
+import Codecs
 import JSON
 import Random
 import Tensors
@@ -141,7 +142,7 @@ struct DirectoryTests {
   }
 
   @Test func unknownEncodingsAreListedWithTheirParameters() throws {
-    for id in [3, 63, 64, 127] {
+    for id in [4, 63, 64, 127] {
       let parameters = JSON.object([.init("a", .array([.integer(1)]))])
       let json = Self.example.setting(["tensors", "0", "encoding"], to: .integer(id))
         .setting(["tensors", "0", "parameters"], to: parameters)
@@ -185,8 +186,10 @@ extension Directory {
       let count =
         switch tensor.encoding {
         case .raw: 1
-        case .ternary: 2
+        case .ternary, .lowRank: 2
         case .sparseSigns: 4
+        case .sparse(let positions, let values):
+          (positions == .gaps ? 2 : 1) + (values == .exact ? tensor.type.byteCount : 2)
         case .unknown: Int.random(in: 0...3, using: &random)
         }
       tensor.parts = next(count)
@@ -231,16 +234,21 @@ extension TensorRecord {
     let group = [ScaleGroup.tensor, .row, .inputs(Int.random(in: 1...99, using: &random))].randomElement(
       using: &random)!
     let encoding = [
-      Encoding.raw, .ternary(group), .sparseSigns(group), .unknown(id: 64, parameters: "{\"a\":[1,null]}"),
+      Encoding.raw, .ternary(group), .sparseSigns(group), .sparse(.gaps, .exact), .sparse(.bitmap, .float16),
+      .lowRank(singularValues: []), .lowRank(singularValues: [2.5, 2.5, 0]),
+      .unknown(id: 64, parameters: "{\"a\":[1,null]}"),
     ].randomElement(using: &random)!
-    let isMatrix =
-      switch encoding {
-      case .ternary, .sparseSigns: true
-      case .raw, .unknown: false
-      }
-    let type = ElementType.allCases.filter { !isMatrix || $0.isFloat }.randomElement(using: &random)!
-    let rank = isMatrix ? 2 : Int.random(in: 0...4, using: &random)
-    let extents = (0..<rank).map { _ in Int.random(in: 0...5, using: &random) }
+    var (types, ranks, leastExtent) = (ElementType.allCases, 0...4, 0)
+    switch encoding {
+    case .ternary, .sparseSigns: (types, ranks) = (types.filter(\.isFloat), 2...2)
+    case .sparse(_, .exact): (types, ranks) = (types.filter(\.isFloat), 1...4)
+    case .sparse: (types, ranks) = ([.float32, .float64], 1...4)
+    case .lowRank(let values): (types, ranks, leastExtent) = (types.filter(\.isFloat), 2...2, values.count)
+    case .raw, .unknown: break
+    }
+    let type = types.randomElement(using: &random)!
+    let rank = Int.random(in: ranks, using: &random)
+    let extents = (0..<rank).map { _ in Int.random(in: leastExtent...5, using: &random) }
     let texts = ["", "a/b", "é\"\\", "日本", "x-y"]
     // As a path spells a backslash and a byte that is no UTF-8.
     let paths = ["a/b", "é\"\\x5C", "日本\\xFF"]

@@ -75,10 +75,10 @@ struct PlainTests {
       let compressed = try OpenFile()
       _ = try compressed.with { file, _ in
         try source.ternarize(
-          to: file,
-          TernarizingOptions(
-            selection: Selection(except: ["*"]), group: .row, rule: .optimal, dropsOptimizer: false,
-            writing: WritingOptions(), tool: "test", version: "0"))
+          to: file, group: .row, rule: .optimal,
+          CompressingOptions(
+            selection: Selection(except: ["*"]), dropsOptimizer: false, writing: WritingOptions(), tool: "test",
+            version: "0"))
       }
       try withNetwork(compressed) { network in
         #expect(network.tensors.map(\.name) == source.tensors.map(\.name))

@@ -40,12 +40,6 @@ void nc_ternary_words(const uint8_t *codes, size_t row_bytes, size_t rows, size_
 /* Writes the values of one trit (0 ..< 16) of each of n words: +0, the scale (>= 0) of the word or its negative. */
 void nc_ternary_values(const uint32_t *words, unsigned trit, size_t n, const float *scales, float *out);
 
-/* Whether no trit of n bytes is 10. */
-bool nc_ternary_valid(const uint8_t *codes, size_t n);
-
-/* Whether the unused bits of the last byte of each row of `columns` trits are zero. */
-bool nc_ternary_padded(const uint8_t *codes, size_t rows, size_t columns);
-
 /* -- Magnitudes |x| of n floats --------------------------------------------------------------------------------- */
 
 /* The magnitudes above a threshold. */
@@ -104,12 +98,112 @@ void nc_magnitude_sort(float *magnitudes, size_t n, float *room);
 void nc_transpose(const void *in, size_t in_stride, size_t rows, size_t columns, size_t size, void *out,
                   size_t out_stride);
 
-/* Widens n float16 (bfloat16 if `brain`) to floats, exactly; a NaN stays one. */
+/* Widens n float16 (bfloat16 if `brain`) to floats, exactly; a NaN becomes quiet, and keeps its sign and the rest of its
+   fraction. */
 void nc_widen(const uint16_t *halves, size_t n, bool brain, float *out);
 
 /* Regroups n elements of `size` (2, 4 or 8) bytes by significance: all first bytes, then all second bytes, ... */
 void nc_planes_split(const void *elements, size_t n, size_t size, uint8_t *planes);
 void nc_planes_join(const uint8_t *planes, size_t n, size_t size, void *elements);
+
+/* -- Low rank ----------------------------------------------------------------------------------------------------- */
+
+/* The rows and columns of a product that are computed together. */
+enum { nc_low_rank_rows = 6, nc_low_rank_columns = 8 };
+
+/* Copies n vectors of `rank` floats, element k of vector i at x[i * stride + k * step], to doubles in panels of `width`
+   vectors, those of one k side by side: out[(i / width * rank + k) * width + i % width]. The last panel is filled up
+   with zeros. */
+void nc_low_rank_pack(const float *x, size_t stride, size_t step, size_t n, size_t rank, size_t width, double *out);
+
+/* Writes the products of `panels` panels of nc_low_rank_rows vectors with one panel of nc_low_rank_columns vectors:
+   out[i * stride + j] is the sum of left_i[k] * right_j[k], in double in ascending order of k from +0, rounded to
+   float. */
+void nc_low_rank_products(const double *left, size_t panels, const double *right, size_t rank, float *out,
+                          size_t stride);
+
+/* Rounds n floats to float16 (bfloat16 if `brain`), to nearest, ties to even; a NaN stays one. */
+void nc_narrow(const float *x, size_t n, bool brain, uint16_t *halves);
+
+/* -- Keys: the bits of elements of 2, 4 or 8 bytes without their sign, ordered as magnitudes are ------------------ */
+
+/* How many keys exceed a threshold, and the largest key. */
+typedef struct {
+  uint64_t count;
+  uint64_t largest;
+} nc_key_tail;
+
+/* Copies the keys low <= key <= high of n elements to `out`, in order, and returns their number; `out` has room for
+   n elements. Adds the number of those above `high` to tail->count, and raises tail->largest to the largest. */
+size_t nc_key_collect(const void *x, size_t n, size_t size, uint64_t low, uint64_t high, void *out,
+                      nc_key_tail *tail);
+
+/* Sets those of bits `first` ..< first + n of a row, lowest bit first, whose element has a key >= least and not all
+   bits zero, copies these elements to `values`, in order, and returns their number; `values` has room for n.
+   Bits of the row before the range are kept; where the range starts inside a byte, the byte's later bits must be zero,
+   and where it ends inside one, they become zero. */
+size_t nc_mask_compact(const void *x, size_t n, size_t size, uint64_t least, uint8_t *row, size_t first,
+                       void *values);
+
+/* Writes the elements of bits `first` ..< first + n of a row: the next of `values` where the bit is set, else zero
+   bits; returns how many are set. */
+size_t nc_mask_expand(const uint8_t *row, size_t first, size_t n, size_t size, const void *values, void *out);
+
+/* Bits that are set in n bytes. */
+size_t nc_mask_count(const uint8_t *bytes, size_t n);
+
+/* The sum of the squares of x, and of those with |x| < least; summed as in nc_magnitude_collect. */
+void nc_squares(const float *x, size_t n, float least, double *norm, double *dropped);
+
+/* As nc_squares, of x divided by `unit`, a power of two; `least` is compared with |x|. */
+void nc_wide_squares(const double *x, size_t n, double unit, double least, double *norm, double *dropped);
+
+/* The sum of (a - b)^2, summed as in nc_magnitude_collect. */
+double nc_squared_distance(const float *a, const float *b, size_t n);
+
+/* -- Bits, the first lowest in its byte ------------------------------------------------------------------------- */
+
+/* Whether the unused bits of the last byte of each row of `columns` bits are zero. */
+bool nc_bits_padded(const uint8_t *bits, size_t rows, size_t columns);
+
+/* Closes up rows of `columns` bits, each of which begins with a byte, to rows * columns bits in a run; unused bits of
+   its last byte become zero. And the inverse. */
+void nc_bits_close(const uint8_t *rows_of_bits, size_t rows, size_t columns, uint8_t *bits);
+void nc_bits_open(const uint8_t *bits, size_t rows, size_t columns, uint8_t *rows_of_bits);
+
+/* Takes rows of `columns` trits apart: a bit for each trit, 1 where it is not 0, all in a run; and for each of these a
+   bit in `signs`, 1 for -1. Returns how many they are, which `signs` has room for. Unused bits of last bytes
+   become zero. And the inverse. */
+size_t nc_ternary_split(const uint8_t *codes, size_t rows, size_t columns, uint8_t *bits, uint8_t *signs);
+void nc_ternary_join(const uint8_t *bits, const uint8_t *signs, size_t stored, size_t rows, size_t columns,
+                     uint8_t *codes);
+
+/* Writes the gaps of n bits: for each bit that is 1 the number of zeros since the one before, or since the beginning:
+   a byte 255 for each 255 of them, then a byte 0 ... 254 for the rest. Returns the number of bytes; `gaps` has room for
+   8 more than the bits that are 1 and n / 255 together. Unused bits of the last byte are zero. */
+size_t nc_gaps_encode(const uint8_t *bits, size_t n, uint8_t *gaps);
+
+/* Writes the n bits whose gaps are `count` bytes, of which the last is below 255. *stored is how many bits are 1.
+   Returns false when the one after these would be beyond the n bits. */
+bool nc_gaps_decode(const uint8_t *gaps, size_t count, size_t n, uint8_t *bits, size_t *stored);
+
+/* -- Stored values: elements of `size` (2, 4 or 8) bytes ----------------------------------------------------------- */
+
+/* The smallest key of n elements; all bits of a key when n is 0. */
+uint64_t nc_key_least(const void *elements, size_t n, size_t size);
+
+/* Copies n elements, none of whose keys is below `by`, to `out`, their keys less `by`. And the inverse, in place; it
+   returns false when a sum is no key, having written anything. */
+void nc_key_lower(const void *elements, size_t n, size_t size, uint64_t by, void *out);
+bool nc_key_raise(void *elements, size_t n, size_t size, uint64_t by);
+
+/* Whether none of n elements has all bits zero. */
+bool nc_sparse_nonzero(const void *elements, size_t n, size_t size);
+
+/* Whether n bytes look like noise, which entropy coding does not make smaller: two of a sample of up to 4096, spread
+   evenly, are equal less often than 1.02 times in 256. The entropy of a byte is at least -log2 of that chance, 7.97
+   bits; bytes of 7.9 bits would be equal 1.07 times. (For uniform bytes the sample's figure varies by .0055 times.) */
+bool nc_bytes_are_noise(const uint8_t *bytes, size_t n);
 
 #pragma clang assume_nonnull end
 #endif

@@ -1,0 +1,176 @@
+internal import CLoops
+public import Parallel
+public import Tensors
+
+/// Writes the restored values of a sparse matrix: stored ones, widened to `type` where they are narrower, and +0.
+///
+/// - Parameters:
+///   - type: that of the stored values, or float32 or float64 where these are float16 or bfloat16.
+///   - transposed: whether to write inputs × output units, as Keras stores it.
+///   - bytes: room for rows · columns little-endian elements, row-major.
+public func decode(
+  _ matrix: SparseMatrix, type: ElementType, transposed: Bool, into bytes: UnsafeMutableRawBufferPointer,
+  threads: Threads
+) {
+  let slabs = SparseSlabs(matrix, type: type, transposed: transposed)
+  precondition(bytes.count == matrix.rows * matrix.columns * type.byteCount, "as many bytes as the shape says")
+  nonisolated(unsafe) let bytes = bytes
+  threads.forEach(slabs.count) { slab in
+    slabs.decode(slab, into: UnsafeMutableRawBufferPointer(rebasing: bytes[slabs.bytes(of: slab)]))
+  }
+}
+
+/// The restored values of a sparse matrix in slabs.
+public struct SparseSlabs: Slabs {
+  private let matrix: SparseMatrix
+  private let type: ElementType
+  private let transposed: Bool
+  /// Rows of the source, and weights in each.
+  private let (rows, columns): (Int, Int)
+  private let rowsPerSlab: Int
+  /// For every `step` bytes of the mask, how many of the bits before them are set.
+  private let ranks: [Int]
+
+  /// Weights of a slab.
+  private static let weights = 1 << 20
+  /// Bytes of the mask whose bits are counted when a row is begun: a line of the cache.
+  private static let step = 64
+  /// Weights that are widened at once.
+  private static let widened = 2048
+  /// Bytes of the values that are unpacked before they are transposed.
+  private static let tile = 1 << 14
+
+  /// - Parameters:
+  ///   - matrix: has as many values as bits.
+  ///   - type: that of the stored values, or float32 or float64 where these are float16 or bfloat16.
+  ///   - transposed: whether the source is inputs × output units, as Keras stores it.
+  public init(_ matrix: SparseMatrix, type: ElementType, transposed: Bool) {
+    self.init(matrix, type: type, transposed: transposed, slabWeights: Self.weights)
+  }
+
+  init(_ matrix: SparseMatrix, type: ElementType, transposed: Bool, slabWeights: Int) {
+    precondition(type.isFloat, "weights are floating-point numbers")
+    precondition(
+      matrix.type == type || matrix.type.isFloat && matrix.type.byteCount == 2 && type.byteCount > 2,
+      "values are widened only")
+    self.matrix = matrix
+    self.type = type
+    self.transposed = transposed
+    (rows, columns) = transposed ? (matrix.columns, matrix.rows) : (matrix.rows, matrix.columns)
+    let fitting = max(1, slabWeights / max(1, columns))
+    // Slabs of a transposed matrix begin where a byte of the mask does.
+    rowsPerSlab = transposed && fitting > 8 ? fitting / 8 * 8 : fitting
+    var count = 0
+    ranks = matrix.mask.withUnsafeBufferPointer { mask in
+      stride(from: 0, to: mask.count, by: Self.step).map { first in
+        defer { count += nc_mask_count(mask.baseAddress! + first, min(Self.step, mask.count - first)) }
+        return count
+      }
+    }
+    precondition(count == matrix.storedCount, "as many values as bits")
+  }
+
+  public var count: Int { columns == 0 ? 0 : (rows + rowsPerSlab - 1) / rowsPerSlab }
+
+  private func sourceRows(of slab: Int) -> Range<Int> {
+    slab * rowsPerSlab..<min(rows, (slab + 1) * rowsPerSlab)
+  }
+
+  /// Where the values of a slab lie in the source, row-major.
+  public func bytes(of slab: Int) -> Range<Int> {
+    let range = sourceRows(of: slab)
+    let rowBytes = columns * type.byteCount
+    return range.lowerBound * rowBytes..<range.upperBound * rowBytes
+  }
+
+  /// Writes the values of a slab into all of `out`.
+  public func decode(_ slab: Int, into out: UnsafeMutableRawBufferPointer) {
+    precondition(out.count == bytes(of: slab).count, "room for the slab")
+    guard let base = out.baseAddress else { return }
+    let range = sourceRows(of: slab)
+    let size = type.byteCount
+    matrix.mask.withUnsafeBufferPointer { mask in
+      matrix.values.withUnsafeBytes { values in
+        let unpacking = Unpacking(mask: mask, values: values)
+        guard transposed else { return unpack(range, inputs: 0..<columns, unpacking, to: base) }
+        // Output units at a time that fit the first-level cache together with their transpose.
+        let units = max(1, Self.tile / (range.count * size))
+        withUnsafeTemporaryAllocation(byteCount: units * range.count * size, alignment: 64) { tile in
+          guard let tile = tile.baseAddress else { return }
+          for first in stride(from: 0, to: columns, by: units) {
+            let part = first..<min(columns, first + units)
+            unpack(part, inputs: range, unpacking, to: tile)
+            nc_transpose(tile, range.count, part.count, range.count, size, base + first * size, columns)
+          }
+        }
+      }
+    }
+  }
+
+  private struct Unpacking {
+    let mask: UnsafeBufferPointer<UInt8>
+    let values: UnsafeRawBufferPointer
+  }
+
+  /// How many bits of the mask are set before those of a unit's input.
+  private func rank(_ unit: Int, _ input: Int, _ mask: UnsafeBufferPointer<UInt8>) -> Int {
+    let byte = unit * matrix.maskRowBytes + input / 8
+    let first = byte / Self.step
+    guard first < ranks.count, let base = mask.baseAddress else { return matrix.storedCount }
+    var rank = ranks[first] + nc_mask_count(base + first * Self.step, byte - first * Self.step)
+    if input % 8 > 0 { rank += (mask[byte] & (1 << UInt8(input % 8) - 1)).nonzeroBitCount }
+    return rank
+  }
+
+  /// Writes the given inputs of output units, unit by unit.
+  private func unpack(
+    _ units: Range<Int>, inputs: Range<Int>, _ from: Unpacking, to out: UnsafeMutableRawPointer
+  ) {
+    // Whole rows whose bits follow each other are one.
+    if inputs.count == matrix.columns, inputs.count % 8 == 0 {
+      unpackRun(units.lowerBound, 0, units.count * inputs.count, from, to: out)
+    } else {
+      for unit in units {
+        unpackRun(
+          unit, inputs.lowerBound, inputs.count, from,
+          to: out + (unit - units.lowerBound) * inputs.count * type.byteCount)
+      }
+    }
+  }
+
+  /// Writes `count` weights from a unit's input on; they may go on in the next units where rows of the mask have no
+  /// unused bits.
+  private func unpackRun(
+    _ unit: Int, _ input: Int, _ count: Int, _ from: Unpacking, to out: UnsafeMutableRawPointer
+  ) {
+    guard let mask = from.mask.baseAddress, let values = from.values.baseAddress else {
+      out.initializeMemory(as: UInt8.self, repeating: 0, count: count * type.byteCount)
+      return
+    }
+    let row = mask + unit * matrix.maskRowBytes
+    var rank = rank(unit, input, from.mask)
+    if matrix.type == type {
+      nc_mask_expand(row, input, count, type.byteCount, values + rank * type.byteCount, out)
+      return
+    }
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: Self.widened) { floats in
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: Self.widened) { doubles in
+        guard let floats = floats.baseAddress, let doubles = doubles.baseAddress else { return }
+        for first in stride(from: 0, to: count, by: Self.widened) {
+          let part = min(Self.widened, count - first)
+          let next = self.rank(unit, input + first + part, from.mask)
+          nc_widen(
+            (values + 2 * rank).assumingMemoryBound(to: UInt16.self), next - rank, matrix.type == .bfloat16, floats)
+          if type == .float64 {
+            for i in 0..<next - rank { (doubles + i).initialize(to: Double(floats[i])) }
+          }
+          nc_mask_expand(
+            row, input + first, part, type.byteCount,
+            type == .float64 ? UnsafeRawPointer(doubles) : UnsafeRawPointer(floats),
+            out + first * type.byteCount)
+          rank = next
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,7 @@
+/// How much of a matrix is kept: of its n weights, singular values or nodes.
+public enum PruningRule: Sendable, Hashable {
+  /// The ⌈fraction · n⌉ largest.
+  case keep(Fraction)
+  /// The fewest that leave ‖W − Ŵ‖ ≤ E‖W‖, E ≥ 0 (all of them when no number does).
+  case error(Double)
+}
