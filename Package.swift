@@ -42,7 +42,8 @@ let package = Package(
     // C: libraries of the system, and our own inner loops.
     .systemLibrary(name: "CHDF5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
-    .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
+    // OpenBLAS (libopenblas-dev), opened by the tools that need it when they need it.
+    .target(name: "COpenBLAS"),
     .target(name: "CLoops"),
 
     // Foundations: import nothing of ours.

@@ -134,13 +134,13 @@ def raised(bits, least):
     return magnitudes | bits & sign
 
 def widened(bits, kind, to):
-    """§4.4 The bits of float16 or bfloat16 values as those of another type; a NaN keeps its sign and its fraction."""
+    """§4.4 The bits of float16 or bfloat16 values as those of another type; a NaN becomes quiet."""
     if kind == to:
         return bits
     values = (bits.astype("<u4") << 16).view("<f4") if kind == "bfloat16" else bits.view("<f2")
     fraction, width = (7 if kind == "bfloat16" else 10), FLOATS[to]
     wider, wide = {4: 23, 8: 52}[width], bits.astype(f"<u{width}")
-    nan = (wide >> 15 << 8 * width - 1) + (2**(8 * width - 1) - 2**wider) + ((wide & 2**fraction - 1) << wider - fraction)
+    nan = (wide >> 15 << 8 * width - 1) + (2**(8 * width - 1) - 2**wider) + ((wide & 2**fraction - 1) << wider - fraction | 2**(wider - 1))
     with np.errstate(invalid="ignore"):
         return np.where(np.isnan(values), nan, values.astype(f"<f{width}").view(f"<u{width}"))
 

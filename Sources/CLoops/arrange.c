@@ -167,6 +167,7 @@ static void widen_plain(const uint16_t *halves, size_t n, float *out) {
     uint32_t bits;
     memcpy(&bits, &value, 4);
     bits = (magnitude >= 0x0f800000 ? 0x7f800000 | magnitude : bits) | sign;
+    bits |= (uint32_t)(magnitude > 0x0f800000) << 22;
     memcpy(&out[i], &bits, 4);
   }
 }
@@ -184,6 +185,7 @@ void nc_widen(const uint16_t *halves, size_t n, bool brain, float *out) {
   if (brain) {
     for (size_t i = 0; i < n; i++) {
       uint32_t bits = (uint32_t)halves[i] << 16;
+      bits |= (uint32_t)((bits & 0x7fffffff) > 0x7f800000) << 22;
       memcpy(&out[i], &bits, 4);
     }
     return;

@@ -4,7 +4,8 @@ public import Tensors
 extension Activation {
   /// The function's value at one number, in double; nothing for softmax, which takes more than one.
   ///
-  /// The formulas are those of ``Activation``, arranged so that nothing overflows or cancels on the way where the value does not.
+  /// The formulas are those of ``Activation``, arranged so that nothing overflows or cancels on the way where the
+  /// value does not.
   public func value(at x: Double) -> Double? {
     switch self {
     case .linear: x

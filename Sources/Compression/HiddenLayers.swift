@@ -13,13 +13,13 @@ public struct HiddenLayer: Sendable, Equatable {
   public struct Consumer: Sendable, Equatable {
     public var kernel: String
     public var bias: String?
-    /// What becomes of an output on its way, first to last: activations but softmax, batch normalisations, and operations
-    /// that leave it as it is.
+    /// What becomes of an output on its way, first to last: activations but softmax, batch normalisations, and
+    /// operations that leave it as it is.
     public var path: [Network.Operation]
   }
 }
 
-/// A dense layer that is not an output of its network and whose nodes cannot be taken out all the same.
+/// A dense layer that is not the last of its network and whose nodes cannot be taken out all the same.
 public struct EntangledLayer: Sendable, Equatable {
   public var kernel: String
   /// Why, as the end of a sentence about it: `its outputs reach a softmax`.
@@ -30,13 +30,13 @@ extension Network {
   /// Nodes of a graph that may carry the outputs of one layer, and consumers it may have; real networks have a few.
   private static let mostNodes = 1024
 
-  /// The hidden layers, in the order of the graph, and those that are none for another reason than that their outputs are
-  /// the network's.
+  /// The hidden layers, in the order of the graph, and those that are none for another reason than that no dense layer
+  /// comes after them.
   ///
-  /// A layer is hidden when on every way from it stand activations other than softmax, batch normalisations, dropout and
-  /// flatten, and then a dense layer; and its tensors and those of these layers are used in one place each. (Flatten
-  /// leaves the outputs of a dense layer as they are where the consumer has as many inputs as they are; that is for the
-  /// caller to check, like all shapes.)
+  /// A layer is hidden when on every way from it stand activations other than softmax, batch normalisations, dropout
+  /// and flatten, and then a dense layer; and its tensors and those of these layers are used in one place each.
+  /// (Flatten leaves the outputs of a dense layer as they are where the consumer has as many inputs as they are; that
+  /// is for the caller to check, like all shapes.)
   public func hiddenLayers() -> (hidden: [HiddenLayer], entangled: [EntangledLayer]) {
     var users = [[Int]](repeating: [], count: nodes.count)
     // Names as bytes: as text, different ones may be equal.
@@ -70,42 +70,57 @@ extension Network {
 
   private enum Way {
     case hidden
-    /// The layer's outputs are the network's, and nothing else.
+    /// No dense layer comes after it.
     case outputs
     case entangled(String)
   }
 
-  /// Follows the outputs of a dense layer to whatever takes them.
+  /// Follows the outputs of a dense layer to the dense layers and outputs of the network that they reach.
   private func follow(_ dense: Int, users: [[Int]], outputs: Set<Int>, into layer: inout HiddenLayer) -> Way {
     var reason: String?
-    // The network's outputs, or what is computed from the layer's for nothing but them.
     var isOutput = false
-    var pending: [(node: Int, path: [Operation])] = [(dense, [])]
+    // Nodes with what stands before them, as long as that acts on every output by itself.
+    var pending: [(node: Int, path: [Operation]?)] = [(dense, [])]
+    var seen: Set<Int> = [dense]
+    var reachesDense = false
     while let (node, path) = pending.popLast() {
-      layer.nodes.append(node)
+      if path != nil { layer.nodes.append(node) }
       if outputs.contains(node) { isOutput = true }
       for user in users[node] {
         let operation = nodes[user].operation
-        switch operation {
-        case .dense(let kernel, let bias):
-          layer.consumers.append(HiddenLayer.Consumer(kernel: kernel, bias: bias, path: path))
-        case .activation(.softmax) where outputs.contains(user) && users[user].isEmpty: isOutput = true
-        case .activation(.softmax): reason = reason ?? "its outputs reach a softmax"
-        case .activation, .batchNormalization, .flatten, .dropout: pending.append((user, path + [operation]))
-        case .layerNormalization: reason = reason ?? "its outputs reach a layer normalisation"
-        case .add: reason = reason ?? "its outputs are added to others"
-        case .concatenate: reason = reason ?? "its outputs are concatenated with others"
-        case .opaque(let className, _): reason = reason ?? "its outputs reach a layer of class \(className)"
-        case .input: break
+        if case .dense(let kernel, let bias) = operation {
+          reachesDense = true
+          if let path { layer.consumers.append(HiddenLayer.Consumer(kernel: kernel, bias: bias, path: path)) }
+          continue
+        }
+        guard seen.insert(user).inserted else { continue }
+        if let obstacle = operation.obstacle, path != nil {
+          reason = reason ?? obstacle
+          pending.append((user, nil))
+        } else {
+          pending.append((user, path.map { $0 + [operation] }))
         }
       }
-      guard layer.nodes.count + pending.count + layer.consumers.count <= Self.mostNodes else {
-        return .entangled("its outputs are used in more than \(Self.mostNodes) places")
+      guard seen.count + layer.consumers.count <= Self.mostNodes else {
+        return .entangled(reason ?? "its outputs are used in more than \(Self.mostNodes) places")
       }
     }
-    if isOutput, layer.consumers.isEmpty, reason == nil { return .outputs }
+    if !reachesDense { return isOutput ? .outputs : .entangled("its outputs are not used") }
     if let reason { return .entangled(reason) }
-    if isOutput { return .entangled("its outputs are also the network's") }
-    return layer.consumers.isEmpty ? .entangled("its outputs are not used") : .hidden
+    return isOutput ? .entangled("its outputs are also the network's") : .hidden
+  }
+}
+
+extension Network.Operation {
+  /// Why outputs of a layer cannot be followed through this operation one by one; nothing where they can.
+  fileprivate var obstacle: String? {
+    switch self {
+    case .activation(.softmax): "its outputs reach a softmax"
+    case .layerNormalization: "its outputs reach a layer normalisation"
+    case .add: "its outputs are added to others"
+    case .concatenate: "its outputs are concatenated with others"
+    case .opaque(let className, _): "its outputs reach a layer of class \(className)"
+    case .input, .dense, .activation, .batchNormalization, .flatten, .dropout: nil
+    }
   }
 }

@@ -50,8 +50,8 @@ extension StoredMatrix {
   /// - Throws: `NonFiniteWeight` for an infinity or NaN.
   public func checkFinite(threads: Threads) throws(NonFiniteWeight) { _ = try unit(threads: threads) }
 
-  /// The squared L2 norms of the incoming weights of every output unit, in units of a power of two near the square of the
-  /// largest weight, so that they neither overflow nor vanish; sums in double, in the order of the inputs.
+  /// The squared L2 norms of the incoming weights of every output unit, in units of a power of two near the square of
+  /// the largest weight, so that they neither overflow nor vanish; sums in double, in the order of the inputs.
   ///
   /// - Throws: `NonFiniteWeight` for an infinity or NaN.
   public func squaredNorms(threads: Threads) throws(NonFiniteWeight) -> [Double] {
@@ -72,8 +72,8 @@ extension StoredMatrix {
     return inputs == 0 ? [Double](repeating: 0, count: outputs) : blocks.flatMap { $0 }
   }
 
-  /// Adds what constant inputs contribute to the sums of the output units: bᵣ + Σ cᵢ·W[r, i], in double, in the order of
-  /// the inputs.
+  /// Adds what constant inputs contribute to the sums of the output units: bᵣ + Σ cᵢ·W[r, i], in double, in the order
+  /// of the inputs.
   ///
   /// - Parameters:
   ///   - constants: the inputs that are constant, in ascending order, with their values.
@@ -129,7 +129,8 @@ extension StoredMatrix {
     return inputs == 0 ? [Bool](repeating: true, count: outputs) : blocks.flatMap { $0 }
   }
 
-  /// The weights as bytes of the source, with all of some output units and of some inputs as +0, and what is lost by that.
+  /// The weights as bytes of the source, with all of some output units and of some inputs as +0, and what is lost by
+  /// that.
   ///
   /// - Throws: `NonFiniteWeight` for an infinity or NaN.
   public func zeroing(

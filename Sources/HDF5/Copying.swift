@@ -3,8 +3,8 @@ internal import Glibc
 
 /// Copies the child's file to the other one, object by object.
 ///
-/// Like `Walk`, it opens objects by the addresses in hard links and keeps the groups that are still to be copied in a list,
-/// so that nothing in the file leads elsewhere or exhausts the stack.
+/// Like `Walk`, it opens objects by the addresses in hard links and keeps the groups that are still to be copied in a
+/// list, so that nothing in the file leads elsewhere or exhausts the stack.
 struct TreeCopy: ~Copyable {
   private let source: hid_t
   private let target: Handle
@@ -36,8 +36,8 @@ struct TreeCopy: ~Copyable {
     (extents, without, texts) = changes
   }
 
-  /// An empty file with the same user block, of the oldest version that can hold what the source has; it keeps the order
-  /// in which links and attributes of the root were made where the source does.
+  /// An empty file with the same user block, of the oldest version that can hold what the source has; it keeps the
+  /// order in which links and attributes of the root were made where the source does.
   private static func create(like file: borrowing OpenFile) throws(HDF5Error) -> Handle {
     let access = try Handle(H5Pcreate(chdf5_file_access_class()), "file access list")
     try check(H5Pset_fclose_degree(access.id, H5F_CLOSE_STRONG), "file access list")

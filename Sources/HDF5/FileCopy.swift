@@ -18,8 +18,8 @@ public struct CopyChanges: Sendable {
 
 /// What became of a copy.
 public struct CopiedFile: Sendable, Equatable {
-  /// Where in the copy the values of the datasets with new extents belong, row-major, by the addresses that the datasets
-  /// have in the source; the caller writes them. One without values has no place.
+  /// Where in the copy the values of the datasets with new extents belong, row-major, by the addresses that the
+  /// datasets have in the source; the caller writes them. One without values has no place.
   public var places: [UInt64: Extent]
   /// What was not copied, because it would be something else in another file: one phrase each.
   public var leftBehind: [String]
@@ -27,16 +27,16 @@ public struct CopiedFile: Sendable, Equatable {
 
 /// Copies an HDF5 file, object by object, in the guarded child process.
 ///
-/// Groups, datasets, committed types, attributes and links of all kinds are copied as they are, datasets with their storage
-/// layout and filters; several hard links to one object stay that. Nothing that is in other files is read. Left behind, and
-/// said, are attributes and datasets that hold references (to places in the file), and user-defined links. Groups and
-/// datasets that are made anew have no time stamps. The same file gives the same copy.
+/// Groups, datasets, committed types, attributes and links of all kinds are copied as they are, datasets with their
+/// storage layout and filters; several hard links to one object stay that. Nothing that is in other files is read.
+/// Left behind, and said, are attributes and datasets that hold references (to places in the file), and user-defined
+/// links. Groups and datasets that are made anew have no time stamps. The same file gives the same copy.
 ///
 /// - Parameters:
 ///   - file: open for reading, with a table of contents that `Session` has given without complaint.
 ///   - copy: seekable, empty, open for reading and writing.
-/// - Throws: `.corrupt` or `.unsupported` for what libhdf5 cannot read, `.overLimit` too when the copy becomes much larger
-///   than the file.
+/// - Throws: `.corrupt` or `.unsupported` for what libhdf5 cannot read, `.overLimit` too when the copy becomes much
+///   larger than the file.
 public func copyFile(
   _ file: FileDescriptor, to copy: FileDescriptor, changing changes: CopyChanges, limits: Limits
 ) throws(HDF5Error) -> CopiedFile {

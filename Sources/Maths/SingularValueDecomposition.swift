@@ -6,6 +6,8 @@ public enum SingularValueError: Error, Equatable, CustomStringConvertible {
   case notFinite(index: Int)
   /// LAPACK counts in 32 bits, and its work space would be larger.
   case tooLarge(rows: Int, columns: Int)
+  /// OpenBLAS cannot be loaded.
+  case noLibrary(String)
   /// The iteration gave up. Not known to happen with finite elements.
   case notConverged
 
@@ -13,6 +15,7 @@ public enum SingularValueError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .notFinite(let index): "element \(index) is infinite or not a number"
     case .tooLarge(let rows, let columns): "\(rows)×\(columns) is too large for a singular value decomposition"
+    case .noLibrary(let reason): "OpenBLAS cannot be loaded: \(reason)"
     case .notConverged: "the singular value decomposition did not converge"
     }
   }
@@ -116,9 +119,6 @@ public struct SingularValueDecomposition: Sendable {
   }
 }
 
-/// Singular values are the same for any number of threads of our own, but not for any number of OpenBLAS's.
-private let oneThread: Void = openblas_set_num_threads(1)
-
 /// What LAPACK needs for a matrix, in elements.
 private struct Layout {
   let matrix: Int
@@ -144,7 +144,7 @@ private struct Layout {
       throw .tooLarge(rows: rows, columns: columns)
     }
     var best = 0.0
-    call(
+    try call(
       rows: rows, columns: columns, vectors: vectors, matrix: nil, values: nil, left: nil, right: nil, work: &best,
       workCount: -1, integers: nil)
     guard best >= 1, best <= Double(bound) else { throw .tooLarge(rows: rows, columns: columns) }
@@ -207,10 +207,9 @@ private final class Workspace {
     fill(elements)
     if let index = elements.firstIndex(where: { !$0.isFinite }) { throw .notFinite(index: index) }
     guard !elements.isEmpty else { return }
-    _ = oneThread
     let work = matrix + layout.matrix
     let integers = UnsafeMutableRawPointer(work + layout.work).assumingMemoryBound(to: Int32.self)
-    let information = call(
+    let information = try call(
       rows: rows, columns: columns, vectors: vectors, matrix: matrix, values: values, left: left, right: right,
       work: work, workCount: layout.work, integers: integers)
     precondition(information >= 0, "LAPACK refuses argument \(-information)")
@@ -224,14 +223,15 @@ private func call(
   rows: Int, columns: Int, vectors: Bool, matrix: UnsafeMutablePointer<Double>?,
   values: UnsafeMutablePointer<Double>?, left: UnsafeMutablePointer<Double>?, right: UnsafeMutablePointer<Double>?,
   work: UnsafeMutablePointer<Double>, workCount: Int, integers: UnsafeMutablePointer<Int32>?
-) -> Int {
+) throws(SingularValueError) -> Int {
+  guard let library = nc_openblas()?.pointee else { throw .noLibrary(String(cString: nc_openblas_error())) }
   var job = CChar(bitPattern: UInt8(ascii: vectors ? "S" : "N"))
   var (m, n, least) = (Int32(columns), Int32(rows), Int32(min(rows, columns)))
   var count = Int32(workCount)
   var information: Int32 = 0
   // LAPACK's `m` is the length of a column, so also of the matrix's and U's; that of Vᵀ is k.
   var leading = m
-  dgesdd_(
+  library.dgesdd(
     &job, &m, &n, matrix, &leading, values, left, &leading, right, &least, work, &count, integers, &information, 1)
   return Int(information)
 }

@@ -8,7 +8,8 @@ struct KerasNetwork {
     let what: String
   }
 
-  /// A layer of the configuration where it is applied, or an input of a nested model: the nodes of what it takes and gives.
+  /// A layer of the configuration where it is applied, or an input of a nested model: the nodes of what it takes and
+  /// gives.
   struct Application {
     let layer: Int
     let inputs: [Int]
@@ -124,7 +125,9 @@ extension KerasNetwork {
     let outputs = References(described.settings["output_layers"] ?? .null).all
     guard !outputs.isEmpty else { throw contradiction(model, "has no outputs") }
     // Keras counts calls of a model that is a graph from 1: making it was the first.
-    for reference in outputs + described.parts.flatMap({ configuration.layers[$0].calls.flatMap { References($0).all } }) {
+    for reference in outputs
+      + described.parts.flatMap({ configuration.layers[$0].calls.flatMap { References($0).all } })
+    {
       guard let layer = described.partsByName[ExactName(reference.layer)] else { continue }
       if configuration.layers[layer].isModel, reference.call == configuration.layers[layer].calls.count {
         countedFromOne.insert(layer)

@@ -1,5 +1,6 @@
 internal import Codecs
 internal import HDF5
+internal import Maths
 internal import NCZ
 
 /// Why a network file could not be read, changed or written. The tool adds the file's name.
@@ -41,6 +42,7 @@ public struct NetworkError: Error, Sendable, Equatable {
       case let error as HDF5Error: Self(error)
       case let error as CodecError: Self(error)
       case let error as LayoutError: Self(error)
+      case let error as SingularValueError: Self(error)
       default: NetworkError(.io, "\(error)")
       }
   }

@@ -6,8 +6,8 @@ internal import Tensors
 /// Which nodes of a network's hidden layers are removed, and what becomes of its tensors.
 ///
 /// A removed node has no incoming weights, so its value is one number, that of its bias behind the operations up to the
-/// next dense layer. What this number contributes there is added to the biases, and then the node needs neither a bias nor
-/// outgoing weights. Law: the network computes what it would with the incoming weights alone set to zero.
+/// next dense layer. What this number contributes there is added to the biases, and then the node needs neither a
+/// bias nor outgoing weights. Law: the network computes what it would with the incoming weights alone set to zero.
 struct NodePruning {
   /// A layer of which nodes were chosen.
   struct Layer: Equatable {
@@ -324,7 +324,7 @@ struct HiddenLayerTensors {
       return tensors[index].isTransposed ? (index, extents[1], extents[0]) : (index, extents[0], extents[1])
     }
     func vector(_ name: String, _ count: Int) throws(Misfit) -> Int {
-      guard let index = byName[ExactName(name)], tensors[index].type.isFloat, tensors[index].shape.extents == [count]
+      guard let index = byName[ExactName(name)], tensors[index].type.isFloat, tensors[index].isVector(of: count)
       else { throw Misfit(reason: "\(name) is not one number for each of \(count) nodes") }
       return index
     }
@@ -357,5 +357,12 @@ struct HiddenLayerTensors {
       consumers.append(Consumer(kernel: next.index, bias: try optional(consumer.bias, next.outputs), path: path))
     }
     self.consumers = consumers
+  }
+}
+
+extension TensorRecord {
+  /// Whether it has `count` elements along one axis; others have extent 1.
+  fileprivate func isVector(of count: Int) -> Bool {
+    shape.count == count && shape.rank > 0 && shape.extents.contains(count)
   }
 }

@@ -48,7 +48,8 @@ extension NetworkFile {
         }
         let storage = try written { () throws(HDF5Error) in
           try plain.addDataset(
-            path, type: Datatype(tensor.type), extents: (cuts[index]?.extents(of: tensor) ?? tensor.shape.extents).map(UInt64.init),
+            path, type: Datatype(tensor.type),
+            extents: (cuts[index]?.extents(of: tensor) ?? tensor.shape.extents).map(UInt64.init),
             texts: [NewFile.Text("role", tensor.role.rawValue)])
         }
         var offset = storage.map { Int(clamping: $0.offset) } ?? 0

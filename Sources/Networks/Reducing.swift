@@ -40,9 +40,9 @@ public struct ReductionReport: Sendable {
 extension NetworkFile {
   /// Writes the source file with smaller layers: without the hidden nodes that nothing after them uses.
   ///
-  /// A node is removed when it has no outgoing weights but zeros, to nodes that stay; one node stays of every layer. What
-  /// the network computes is the same. Training state is left out as well, since its shapes would no longer fit. Where no
-  /// node can be removed, the file is the source file as it is.
+  /// A node is removed when it has no outgoing weights but zeros, to nodes that stay; one node stays of every layer.
+  /// What the network computes is the same. Training state is left out as well, since its shapes would no longer fit.
+  /// Where no node can be removed, the file is the source file as it is.
   ///
   /// - Parameter file: seekable, empty, open for reading and writing.
   public func restoreReduced(to file: FileDescriptor) throws(NetworkError) -> ReductionReport {
@@ -147,33 +147,35 @@ struct TensorCut: Equatable {
   var outputs: [Bool]?
   var inputs: [Bool]?
 
-  /// What stays along each axis; nothing for all of it.
-  private func axes(of tensor: TensorRecord) -> [[Bool]?] {
-    tensor.shape.rank == 1 ? [outputs] : tensor.isTransposed ? [inputs, outputs] : [outputs, inputs]
+  /// The tensor as rows and columns, and what stays of them; nothing for all. What is no matrix is one row.
+  private func axes(of tensor: TensorRecord) -> (rows: [Bool]?, columns: [Bool]?, extents: [Int]) {
+    guard tensor.isDenseMatrix else { return (nil, outputs, [1, tensor.shape.count]) }
+    return tensor.isTransposed ? (inputs, outputs, tensor.shape.extents) : (outputs, inputs, tensor.shape.extents)
   }
 
   func extents(of tensor: TensorRecord) -> [Int] {
-    zip(axes(of: tensor), tensor.shape.extents).map { kept, extent in kept?.count { $0 } ?? extent }
+    let (rows, columns, extents) = axes(of: tensor)
+    let remaining = zip([rows, columns], extents).map { kept, extent in kept.map { $0.count { $0 } } ?? extent }
+    // A vector may have more axes, of extent 1.
+    return tensor.isDenseMatrix ? remaining : tensor.shape.extents.map { $0 == 1 ? 1 : remaining[1] }
   }
 
   /// The elements that stay, of all, row-major.
   func bytes(of values: [UInt8], _ tensor: TensorRecord) -> [UInt8] {
-    let axes = axes(of: tensor)
+    let (rows, columns, extents) = axes(of: tensor)
     let size = tensor.type.byteCount
-    let columns = tensor.shape.extents[axes.count - 1]
     // Runs of bytes that stay together in each row.
     var runs: [Range<Int>] = []
-    for column in 0..<columns where axes[axes.count - 1]?[column] ?? true {
+    for column in 0..<extents[1] where columns?[column] ?? true {
       if let last = runs.last, last.upperBound == column * size {
         runs[runs.count - 1] = last.lowerBound..<((column + 1) * size)
       } else {
         runs.append((column * size)..<((column + 1) * size))
       }
     }
-    let rows = axes.count == 1 ? 1 : tensor.shape.extents[0]
     var bytes: [UInt8] = []
-    for row in 0..<rows where axes.count == 1 || axes[0]?[row] ?? true {
-      let start = row * columns * size
+    for row in 0..<extents[0] where rows?[row] ?? true {
+      let start = row * extents[1] * size
       for run in runs { bytes += values[(start + run.lowerBound)..<(start + run.upperBound)] }
     }
     return bytes

@@ -4,6 +4,12 @@ internal import Parallel
 internal import SystemPackage
 internal import Tensors
 
+extension NetworkError {
+  init(_ error: SingularValueError) {
+    if case .tooLarge = error { self.init(.overLimit, "\(error)") } else { self.init(.unsupported, "\(error)") }
+  }
+}
+
 extension NetworkFile {
   /// Keeps the largest singular values of each matrix.
   func pruneSingularValues(
@@ -35,7 +41,7 @@ extension NetworkFile {
       } catch let error as LowRankOverflow {
         return .unchanged("\(error)")
       } catch let error as SingularValueError {
-        throw NetworkError(.overLimit, "\(error)")
+        throw NetworkError(error)
       }
     }
   }

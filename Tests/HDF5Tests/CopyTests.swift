@@ -1,3 +1,4 @@
+import Random
 import SystemPackage
 import Testing
 
@@ -13,7 +14,9 @@ private struct Likeness: Equatable, CustomStringConvertible {
 }
 
 @Suite struct CopyTests {
-  private static let own = ["attributes", "attributes_dense", "elsewhere", "filters", "structure", "types"].map { files.appending("\($0).h5") }
+  private static let own = ["attributes", "attributes_dense", "elsewhere", "filters", "structure", "types"].map {
+    files.appending("\($0).h5")
+  }
   private static let networks = [
     "compact_userblock", "filters_lzf_scaleoffset_nbit", "libver_earliest", "links", "odd_values_and_shapes",
     "rich_attributes", "transposed_fortran", "f16_gzip_shuffle_fletcher",
@@ -80,6 +83,30 @@ private struct Likeness: Equatable, CustomStringConvertible {
     let (again, _) = try copied(source)
     defer { try? again.close() }
     #expect(try bytes(of: again) == bytes(of: copy), "the same copy")
+  }
+
+  /// What is damaged is copied or refused; anything else would end this test's process, or take longer than it may.
+  @Test func damagedFilesEndInACopyOrATypedError() throws {
+    var random = SplitMix64(seed: 7)
+    var copies = 0
+    for name in ["attributes_dense.h5", "elsewhere.h5", "filters.h5", "structure.h5", "types.h5"] {
+      let sound = try bytes(of: FileDescriptor.open(files.appending(name), .readOnly))
+      for _ in 0..<12 {
+        var damaged = sound
+        for _ in 0..<Int.random(in: 1...16, using: &random) {
+          damaged[Int.random(in: 0..<damaged.count, using: &random)] = .random(in: 0...255, using: &random)
+        }
+        let file = try temporaryFile(damaged)
+        defer { try? file.close() }
+        do {
+          let (copy, _) = try copied(file)
+          copies += 1
+          #expect(try copy.seek(offset: 0, from: .end) <= 2 * sound.count + 16 << 20)
+          try copy.close()
+        } catch is HDF5Error {}
+      }
+    }
+    #expect(copies > 0)
   }
 
   @Test func changes() throws {

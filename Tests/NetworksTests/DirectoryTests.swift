@@ -142,7 +142,7 @@ struct DirectoryTests {
   }
 
   @Test func unknownEncodingsAreListedWithTheirParameters() throws {
-    for id in [3, 63, 64, 127] {
+    for id in [4, 63, 64, 127] {
       let parameters = JSON.object([.init("a", .array([.integer(1)]))])
       let json = Self.example.setting(["tensors", "0", "encoding"], to: .integer(id))
         .setting(["tensors", "0", "parameters"], to: parameters)
@@ -188,7 +188,7 @@ extension Directory {
         case .raw: 1
         case .ternary, .lowRank: 2
         case .sparseSigns: 4
-        case .sparse(let positions, let values):
+        case .sparse(let positions, let values, _):
           (positions == .gaps ? 2 : 1) + (values == .exact ? tensor.type.byteCount : 2)
         case .unknown: Int.random(in: 0...3, using: &random)
         }
@@ -234,14 +234,14 @@ extension TensorRecord {
     let group = [ScaleGroup.tensor, .row, .inputs(Int.random(in: 1...99, using: &random))].randomElement(
       using: &random)!
     let encoding = [
-      Encoding.raw, .ternary(group), .sparseSigns(group), .sparse(.gaps, .exact), .sparse(.bitmap, .float16),
+      Encoding.raw, .ternary(group), .sparseSigns(group), .sparse(.gaps, .exact, least: 0), .sparse(.bitmap, .float16, least: 77),
       .lowRank(singularValues: []), .lowRank(singularValues: [2.5, 2.5, 0]),
       .unknown(id: 64, parameters: "{\"a\":[1,null]}"),
     ].randomElement(using: &random)!
     var (types, ranks, leastExtent) = (ElementType.allCases, 0...4, 0)
     switch encoding {
     case .ternary, .sparseSigns: (types, ranks) = (types.filter(\.isFloat), 2...2)
-    case .sparse(_, .exact): (types, ranks) = (types.filter(\.isFloat), 1...4)
+    case .sparse(_, .exact, _): (types, ranks) = (types.filter(\.isFloat), 1...4)
     case .sparse: (types, ranks) = ([.float32, .float64], 1...4)
     case .lowRank(let values): (types, ranks, leastExtent) = (types.filter(\.isFloat), 2...2, values.count)
     case .raw, .unknown: break

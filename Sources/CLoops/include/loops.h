@@ -98,7 +98,8 @@ void nc_magnitude_sort(float *magnitudes, size_t n, float *room);
 void nc_transpose(const void *in, size_t in_stride, size_t rows, size_t columns, size_t size, void *out,
                   size_t out_stride);
 
-/* Widens n float16 (bfloat16 if `brain`) to floats, exactly; a NaN stays one. */
+/* Widens n float16 (bfloat16 if `brain`) to floats, exactly; a NaN becomes quiet, and keeps its sign and the rest of its
+   fraction. */
 void nc_widen(const uint16_t *halves, size_t n, bool brain, float *out);
 
 /* Regroups n elements of `size` (2, 4 or 8) bytes by significance: all first bytes, then all second bytes, ... */
