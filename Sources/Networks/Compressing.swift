@@ -98,7 +98,9 @@ extension NetworkFile {
         return nil
       case .nonFinite(let element):
         let position = tensor.shape.position(of: element)
-        guard !options.selection.insists(on: tensor.name) else { throw NetworkError(.unusable, "NaN or infinity at \(position)") }
+        guard !options.selection.insists(on: tensor.name) else {
+          throw NetworkError(.unusable, "NaN or infinity at \(position)")
+        }
         warnings.append("\(tensor.name): NaN or infinity at \(position): carried unchanged")
         return nil
       }
