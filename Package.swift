@@ -61,7 +61,8 @@ let package = Package(
     module("Compression", ["CLoops", "Maths", "Tensors", "Parallel"]),
 
     // Joins.
-    module("Networks", ["HDF5", "NCZ", "Codecs", "Compression", "Maths", "Tensors", "JSON", "Parallel", "Random", system]),
+    module(
+      "Networks", ["HDF5", "NCZ", "Codecs", "Compression", "Maths", "Tensors", "JSON", "Parallel", "Random", system]),
     module("ToolSupport", ["Networks", "Compression", "Parallel", "Tensors", argumentParser, system]),
 
     // Tools.

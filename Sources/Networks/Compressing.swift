@@ -49,9 +49,11 @@ extension NetworkFile {
   ///
   /// One with a NaN or an infinity is carried unchanged with a warning, unless `--only` names it.
   ///
-  /// - Parameter settings: the options that decided the values, as the command line spells them.
+  /// - Parameters:
+  ///   - settings: the options that decided the values, as the command line spells them.
+  ///   - chosen: the tensors, by index, that `change` is asked for.
   func compress(
-    to file: FileDescriptor, _ options: CompressingOptions, settings: String, isChosen: (Int) -> Bool,
+    to file: FileDescriptor, _ options: CompressingOptions, settings: String, chosen: Set<Int>,
     change: (Int, UnsafeRawBufferPointer) throws -> Compressed
   ) throws(NetworkError) -> WritingReport {
     var warnings: [String] = []
@@ -75,7 +77,7 @@ extension NetworkFile {
           weights: .dense([UInt8](repeating: 0, count: tensor.size)),
           step: step("--drop optimizer", from: from, error: isZero ? 0 : 1), outcome: .dropped)
       }
-      guard isChosen(index) else { return nil }
+      guard chosen.contains(index) else { return nil }
       let (compressed, from) = try withValues(of: index) { values in
         (
           try change(index, values),
@@ -98,7 +100,9 @@ extension NetworkFile {
         return nil
       case .nonFinite(let element):
         let position = tensor.shape.position(of: element)
-        guard !options.selection.insists(on: tensor.name) else { throw NetworkError(.unusable, "NaN or infinity at \(position)") }
+        guard !options.selection.insists(on: tensor.name) else {
+          throw NetworkError(.unusable, "NaN or infinity at \(position)")
+        }
         warnings.append("\(tensor.name): NaN or infinity at \(position): carried unchanged")
         return nil
       }
@@ -134,6 +138,9 @@ extension NetworkFile {
       }
     }
   }
+
+  /// The tensors, by index, that a compressor takes.
+  func chosen(by selection: Selection) -> Set<Int> { Set(tensors.indices.filter { takes($0, selection) }) }
 
   /// Whether a compressor takes a tensor: unasked dense weight matrices, else what `--only` names.
   func takes(_ index: Int, _ selection: Selection) -> Bool {

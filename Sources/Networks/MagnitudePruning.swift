@@ -16,7 +16,7 @@ extension NetworkFile {
     let settings =
       rule.settings + (isGlobal ? " --scope network" : "") + (values == .exact ? "" : " --values \(values.rawValue)")
     return try compress(
-      to: file, options, settings: settings, isChosen: { takes($0, options.selection) }
+      to: file, options, settings: settings, chosen: chosen(by: options.selection)
     ) { index, bytes in
       do {
         return try pruned(index, bytes, cut: cuts.map { $0[index] ?? .everything }, rule, values)

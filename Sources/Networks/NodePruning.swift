@@ -66,7 +66,7 @@ extension NetworkFile {
     }
     let changed = pruning.changedTensors
     var report = try compress(
-      to: file, options, settings: "--by node \(rule.settings)", isChosen: { changed.contains($0) }
+      to: file, options, settings: "--by node \(rule.settings)", chosen: pruning.changedTensors
     ) { index, _ in
       let tensor = tensors[index]
       guard let (bytes, loss) = try pruned(index, by: pruning) else { return .unchanged("nothing to remove") }

@@ -17,7 +17,7 @@ extension NetworkFile {
   ) throws(NetworkError) -> WritingReport {
     try compress(
       to: file, options, settings: "--by singular-value \(rule.settings)",
-      isChosen: { takes($0, options.selection) }
+      chosen: chosen(by: options.selection)
     ) { index, bytes in
       let tensor = tensors[index]
       let (rows, columns) = tensor.sourceExtents

@@ -14,7 +14,9 @@ public struct Statistics: Sendable {
   public var notes: [String]
 
   public enum Strategy: String, Sendable, CaseIterable {
-    case magnitude, singularValue = "singular value", node
+    case magnitude
+    case singularValue = "singular value"
+    case node
   }
 
   /// One matrix, or all together.
@@ -109,7 +111,9 @@ extension NetworkFile {
         .magnitude: magnitudes.relativeErrors(keeping: counts(of: weights.count)),
         .node: nodes.relativeErrors(keeping: counts(of: rows)),
       ]
-      let singularValues: [Double]? = try about(tensor.name) { try self.singularValues(of: weights, rows: rows, columns: columns) }
+      let singularValues: [Double]? = try about(tensor.name) {
+        try self.singularValues(of: weights, rows: rows, columns: columns)
+      }
       if let singularValues {
         errors[.singularValue] = Compressibility(singularValues)
           .relativeErrors(keeping: counts(of: min(rows, columns)))

@@ -11,7 +11,7 @@ extension NetworkFile {
   ) throws(NetworkError) -> WritingReport {
     try check(options.selection)
     return try compress(
-      to: file, options, settings: settings(group, rule), isChosen: { takes($0, options.selection) }
+      to: file, options, settings: settings(group, rule), chosen: chosen(by: options.selection)
     ) { index, values in
       let tensor = tensors[index]
       let extents = tensor.shape.extents

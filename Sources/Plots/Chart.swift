@@ -84,7 +84,8 @@ private struct Frame {
   private func y(_ value: Double) -> Double { top + Self.plotHeight * (1 - min(max(value, 0), 1)) }
 
   func draw(_ chart: Chart, xLabel: String, yLabel: String, into svg: inout SVG) {
-    svg.add("text", ["x": .number(left), "y": .number(top - 10), "font-weight": "bold"], text: chart.title.shortened(to: 36))
+    svg.add(
+      "text", ["x": .number(left), "y": .number(top - 10), "font-weight": "bold"], text: chart.title.shortened(to: 36))
     for step in 0...4 {
       let value = Double(step) / 4
       svg.add(

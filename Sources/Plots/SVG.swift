@@ -14,12 +14,13 @@ struct SVG {
   /// The whole file, one element a line.
   func document(width: Double, height: Double, title: String) -> String {
     let size = "width=\"\(number(width))\" height=\"\(number(height))\""
-    return ([
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" \(size) viewBox=\"0 0 \(number(width)) \(number(height))\""
-        + " font-family=\"sans-serif\" font-size=\"12\" role=\"img\">",
-      "<title>\(escaped(title))</title>",
-      "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>",
-    ] + elements + ["</svg>", ""]).joined(separator: "\n")
+    return
+      ([
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" \(size) viewBox=\"0 0 \(number(width)) \(number(height))\""
+          + " font-family=\"sans-serif\" font-size=\"12\" role=\"img\">",
+        "<title>\(escaped(title))</title>",
+        "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>",
+      ] + elements + ["</svg>", ""]).joined(separator: "\n")
   }
 }
 

@@ -4,7 +4,9 @@ public import Networks
 extension Statistics {
   /// The tables that `nc-info --stats` prints.
   public func text(name: String) -> String {
-    var lines = ["\(printable(name)): \(layers.count) dense matrices, \(all.weights) weights, \(all.zeros) of them zero"]
+    var lines = [
+      "\(printable(name)): \(layers.count) dense matrices, \(all.weights) weights, \(all.zeros) of them zero"
+    ]
     if layers.isEmpty { return lines[0] + "\n" }
     var properties = Table([
       ("tensor", .left), ("shape", .right), ("zeros", .right), ("kurtosis", .right), ("α̂ rows", .right),

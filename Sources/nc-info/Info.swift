@@ -81,8 +81,8 @@ struct Info: Tool {
 extension Statistics {
   static let tableKeeps = [".5", ".2", ".1", ".05", ".01"].compactMap { Fraction($0) }
   /// From .01 to 1, twelve a decade.
-  static let plotKeeps = (
-    ["1", "1.2", "1.5", "1.8", "2.2", "2.7", "3.3", "3.9", "4.7", "5.6", "6.8", "8.2"].flatMap { mantissa in
+  static let plotKeeps =
+    (["1", "1.2", "1.5", "1.8", "2.2", "2.7", "3.3", "3.9", "4.7", "5.6", "6.8", "8.2"].flatMap { mantissa in
       [Fraction(mantissa + "e-2"), Fraction(mantissa + "e-1")]
     } + [Fraction.one]).compactMap { $0 }.sorted { $0.value < $1.value }
 

@@ -65,4 +65,3 @@ extension ScaleGroup: ExpressibleByArgument {
 
   public var defaultValueDescription: String { "row" }
 }
-

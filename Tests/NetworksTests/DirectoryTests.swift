@@ -234,7 +234,8 @@ extension TensorRecord {
     let group = [ScaleGroup.tensor, .row, .inputs(Int.random(in: 1...99, using: &random))].randomElement(
       using: &random)!
     let encoding = [
-      Encoding.raw, .ternary(group), .sparseSigns(group), .sparse(.gaps, .exact, least: 0), .sparse(.bitmap, .float16, least: 77),
+      Encoding.raw, .ternary(group), .sparseSigns(group), .sparse(.gaps, .exact, least: 0),
+      .sparse(.bitmap, .float16, least: 77),
       .lowRank(singularValues: []), .lowRank(singularValues: [2.5, 2.5, 0]),
       .unknown(id: 64, parameters: "{\"a\":[1,null]}"),
     ].randomElement(using: &random)!
