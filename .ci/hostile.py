@@ -98,7 +98,7 @@ def forked(function, *arguments):
 def prune(problems, tools, source, folder, options):
     """Prunes and restores; without options, statistics."""
     if options is None:
-        return run(problems, tools + "/nc-info", "--stats", source)
+        return run(problems, tools + "/nc-info", "--stats", "--memory", "64M", source)      # of a huge sound matrix it takes minutes
     packed, restored = os.path.join(folder, "pruned"), os.path.join(folder, "smaller")
     status = run(problems, tools + "/nc-prune", "-fq", *options, source, packed)
     if status == 0 and not ncz_input(source):

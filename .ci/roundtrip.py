@@ -103,7 +103,8 @@ def compressed(source, folder, tool, *options):
     what = " ".join((source.name + ":", tool, *options))
     packed, restored = (folder / f"{name} {tool} {' '.join(options)}" for name in ("packed", "restored"))
     status, _, message = run(tool, *options, source, packed)
-    if expect(status == 0 or status == 69 and source.name in REFUSED, f"{what}: {status} {message}") and status == 0:
+    unconnected = status == 65 and "node" in options and "no network" in message          # which nodes are hidden, nobody knows
+    if expect(status == 0 or unconnected or status == 69 and source.name in REFUSED, f"{what}: {status} {message}") and status == 0:
         status, _, message = run("nc-restore", packed, restored)
         if expect(status == 0, f"{what}: nc-restore: {status} {message}"):
             expected, tensors = changed_values(packed)
@@ -113,7 +114,7 @@ def compressed(source, folder, tool, *options):
             in_every_way(tool, source, packed, *options)
             in_every_way("nc-restore", packed, restored)
             print(f"{what}: {len(expected)} of {tensors} tensors changed;", dict(comparison.counts), message.split(": ")[-1])
-    elif status == 69:
+    elif status == 69 or unconnected:
         print(f"{what}: refused: {message.split(': ', 2)[-1]}")
 
 

@@ -64,7 +64,6 @@ extension NetworkFile {
         throw NetworkError(.unusable, "\(tensor.name): not the weights of a hidden layer, whose nodes can be removed")
       }
     }
-    let changed = pruning.changedTensors
     var report = try compress(
       to: file, options, settings: "--by node \(rule.settings)", chosen: pruning.changedTensors
     ) { index, _ in
