@@ -39,9 +39,10 @@ extension NetworkFile {
   public func prune(
     to file: FileDescriptor, by method: PruningMethod, _ aim: PruningAim, _ options: CompressingOptions
   ) throws(NetworkError) -> WritingReport {
-    if case .magnitude = method {
+    switch method {
+    case .magnitude(_, .exact), .magnitude(_, .float16), .magnitude(_, .bfloat16):
       try check(options.selection, ranks: 1...32)
-    } else {
+    case .magnitude(_, .ternary), .singularValue, .node:
       try check(options.selection)
     }
     switch aim {
