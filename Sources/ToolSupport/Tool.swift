@@ -51,9 +51,6 @@ public func report(_ text: String) throws(Failure) {
 /// A closed pipe ends the process quietly; a closed standard descriptor is never taken by a file that is opened later.
 private func prepareProcess() {
   signal(SIGPIPE, SIG_DFL)
-  // Blocks of a mebibyte come and go: glibc would give their pages back each time, and the system clear them anew.
-  mallopt(M_MMAP_THRESHOLD, 32 << 20)
-  mallopt(M_TRIM_THRESHOLD, 256 << 20)
   // Inputs are mapped: reading where a file was cut meanwhile ends here.
   signal(SIGBUS) { _ in
     let message: StaticString = "nc: a file was cut while it was being read\n"
