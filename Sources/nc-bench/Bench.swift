@@ -49,6 +49,7 @@ struct Bench: ParsableCommand {
     try measureTools(in: tools ?? folderOfThisProgram(), scratch: scratch, size: size, into: &bench)
     try measureSparsePeers(scratch: scratch, into: &bench)
     try measureLoops(into: &bench)
+    try measurePruning(into: &bench)
     try measureSparse(into: &bench)
     try report(json ? bench.json : bench.text)
   }
