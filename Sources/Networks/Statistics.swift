@@ -28,7 +28,8 @@ public struct Statistics: Sendable {
     public var zeros: Int
     /// n Σ (w − w̄)⁴ / (Σ (w − w̄)²)²: 3 for a Gaussian; nothing where all weights are equal.
     public var kurtosis: Double?
-    /// Tail indices under a stable model: of the rows, of the entries, of the norms of the rows.
+    /// Tail indices under a stable model: of the rows (of a network's last layer, which has few, the columns), of the
+    /// entries, of the norms of the rows.
     public var tailIndices: (rows: Double?, entries: Double?, norms: Double?)
     /// ‖W − Ŵ‖₂ ÷ ‖W‖₂ at each of `keeps`; a strategy that was not tried is missing.
     public var errors: [Strategy: [Double]]
@@ -122,8 +123,12 @@ extension NetworkFile {
       }
       // The same orders of the samples for every layer, so that the estimate does not depend on the others.
       var random = SplitMix64(seed: 1)
-      let tails = LayerTailIndices(
-        of: weights, rows: rows, columns: columns, using: &random, threads: options.threads)
+      let tails =
+        tensor.name == network?.lastKernel
+        ? LayerTailIndices(
+          of: transpose(weights, rows: rows, columns: columns), rows: columns, columns: rows, using: &random,
+          threads: options.threads)
+        : LayerTailIndices(of: weights, rows: rows, columns: columns, using: &random, threads: options.threads)
       statistics.layers.append(
         Statistics.Layer(
           name: tensor.name, shape: tensor.shape.description, weights: weights.count, zeros: weights.count { $0 == 0 },
@@ -144,6 +149,20 @@ extension NetworkFile {
       for (index, weight) in weights.enumerated() { out[index] = Double(weight) }
     }
   }
+}
+
+extension Network {
+  /// The weight matrix of the last dense layer.
+  fileprivate var lastKernel: String? {
+    for node in nodes.reversed() {
+      if case .dense(let kernel, _) = node.operation { return kernel }
+    }
+    return nil
+  }
+}
+
+private func transpose(_ matrix: [Float], rows: Int, columns: Int) -> [Float] {
+  (0..<columns).flatMap { column in (0..<rows).map { matrix[$0 * columns + column] } }
 }
 
 extension Statistics {
