@@ -87,7 +87,9 @@ let package = Package(
     tests("ToolSupportTests", ["ToolSupport", "Networks", "TestSupport", argumentParser]),
     tests(
       "ToolsTests",
-      ["Networks", "NCZ", "JSON", "Tensors", "TestSupport", "nc-ternarize", "nc-restore", "nc-info"]),
+      [
+        "Networks", "NCZ", "JSON", "Tensors", "TestSupport", "nc-ternarize", "nc-prune", "nc-restore", "nc-info",
+      ]),
     tests("ConformanceTests", ["Networks", "NCZ", "JSON", "Parallel", "Random", "Tensors", "TestSupport"]),
 
     tests("JSONTests", ["JSON", "Random"]),

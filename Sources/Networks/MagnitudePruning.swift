@@ -60,8 +60,15 @@ extension NetworkFile {
         bytes, type: type, rows: rows, columns: columns, transposed: tensor.isTransposed, rule: rule, values: stored,
         threads: threads)
     }
+    var weights = Weights.sparse(result.matrix, transposed: tensor.isTransposed)
+    // What is ± a scale already stays so, in two bits a weight.
+    if values == .exact, tensor.encoding.isTernary,
+      case .ternary(let matrix, let transposed) = try self.weights(of: index)
+    {
+      weights = .ternary(matrix.masked(by: result.matrix.mask), transposed: transposed)
+    }
     return .changed(
-      .sparse(result.matrix, transposed: tensor.isTransposed), squaredNorm: result.squaredNorm,
+      weights, squaredNorm: result.squaredNorm,
       squaredError: result.squaredError, relativeL2: result.relativeL2,
       kept: Kept(count: result.nonzeroCount, of: tensor.shape.count))
   }

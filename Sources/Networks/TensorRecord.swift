@@ -44,6 +44,14 @@ public enum Encoding: Sendable, Equatable {
   /// Not known to this version: listed, never decoded.
   case unknown(id: Int, parameters: String)
 
+  /// Whether it holds a ternary matrix.
+  var isTernary: Bool {
+    switch self {
+    case .ternary, .sparseSigns: true
+    case .raw, .sparse, .lowRank, .unknown: false
+    }
+  }
+
   public var name: String {
     switch self {
     case .raw: "raw"

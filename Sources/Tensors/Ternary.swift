@@ -58,4 +58,25 @@ public struct TernaryMatrix: Sendable, Equatable {
   public static func rowBytes(columns: Int) -> Int { columns / 4 + (columns % 4 == 0 ? 0 : 1) }
 
   public var rowBytes: Int { Self.rowBytes(columns: columns) }
+
+  /// The same with zeros where `mask`, one bit a weight in rows of whole bytes as `SparseMatrix` has it, is 0.
+  public func masked(by mask: [UInt8]) -> TernaryMatrix {
+    let maskRowBytes = SparseMatrix.maskRowBytes(columns: columns)
+    precondition(mask.count == rows * maskRowBytes, "as many bits as weights")
+    // Two bits of a code for each bit of the mask.
+    var codeBits = [UInt8](repeating: 0, count: 16)
+    for nibble in 0..<16 {
+      for bit in 0..<4 where nibble >> bit & 1 == 1 { codeBits[nibble] |= 3 << UInt8(2 * bit) }
+    }
+    var result = self
+    result.codes.withUnsafeMutableBufferPointer { codes in
+      for row in 0..<rows {
+        for byte in 0..<rowBytes {
+          let nibble = mask[row * maskRowBytes + byte / 2] >> (byte % 2 == 0 ? 0 : 4) & 15
+          codes[row * rowBytes + byte] &= codeBits[Int(nibble)]
+        }
+      }
+    }
+    return result
+  }
 }

@@ -94,6 +94,15 @@ public final class Output {
     destination = .hidden(hidden, path: target)
   }
 
+  /// Writes text.
+  public func write(_ text: String) throws(Failure) {
+    do {
+      _ = try file.writeAll(text.utf8)
+    } catch {
+      throw Failure(.ioError, file: name, "\(error)")
+    }
+  }
+
   /// Makes the output appear under its name, synced to disk.
   public func finish() throws(Failure) {
     switch destination {

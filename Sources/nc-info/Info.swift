@@ -3,7 +3,6 @@ import Compression
 import JSON
 import Networks
 import Plots
-import SystemPackage
 import ToolSupport
 
 @main
@@ -67,8 +66,7 @@ struct Info: Tool {
         keeps: Statistics.tableKeeps + (plot == nil ? [] : Statistics.plotKeeps), selection: selection.selection)
     }
     if let output {
-      let picture = curves.at(Statistics.plotKeeps).picture(title: name)
-      try naming(name, output.name) { _ = try output.file.writeAll(picture.utf8) }
+      try output.write(curves.at(Statistics.plotKeeps).picture(title: name))
       try output.finish()
     }
     let statistics = curves.at(Statistics.tableKeeps)
