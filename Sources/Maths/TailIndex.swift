@@ -109,8 +109,9 @@ public struct TailIndex: Sendable, Hashable {
 
 /// The three estimates for a layer: of its rows, its entries, and the norms of its rows.
 ///
-/// The median of each column is subtracted from it first. Rows are vectors as they then are; from the entries their
-/// median is subtracted, and so it is from the norms.
+/// The median of each column is subtracted from it for the rows, vectors as they then are, and for their norms, from which
+/// their median is subtracted; from the entries that of all of them. (Columns of an odd number of entries, each less its
+/// median, would have a zero each.)
 public struct LayerTailIndices: Sendable, Hashable {
   public let rows: TailIndex?
   public let entries: TailIndex?
@@ -142,20 +143,22 @@ public struct LayerTailIndices: Sendable, Hashable {
       }
     }
     self.rows = TailIndex(ofRows: centred, rows: rows, columns: columns, using: &generator, threads: threads)
-    var lengths = rowNorms(of: centred, rows: rows, columns: columns).map { Float($0) }
-    centre(&lengths)
-    norms = TailIndex(of: lengths, using: &generator)
-    centre(&centred)
-    entries = TailIndex(of: centred, using: &generator)
+    norms = TailIndex(
+      of: centre(rowNorms(of: centred, rows: rows, columns: columns).map { Float($0) }), using: &generator)
+    entries = TailIndex(of: centre(matrix), using: &generator)
   }
 }
 
-/// Subtracts the median.
-private func centre(_ x: inout [Float]) {
+/// Subtracts the median. Of an odd number of samples it is one of them, which would become 0 and, with ln ε, count more than
+/// all others: that one is left out.
+private func centre(_ x: [Float]) -> [Float] {
   let middle = x.withUnsafeBufferPointer { median($0) }
-  x.withUnsafeMutableBufferPointer { x in
+  var centred = x
+  if x.count % 2 == 1, let own = x.firstIndex(of: middle) { centred.remove(at: own) }
+  centred.withUnsafeMutableBufferPointer { x in
     for i in x.indices { x[i] -= middle }
   }
+  return centred
 }
 
 /// The median, of the two in the middle the mean.

@@ -57,7 +57,7 @@ extension NetworkFile {
     change: (Int, UnsafeRawBufferPointer) throws -> Compressed
   ) throws(NetworkError) -> WritingReport {
     var warnings: [String] = []
-    var (squaredError, squaredNorm) = (0.0, 0.0)
+    var (squaredError, squaredNorm, largest) = (0.0, 0.0, 0.0)
     let threads = self.options.threads
     func step(_ settings: String, from: Digest, error: Double) -> Step {
       Step(tool: options.tool, version: options.version, options: settings, from: from, error: error)
@@ -86,6 +86,9 @@ extension NetworkFile {
       }
       switch compressed {
       case .changed(let weights, let norm, let error, let relativeL2, let kept):
+        // What loses nothing more stays as it is stored: another encoding could only be larger.
+        if relativeL2 == 0, kind == .ncz, tensor.encoding != .raw { return nil }
+        largest = max(largest, relativeL2)
         squaredError += error
         squaredNorm += norm
         if case .hdf5(let source) = source {
@@ -101,16 +104,19 @@ extension NetworkFile {
       case .nonFinite(let element):
         let position = tensor.shape.position(of: element)
         guard !options.selection.insists(on: tensor.name) else {
-          throw NetworkError(.unusable, "NaN or infinity at \(position)")
+          throw NetworkError(.unusable, "\(tensor.name): NaN or infinity at \(position)")
         }
         warnings.append("\(tensor.name): NaN or infinity at \(position): carried unchanged")
         return nil
       }
     }
+    // Squares of extreme weights overflow or vanish; then the largest of the errors is told.
+    let isCounted = squaredNorm.isFinite && (squaredNorm > 0 || largest == 0)
+    let total = squaredNorm > 0 ? (squaredError / squaredNorm).squareRoot() : 0
     return WritingReport(
       tensors: written.tensors, inputBytes: size, outputBytes: written.byteCount,
       relativeL2: written.tensors.contains(where: { $0.outcome == .changed })
-        ? (squaredNorm > 0 ? (squaredError / squaredNorm).squareRoot() : 0) : nil,
+        ? (isCounted ? total : largest) : nil,
       warnings: warnings)
   }
 

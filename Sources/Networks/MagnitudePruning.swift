@@ -37,7 +37,8 @@ extension NetworkFile {
     let (rows, columns) = tensor.sourceExtents
     let stored: KeptValues =
       switch values {
-      case .exact, .ternary: .exact
+      case .exact: tensor.encoding.keptValues
+      case .ternary: .exact
       case .float16: .float16
       case .bfloat16: .bfloat16
       }
@@ -50,7 +51,7 @@ extension NetworkFile {
         squaredError: result.squaredError, relativeL2: result.relativeL2,
         kept: Kept(count: result.nonzeroCount, of: tensor.shape.count))
     }
-    let result: MagnitudePruning
+    var result: MagnitudePruning
     if let cut {
       result = try Compression.prune(
         bytes, type: type, rows: rows, columns: columns, transposed: tensor.isTransposed, cut: cut, values: stored,
@@ -59,6 +60,11 @@ extension NetworkFile {
       result = try pruneMagnitude(
         bytes, type: type, rows: rows, columns: columns, transposed: tensor.isTransposed, rule: rule, values: stored,
         threads: threads)
+    }
+    // Rounded, they may exceed the bound though all are kept.
+    if case .error(let bound) = rule, result.relativeL2 > bound {
+      result = try pruneMagnitude(
+        bytes, type: type, rows: rows, columns: columns, transposed: tensor.isTransposed, rule: rule, threads: threads)
     }
     var weights = Weights.sparse(result.matrix, transposed: tensor.isTransposed)
     // What is ± a scale already stays so, in two bits a weight.

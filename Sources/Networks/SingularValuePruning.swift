@@ -32,6 +32,11 @@ extension NetworkFile {
         let result = try Compression.pruneSingularValues(
           bytes, type: tensor.type, rows: rows, columns: columns, transposed: tensor.isTransposed, rule: rule,
           threads: self.options.threads)
+        if result.matrix.rank == min(rows, columns) { return .unchanged("nothing to drop") }
+        // Rounding adds 2⁻⁸ at most, unless factors vanish.
+        if result.relativeL2 > 1.01 * result.spectralError + 0.01 {
+          return .unchanged("the weights are too small for float32 factors")
+        }
         return .changed(
           .lowRank(result.matrix, transposed: tensor.isTransposed), squaredNorm: result.squaredNorm,
           squaredError: result.squaredError, relativeL2: result.relativeL2,

@@ -1,4 +1,5 @@
 public import Codecs
+internal import Compression
 internal import JSON
 public import Tensors
 
@@ -43,6 +44,15 @@ public enum Encoding: Sendable, Equatable {
   case lowRank(singularValues: [Double])
   /// Not known to this version: listed, never decoded.
   case unknown(id: Int, parameters: String)
+
+  /// The type in which values that are so encoded can be stored exactly.
+  var keptValues: KeptValues {
+    switch self {
+    case .sparse(_, .float16, _): .float16
+    case .sparse(_, .bfloat16, _): .bfloat16
+    default: .exact
+    }
+  }
 
   /// Whether it holds a ternary matrix.
   var isTernary: Bool {

@@ -147,14 +147,16 @@ extension NetworkFile {
         encoded.positions, StoredValues(matrix.type, of: tensor.type), least: encoded.least)
       parts = encoded.parts
       // Zeros cost a raw encoding little where hardly a weight is one.
-      mayBeSmallerRaw = matrix.storedCount >= matrix.rows * matrix.columns / 2
+      mayBeSmallerRaw = matrix.storedCount >= matrix.rows * matrix.columns / 2 || tensor.size < 1 << 16
     case .lowRank(let matrix, _):
       parts = try LowRankCodec(tensor, rank: matrix.rank).encode(matrix, level: writing.compression, threads: threads)
       tensor.encoding = .lowRank(singularValues: matrix.singularValues)
       mayBeSmallerRaw = true
     }
     let byteCount = parts.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } }
-    if mayBeSmallerRaw, let raw = try rawBlocks(weights, of: tensor, smallerThan: byteCount, writing) {
+    // A part more costs padding, and an entry in the directory.
+    let most = byteCount + 100 * (parts.count - 1)
+    if mayBeSmallerRaw, let raw = try rawBlocks(weights, of: tensor, smallerThan: most, writing) {
       tensor.encoding = .raw
       parts = [raw]
     }

