@@ -13,31 +13,62 @@ public func decode(
   _ matrix: TernaryMatrix, type: ElementType, transposed: Bool, into bytes: UnsafeMutableRawBufferPointer,
   threads: Threads
 ) {
-  let slabs = TernarySlabs(matrix, type: type, transposed: transposed)
-  precondition(bytes.count == matrix.rows * matrix.columns * type.byteCount, "as many bytes as the shape says")
-  nonisolated(unsafe) let bytes = bytes
-  threads.forEach(slabs.count) { slab in
-    slabs.decode(slab, into: UnsafeMutableRawBufferPointer(rebasing: bytes[slabs.bytes(of: slab)]))
-  }
+  TernarySlabs(matrix, type: type, transposed: transposed).decode(into: bytes, threads: threads)
 }
 
 /// The restored values of a matrix in slabs of whole rows of the source, so that they need not all be in memory.
 public protocol Slabs: Sendable {
-  var count: Int { get }
-  /// Where the values of a slab lie in the source, row-major; no slab has more of them than the first.
-  func bytes(of slab: Int) -> Range<Int>
+  /// How the rows of the source are cut.
+  var grid: SlabGrid { get }
   /// Writes the values of a slab into all of `out`; several threads may each decode a slab.
   func decode(_ slab: Int, into out: UnsafeMutableRawBufferPointer)
+}
+
+/// Slabs of equally many rows of a source, the last one shorter.
+public struct SlabGrid: Sendable {
+  let type: ElementType
+  /// Rows of the source, and weights in each.
+  let (rows, columns): (Int, Int)
+  let rowsPerSlab: Int
+
+  init(type: ElementType, rows: Int, columns: Int, rowsPerSlab: Int) {
+    self.type = type
+    (self.rows, self.columns) = (rows, columns)
+    self.rowsPerSlab = rowsPerSlab
+  }
+
+  func rows(of slab: Int) -> Range<Int> { slab * rowsPerSlab..<min(rows, (slab + 1) * rowsPerSlab) }
+}
+
+extension Slabs {
+  public var count: Int { grid.columns == 0 ? 0 : (grid.rows + grid.rowsPerSlab - 1) / grid.rowsPerSlab }
+
+  /// Where the values of a slab lie in the source, row-major; no slab has more of them than the first.
+  public func bytes(of slab: Int) -> Range<Int> {
+    let range = grid.rows(of: slab)
+    let rowBytes = grid.columns * grid.type.byteCount
+    return range.lowerBound * rowBytes..<range.upperBound * rowBytes
+  }
+
+  /// Writes all values.
+  func decode(into bytes: UnsafeMutableRawBufferPointer, threads: Threads) {
+    precondition(
+      bytes.count == grid.rows * grid.columns * grid.type.byteCount, "as many bytes as the shape says")
+    nonisolated(unsafe) let bytes = bytes
+    threads.forEach(count) { slab in
+      decode(slab, into: UnsafeMutableRawBufferPointer(rebasing: bytes[self.bytes(of: slab)]))
+    }
+  }
 }
 
 /// The restored values of a ternary matrix in slabs.
 public struct TernarySlabs: Slabs {
   private let matrix: TernaryMatrix
-  private let type: ElementType
+  public let grid: SlabGrid
   private let transposed: Bool
-  /// Rows of the source, and weights in each.
-  private let (rows, columns): (Int, Int)
-  private let rowsPerSlab: Int
+  private var type: ElementType { grid.type }
+  /// Weights in each row of the source.
+  private var columns: Int { grid.columns }
 
   /// Weights of a slab: enough inputs of a transposed matrix that much of a cache line of codes is used.
   private static let weights = 1 << 20
@@ -53,30 +84,16 @@ public struct TernarySlabs: Slabs {
   public init(_ matrix: TernaryMatrix, type: ElementType, transposed: Bool) {
     precondition(type.isFloat, "weights are floating-point numbers")
     self.matrix = matrix
-    self.type = type
     self.transposed = transposed
-    (rows, columns) = transposed ? (matrix.columns, matrix.rows) : (matrix.rows, matrix.columns)
-    rowsPerSlab = max(1, Self.weights / max(1, columns))
-  }
-
-  public var count: Int { columns == 0 ? 0 : (rows + rowsPerSlab - 1) / rowsPerSlab }
-
-  private func sourceRows(of slab: Int) -> Range<Int> {
-    slab * rowsPerSlab..<min(rows, (slab + 1) * rowsPerSlab)
-  }
-
-  /// Where the values of a slab lie in the source, row-major.
-  public func bytes(of slab: Int) -> Range<Int> {
-    let range = sourceRows(of: slab)
-    let rowBytes = columns * type.byteCount
-    return range.lowerBound * rowBytes..<range.upperBound * rowBytes
+    let (rows, columns) = transposed ? (matrix.columns, matrix.rows) : (matrix.rows, matrix.columns)
+    grid = SlabGrid(type: type, rows: rows, columns: columns, rowsPerSlab: max(1, Self.weights / max(1, columns)))
   }
 
   /// Writes the values of a slab into all of `out`.
   public func decode(_ slab: Int, into out: UnsafeMutableRawBufferPointer) {
     precondition(out.count == bytes(of: slab).count, "room for the slab")
     guard let base = out.baseAddress else { return }
-    let range = sourceRows(of: slab)
+    let range = grid.rows(of: slab)
     let size = type.byteCount
     matrix.codes.withUnsafeBufferPointer { codes in
       guard let codes = codes.baseAddress else { return }

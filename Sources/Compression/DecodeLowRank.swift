@@ -13,22 +13,17 @@ public func decode(
   _ matrix: LowRankMatrix, type: ElementType, transposed: Bool, into bytes: UnsafeMutableRawBufferPointer,
   threads: Threads
 ) {
-  let slabs = LowRankSlabs(matrix, type: type, transposed: transposed)
-  precondition(bytes.count == matrix.rows * matrix.columns * type.byteCount, "as many bytes as the shape says")
-  nonisolated(unsafe) let bytes = bytes
-  threads.forEach(slabs.count) { slab in
-    slabs.decode(slab, into: UnsafeMutableRawBufferPointer(rebasing: bytes[slabs.bytes(of: slab)]))
-  }
+  LowRankSlabs(matrix, type: type, transposed: transposed).decode(into: bytes, threads: threads)
 }
 
 /// The values of a low-rank matrix in slabs.
 public struct LowRankSlabs: Slabs {
   private let matrix: LowRankMatrix
-  private let type: ElementType
+  public let grid: SlabGrid
   private let transposed: Bool
-  /// Rows of the source, and weights in each.
-  private let (rows, columns): (Int, Int)
-  private let rowsPerSlab: Int
+  private var type: ElementType { grid.type }
+  /// Weights in each row of the source.
+  private var columns: Int { grid.columns }
 
   /// Weights of a slab; rows of one, if these are not far too long: one factor is read once for each slab.
   private static let (weights, leastRows, greatestWeights) = (1 << 20, 16, 1 << 22)
@@ -41,24 +36,12 @@ public struct LowRankSlabs: Slabs {
   public init(_ matrix: LowRankMatrix, type: ElementType, transposed: Bool) {
     precondition(type.isFloat, "weights are floating-point numbers")
     self.matrix = matrix
-    self.type = type
     self.transposed = transposed
-    (rows, columns) = transposed ? (matrix.columns, matrix.rows) : (matrix.rows, matrix.columns)
+    let (rows, columns) = transposed ? (matrix.columns, matrix.rows) : (matrix.rows, matrix.columns)
     let long = max(1, columns)
-    rowsPerSlab = max(1, Self.weights / long, min(Self.leastRows, Self.greatestWeights / long))
-  }
-
-  public var count: Int { columns == 0 ? 0 : (rows + rowsPerSlab - 1) / rowsPerSlab }
-
-  private func sourceRows(of slab: Int) -> Range<Int> {
-    slab * rowsPerSlab..<min(rows, (slab + 1) * rowsPerSlab)
-  }
-
-  /// Where the values of a slab lie in the source, row-major.
-  public func bytes(of slab: Int) -> Range<Int> {
-    let range = sourceRows(of: slab)
-    let rowBytes = columns * type.byteCount
-    return range.lowerBound * rowBytes..<range.upperBound * rowBytes
+    grid = SlabGrid(
+      type: type, rows: rows, columns: columns,
+      rowsPerSlab: max(1, Self.weights / long, min(Self.leastRows, Self.greatestWeights / long)))
   }
 
   /// Writes the values of a slab into all of `out`.
@@ -85,7 +68,7 @@ public struct LowRankSlabs: Slabs {
   /// Calls `body` with runs of values as floats: the row they are of, from the slab's first, and the columns.
   private func forEachTile(of slab: Int, _ body: (UnsafePointer<Float>, Int, Range<Int>) -> Void) {
     let (tall, wide) = (Int(nc_low_rank_rows), Int(nc_low_rank_columns))
-    let range = sourceRows(of: slab)
+    let range = grid.rows(of: slab)
     let rank = matrix.rank
     let panels = (range.count + tall - 1) / tall
     // As many panels of columns as fit the cache, and the rows by panels.

@@ -12,22 +12,17 @@ public func decode(
   _ matrix: SparseMatrix, type: ElementType, transposed: Bool, into bytes: UnsafeMutableRawBufferPointer,
   threads: Threads
 ) {
-  let slabs = SparseSlabs(matrix, type: type, transposed: transposed)
-  precondition(bytes.count == matrix.rows * matrix.columns * type.byteCount, "as many bytes as the shape says")
-  nonisolated(unsafe) let bytes = bytes
-  threads.forEach(slabs.count) { slab in
-    slabs.decode(slab, into: UnsafeMutableRawBufferPointer(rebasing: bytes[slabs.bytes(of: slab)]))
-  }
+  SparseSlabs(matrix, type: type, transposed: transposed).decode(into: bytes, threads: threads)
 }
 
 /// The restored values of a sparse matrix in slabs.
 public struct SparseSlabs: Slabs {
   private let matrix: SparseMatrix
-  private let type: ElementType
+  public let grid: SlabGrid
   private let transposed: Bool
-  /// Rows of the source, and weights in each.
-  private let (rows, columns): (Int, Int)
-  private let rowsPerSlab: Int
+  private var type: ElementType { grid.type }
+  /// Weights in each row of the source.
+  private var columns: Int { grid.columns }
   /// For every `step` bytes of the mask, how many of the bits before them are set.
   private let ranks: [Int]
 
@@ -54,12 +49,12 @@ public struct SparseSlabs: Slabs {
       matrix.type == type || matrix.type.isFloat && matrix.type.byteCount == 2 && type.byteCount > 2,
       "values are widened only")
     self.matrix = matrix
-    self.type = type
     self.transposed = transposed
-    (rows, columns) = transposed ? (matrix.columns, matrix.rows) : (matrix.rows, matrix.columns)
+    let (rows, columns) = transposed ? (matrix.columns, matrix.rows) : (matrix.rows, matrix.columns)
     let fitting = max(1, slabWeights / max(1, columns))
     // Slabs of a transposed matrix begin where a byte of the mask does.
-    rowsPerSlab = transposed && fitting > 8 ? fitting / 8 * 8 : fitting
+    grid = SlabGrid(
+      type: type, rows: rows, columns: columns, rowsPerSlab: transposed && fitting > 8 ? fitting / 8 * 8 : fitting)
     var count = 0
     ranks = matrix.mask.withUnsafeBufferPointer { mask in
       stride(from: 0, to: mask.count, by: Self.step).map { first in
@@ -70,24 +65,11 @@ public struct SparseSlabs: Slabs {
     precondition(count == matrix.storedCount, "as many values as bits")
   }
 
-  public var count: Int { columns == 0 ? 0 : (rows + rowsPerSlab - 1) / rowsPerSlab }
-
-  private func sourceRows(of slab: Int) -> Range<Int> {
-    slab * rowsPerSlab..<min(rows, (slab + 1) * rowsPerSlab)
-  }
-
-  /// Where the values of a slab lie in the source, row-major.
-  public func bytes(of slab: Int) -> Range<Int> {
-    let range = sourceRows(of: slab)
-    let rowBytes = columns * type.byteCount
-    return range.lowerBound * rowBytes..<range.upperBound * rowBytes
-  }
-
   /// Writes the values of a slab into all of `out`.
   public func decode(_ slab: Int, into out: UnsafeMutableRawBufferPointer) {
     precondition(out.count == bytes(of: slab).count, "room for the slab")
     guard let base = out.baseAddress else { return }
-    let range = sourceRows(of: slab)
+    let range = grid.rows(of: slab)
     let size = type.byteCount
     matrix.mask.withUnsafeBufferPointer { mask in
       matrix.values.withUnsafeBytes { values in

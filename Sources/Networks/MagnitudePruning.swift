@@ -11,7 +11,7 @@ extension NetworkFile {
   ) throws(NetworkError) -> WritingReport {
     var cuts: [Int: MagnitudeCut]?
     if isGlobal, case .keep(let keep) = rule {
-      cuts = try globalCuts(of: tensors.indices.filter { takes($0, options.selection) }, keep: keep)
+      cuts = try globalCuts(of: chosen(by: options.selection).sorted(), keep: keep)
     }
     let settings =
       rule.settings + (isGlobal ? " --scope network" : "") + (values == .exact ? "" : " --values \(values.rawValue)")
