@@ -57,7 +57,7 @@ let package = Package(
     module("HDF5", ["CHDF5", system]),
     module("NCZ", ["CLoops", "JSON", system]),
     module("Codecs", ["CZstd", "CLoops", "Tensors", "Parallel"]),
-    module("Maths", ["COpenBLAS", "CLoops", "Parallel"]),
+    module("Maths", ["COpenBLAS", "CLoops", "Tensors", "Parallel", "Random"]),
     module("Compression", ["CLoops", "Maths", "Tensors", "Parallel"]),
 
     // Joins.
@@ -82,7 +82,8 @@ let package = Package(
     tests(
       "NetworksTests",
       [
-        "Networks", "Codecs", "Compression", "HDF5", "JSON", "NCZ", "Parallel", "Random", "Tensors", "TestSupport",
+        "Networks", "Codecs", "Compression", "HDF5", "JSON", "Maths", "NCZ", "Parallel", "Random", "Tensors",
+        "TestSupport",
       ]),
     tests("ToolSupportTests", ["ToolSupport", "Networks", "TestSupport", argumentParser]),
     tests(
@@ -96,7 +97,7 @@ let package = Package(
     tests("PlotsTests", ["Plots"]),
     tests("CodecsTests", ["Codecs", "Tensors", "Parallel", "Random"]),
 
-    tests("MathsTests", ["Maths", "Parallel", "Random"]),
+    tests("MathsTests", ["Maths", "Tensors", "Parallel", "Random"]),
     tests("CLoopsTests", ["CLoops", "Random"]),
     tests("CompressionTests", ["Compression", "CLoops", "Maths", "Tensors", "Parallel", "Random"]),
   ],

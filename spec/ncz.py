@@ -61,7 +61,8 @@ NATURAL, POSITIVE, DIGEST = range(2**63), range(1, 2**63), re.compile("[0-9a-f]{
 NAME, PATH = re.compile(r"[^\x00-\x1f\x7f]+"), re.compile(r"([^\\]|\\x(5C|[89A-F][0-9A-F]))*", re.DOTALL)
 CONTAINER = {"kind": {"hdf5", "keras"}, "offset": NATURAL, "payload": NATURAL, "size": NATURAL, "x-?": object}
 PAYLOAD = {"blocks": [(range(MiB + 1), range(2**32))], "offset": NATURAL}
-NETWORK = {"nodes": [{"inputs": [NATURAL], "op": str, "parameters": dict, "tensors": dict}], "outputs": [NATURAL]}
+NETWORK = {"nodes": [{"inputs": [NATURAL], "op": str, "parameters": dict, "tensors": dict}], "outputs": [NATURAL],
+           "precision?": {"bfloat16", "float16"}}
 DIRECTORY = {"container?": CONTAINER, "digest": DIGEST, "network?": NETWORK, "payloads": [PAYLOAD], "tensors": [dict], "x-?": object}
 STEP = {"error": float, "from": DIGEST, "options": str, "tool": str, "version": str}
 TENSOR = {"aliases?": [PATH], "byte_order": {"little", "big"}, "digest": DIGEST, "encoding": range(128), "history": [STEP],
@@ -72,7 +73,8 @@ SPARSE = {"least?": object, "positions": {"gaps", "bitmap"}, "scale_per?": objec
 PARAMETERS = [{}, {"scale_per": object}, SPARSE, {"rank": NATURAL, "singular_values": [float]}]
 EXTENT, CHUNKS = {"extent": (NATURAL, NATURAL)}, {"address": NATURAL, "chunks": [[NATURAL]], "kept": bool}
 KINDS = {**dict.fromkeys("linear relu selu silu softplus sigmoid tanh erf sin cos abs sign step softmax".split(), {}), "elu": {"alpha": float},
-         "gelu": {"approximate": bool}, "hard_sigmoid": {"divisor": float}, "leaky_relu": {"slope": float}}
+         "gelu": {"approximate": bool}, "hard_sigmoid": {"divisor": float}, "leaky_relu": {"slope": float},
+         "piecewise_constant": {"levels": [float], "thresholds": [float]}}
 EPSILON, SCALED = {"epsilon": float}, {"beta?": str, "gamma?": str}
 OPERATIONS = {                                       # numbers of inputs, parameters, tensors
     "input": (range(1), {"shape?": [NATURAL]}, {}), "dense": (range(1, 2), {}, {"bias?": str, "kernel": str}),
@@ -265,6 +267,10 @@ class File(Mapping):
                 parameters = parameters | KINDS[kind]
             check(parameters, node["parameters"])
             check(dict.fromkeys(node["tensors"], str) if tensors is None else tensors, node["tensors"])
+            if "levels" in parameters:
+                levels, cuts = node["parameters"]["levels"], node["parameters"]["thresholds"]
+                need(1 <= len(levels) <= 256 and len(cuts) == len(levels) - 1, f"node {number}: wrong number of levels or thresholds")
+                need(all(a < b for a, b in zip(cuts, cuts[1:])), f"node {number}: thresholds that do not ascend")
             need(len(node["inputs"]) in inputs and all(i < number for i in node["inputs"]), f"node {number}: wrong inputs")
             need(all(name in self.named for name in node["tensors"].values()), f"node {number}: no such tensor")
         need(outputs and len(set(outputs)) == len(outputs) and max(outputs) < len(nodes), "wrong outputs of the network")

@@ -1,3 +1,4 @@
+internal import Maths
 public import Parallel
 public import Tensors
 

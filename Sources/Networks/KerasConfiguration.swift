@@ -1,4 +1,5 @@
 internal import JSON
+internal import Tensors
 
 /// The layers a Keras configuration describes (`model_config`, `config.json`): those of the model, and those inside
 /// nested models and wrappers.
@@ -25,6 +26,12 @@ struct KerasConfiguration {
     /// The parts by the name of their group in `.weights.h5`: class in snake case, numbered from the second on.
     var partsByGroup: [ExactName: Int] = [:]
     var hasRepeatedNames = false
+
+    /// The name of the policy that says in which types it computes and keeps its variables.
+    var policy: String? {
+      let type = settings["dtype"]
+      return type?.string ?? type?["config"]?["name"]?.string
+    }
   }
 
   struct Malformed: Error {
@@ -57,10 +64,20 @@ struct KerasConfiguration {
 
   /// Whether some layer keeps its variables as bfloat16, which the whole-model layout stores without a word about it.
   var usesBFloat16: Bool {
-    layers.contains { layer in
-      let type = layer.settings["dtype"]
-      return (type?.string ?? type?["config"]?["name"]?.string) == "bfloat16"
-    }
+    layers.contains { $0.policy == "bfloat16" }
+  }
+
+  /// The 16-bit type in which every dense layer computes, whatever type its variables have.
+  var precision: ElementType? {
+    let types = Set(
+      layers.filter { $0.className == "Dense" }.map { layer in
+        switch layer.policy {
+        case "float16", "mixed_float16": ElementType.float16
+        case "bfloat16", "mixed_bfloat16": ElementType.bfloat16
+        default: ElementType.float32
+        }
+      })
+    return types.count == 1 && types != [.float32] ? types.first : nil
   }
 
   /// The dense layer that `layer` is or is a wrapper of.

@@ -29,7 +29,7 @@ struct KerasNetwork {
     let outputs = try builder.apply(model: 0, to: nil)
     var distinct: [Int] = []
     for output in outputs where !distinct.contains(output) { distinct.append(output) }
-    let network = Network(nodes: builder.nodes, outputs: distinct)
+    let network = Network(nodes: builder.nodes, outputs: distinct, precision: configuration.precision)
     do throws(GraphError) {
       try network.validate()
     } catch {
@@ -518,6 +518,17 @@ extension KerasNetwork {
 }
 
 extension Activation {
+  /// A piecewise constant function spelled as its levels with the thresholds between them, `-1/-0.5/0/0.5/1`.
+  init?(steps spelling: String) {
+    let numbers = spelling.split(separator: "/", omittingEmptySubsequences: false).map {
+      Double($0)?.roundedAsStored ?? .nan
+    }
+    let levels = stride(from: 0, to: numbers.count, by: 2).map { numbers[$0] }
+    let thresholds = stride(from: 1, to: numbers.count, by: 2).map { numbers[$0] }
+    self = .piecewiseConstant(levels: levels, thresholds: thresholds)
+    guard Network.Operation.activation(self).isInDomain else { return nil }
+  }
+
   /// The activation of that name in Keras, with Keras's parameters.
   init?(keras name: String, hardSigmoidDivisor: Double) {
     switch name {

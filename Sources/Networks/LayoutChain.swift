@@ -180,10 +180,11 @@ struct LayoutChain {
     return Array(repeating: functions[0], count: count - 1) + [.linear]
   }
 
-  /// `NAME` or `NAME:PARAMETER`; without the parameter, the framework's own.
+  /// `NAME`, `NAME:PARAMETER` or `steps:LEVEL/THRESHOLD/LEVEL…`; without the parameter, the framework's own.
   private func activation(_ spelling: String) -> Activation? {
     let (before, after) = spelling.splitAtLast(":")
     guard before.isEmpty else {
+      if before == "steps" { return .init(steps: after) }
       guard let parameter = Double(after), parameter.isFinite else { return nil }
       return switch before {
       case "leaky_relu": .leakyReLU(slope: parameter.roundedAsStored)

@@ -9,10 +9,11 @@ extension Network {
   ///
   /// - Precondition: `validate()` finds nothing.
   public var json: JSON {
-    JSON.object([
-      JSON.Member("nodes", .array(nodes.map(\.json))),
-      JSON.Member("outputs", .array(outputs.map { JSON.integer($0) })),
-    ])
+    JSON.object(
+      [
+        JSON.Member("nodes", .array(nodes.map(\.json))),
+        JSON.Member("outputs", .array(outputs.map { JSON.integer($0) })),
+      ] + (precision.map { [JSON.Member("precision", .string($0.rawValue))] } ?? []))
   }
 
   /// Reads what `json` writes.
@@ -27,6 +28,12 @@ extension Network {
       nodes.append(try Node(json: value, index: index))
     }
     self.init(nodes: nodes, outputs: try object.integers("outputs"))
+    if let precision = try object.optionalString("precision") {
+      guard let type = ElementType(rawValue: precision), [.float16, .bfloat16].contains(type) else {
+        throw NetworkError(.unsupported, "network: unknown precision \(precision)")
+      }
+      self.precision = type
+    }
     try object.finish()
     do throws(GraphError) {
       try validate()
@@ -144,6 +151,7 @@ extension Activation {
     case .sign: "sign"
     case .step: "step"
     case .softmax: "softmax"
+    case .piecewiseConstant: "piecewise_constant"
     }
   }
 
@@ -160,6 +168,11 @@ extension Activation {
     case .hardSigmoid(let divisor): [JSON.Member("divisor", JSON.real(divisor)), kind]
     case .elu(let alpha): [JSON.Member("alpha", JSON.real(alpha)), kind]
     case .gelu(let approximate): [JSON.Member("approximate", .bool(approximate)), kind]
+    case .piecewiseConstant(let levels, let thresholds):
+      [
+        kind, JSON.Member("levels", .array(levels.map(JSON.real))),
+        JSON.Member("thresholds", .array(thresholds.map(JSON.real))),
+      ]
     default: [kind]
     }
   }
@@ -171,6 +184,9 @@ extension Activation {
     case "elu": self = .elu(alpha: try parameters.real("alpha"))
     case "gelu": self = .gelu(approximate: try parameters.bool("approximate"))
     case "hard_sigmoid": self = .hardSigmoid(divisor: try parameters.real("divisor"))
+    case "piecewise_constant":
+      self = .piecewiseConstant(
+        levels: try parameters.reals("levels"), thresholds: try parameters.reals("thresholds"))
     default:
       guard let plain = Self.plain[kind] else {
         throw NetworkError(.unsupported, "network: unknown activation \(kind)")

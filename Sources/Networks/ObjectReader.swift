@@ -57,6 +57,13 @@ struct ObjectReader {
     }
   }
 
+  mutating func reals(_ key: String) throws(NetworkError) -> [Double] {
+    try required(key, "an array of numbers") { json in
+      let numbers = json.array?.compactMap(\.double)
+      return numbers?.count == json.array?.count ? numbers : nil
+    }
+  }
+
   mutating func optionalString(_ key: String) throws(NetworkError) -> String? {
     members[key] == nil ? nil : try string(key)
   }

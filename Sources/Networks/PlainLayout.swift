@@ -232,6 +232,8 @@ extension Activation {
     switch self {
     case .leakyReLU(let slope): "\(name):\(slope)"
     case .elu(let alpha): "\(name):\(alpha)"
+    case .piecewiseConstant(let levels, let thresholds):
+      "steps:" + zip(levels, thresholds).map { "\($0)/\($1)/" }.joined() + "\(levels[levels.count - 1])"
     default: name
     }
   }

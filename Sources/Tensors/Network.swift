@@ -7,10 +7,14 @@ public struct Network: Sendable, Equatable {
   public var nodes: [Node]
   /// The nodes, by index, whose values are the network's outputs.
   public var outputs: [Int]
+  /// The 16-bit type that its framework computes in, rounding after every operation; `nil`: what it computes in is as
+  /// precise as float32.
+  public var precision: ElementType?
 
-  public init(nodes: [Node], outputs: [Int]) {
+  public init(nodes: [Node], outputs: [Int], precision: ElementType? = nil) {
     self.nodes = nodes
     self.outputs = outputs
+    self.precision = precision
   }
 
   /// One operation and the nodes, by index, that it is applied to.
@@ -80,6 +84,11 @@ public enum Activation: Sendable, Hashable {
   case step
   /// eˣⁱ/Σeˣʲ along the last axis
   case softmax
+  /// The level whose index is the number of thresholds below x; thresholds ascend, and levels are one more
+  case piecewiseConstant(levels: [Double], thresholds: [Double])
+
+  /// Most levels of a piecewise constant function.
+  public static let mostLevels = 256
 }
 
 /// Why a graph is no network.
@@ -107,7 +116,7 @@ extension Network {
 
   /// Checks that inputs come before their nodes and are as many as the operation takes, that outputs exist, that
   /// tensors are named and that parameters are finite and in their domains (ε ≥ 0, 0 ≤ rate ≤ 1,
-  /// divisor > 0, extents ≥ 0).
+  /// divisor > 0, extents ≥ 0, ascending thresholds).
   public func validate() throws(GraphError) {
     guard !nodes.isEmpty else { throw .empty }
     for (index, node) in nodes.enumerated() {
@@ -144,6 +153,9 @@ extension Network.Operation {
     }
   }
 
+  /// Whether all its parameters are in their domains.
+  public var isInDomain: Bool { parameterOutOfDomain == nil }
+
   fileprivate func takes(inputCount: Int) -> Bool {
     switch self {
     case .input: inputCount == 0
@@ -162,6 +174,16 @@ extension Network.Operation {
     case .activation(.leakyReLU(let slope)): slope.isFinite ? nil : "slope"
     case .activation(.hardSigmoid(let divisor)): divisor.isFinite && divisor > 0 ? nil : "divisor"
     case .activation(.elu(let alpha)): alpha.isFinite ? nil : "alpha"
+    case .activation(.piecewiseConstant(let levels, let thresholds)):
+      if !(1...Activation.mostLevels ~= levels.count && levels.allSatisfy(\.isFinite)) {
+        "levels"
+      } else if thresholds.count + 1 != levels.count || !thresholds.allSatisfy(\.isFinite)
+        || !zip(thresholds, thresholds.dropFirst()).allSatisfy({ $0 < $1 })
+      {
+        "thresholds"
+      } else {
+        nil
+      }
     case .dense, .activation, .add, .concatenate, .flatten, .opaque: nil
     }
   }

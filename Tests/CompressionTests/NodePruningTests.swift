@@ -1,4 +1,5 @@
 import Glibc
+import Maths
 import Parallel
 import Random
 import Tensors

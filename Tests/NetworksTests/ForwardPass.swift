@@ -1,4 +1,5 @@
 import Compression
+import Maths
 import Random
 import Tensors
 

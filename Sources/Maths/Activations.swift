@@ -28,6 +28,7 @@ extension Activation {
     case .sign: x > 0 ? 1 : x < 0 ? -1 : x
     case .step: x > 0 ? 1 : 0
     case .softmax: nil
+    case .piecewiseConstant(let levels, let thresholds): x.isNaN ? x : levels[thresholds.count { $0 < x }]
     }
   }
 }
