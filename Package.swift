@@ -33,6 +33,7 @@ let package = Package(
     .executable(name: "nc-prune", targets: ["nc-prune"]),
     .executable(name: "nc-restore", targets: ["nc-restore"]),
     .executable(name: "nc-info", targets: ["nc-info"]),
+    .executable(name: "nc-run", targets: ["nc-run"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -70,6 +71,7 @@ let package = Package(
     tool("nc-restore"),
     tool("nc-info", ["HDF5", "Compression", "JSON", "Plots"]),
     tool("nc-prune", ["Compression"]),
+    tool("nc-run", ["JSON"]),
     // Not installed: measures inner loops and whole tools.
     tool("nc-bench", ["Codecs", "Compression", "CLoops", "Tensors", "Random", "Parallel", "JSON"]),
 

@@ -19,7 +19,13 @@ static void load(void) {
   if (library) {
     __typeof__(openblas_set_num_threads) *set_threads = dlsym(library, "openblas_set_num_threads");
     functions.dgesdd = dlsym(library, "dgesdd_");
-    if (set_threads && functions.dgesdd) {
+    functions.dgemm = dlsym(library, "dgemm_");
+    functions.dsytrd = dlsym(library, "dsytrd_");
+    functions.dsterf = dlsym(library, "dsterf_");
+    functions.dstemr = dlsym(library, "dstemr_");
+    functions.dormtr = dlsym(library, "dormtr_");
+    if (set_threads && functions.dgesdd && functions.dgemm && functions.dsytrd && functions.dsterf &&
+        functions.dstemr && functions.dormtr) {
       set_threads(1);
       loaded = &functions;
       return;

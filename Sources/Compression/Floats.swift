@@ -24,3 +24,22 @@ public func floats(
   }
   return floats
 }
+
+/// Returns a weight matrix as output units × inputs, row-major, every weight exact; arguments as for `floats`.
+public func doubles(
+  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool
+) -> [Double] {
+  let weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
+  var doubles: [Double] = []
+  doubles.reserveCapacity(rows * columns)
+  for block in 0..<weights.blocks {
+    let range = weights.rows(ofBlock: block)
+    let count = range.count * weights.columns
+    if type == .float64 {
+      weights.withDoubles(range) { doubles.append(contentsOf: UnsafeBufferPointer(start: $0, count: count)) }
+    } else {
+      weights.withFloats(range) { x in for i in 0..<count { doubles.append(Double(x[i])) } }
+    }
+  }
+  return doubles
+}

@@ -56,16 +56,3 @@ struct MatrixMagnitudes: Magnitudes {
 }
 
 private func + (a: nc_tail, b: nc_tail) -> nc_tail { nc_tail(sum: a.sum + b.sum, count: a.count + b.count) }
-
-extension Threads {
-  /// As `map`, for bodies that cannot fail.
-  func results<R: Sendable>(_ count: Int, _ body: @Sendable (Int) -> R) -> [R] {
-    [R](unsafeUninitializedCapacity: count) { slots, initialized in
-      if let base = slots.baseAddress {
-        nonisolated(unsafe) let out = base
-        forEach(count) { (out + $0).initialize(to: body($0)) }
-      }
-      initialized = count
-    }
-  }
-}

@@ -15,6 +15,14 @@ extension JSON {
     return .number(realSpelling(value))
   }
 
+  /// A finite number in the fewest digits that give it back, for reports.
+  ///
+  /// - Precondition: `value` is finite.
+  public static func shortest(_ value: Double) -> JSON {
+    precondition(value.isFinite, "JSON has no spelling for \(value)")
+    return .number("\(value + 0)")
+  }
+
   /// The same value with members sorted by the UTF-8 bytes of their keys, and integers in the range of `Int` and other
   /// numbers in the range of `Double` spelled by `integer(_:)` and `real(_:)`: the latter are rounded.
   ///

@@ -33,6 +33,51 @@ extension Activation {
   }
 }
 
+extension Activation {
+  /// The function's derivative at one number; nothing for softmax. Where it has none, at a corner or a jump, that to the
+  /// left.
+  public func derivative(at x: Double) -> Double? {
+    switch self {
+    case .linear: 1
+    case .relu: x > 0 ? 1 : 0
+    case .leakyReLU(let slope): x > 0 ? 1 : slope
+    case .elu(let alpha): x > 0 ? 1 : alpha * exp(x)
+    case .selu: 1.0507009873554805 * (x > 0 ? 1 : 1.6732632423543772 * exp(x))
+    case .gelu(approximate: true): approximateGELUDerivative(x)
+    case .gelu(approximate: false):
+      0.5 * erfc(-x / 2.0.squareRoot()) + x * exp(-x * x / 2) / (2 * Double.pi).squareRoot()
+    case .silu: logistic(x) * (1 + x * logistic(-x))
+    case .softplus: logistic(x)
+    case .sigmoid: logistic(x) * logistic(-x)
+    case .hardSigmoid(let divisor): (x / divisor).magnitude < 0.5 ? 1 / divisor : 0
+    case .tanh: 1 - Glibc.tanh(x) * Glibc.tanh(x)
+    case .erf: 2 / Double.pi.squareRoot() * exp(-x * x)
+    case .sin: Glibc.cos(x)
+    case .cos: -Glibc.sin(x)
+    case .abs: x > 0 ? 1 : -1
+    case .sign, .step, .piecewiseConstant: 0
+    case .softmax: nil
+    }
+  }
+
+  /// Whether the derivative is zero almost everywhere.
+  public var isPiecewiseConstant: Bool {
+    switch self {
+    case .sign, .step, .piecewiseConstant: true
+    default: false
+    }
+  }
+}
+
+/// ½(1 + tanh u) + ½x(1 − tanh²u)u′, u = √(2/π)(x + 0.044715x³)
+private func approximateGELUDerivative(_ x: Double) -> Double {
+  let factor = (2 / Double.pi).squareRoot()
+  let twice = 2 * factor * (x + 0.044715 * x * x * x)
+  let steep = 2 * factor * (1 + 3 * 0.044715 * x * x)
+  let inner = logistic(twice) * logistic(-twice)
+  return logistic(twice) + (inner == 0 ? 0 : x * inner * steep)
+}
+
 /// 1/(1 + e⁻ˣ)
 private func logistic(_ x: Double) -> Double {
   let small = exp(-x.magnitude)

@@ -241,7 +241,7 @@ extension Activation {
 
 extension Datatype {
   /// Little-endian; bfloat16 as a float of 8 exponent and 7 mantissa bits.
-  fileprivate init(_ type: ElementType) {
+  init(_ type: ElementType) {
     self =
       switch type {
       case .int8, .int16, .int32, .int64: .integer(size: type.byteCount, signed: true, bigEndian: false)
@@ -256,12 +256,12 @@ extension Datatype {
 
 extension NetworkError {
   /// Of libhdf5 writing a new file: what the system refuses, it refuses the output.
-  fileprivate init(writing error: HDF5Error) {
+  init(writing error: HDF5Error) {
     if case .io(let message) = error { self.init(.output, message) } else { self.init(error) }
   }
 }
 
-private func written<Result: ~Copyable>(
+func written<Result: ~Copyable>(
   _ work: () throws(HDF5Error) -> Result
 ) throws(NetworkError) -> Result {
   do throws(HDF5Error) { return try work() } catch { throw NetworkError(writing: error) }

@@ -36,6 +36,17 @@ public struct Threads: Sendable, Hashable {
     return try slots.map { try $0!.get() }
   }
 
+  /// As `map`, for bodies that cannot fail.
+  public func results<Result: Sendable>(_ count: Int, _ body: @Sendable (Int) -> Result) -> [Result] {
+    [Result](unsafeUninitializedCapacity: count) { slots, initialized in
+      if let base = slots.baseAddress {
+        nonisolated(unsafe) let out = base
+        forEach(count) { (out + $0).initialize(to: body($0)) }
+      }
+      initialized = count
+    }
+  }
+
   /// As `map`, for bodies without a result that cannot fail.
   public func forEach(_ count: Int, _ body: @Sendable (Int) -> Void) {
     let workers = min(self.count, count)

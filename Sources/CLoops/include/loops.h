@@ -205,5 +205,19 @@ bool nc_sparse_nonzero(const void *elements, size_t n, size_t size);
    bits; bytes of 7.9 bits would be equal 1.07 times. (For uniform bytes the sample's figure varies by .0055 times.) */
 bool nc_bytes_are_noise(const uint8_t *bytes, size_t n);
 
+/* -- Products with a panel: nc_panel_lanes samples side by side, input i of sample s at panel[i * nc_panel_lanes + s] -- */
+
+enum { nc_panel_lanes = 32 };
+
+/* Adds to each of nc_panel_lanes sums the inputs `first` ..< first + n times their trits of a row of `row_bytes` bytes:
+   trits are taken 32 at a time, those that are +1 before those that are -1. The order of the sums of one sample does not
+   depend on the others. */
+void nc_ternary_product(const uint8_t *row, size_t row_bytes, size_t first, size_t n, const double *panel,
+                        double *sums);
+
+/* Adds to each of nc_panel_lanes sums the inputs whose bits of a row of n are set times the next of `values`, in order;
+   returns how many were set. */
+size_t nc_mask_product(const uint8_t *row, size_t n, const double *values, const double *panel, double *sums);
+
 #pragma clang assume_nonnull end
 #endif

@@ -14,6 +14,29 @@ typedef struct {
   void (*dgesdd)(const char *jobz, const int *m, const int *n, double *_Nullable a, const int *lda,
                  double *_Nullable s, double *_Nullable u, const int *ldu, double *_Nullable vt, const int *ldvt,
                  double *work, const int *lwork, int *_Nullable iwork, int *info, size_t jobz_length);
+
+  /* C = alpha op(A) op(B) + beta C, op(X) being X ("N") or its transpose ("T"); op(A) m x k, op(B) k x n. */
+  void (*dgemm)(const char *transa, const char *transb, const int *m, const int *n, const int *k, const double *alpha,
+                const double *a, const int *lda, const double *b, const int *ldb, const double *beta, double *c,
+                const int *ldc, size_t transa_length, size_t transb_length);
+
+  /* A symmetric matrix as Q T Q^T, T tridiagonal with diagonal d and e beside it; Q stays in A and tau as reflections.
+     lwork = -1 asks for the best size of `work`. */
+  void (*dsytrd)(const char *uplo, const int *n, double *_Nullable a, const int *lda, double *_Nullable d,
+                 double *_Nullable e, double *_Nullable tau, double *work, const int *lwork, int *info,
+                 size_t uplo_length);
+  /* The eigenvalues of T, ascending, in d; e is destroyed. */
+  void (*dsterf)(const int *n, double *d, double *e, int *info);
+  /* Eigenvalues il ... iu (from 1, ascending) of T for range "I", and with jobz "V" their vectors; d and e are destroyed
+     (e has room for n). */
+  void (*dstemr)(const char *jobz, const char *range, const int *n, double *d, double *e, const double *vl,
+                 const double *vu, const int *il, const int *iu, int *m, double *w, double *z, const int *ldz,
+                 const int *nzc, int *isuppz, int *tryrac, double *work, const int *lwork, int *iwork,
+                 const int *liwork, int *info, size_t jobz_length, size_t range_length);
+  /* C = op(Q) C for side "L", Q as dsytrd left it; C is m x n. */
+  void (*dormtr)(const char *side, const char *uplo, const char *trans, const int *m, const int *n, const double *a,
+                 const int *lda, const double *tau, double *c, const int *ldc, double *work, const int *lwork,
+                 int *info, size_t side_length, size_t uplo_length, size_t trans_length);
 } nc_openblas_functions;
 
 /* The library, told to use one thread: results are the same for any number of threads of ours, but not of its own.

@@ -1,8 +1,6 @@
-internal import Tensors
-
 extension ElementType {
-  /// The value of this floating-point type nearest to a finite `x` ≥ 0, ties to even.
-  func nearest(_ x: Double) -> Double {
+  /// The value of this floating-point type nearest to `x`, of two the even one.
+  public func nearest(_ x: Double) -> Double {
     switch self {
     case .float16: Double(Float16(x))
     case .bfloat16: Double(Float(bitPattern: UInt32(bfloat16Bits(x)) << 16))
@@ -12,7 +10,7 @@ extension ElementType {
   }
 
   /// The bits of `x`, which is a value of this floating-point type.
-  func bits(_ x: Double) -> UInt64 {
+  public func bits(_ x: Double) -> UInt64 {
     switch self {
     case .float16: UInt64(Float16(x).bitPattern)
     case .bfloat16: UInt64(bfloat16Bits(x))

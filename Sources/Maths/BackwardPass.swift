@@ -1,0 +1,171 @@
+internal import Glibc
+internal import Tensors
+
+extension NetworkFunction {
+  /// The derivatives of logits with respect to the values of nodes, for samples whose values are known.
+  ///
+  /// - Parameters:
+  ///   - values: of every node, for these samples.
+  ///   - outputs: which logits, by index.
+  /// - Returns: for each node with weights, that all paths to the logits lead through or past, samples × outputs × count
+  ///   numbers; nothing where no path leads.
+  func gradients(_ values: [[Double]], samples: Int, outputs: Range<Int>, elements: [[Double]]) -> [Int: [Double]] {
+    let isWanted = nodesBehindWeights
+    var gradients: [Int: [Double]] = [:]
+    var result: [Int: [Double]] = [:]
+    var first = 0
+    for node in logitNodes {
+      let count = extents[node].count
+      var ones = gradients[node] ?? [Double](repeating: 0, count: samples * outputs.count * count)
+      for output in outputs where (first..<first + count).contains(output) {
+        for sample in 0..<samples {
+          ones[(sample * outputs.count + output - outputs.lowerBound) * count + output - first] += 1
+        }
+      }
+      gradients[node] = ones
+      first += count
+    }
+    for index in network.nodes.indices.reversed() {
+      guard let gradient = gradients.removeValue(forKey: index), isWanted[index] else { continue }
+      let node = network.nodes[index]
+      let shape = GradientShape(samples: samples, outputs: outputs.count, extent: extents[index])
+      switch steps[index] {
+      case .input: break
+      case .dense(let matrix, _):
+        result[index] = gradient
+        if isWanted[node.inputs[0]] {
+          add(back(gradient, shape, through: matrices[matrix], elements[matrix]), to: node.inputs[0], &gradients)
+        }
+      case .batchNormalization(_, let variance, let gamma, let beta, let epsilon):
+        if gamma != nil || beta != nil { result[index] = gradient }
+        let factors = vectors[variance].indices.map { i in
+          (gamma.map { vectors[$0][i] } ?? 1) / (vectors[variance][i] + epsilon).squareRoot()
+        }
+        add(gradient.indices.map { gradient[$0] * factors[$0 % factors.count] }, to: node.inputs[0], &gradients)
+      case .layerNormalization(let gamma, let beta, let epsilon):
+        if gamma != nil || beta != nil { result[index] = gradient }
+        let scaled = gamma.map { gamma in
+          gradient.indices.map { gradient[$0] * vectors[gamma][$0 % shape.extent.width] }
+        }
+        let input = values[node.inputs[0]]
+        add(back(scaled ?? gradient, shape, throughNormalised: input, epsilon), to: node.inputs[0], &gradients)
+      case .activation(.softmax):
+        add(back(gradient, shape, throughSoftmax: values[index]), to: node.inputs[0], &gradients)
+      case .activation(let function):
+        let slopes = values[node.inputs[0]].map { function.derivative(at: $0) ?? .nan }
+        add(shape.multiplied(gradient, bySample: slopes), to: node.inputs[0], &gradients)
+      case .copy: add(gradient, to: node.inputs[0], &gradients)
+      case .add: for input in node.inputs { add(gradient, to: input, &gradients) }
+      case .concatenate:
+        var offset = 0
+        for input in node.inputs {
+          let width = extents[input].width
+          add(shape.columns(offset..<offset + width, of: gradient), to: input, &gradients)
+          offset += width
+        }
+      }
+    }
+    return result
+  }
+
+  private func add(_ gradient: [Double], to node: Int, _ gradients: inout [Int: [Double]]) {
+    if var sum = gradients.removeValue(forKey: node) {
+      for i in sum.indices { sum[i] += gradient[i] }
+      gradients[node] = sum
+    } else {
+      gradients[node] = gradient
+    }
+  }
+
+  /// B·W for every row.
+  private func back(
+    _ gradient: [Double], _ shape: GradientShape, through matrix: WeightMatrix, _ elements: [Double]
+  ) -> [Double] {
+    let rows = shape.rows
+    return [Double](unsafeUninitializedCapacity: rows * matrix.columns) { buffer, count in
+      count = rows * matrix.columns
+      guard let out = buffer.baseAddress, count > 0 else { return }
+      gradient.withUnsafeBufferPointer { gradient in
+        elements.withUnsafeBufferPointer { elements in
+          guard let gradient = gradient.baseAddress, let weights = elements.baseAddress else {
+            return out.initialize(repeating: 0, count: count)
+          }
+          algebra.product(
+            .init(gradient, stride: matrix.rows), rows, .init(weights, stride: matrix.columns), matrix.rows,
+            matrix.columns, to: out, stride: matrix.columns)
+        }
+      }
+    }
+  }
+
+  /// p ∘ (b − p·b) for every row.
+  private func back(_ gradient: [Double], _ shape: GradientShape, throughSoftmax value: [Double]) -> [Double] {
+    var result = gradient
+    let width = shape.extent.width
+    for row in 0..<shape.rows {
+      let own = shape.sampleRow(row) * width
+      var mean = 0.0
+      for i in 0..<width { mean += value[own + i] * gradient[row * width + i] }
+      for i in 0..<width { result[row * width + i] = value[own + i] * (gradient[row * width + i] - mean) }
+    }
+    return result
+  }
+
+  /// (b − mean b − x̂·mean(b∘x̂))/√(σ² + ε) for every row.
+  private func back(
+    _ gradient: [Double], _ shape: GradientShape, throughNormalised input: [Double], _ epsilon: Double
+  ) -> [Double] {
+    let width = shape.extent.width
+    let (normal, factors) = normalised(input, width: width, epsilon: epsilon)
+    var result = gradient
+    for row in 0..<shape.rows {
+      let own = shape.sampleRow(row)
+      var (mean, slope) = (0.0, 0.0)
+      for i in 0..<width {
+        mean += gradient[row * width + i]
+        slope += gradient[row * width + i] * normal[own * width + i]
+      }
+      for i in 0..<width {
+        let part = gradient[row * width + i] - (mean + normal[own * width + i] * slope) / Double(width)
+        result[row * width + i] = part * factors[own]
+      }
+    }
+    return result
+  }
+}
+
+/// Samples × outputs × positions × width.
+private struct GradientShape {
+  let samples: Int
+  let outputs: Int
+  let extent: NetworkFunction.Extent
+
+  var rows: Int { samples * outputs * extent.positions }
+
+  /// Of a row of a gradient, the row of the value.
+  func sampleRow(_ row: Int) -> Int {
+    row / (outputs * extent.positions) * extent.positions + row % extent.positions
+  }
+
+  /// Every output's numbers times those of the sample.
+  func multiplied(_ gradient: [Double], bySample factors: [Double]) -> [Double] {
+    let count = extent.count
+    return [Double](unsafeUninitializedCapacity: gradient.count) { out, initialized in
+      gradient.withUnsafeBufferPointer { gradient in
+        factors.withUnsafeBufferPointer { factors in
+          for sample in 0..<samples {
+            for output in 0..<outputs {
+              let first = (sample * outputs + output) * count
+              for i in 0..<count { out[first + i] = gradient[first + i] * factors[sample * count + i] }
+            }
+          }
+        }
+      }
+      initialized = gradient.count
+    }
+  }
+
+  func columns(_ range: Range<Int>, of gradient: [Double]) -> [Double] {
+    (0..<rows).flatMap { gradient[$0 * extent.width + range.lowerBound..<$0 * extent.width + range.upperBound] }
+  }
+}

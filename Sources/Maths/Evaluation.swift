@@ -1,0 +1,78 @@
+internal import Glibc
+
+/// How well outputs answer what they should: accuracy and loss.
+public struct Evaluation: Sendable, Equatable {
+  /// Samples whose largest output (of a single sigmoid: whose side of ½) is the label; nothing without labels.
+  public var correct: Int?
+  public var loss: Double?
+  public var lossKind: LossKind?
+
+  public enum LossKind: String, Sendable {
+    /// −mean ln softmax(z)ₗ, z the logits, l the label.
+    case crossEntropy = "cross entropy"
+    /// −mean (y ln p + (1 − y) ln(1 − p)), p the one output.
+    case binaryCrossEntropy = "binary cross entropy"
+    /// Mean (f − y)² over samples and outputs.
+    case meanSquaredError = "mean squared error"
+  }
+
+  /// What outputs mean.
+  public enum Outputs: Sendable {
+    /// Logits of classes, of a softmax or of a linear layer.
+    case logits
+    /// The probability of one class, by a sigmoid.
+    case probability
+    /// Anything else.
+    case values
+  }
+
+  public init(correct: Int? = nil, loss: Double? = nil, lossKind: LossKind? = nil) {
+    self.correct = correct
+    self.loss = loss
+    self.lossKind = lossKind
+  }
+
+  /// Compares outputs with labels.
+  ///
+  /// - Parameters:
+  ///   - values: samples × width.
+  ///   - labels: one for each sample, below the number of classes (width; of a probability, 2).
+  public init(_ values: [Double], width: Int, _ outputs: Outputs, labels: [Int]) {
+    precondition(values.count == labels.count * width, "outputs of all samples")
+    if outputs == .probability {
+      correct = labels.indices.count { (values[$0] > 0.5 ? 1 : 0) == labels[$0] }
+      loss =
+        -labels.indices.reduce(0.0) { $0 + log(labels[$1] == 1 ? values[$1] : 1 - values[$1]) } / Double(labels.count)
+      lossKind = .binaryCrossEntropy
+      return
+    }
+    correct = labels.indices.count { largest(of: values[$0 * width..<($0 + 1) * width]) == labels[$0] }
+    guard outputs == .logits else { return }
+    loss =
+      labels.indices.reduce(0) { sum, sample in
+        let row = values[sample * width..<(sample + 1) * width]
+        return sum + logarithmOfSum(of: row) - row[row.startIndex + labels[sample]]
+      } / Double(labels.count)
+    lossKind = .crossEntropy
+  }
+
+  /// Compares outputs with numbers.
+  public init(_ values: [Double], targets: [Double]) {
+    precondition(values.count == targets.count, "a number for each output")
+    loss = zip(values, targets).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) } / Double(max(1, values.count))
+    lossKind = .meanSquaredError
+  }
+}
+
+/// The index of the first largest number; −1 for none.
+public func largest(of row: ArraySlice<Double>) -> Int {
+  var best = row.startIndex
+  for i in row.indices where row[i] > row[best] { best = i }
+  return row.isEmpty ? -1 : best - row.startIndex
+}
+
+/// ln Σ eˣ
+func logarithmOfSum(of row: ArraySlice<Double>) -> Double {
+  guard let largest = row.max(), largest.isFinite else { return row.max() ?? -.infinity }
+  return largest + log(row.reduce(0) { $0 + exp($1 - largest) })
+}

@@ -1,0 +1,171 @@
+internal import Glibc
+public import Parallel
+internal import Tensors
+
+extension NetworkFunction {
+  /// What a network answers: `width` numbers for each sample, of several outputs one after the other.
+  public struct Outputs: Sendable {
+    public var width: Int
+    /// The outputs.
+    public var values: [Double]
+    /// The same without a softmax that comes last.
+    public var logits: [Double]
+  }
+
+  /// Samples that are computed together.
+  static var blockSize: Int { 256 }
+
+  /// Returns the outputs for samples.
+  ///
+  /// - Parameters:
+  ///   - samples: how many there are.
+  ///   - threads: results do not depend on it.
+  ///   - fill: writes the inputs of some samples, `inputCount` numbers each; several threads may ask for some each.
+  public func outputs(
+    samples: Int, threads: Threads, fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
+  ) -> Outputs {
+    let logitNodes = self.logitNodes
+    let blocks = threads.results((samples + Self.blockSize - 1) / Self.blockSize) { block in
+      let range = block * Self.blockSize..<min(samples, (block + 1) * Self.blockSize)
+      let values = self.values(of: range, fill: fill)
+      return (joined(network.outputs, values, range.count), joined(logitNodes, values, range.count))
+    }
+    let values = blocks.flatMap(\.0)
+    return Outputs(
+      width: outputCount, values: values, logits: logitNodes == network.outputs ? values : blocks.flatMap(\.1))
+  }
+
+  /// The values of some nodes side by side.
+  private func joined(_ nodes: [Int], _ values: [[Double]], _ samples: Int) -> [Double] {
+    if nodes.count == 1 { return values[nodes[0]] }
+    return (0..<samples).flatMap { sample in
+      nodes.flatMap { values[$0][sample * extents[$0].count..<(sample + 1) * extents[$0].count] }
+    }
+  }
+
+  /// The value of every node for some samples.
+  func values(
+    of range: Range<Int>, fill: (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
+  ) -> [[Double]] {
+    var inputs = [Double](repeating: 0, count: range.count * inputCount)
+    inputs.withUnsafeMutableBufferPointer { fill(range, $0) }
+    var values: [[Double]] = []
+    var offset = 0
+    for index in network.nodes.indices {
+      var value: [Double]
+      if case .input = steps[index] {
+        value = columns(offset..<offset + extents[index].count, of: inputs, width: inputCount, samples: range.count)
+        offset += extents[index].count
+      } else {
+        value = self.value(of: index, samples: range.count, values)
+      }
+      if let precision { for i in value.indices { value[i] = precision.nearest(value[i]) } }
+      values.append(value)
+    }
+    return values
+  }
+
+  private func columns(_ range: Range<Int>, of x: [Double], width: Int, samples: Int) -> [Double] {
+    if range == 0..<width { return x }
+    return (0..<samples).flatMap { x[$0 * width + range.lowerBound..<$0 * width + range.upperBound] }
+  }
+
+  private func value(of index: Int, samples: Int, _ values: [[Double]]) -> [Double] {
+    let node = network.nodes[index]
+    let input = node.inputs.first.map { values[$0] } ?? []
+    let width = extents[index].width
+    switch steps[index] {
+    case .input: return []
+    case .copy: return input
+    case .dense(let matrix, let bias):
+      return dense(matrices[matrix], bias.map { vectors[$0] }, input, rows: samples * extents[index].positions)
+    case .activation(.softmax): return softmax(input, width: width)
+    case .activation(.linear): return input
+    case .activation(let function): return input.map { function.value(at: $0) ?? .nan }
+    case .batchNormalization(let mean, let variance, let gamma, let beta, let epsilon):
+      let factors = vectors[variance].indices.map { i in
+        (gamma.map { vectors[$0][i] } ?? 1) / (vectors[variance][i] + epsilon).squareRoot()
+      }
+      return input.indices.map { i in
+        (input[i] - vectors[mean][i % width]) * factors[i % width] + (beta.map { vectors[$0][i % width] } ?? 0)
+      }
+    case .layerNormalization(let gamma, let beta, let epsilon):
+      var value = normalised(input, width: width, epsilon: epsilon).values
+      for i in value.indices {
+        value[i] = (gamma.map { vectors[$0][i % width] } ?? 1) * value[i] + (beta.map { vectors[$0][i % width] } ?? 0)
+      }
+      return value
+    case .add:
+      return node.inputs.dropFirst().reduce(input) { sum, other in zip(sum, values[other]).map { $0 + $1 } }
+    case .concatenate:
+      var value: [Double] = []
+      value.reserveCapacity(samples * extents[index].count)
+      for row in 0..<samples * extents[index].positions {
+        for input in node.inputs {
+          let own = extents[input].width
+          value += values[input][row * own..<(row + 1) * own]
+        }
+      }
+      return value
+    }
+  }
+
+  private func dense(_ matrix: WeightMatrix, _ bias: [Double]?, _ x: [Double], rows: Int) -> [Double] {
+    [Double](unsafeUninitializedCapacity: rows * matrix.rows) { buffer, count in
+      count = rows * matrix.rows
+      guard let y = buffer.baseAddress, count > 0 else { return }
+      x.withUnsafeBufferPointer { x in
+        if let x = x.baseAddress, matrix.columns > 0 {
+          matrix.apply(to: x, count: rows, y, algebra)
+        } else {
+          y.initialize(repeating: 0, count: count)
+        }
+      }
+      if let precision { for i in 0..<count { y[i] = precision.nearest(y[i]) } }
+      guard let bias else { return }
+      bias.withUnsafeBufferPointer { bias in
+        for row in 0..<rows {
+          let own = y + row * bias.count
+          for i in 0..<bias.count { own[i] += bias[i] }
+        }
+      }
+    }
+  }
+
+  /// eˣⁱ/Σeˣʲ of each row. In 16 bits as TensorFlow computes it: exponentials are rounded; in float16 so is their sum,
+  /// by whose rounded inverse they are multiplied; in bfloat16 they are divided by the rounded sum of what they were.
+  private func softmax(_ x: [Double], width: Int) -> [Double] {
+    var result = x
+    func round(_ value: Double) -> Double { precision?.nearest(value) ?? value }
+    for first in stride(from: 0, to: x.count, by: max(1, width)) {
+      let largest = x[first..<first + width].max() ?? 0
+      let exact = x[first..<first + width].map { exp(round($0 - largest)) }
+      let powers = exact.map(round)
+      switch precision {
+      case .float16:
+        let inverse = round(1 / round(powers.reduce(0, +)))
+        for i in 0..<width { result[first + i] = powers[i] * inverse }
+      case .bfloat16:
+        let sum = round(exact.reduce(0, +))
+        for i in 0..<width { result[first + i] = powers[i] / sum }
+      default:
+        let sum = exact.reduce(0, +)
+        for i in 0..<width { result[first + i] = exact[i] / sum }
+      }
+    }
+    return result
+  }
+
+  /// (x − μ)/√(σ² + ε) of each row, with its own mean and variance; and 1/√(σ² + ε).
+  func normalised(_ x: [Double], width: Int, epsilon: Double) -> (values: [Double], factors: [Double]) {
+    var (values, factors) = (x, [Double]())
+    for first in stride(from: 0, to: x.count, by: max(1, width)) {
+      let mean = x[first..<first + width].reduce(0, +) / Double(width)
+      let variance = x[first..<first + width].reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(width)
+      let factor = 1 / (variance + epsilon).squareRoot()
+      factors.append(factor)
+      for i in first..<first + width { values[i] = (x[i] - mean) * factor }
+    }
+    return (values, factors)
+  }
+}

@@ -1,0 +1,120 @@
+internal import Glibc
+public import Parallel
+
+/// How far a kernel matrix B is from another, A, of the same n points.
+///
+/// | measure | formula | for B = A; 1.1A; A + ½I | sees |
+/// |---|---|---|---|
+/// | relative spectral norm | ‖A − B‖₂/‖A‖₂ | 0; .1; | all: by Weyl it bounds every eigenvalue's change, by Davis and Kahan angles of eigenvectors at a gap |
+/// | eigenvalue distance | mean \|λᵢ(A) − λᵢ(B)\| / mean λ(A) | 0; .1; | shifts; no eigenvectors |
+/// | subspace | sin of the largest angle between the spaces of the k largest eigenvalues | 0; 0; 0 | directions; no scale, no shift |
+/// | alignment | ⟨HAH, HBH⟩/(‖HAH‖‖HBH‖), H = I − 11ᵀ/n, Frobenius | 1; 1; | directions of the large eigenvalues |
+///
+/// A shift c = tr(B − A)/n is a ridge, which changes no eigenvector; a scale s = ⟨A, B⟩/‖A‖² does not either. What is left
+/// after each is ‖B − A − cI‖₂/‖A‖₂ and ‖B − sA‖₂/(|s|‖A‖₂).
+///
+/// Gu et al. (2022); `spec/maths.md`.
+public struct KernelDistance: Sendable {
+  /// ‖A‖₂ and ‖B‖₂.
+  public let norms: (a: Double, b: Double)
+  public let relativeSpectralNorm: Double?
+  public let shift: Double
+  public let residualAfterShift: Double?
+  public let scale: Double?
+  public let residualAfterScale: Double?
+  /// First order Wasserstein distance of the eigenvalues, over the mean eigenvalue of A; as the two below not without
+  /// spectra.
+  public let eigenvalueDistance: Double?
+  public let subspace: Subspace?
+  public let alignment: Double?
+  public let spectra: Spectra?
+
+  /// The angle between the spaces of the `dimension` largest eigenvalues.
+  public struct Subspace: Sendable {
+    /// k, of 1…10 that at the widest gap of A.
+    public let dimension: Int
+    /// λ_k/λ_{k+1} of A. Near 1 the space is not determined, and the angle means nothing.
+    public let gap: Double
+    public let sine: Double
+  }
+
+  /// All eigenvalues, descending, and the vectors of the first.
+  public struct Spectra: Sendable {
+    public let a: Eigenvalues
+    public let b: Eigenvalues
+  }
+
+  /// Most dimensions of the space that is compared.
+  static let mostDimensions = 10
+
+  /// - Parameters:
+  ///   - withSpectra: whether eigenvalues are wanted, which cost 4/3 n³ for each matrix; all else costs n².
+  ///   - threads: results do not depend on it.
+  /// - Throws: `LinearAlgebraError`.
+  public init(
+    _ a: SymmetricMatrix, _ b: SymmetricMatrix, withSpectra: Bool, threads: Threads
+  ) throws(LinearAlgebraError) {
+    precondition(a.count == b.count, "kernels of the same points")
+    guard a.isFinite, b.isFinite else { throw .notFinite }
+    let count = Double(a.count)
+    let norm = try a.spectralNorm(threads: threads)
+    norms = (norm, try b.spectralNorm(threads: threads))
+    func relative(_ difference: SymmetricMatrix, to size: Double) throws(LinearAlgebraError) -> Double? {
+      size > 0 ? try difference.spectralNorm(threads: threads) / size : nil
+    }
+    relativeSpectralNorm = try relative(a.combined(-1, 1, b), to: norm)
+    shift = a.count > 0 ? (b.trace - a.trace) / count : 0
+    residualAfterShift = try relative(a.combined(-1, 1, b, identity: -shift), to: norm)
+    let square = a.product(a)
+    let factor = square > 0 ? a.product(b) / square : nil
+    scale = factor
+    residualAfterScale =
+      if let factor, factor != 0 { try relative(a.combined(-factor, 1, b), to: factor.magnitude * norm) } else { nil }
+    let (centredA, centredB) = (a.centred, b.centred)
+    let sizes = (centredA.product(centredA) * centredB.product(centredB)).squareRoot()
+    // What is left of a matrix without structure is rounding.
+    let rounding = 1e-24 * (square * b.product(b)).squareRoot()
+    alignment = sizes > rounding && sizes > 0 ? centredA.product(centredB) / sizes : nil
+    guard withSpectra else {
+      (spectra, eigenvalueDistance, subspace) = (nil, nil, nil)
+      return
+    }
+    let wanted = min(Self.mostDimensions, max(0, a.count - 1))
+    let both = threads.results(2) { number in
+      Result { () throws(LinearAlgebraError) in try Eigenvalues(of: number == 0 ? a : b, vectors: wanted) }
+    }
+    let (first, second) = (try both[0].get(), try both[1].get())
+    spectra = Spectra(a: first, b: second)
+    let distance = zip(first.values, second.values).reduce(0) { $0 + ($1.0 - $1.1).magnitude }
+    eigenvalueDistance = a.trace > 0 ? distance / a.trace : nil
+    subspace = try Self.subspace(first, second, wanted)
+  }
+
+  private static func subspace(
+    _ a: Eigenvalues, _ b: Eigenvalues, _ most: Int
+  ) throws(LinearAlgebraError) -> Subspace? {
+    guard most > 0, let largest = a.values.first, largest > 0 else { return nil }
+    // Eigenvalues that are rounding make no gap.
+    let least = largest * 1e-12
+    func gap(_ k: Int) -> Double { a.values[k - 1] / max(a.values[k], least) }
+    var dimension = 1
+    for k in 1...most where a.values[k - 1] > least && gap(k) > gap(dimension) { dimension = k }
+    // The norm of what B's vectors have outside the space of A: 1 − cos² would lose what is below 10⁻⁸.
+    let outside = (0..<dimension).flatMap { j -> [Double] in
+      var rest = b.vectors[j]
+      for i in 0..<dimension {
+        let part = dot(a.vectors[i], b.vectors[j])
+        for index in rest.indices { rest[index] -= part * a.vectors[i][index] }
+      }
+      return rest
+    }
+    let points = a.vectors[0].count
+    let gram = (0..<dimension).flatMap { i in
+      (0..<dimension).map { j in
+        dot(Array(outside[i * points..<(i + 1) * points]), Array(outside[j * points..<(j + 1) * points]))
+      }
+    }
+    let sine = try SymmetricMatrix(gram, count: dimension).spectralNorm(threads: Threads(1)).squareRoot()
+    return Subspace(dimension: dimension, gap: gap(dimension), sine: min(1, sine))
+  }
+}

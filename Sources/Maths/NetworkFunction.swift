@@ -1,0 +1,288 @@
+public import Tensors
+
+/// Why a network is no function that can be computed.
+public enum NetworkFunctionError: Error, Equatable, CustomStringConvertible {
+  /// An operation that cannot be run, by its framework's class name.
+  case opaque(String)
+  /// Shapes that do not fit each other, or are not known.
+  case shape(String)
+  /// A tensor that is missing or cannot be used as what it is used for.
+  case tensor(String)
+  case algebra(LinearAlgebraError)
+
+  public var description: String {
+    switch self {
+    case .opaque(let name): "\(name) cannot be run"
+    case .shape(let what), .tensor(let what): what
+    case .algebra(let error): "\(error)"
+    }
+  }
+}
+
+/// A network as a function of its inputs: its graph with the values of its tensors, shapes checked.
+///
+/// A value of a node is, for one sample, `positions` rows of `width` numbers (the last axis); dense layers and
+/// normalisations act on every row. Everything is computed in double, sums of dense matrices by BLAS; results do not depend
+/// on the number of threads.
+public struct NetworkFunction: Sendable {
+  public let network: Network
+  /// The 16-bit type to which every operation's result is rounded; `nil`: none.
+  public let precision: ElementType?
+  /// What each node does, with its tensors.
+  let steps: [Step]
+  /// Matrices and vectors, each once however many nodes use it.
+  let matrices: [WeightMatrix]
+  let vectors: [[Double]]
+  /// The shape of one sample of each node's value.
+  let extents: [Extent]
+  let algebra: LinearAlgebra
+
+  struct Extent: Sendable, Equatable, CustomStringConvertible {
+    var positions: Int
+    var width: Int
+    var count: Int { positions * width }
+    var description: String { positions == 1 ? "\(width)" : "\(positions)×\(width)" }
+  }
+
+  /// An operation; numbers are those of `matrices` and `vectors`.
+  enum Step: Sendable {
+    case input
+    case dense(matrix: Int, bias: Int?)
+    case activation(Activation)
+    case batchNormalization(mean: Int, variance: Int, gamma: Int?, beta: Int?, epsilon: Double)
+    case layerNormalization(gamma: Int?, beta: Int?, epsilon: Double)
+    case add, concatenate
+    /// Flatten and dropout.
+    case copy
+  }
+
+  /// - Parameters:
+  ///   - precision: float16 or bfloat16 to compute as a framework does in that type; weights are rounded to it too.
+  ///   - inputShape: the shape of one sample of an input that does not say it.
+  ///   - matrix, vector: the values of the tensor of that name.
+  /// - Throws: `NetworkFunctionError`, and what `matrix` and `vector` throw.
+  public init(
+    _ network: Network, precision: ElementType? = nil, inputShape: [Int]? = nil,
+    matrix: (String) throws -> WeightMatrix, vector: (String) throws -> [Double]
+  ) throws {
+    for node in network.nodes {
+      if case .opaque(let name, _) = node.operation { throw NetworkFunctionError.opaque(name) }
+    }
+    var tensors = Tensors(precision: precision)
+    self.network = network
+    self.precision = precision
+    do {
+      algebra = try LinearAlgebra()
+    } catch {
+      throw NetworkFunctionError.algebra(error)
+    }
+    steps = try network.nodes.map { node in
+      switch node.operation {
+      case .input: .input
+      case .dense(let kernel, let bias):
+        .dense(matrix: try tensors.matrix(kernel, matrix), bias: try bias.map { try tensors.vector($0, vector) })
+      case .activation(let function): .activation(function)
+      case .batchNormalization(let mean, let variance, let gamma, let beta, let epsilon):
+        .batchNormalization(
+          mean: try tensors.vector(mean, vector), variance: try tensors.vector(variance, vector),
+          gamma: try gamma.map { try tensors.vector($0, vector) },
+          beta: try beta.map { try tensors.vector($0, vector) }, epsilon: epsilon)
+      case .layerNormalization(let gamma, let beta, let epsilon):
+        .layerNormalization(
+          gamma: try gamma.map { try tensors.vector($0, vector) },
+          beta: try beta.map { try tensors.vector($0, vector) }, epsilon: epsilon)
+      case .add: .add
+      case .concatenate: .concatenate
+      case .flatten, .dropout: .copy
+      case .opaque(let name, _): throw NetworkFunctionError.opaque(name)
+      }
+    }
+    matrices = tensors.matrices
+    vectors = tensors.vectors
+    extents = try Self.extents(network, steps, tensors, inputShape: inputShape)
+  }
+
+  /// The numbers of one sample of each input.
+  public var inputCounts: [Int] {
+    network.nodes.indices.filter { network.nodes[$0].inputs.isEmpty }.map { extents[$0].count }
+  }
+
+  /// The numbers of one sample of all inputs.
+  public var inputCount: Int { inputCounts.reduce(0, +) }
+
+  /// The numbers of one sample of all outputs.
+  public var outputCount: Int { network.outputs.reduce(0) { $0 + extents[$1].count } }
+
+  /// Whether the outputs are probabilities of classes: one output, made by softmax.
+  public var endsInSoftmax: Bool {
+    network.outputs.count == 1 && logitNodes != network.outputs
+  }
+
+  /// Where a derivative exists everywhere but at corners: no activation jumps, but for those behind which no weight lies.
+  public var isDifferentiable: Bool {
+    let weighted = nodesBehindWeights
+    return !network.nodes.indices.contains { index in
+      if case .activation(let function) = steps[index] {
+        function.isPiecewiseConstant && weighted[index]
+      } else {
+        false
+      }
+    }
+  }
+
+  /// The outputs, without a softmax that comes last.
+  var logitNodes: [Int] {
+    network.outputs.map { output in
+      if case .activation(.softmax) = steps[output] { network.nodes[output].inputs[0] } else { output }
+    }
+  }
+
+  /// For each node, whether a weight lies before it: whether there is anything to differentiate by.
+  var nodesBehindWeights: [Bool] {
+    var result: [Bool] = []
+    for (index, node) in network.nodes.enumerated() {
+      let isWeighted =
+        switch steps[index] {
+        case .dense: true
+        case .batchNormalization(_, _, let gamma, let beta, _), .layerNormalization(let gamma, let beta, _):
+          gamma != nil || beta != nil
+        case .input, .activation, .add, .concatenate, .copy: false
+        }
+      result.append(isWeighted || node.inputs.contains { result[$0] })
+    }
+    return result
+  }
+
+  /// Bytes that the tensors take.
+  public var byteCount: Int {
+    vectors.reduce(0) { $0 + 8 * $1.count }
+      + matrices.reduce(0) { total, matrix in
+        switch matrix {
+        case .dense(let elements, _, _): total + 8 * elements.count
+        case .ternary(let matrix): total + matrix.codes.count + 8 * matrix.scales.count
+        case .sparse(let matrix, let values): total + matrix.mask.count + 8 * values.count
+        }
+      }
+  }
+
+  // MARK: Shapes
+
+  private static func extents(
+    _ network: Network, _ steps: [Step], _ tensors: Tensors, inputShape: [Int]?
+  ) throws(NetworkFunctionError) -> [Extent] {
+    var extents: [Extent] = []
+    func require(_ vector: Int?, _ count: Int, _ node: Int) throws(NetworkFunctionError) {
+      guard let vector, tensors.vectors[vector].count != count else { return }
+      throw .shape(
+        "\(tensors.vectorNames[vector]): \(tensors.vectors[vector].count) numbers, expected \(count), one for each value"
+      )
+    }
+    for (index, node) in network.nodes.enumerated() {
+      let first = node.inputs.first.map { extents[$0] }
+      switch (steps[index], first) {
+      case (.input, _):
+        guard case .input(let known) = node.operation else { throw .shape("node \(index) has no input") }
+        extents.append(try extent(ofInput: index, known ?? inputShape, network, steps, tensors))
+      case (.dense(let matrix, let bias), let input?):
+        let weights = tensors.matrices[matrix]
+        guard weights.columns == input.width else {
+          throw .shape("\(tensors.matrixNames[matrix]) takes \(weights.columns) values and is applied to \(input)")
+        }
+        try require(bias, weights.rows, index)
+        extents.append(Extent(positions: input.positions, width: weights.rows))
+      case (.batchNormalization(let mean, let variance, let gamma, let beta, _), let input?):
+        for vector in [mean, variance, gamma, beta] { try require(vector, input.width, index) }
+        extents.append(input)
+      case (.layerNormalization(let gamma, let beta, _), let input?):
+        for vector in [gamma, beta] { try require(vector, input.width, index) }
+        extents.append(input)
+      case (.add, let input?):
+        guard node.inputs.allSatisfy({ extents[$0] == input }) else {
+          throw .shape("node \(index) adds values of different shapes")
+        }
+        extents.append(input)
+      case (.concatenate, let input?):
+        guard node.inputs.allSatisfy({ extents[$0].positions == input.positions }) else {
+          throw .shape("node \(index) concatenates values of different shapes")
+        }
+        extents.append(
+          Extent(positions: input.positions, width: node.inputs.reduce(0) { $0 + extents[$1].width }))
+      case (.copy, let input?):
+        if case .flatten = node.operation {
+          extents.append(Extent(positions: 1, width: input.count))
+        } else {
+          extents.append(input)
+        }
+      case (.activation, let input?): extents.append(input)
+      case (_, nil): throw .shape("node \(index) has no input")
+      }
+    }
+    return extents
+  }
+
+  private static func extent(
+    ofInput index: Int, _ shape: [Int]?, _ network: Network, _ steps: [Step], _ tensors: Tensors
+  ) throws(NetworkFunctionError) -> Extent {
+    if let shape {
+      var positions = 1
+      for extent in shape.dropLast() {
+        let (product, overflow) = positions.multipliedReportingOverflow(by: extent)
+        guard !overflow, product <= 1 << 32 else { throw .shape("an input of \(shape)") }
+        positions = product
+      }
+      let width = shape.last ?? 1
+      guard width <= 1 << 32, positions * width <= 1 << 40, positions > 0, width > 0 else {
+        throw .shape("an input of \(shape)")
+      }
+      return Extent(positions: positions, width: width)
+    }
+    // What takes it says how wide it is.
+    var reached: Set<Int> = [index]
+    for (position, node) in network.nodes.enumerated().dropFirst(index + 1) {
+      guard node.inputs.contains(where: reached.contains) else { continue }
+      switch steps[position] {
+      case .dense(let matrix, _): return Extent(positions: 1, width: tensors.matrices[matrix].columns)
+      case .batchNormalization(let mean, _, _, _, _):
+        return Extent(positions: 1, width: tensors.vectors[mean].count)
+      case .activation, .copy, .layerNormalization: reached.insert(position)
+      case .input, .add, .concatenate: continue
+      }
+    }
+    throw .shape("the shape of input \(index) is not known")
+  }
+}
+
+/// Tensors by what the graph calls them, each read once.
+private struct Tensors {
+  let precision: ElementType?
+  var matrices: [WeightMatrix] = []
+  var vectors: [[Double]] = []
+  var matrixNames: [String] = []
+  var vectorNames: [String] = []
+  // By bytes: names that look alike may differ.
+  private var matrixNumbers: [[UInt8]: Int] = [:]
+  private var vectorNumbers: [[UInt8]: Int] = [:]
+
+  init(precision: ElementType?) { self.precision = precision }
+
+  mutating func matrix(_ name: String, _ read: (String) throws -> WeightMatrix) throws -> Int {
+    if let known = matrixNumbers[Array(name.utf8)] { return known }
+    var matrix = try read(name)
+    if let precision {
+      matrix = .dense(matrix.elements.map { precision.nearest($0) }, rows: matrix.rows, columns: matrix.columns)
+    }
+    matrices.append(matrix)
+    matrixNames.append(name)
+    matrixNumbers[Array(name.utf8)] = matrices.count - 1
+    return matrices.count - 1
+  }
+
+  mutating func vector(_ name: String, _ read: (String) throws -> [Double]) throws -> Int {
+    if let known = vectorNumbers[Array(name.utf8)] { return known }
+    let vector = try read(name)
+    vectors.append(precision.map { precision in vector.map { precision.nearest($0) } } ?? vector)
+    vectorNames.append(name)
+    vectorNumbers[Array(name.utf8)] = vectors.count - 1
+    return vectors.count - 1
+  }
+}

@@ -1,0 +1,284 @@
+public import Parallel
+internal import Tensors
+
+/// Which output's tangent kernel is meant.
+public enum TangentOutput: Sendable, Equatable {
+  /// The sum of the kernels of all outputs.
+  case sum
+  /// That of one logit, by index.
+  case one(Int)
+}
+
+/// The kernel matrices of a finite network on n points.
+///
+/// Conjugate kernel: K = HᵀH, H (width × n) the values that its last dense layer takes.
+///
+/// Neural tangent kernel of output c: K_c = JᵀJ, J the derivatives of logit c by all weights and biases of dense layers and
+/// all γ and β of normalisations (a network with tensors used twice differentiates by them once). It is computed layer by
+/// layer, Σ_l (H_{l−1}ᵀH_{l−1} + 11ᵀ) ∘ (B_lᵀB_l), B_l the derivatives by the layer's outputs; J is never formed.
+///
+/// Cost: n² Σ_l (d_{l−1} + outputs · d_l) multiplications and additions, and the memory of a few n × n matrices.
+///
+/// Law: the tangent kernel is what finite differences give.
+public struct NetworkKernels: Sendable {
+  public let conjugate: SymmetricMatrix
+  /// Nothing where the network has jumps that weights lie before: its derivative is zero almost everywhere.
+  public let tangent: SymmetricMatrix?
+
+  /// Points of a tile, which is computed as one.
+  private static let tile = 256
+  /// Most bytes for the derivatives of the outputs that are treated together.
+  private static let gradientByteCount = 1 << 28
+
+  /// - Parameters:
+  ///   - points: n.
+  ///   - output: of the tangent kernel.
+  ///   - threads: results do not depend on it.
+  ///   - fill: writes the inputs of some points, `inputCount` numbers each.
+  public init(
+    of function: NetworkFunction, points: Int, output: TangentOutput = .sum, threads: Threads,
+    fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
+  ) {
+    let block = NetworkFunction.blockSize
+    let blocks = (0..<(points + block - 1) / block).map { $0 * block..<min(points, ($0 + 1) * block) }
+    let values = threads.results(blocks.count) { function.values(of: blocks[$0], fill: fill) }
+    let features = function.featureNode
+    conjugate = Self.gram(
+      of: Part(
+        [values.flatMap { $0[features] }], stride: function.extents[features].count,
+        width: function.extents[features].count), points: points, algebra: function.algebra, threads: threads)
+    guard function.isDifferentiable else {
+      tangent = nil
+      return
+    }
+    let logits = function.logitNodes.reduce(0) { $0 + function.extents[$1].count }
+    let all =
+      switch output {
+      case .sum: 0..<logits
+      case .one(let index): index..<index + 1
+      }
+    let perOutput = 8 * points * function.extents.indices.reduce(0) { $0 + function.extents[$1].count }
+    let most = max(1, Self.gradientByteCount / max(1, perOutput))
+    let elements = function.matrices.map(\.elements)
+    var sum = SymmetricMatrix([Double](repeating: 0, count: points * points), count: points)
+    for first in stride(from: all.lowerBound, to: all.upperBound, by: most) {
+      let outputs = first..<min(first + most, all.upperBound)
+      let gradients = threads.results(blocks.count) { number in
+        function.gradients(values[number], samples: blocks[number].count, outputs: outputs, elements: elements)
+      }
+      let terms = function.tangentTerms(values, gradients, outputs: outputs.count)
+      sum.addTiles(of: Self.tile, threads: threads) { rows, columns, out in
+        for term in terms { term.add(rows, columns, to: out, function.algebra) }
+      }
+    }
+    sum.mirror()
+    tangent = sum
+  }
+
+  private static func gram(
+    of part: Part, points: Int, algebra: LinearAlgebra, threads: Threads
+  ) -> SymmetricMatrix {
+    var matrix = SymmetricMatrix([Double](repeating: 0, count: points * points), count: points)
+    matrix.addTiles(of: tile, threads: threads) { rows, columns, out in
+      part.products(with: part, rows, columns, to: out.first, stride: out.stride, algebra)
+    }
+    matrix.mirror()
+    return matrix
+  }
+}
+
+/// Vectors, one for each point, inside larger arrays.
+private struct Part: Sendable {
+  /// The numbers of all points, or of each output.
+  private let arrays: [[Double]]
+  private let offsets: [Int]
+  private let stride: Int
+  private let width: Int
+
+  init(_ arrays: [[Double]], offsets: [Int] = [0], stride: Int, width: Int) {
+    (self.arrays, self.offsets, self.stride, self.width) = (arrays, offsets, stride, width)
+  }
+
+  /// Adds the inner products of some points with others' vectors; with several offsets, the sum over all of them.
+  func products(
+    with other: Part, _ rows: Range<Int>, _ columns: Range<Int>, to out: UnsafeMutablePointer<Double>, stride: Int,
+    _ algebra: LinearAlgebra
+  ) {
+    arrays[0].withUnsafeBufferPointer { own in
+      other.arrays[0].withUnsafeBufferPointer { others in
+        guard let a = own.baseAddress, let b = others.baseAddress else { return }
+        for (offset, otherOffset) in zip(offsets, other.offsets) {
+          algebra.products(
+            .init(a + offset, stride: self.stride).from(rows.lowerBound), rows.count,
+            .init(b + otherOffset, stride: other.stride).from(columns.lowerBound), columns.count, width, to: out,
+            stride: stride, adding: true)
+        }
+      }
+    }
+  }
+}
+
+/// What the tensors of one kind add to the tangent kernel.
+private enum TangentTerm: Sendable {
+  /// Σ over pairs of uses of (XᵀX′ + bias) ∘ (BᵀB′)
+  case matrix(uses: [(input: Part, gradient: Part)], isBiased: Bool)
+  /// JᵀJ
+  case vector(Part)
+
+  func add(_ rows: Range<Int>, _ columns: Range<Int>, to out: Tile, _ algebra: LinearAlgebra) {
+    switch self {
+    case .vector(let part): part.products(with: part, rows, columns, to: out.first, stride: out.stride, algebra)
+    case .matrix(let uses, let isBiased):
+      let count = rows.count * columns.count
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * count) { room in
+        guard let inputs = room.baseAddress else { return }
+        let gradients = inputs + count
+        for a in uses {
+          for b in uses {
+            inputs.initialize(repeating: isBiased ? 1 : 0, count: count)
+            gradients.initialize(repeating: 0, count: count)
+            a.input.products(with: b.input, rows, columns, to: inputs, stride: columns.count, algebra)
+            a.gradient.products(with: b.gradient, rows, columns, to: gradients, stride: columns.count, algebra)
+            for row in 0..<rows.count {
+              let target = out.first + row * out.stride
+              for column in 0..<columns.count {
+                target[column] += inputs[row * columns.count + column] * gradients[row * columns.count + column]
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+/// A rectangle of a matrix that is being added to.
+private struct Tile {
+  let first: UnsafeMutablePointer<Double>
+  let stride: Int
+}
+
+extension SymmetricMatrix {
+  /// Has `add` add to each tile on and below the diagonal.
+  fileprivate mutating func addTiles(
+    of size: Int, threads: Threads, _ add: @Sendable (Range<Int>, Range<Int>, Tile) -> Void
+  ) {
+    let count = self.count
+    let sides = (0..<(count + size - 1) / size).map { $0 * size..<min(count, ($0 + 1) * size) }
+    let tiles = sides.indices.flatMap { row in (0...row).map { (sides[row], sides[$0]) } }
+    elements.withUnsafeMutableBufferPointer { elements in
+      guard let first = elements.baseAddress else { return }
+      nonisolated(unsafe) let base = first
+      threads.forEach(tiles.count) { number in
+        let (rows, columns) = tiles[number]
+        add(rows, columns, Tile(first: base + rows.lowerBound * count + columns.lowerBound, stride: count))
+      }
+    }
+  }
+
+  /// Makes the upper half that of the lower.
+  fileprivate mutating func mirror() {
+    elements.withUnsafeMutableBufferPointer { elements in
+      for row in 0..<count {
+        for column in 0..<row { elements[column * count + row] = elements[row * count + column] }
+      }
+    }
+  }
+}
+
+extension NetworkFunction {
+  /// The node whose values the last dense layer takes.
+  fileprivate var featureNode: Int {
+    for (index, node) in network.nodes.enumerated().reversed() {
+      if case .dense = steps[index] { return node.inputs[0] }
+    }
+    return logitNodes[0]
+  }
+
+  /// The terms of the tangent kernel, from the values and derivatives of blocks of points.
+  fileprivate func tangentTerms(
+    _ values: [[[Double]]], _ gradients: [[Int: [Double]]], outputs: Int
+  ) -> [TangentTerm] {
+    func joined(_ node: Int) -> [Double] { gradients.flatMap { $0[node] ?? [] } }
+    var terms: [TangentTerm] = []
+    /// Of each vector, derivatives by it: points × outputs × width.
+    var vectorGradients: [Int: [Double]] = [:]
+    func add(_ vector: Int?, _ gradient: [Double], positions: Int, width: Int) {
+      guard let vector else { return }
+      let rows = gradient.count / max(1, positions * width)
+      var sum = vectorGradients[vector] ?? [Double](repeating: 0, count: rows * width)
+      for row in 0..<rows {
+        for position in 0..<positions {
+          for i in 0..<width { sum[row * width + i] += gradient[(row * positions + position) * width + i] }
+        }
+      }
+      vectorGradients[vector] = sum
+    }
+    var biasUses: [Int: Int] = [:]
+    var matrixUses: [Int: [Int]] = [:]
+    for index in network.nodes.indices where gradients.first?[index] != nil {
+      guard case .dense(let matrix, let bias) = steps[index] else { continue }
+      matrixUses[matrix, default: []].append(index)
+      if let bias { biasUses[bias, default: 0] += extents[index].positions }
+    }
+    for matrix in matrixUses.keys.sorted() {
+      let nodes = matrixUses[matrix] ?? []
+      var uses: [(input: Part, gradient: Part)] = []
+      var isBiased = false
+      for node in nodes {
+        guard case .dense(_, let bias) = steps[node] else { continue }
+        let input = network.nodes[node].inputs[0]
+        let (positions, width, inputs) = (extents[node].positions, extents[node].width, extents[input].width)
+        let gradient = joined(node)
+        let value = values.flatMap { $0[input] }
+        let isSimple = nodes.count == 1 && positions == 1
+        if let bias, isSimple, biasUses[bias] == 1 {
+          isBiased = true
+        } else {
+          add(bias, gradient, positions: positions, width: width)
+        }
+        for position in 0..<positions {
+          uses.append(
+            (
+              Part([value], offsets: [position * inputs], stride: positions * inputs, width: inputs),
+              // All outputs at once where they lie side by side.
+              isSimple
+                ? Part([gradient], stride: outputs * width, width: outputs * width)
+                : Part(
+                  [gradient], offsets: (0..<outputs).map { ($0 * positions + position) * width },
+                  stride: outputs * positions * width, width: width)
+            ))
+        }
+      }
+      terms.append(.matrix(uses: uses, isBiased: isBiased))
+    }
+    for index in network.nodes.indices where gradients.first?[index] != nil {
+      let (gamma, beta): (Int?, Int?)
+      var normal: [Double] = []
+      let input = network.nodes[index].inputs.first.map { node in values.flatMap { $0[node] } } ?? []
+      let (positions, width) = (extents[index].positions, extents[index].width)
+      switch steps[index] {
+      case .batchNormalization(let mean, let variance, let factor, let offset, let epsilon):
+        (gamma, beta) = (factor, offset)
+        normal = input.indices.map { i in
+          (input[i] - vectors[mean][i % width]) / (vectors[variance][i % width] + epsilon).squareRoot()
+        }
+      case .layerNormalization(let factor, let offset, let epsilon):
+        (gamma, beta) = (factor, offset)
+        normal = normalised(input, width: width, epsilon: epsilon).values
+      default: continue
+      }
+      let gradient = joined(index)
+      add(beta, gradient, positions: positions, width: width)
+      let count = positions * width
+      add(
+        gamma, gradient.indices.map { gradient[$0] * normal[$0 / (outputs * count) * count + $0 % count] },
+        positions: positions, width: width)
+    }
+    for vector in vectorGradients.keys.sorted() {
+      let width = vectors[vector].count
+      terms.append(.vector(Part([vectorGradients[vector] ?? []], stride: outputs * width, width: outputs * width)))
+    }
+    return terms
+  }
+}

@@ -1,0 +1,156 @@
+internal import CLoops
+public import Tensors
+
+/// A weight matrix W as it is multiplied with, output units × inputs.
+public enum WeightMatrix: Sendable {
+  /// Row-major.
+  case dense([Double], rows: Int, columns: Int)
+  /// Used as it is packed: inputs are added and subtracted, their sums multiplied by the scales.
+  case ternary(TernaryMatrix)
+  /// `values`: those of the stored weights, in the order of their bits.
+  case sparse(SparseMatrix, values: [Double])
+
+  /// Output units.
+  public var rows: Int {
+    switch self {
+    case .dense(_, let rows, _): rows
+    case .ternary(let matrix): matrix.rows
+    case .sparse(let matrix, _): matrix.rows
+    }
+  }
+
+  /// Inputs.
+  public var columns: Int {
+    switch self {
+    case .dense(_, _, let columns): columns
+    case .ternary(let matrix): matrix.columns
+    case .sparse(let matrix, _): matrix.columns
+    }
+  }
+
+  /// The elements, row-major.
+  var elements: [Double] {
+    switch self {
+    case .dense(let elements, _, _): return elements
+    case .ternary(let matrix):
+      var elements = [Double](repeating: 0, count: rows * columns)
+      for row in 0..<rows {
+        for column in 0..<columns {
+          let trit = matrix.codes[row * matrix.rowBytes + column / 4] >> UInt8(2 * (column % 4)) & 3
+          let scale = matrix.scale(row: row, column: column)
+          elements[row * columns + column] = trit == 0 ? 0 : trit == 1 ? scale : -scale
+        }
+      }
+      return elements
+    case .sparse(let matrix, let values):
+      var elements = [Double](repeating: 0, count: rows * columns)
+      var next = 0
+      for row in 0..<rows {
+        for column in 0..<columns
+        where matrix.mask[row * matrix.maskRowBytes + column / 8] >> UInt8(column % 8) & 1 == 1 {
+          elements[row * columns + column] = values[next]
+          next += 1
+        }
+      }
+      return elements
+    }
+  }
+
+  /// Y = X·Wᵀ: X has `count` rows, one a sample, Y likewise, without gaps.
+  func apply(
+    to x: UnsafePointer<Double>, count: Int, _ y: UnsafeMutablePointer<Double>, _ algebra: LinearAlgebra
+  ) {
+    switch self {
+    case .dense(let elements, let rows, let columns):
+      elements.withUnsafeBufferPointer { elements in
+        guard let weights = elements.baseAddress else { return }
+        algebra.products(
+          .init(x, stride: columns), count, .init(weights, stride: columns), rows, columns, to: y, stride: rows)
+      }
+    case .ternary(let matrix):
+      inPanels(of: x, count: count, to: y) { row, panel, sums in matrix.multiply(row, panel, sums) }
+    case .sparse(let matrix, let values):
+      let starts = matrix.rowStarts
+      matrix.mask.withUnsafeBufferPointer { mask in
+        values.withUnsafeBufferPointer { values in
+          guard let mask = mask.baseAddress, let values = values.baseAddress else { return }
+          inPanels(of: x, count: count, to: y) { row, panel, sums in
+            _ = nc_mask_product(mask + row * matrix.maskRowBytes, columns, values + starts[row], panel, sums)
+          }
+        }
+      }
+    }
+  }
+
+  /// Arranges samples in panels, and has `product` add a row's sums for a panel to zeros.
+  private func inPanels(
+    of x: UnsafePointer<Double>, count: Int, to y: UnsafeMutablePointer<Double>,
+    _ product: (_ row: Int, _ panel: UnsafePointer<Double>, _ sums: UnsafeMutablePointer<Double>) -> Void
+  ) {
+    let lanes = Int(nc_panel_lanes)
+    let (rows, columns) = (self.rows, self.columns)
+    let panel = UnsafeMutablePointer<Double>.allocate(capacity: max(1, columns * lanes))
+    let sums = UnsafeMutablePointer<Double>.allocate(capacity: max(1, rows * lanes))
+    defer {
+      panel.deallocate()
+      sums.deallocate()
+    }
+    for first in stride(from: 0, to: count, by: lanes) {
+      let some = min(lanes, count - first)
+      if some < lanes { panel.initialize(repeating: 0, count: columns * lanes) }
+      nc_transpose(x + first * columns, columns, some, columns, 8, panel, lanes)
+      sums.initialize(repeating: 0, count: rows * lanes)
+      for row in 0..<rows { product(row, panel, sums + row * lanes) }
+      nc_transpose(sums, lanes, rows, some, 8, y + first * rows, rows)
+    }
+  }
+}
+
+extension TernaryMatrix {
+  fileprivate func scale(row: Int, column: Int) -> Double {
+    switch group {
+    case .tensor: scales[0]
+    case .row: scales[row]
+    case .inputs(let count): scales[row * group.perRow(columns: columns) + column / count]
+    }
+  }
+
+  /// Adds the inputs of a panel times the weights of a row to sums that are zero.
+  fileprivate func multiply(_ row: Int, _ panel: UnsafePointer<Double>, _ sums: UnsafeMutablePointer<Double>) {
+    let lanes = Int(nc_panel_lanes)
+    codes.withUnsafeBufferPointer { codes in
+      guard let codes = codes.baseAddress else { return }
+      let own = codes + row * rowBytes
+      guard case .inputs(let count) = group else {
+        nc_ternary_product(own, rowBytes, 0, columns, panel, sums)
+        let scale = group == .tensor ? scales[0] : scales[row]
+        for lane in 0..<lanes { sums[lane] *= scale }
+        return
+      }
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: lanes) { part in
+        guard let part = part.baseAddress else { return }
+        let perRow = group.perRow(columns: columns)
+        for number in 0..<perRow {
+          part.initialize(repeating: 0, count: lanes)
+          let first = number * count
+          nc_ternary_product(own, rowBytes, first, min(count, columns - first), panel, part)
+          let scale = scales[row * perRow + number]
+          for lane in 0..<lanes { sums[lane] += scale * part[lane] }
+        }
+      }
+    }
+  }
+}
+
+extension SparseMatrix {
+  /// The number of stored weights before each row.
+  fileprivate var rowStarts: [Int] {
+    var start = 0
+    return (0..<rows).map { row in
+      defer {
+        start += mask[row * maskRowBytes..<(row + 1) * maskRowBytes].reduce(0) { $0 + $1.nonzeroBitCount }
+      }
+      return start
+    }
+  }
+}

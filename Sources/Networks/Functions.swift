@@ -1,0 +1,124 @@
+internal import Compression
+public import Maths
+internal import Parallel
+public import Tensors
+
+/// In which precision a network is computed.
+public enum Precision: String, Sendable, CaseIterable {
+  /// In double, without rounding between operations.
+  case full
+  /// As frameworks compute in these types.
+  case float16, bfloat16
+
+  var type: ElementType? {
+    switch self {
+    case .full: nil
+    case .float16: .float16
+    case .bfloat16: .bfloat16
+    }
+  }
+}
+
+extension NetworkFile {
+  /// The precision that the file asks for: that of its framework's policy, else a 16-bit type that all its matrices have.
+  public var ownPrecision: Precision {
+    guard let network else { return .full }
+    let kernels = Set(network.denseKernels.map { ExactName($0) })
+    let types = Set(tensors.filter { kernels.contains(ExactName($0.name)) }.map(\.type))
+    switch network.precision ?? (types.count == 1 ? types.first : nil) {
+    case .float16: return .float16
+    case .bfloat16: return .bfloat16
+    default: return .full
+    }
+  }
+
+  /// The network as a function; ternary and sparse matrices in the form in which they are stored.
+  ///
+  /// - Parameters:
+  ///   - part: a part of the network; nothing for all of it.
+  ///   - inputShape: the shape of one sample, for a network that does not say it.
+  /// - Throws: also `.unsupported` for a network that cannot be run.
+  public func function(
+    of part: Network? = nil, precision: Precision = .full, inputShape: [Int]? = nil
+  ) throws(NetworkError) -> NetworkFunction {
+    guard let network = part ?? network else {
+      throw NetworkError(.unsupported, "no network that could be run: how the layers are connected is not known")
+    }
+    var byName: [ExactName: Int] = [:]
+    for (index, tensor) in tensors.enumerated() { byName[ExactName(tensor.name)] = index }
+    func index(_ name: String) throws -> Int {
+      guard let index = byName[ExactName(name)] else { throw NetworkError(.unsupported, "\(name): cannot be read") }
+      guard tensors[index].type.isFloat else {
+        throw NetworkError(.unsupported, "\(name): \(tensors[index].type.rawValue), expected floating-point weights")
+      }
+      return index
+    }
+    let weights = network.tensorNames.compactMap { byName[ExactName($0)] }
+    let byteCount = Set(weights).reduce(0) { $0 + 8 * tensors[$1].shape.count }
+    guard byteCount <= options.memory else {
+      throw NetworkError(
+        .overLimit, "the network takes \(byteCount) bytes, more than \(options.memory); --memory raises the limit")
+    }
+    do {
+      return try NetworkFunction(network, precision: precision.type, inputShape: inputShape) { name in
+        try weightMatrix(try index(name))
+      } vector: { name in
+        let index = try index(name)
+        return tensors[index].type.numbers(try values(of: index))
+      }
+    } catch let error as NetworkFunctionError {
+      throw NetworkError(error)
+    } catch {
+      throw NetworkError(error)
+    }
+  }
+
+  /// A weight matrix as it is multiplied with.
+  func weightMatrix(_ index: Int) throws(NetworkError) -> WeightMatrix {
+    let tensor = tensors[index]
+    guard tensor.shape.rank == 2 else {
+      throw NetworkError(.unsupported, "\(tensor.name): rank \(tensor.shape.rank), expected 2")
+    }
+    switch try weights(of: index) {
+    case .ternary(let matrix, _): return .ternary(matrix)
+    case .sparse(let matrix, _): return .sparse(matrix, values: matrix.type.numbers(matrix.values))
+    case .dense, .lowRank:
+      let (rows, columns) = tensor.matrixExtents
+      return .dense(try matrixElements(index), rows: rows, columns: columns)
+    }
+  }
+
+  /// The weights of a matrix, output units × inputs.
+  func matrixElements(_ index: Int) throws(NetworkError) -> [Double] {
+    let tensor = tensors[index]
+    return try withValues(of: index) { values in
+      doubles(
+        values, type: tensor.type, rows: tensor.shape.extents[0], columns: tensor.shape.extents[1],
+        transposed: tensor.isTransposed)
+    }
+  }
+}
+
+extension Network {
+  /// The weight matrices of dense layers, in the order of the graph.
+  var denseKernels: [String] {
+    nodes.compactMap { if case .dense(let kernel, _) = $0.operation { kernel } else { nil } }
+  }
+}
+
+extension NetworkError {
+  init(_ error: NetworkFunctionError) {
+    switch error {
+    case .opaque: self.init(.unsupported, "network: \(error)")
+    case .shape, .tensor: self.init(.unusable, "network: \(error)")
+    case .algebra(let error): self.init(error)
+    }
+  }
+
+  init(_ error: LinearAlgebraError) {
+    switch error {
+    case .noLibrary, .tooLarge: self.init(.unsupported, "\(error)")
+    case .notFinite, .notConverged: self.init(.unusable, "\(error)")
+    }
+  }
+}

@@ -1,0 +1,134 @@
+internal import Compression
+internal import HDF5
+public import JSON
+public import Maths
+public import SystemPackage
+internal import Tensors
+
+/// What a network answers to samples, and how well.
+public struct RunReport: Sendable {
+  public var samples: Int
+  /// Numbers a sample has.
+  public var inputs: Int
+  public var outputs: NetworkFunction.Outputs
+  public var precision: Precision
+  /// What x was multiplied with.
+  public var scale: Double
+  /// Nothing when the data do not say what the network should answer.
+  public var evaluation: Evaluation?
+  /// What a user should be told.
+  public var notes: [String]
+
+  /// Numbers that the network answers to a sample.
+  public var outputCount: Int { outputs.width }
+  /// Samples whose label was found.
+  public var correct: Int? { evaluation?.correct }
+  /// Fraction of the samples whose label was found.
+  public var accuracy: Double? { correct.map { Double($0) / Double(max(1, samples)) } }
+  /// The loss, and what it is called.
+  public var loss: (value: Double, name: String)? {
+    if let loss = evaluation?.loss, let kind = evaluation?.lossKind { (loss, kind.rawValue) } else { nil }
+  }
+}
+
+extension NetworkFile {
+  /// Applies the network to every sample.
+  ///
+  /// - Parameter precision: nothing for that of the file.
+  public func run(on data: DataFile, precision: Precision? = nil) throws(NetworkError) -> RunReport {
+    let precision = precision ?? ownPrecision
+    let function = try function(precision: precision, inputShape: network.flatMap { data.shape(for: $0) })
+    try function.check(data)
+    let outputs = function.outputs(samples: data.samples, threads: options.threads) { data.fill($0, $1) }
+    let (evaluation, note) = try function.evaluate(outputs, data)
+    return RunReport(
+      samples: data.samples, inputs: data.inputCount, outputs: outputs, precision: precision, scale: data.scale,
+      evaluation: evaluation, notes: note.map { [$0] } ?? [])
+  }
+}
+
+extension DataFile {
+  /// The shape to assume of an input that does not say its own: that of the samples, unless a dense layer takes them flat.
+  fileprivate func shape(for network: Network) -> [Int]? {
+    let takesFlat = network.nodes.contains { node in
+      if case .dense = node.operation, node.inputs == [0] { true } else { false }
+    }
+    return takesFlat ? [inputCount] : shape
+  }
+}
+
+extension NetworkFunction {
+  /// Refuses data that do not fit the inputs.
+  func check(_ data: DataFile) throws(NetworkError) {
+    guard inputCounts.count == 1 else {
+      throw NetworkError(.unsupported, "the network has \(inputCounts.count) inputs; data files have one x")
+    }
+    guard data.inputCount == inputCount else {
+      throw NetworkError(.unusable, "the network takes \(inputCount) numbers, x has \(data.inputCount) a sample")
+    }
+  }
+
+  /// What the outputs mean.
+  private var meaning: Evaluation.Outputs {
+    guard network.outputs.count == 1, case .activation(let function) = network.nodes[network.outputs[0]].operation
+    else { return .logits }
+    return switch function {
+    case .softmax, .linear: .logits
+    case .sigmoid where outputCount == 1: .probability
+    default: .values
+    }
+  }
+
+  /// Classes that the outputs can tell apart; 1 for a number.
+  var classCount: Int { network.outputs.count > 1 ? 1 : meaning == .probability ? 2 : outputCount }
+
+  /// Compares outputs with what the data say; or why not.
+  func evaluate(_ outputs: Outputs, _ data: DataFile) throws(NetworkError) -> (Evaluation?, note: String?) {
+    guard let answers = data.answers else { return (nil, nil) }
+    if let labels = try data.labels(classes: classCount) {
+      let values = meaning == .logits ? outputs.logits : outputs.values
+      return (Evaluation(values, width: outputs.width, meaning, labels: labels), nil)
+    }
+    guard data.answerCount == outputs.width else {
+      return (nil, "y has \(data.answerCount) numbers a sample, the network \(outputs.width): not compared")
+    }
+    return (Evaluation(outputs.values, targets: answers), nil)
+  }
+}
+
+extension RunReport {
+  /// Writes the outputs as a new HDF5 file: a dataset `y` of float32, samples × outputs.
+  ///
+  /// - Parameter file: seekable, empty, open for reading and writing.
+  public func writeOutputs(to file: FileDescriptor, options: ReadingOptions) throws(NetworkError) {
+    try about("y") {
+      let limits = Limits(memory: UInt64(options.memory), seconds: 10)
+      var new = try written { () throws(HDF5Error) in try NewFile(file, limits: limits) }
+      let storage = try written { () throws(HDF5Error) in
+        try new.addDataset(
+          LinkName.path("y"), type: Datatype(.float32), extents: [UInt64(samples), UInt64(outputs.width)])
+      }
+      if let storage {
+        try writeBytes(
+          ElementType.float32.bytes(rounding: outputs.values), to: file, at: Int(clamping: storage.offset))
+      }
+      do throws(HDF5Error) { try new.close() } catch { throw NetworkError(writing: error) }
+    }
+  }
+
+  /// One object; its keys are documented in the README.
+  public var json: JSON {
+    func real(_ value: Double?) -> JSON { value.flatMap { $0.isFinite ? JSON.shortest($0) : nil } ?? .null }
+    return .object([
+      .init("accuracy", real(accuracy)),
+      .init("input_scale", real(scale)),
+      .init("inputs", .integer(inputs)),
+      .init("loss", real(loss?.value)),
+      .init("loss_kind", (loss?.name).map(JSON.string) ?? .null),
+      .init("notes", .array(notes.map(JSON.string))),
+      .init("outputs", .integer(outputs.width)),
+      .init("precision", .string(precision.rawValue)),
+      .init("samples", .integer(samples)),
+    ])
+  }
+}

@@ -1,0 +1,37 @@
+public import ArgumentParser
+public import Networks
+
+/// Samples that a network is applied to.
+public struct DataOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("HDF5 file with x [samples, features] and perhaps y.", valueName: "file"))
+  public var data: String?
+  @Option(help: ArgumentHelp("The dataset of samples (default: x).", valueName: "name")) public var x: String?
+  @Option(help: ArgumentHelp("The dataset of labels or targets (default: y).", valueName: "name"))
+  public var y: String?
+  @Option(help: "What x is multiplied with (default: 1/255 for uint8, else 1).") public var inputScale: Double?
+
+  public init() {}
+
+  public func validate() throws {
+    if data == nil, x != nil || y != nil || inputScale != nil {
+      throw ValidationError("--x, --y and --input-scale say how --data FILE is read")
+    }
+    if let inputScale, !inputScale.isFinite {
+      throw ValidationError("--input-scale: expected a number, found \(inputScale)")
+    }
+  }
+
+  /// What the data are called in a report.
+  public var name: String { data ?? "" }
+
+  /// Reads the samples.
+  public func read(_ common: CommonOptions, tool: any Tool.Type) throws -> DataFile {
+    guard let data, data != "-" else { throw Failure(.usage, "--data: expected the path of a file") }
+    let input = try Input(data)
+    return try naming(input.name) {
+      try DataFile(
+        try NetworkFile(input.file, size: input.size, options: common.reading(size: input.size, tool: tool)),
+        DataFile.Options(x: x ?? "x", y: y ?? "y", scale: inputScale))
+    }
+  }
+}

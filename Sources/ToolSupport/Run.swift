@@ -1,0 +1,19 @@
+public import Networks
+
+extension RunReport {
+  /// The lines that `nc-run` prints.
+  public func text(name: String, data: String) -> String {
+    let scaled = scale == 1 ? "" : scale == 1 / 255.0 ? ", x/255" : ", \(scale)·x"
+    let rounded = precision == .full ? "" : ", computed in \(precision.rawValue)"
+    var lines = [
+      "\(printable(name)): \(samples) samples of \(inputs) (\(printable(data))\(scaled)), \(outputCount) outputs\(rounded)"
+    ]
+    if let accuracy, let correct {
+      lines.append("accuracy  \(significant(accuracy, 4)) (\(correct) of \(samples))")
+    }
+    if let loss {
+      lines.append("loss      \(significant(loss.value, 6)) (\(loss.name))")
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+}

@@ -1,0 +1,63 @@
+public import ArgumentParser
+import JSON
+public import Networks
+import ToolSupport
+
+@main
+struct Run: Tool {
+  static let configuration = CommandConfiguration(
+    commandName: "nc-run",
+    abstract: "Apply a network to data: accuracy and loss, or the outputs.",
+    discussion: """
+      The data are an HDF5 file with x [samples, features] and perhaps y: labels, or numbers to be reached.
+
+        nc-run --data test.h5 net.ncz
+        nc-prune --keep 0.1 net.h5 | nc-run --data test.h5
+        nc-run --data test.h5 -o predictions.h5 net.h5
+      """,
+    version: Version.text("nc-run"))
+
+  @Argument(help: "A network: HDF5, .keras or .ncz; - or nothing is standard input.") var input: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "full (double), or rounded after every operation as frameworks compute in float16 or bfloat16 (default: as the file says).",
+      valueName: "type"))
+  var precision: Precision?
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("Write the outputs as dataset y of an HDF5 file.", valueName: "file"))
+  var output: String?
+  @Flag(name: .shortAndLong, help: "Replace an existing output.") var force = false
+  @Flag(help: "Print one JSON object.") var json = false
+
+  @OptionGroup var data: DataOptions
+  @OptionGroup var architecture: ArchitectureOptions
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    if data.data == nil { throw ValidationError("--data FILE says what to apply the network to") }
+  }
+
+  func run() throws {
+    let samples = try data.read(common, tool: Self.self)
+    let input = try Input(input)
+    let options = common.reading(size: input.size, architecture.assumption, tool: Self.self)
+    let output = try output.map { try Output($0, force: force, seekable: true) }
+    let result = try naming(input.name, output?.name) {
+      let network = try NetworkFile(input.file, size: input.size, options: options)
+      common.tell(network.notes, about: input.name, tool: Self.self)
+      let result = try network.run(on: samples, precision: precision)
+      if let output { try result.writeOutputs(to: output.file, options: options) }
+      return result
+    }
+    try output?.finish()
+    common.tell(result.notes, about: input.name, tool: Self.self)
+    if json {
+      try report(String(decoding: result.json.serialized(), as: UTF8.self) + "\n")
+    } else if !common.quiet || output == nil {
+      try report(result.text(name: input.name, data: data.name))
+    }
+  }
+}
+
+extension Precision: ExpressibleByArgument {}
