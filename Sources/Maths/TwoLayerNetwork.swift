@@ -1,0 +1,42 @@
+public import Tensors
+
+/// A network with one hidden layer, f(x) = A·s(Wx + b) + c.
+public struct TwoLayerNetwork: Sendable {
+  public let inputs: Int
+  /// Of the hidden layer.
+  public let nodes: Int
+  public let outputs: Int
+  /// W, nodes × inputs, row-major
+  public let incoming: [Double]
+  /// b, one for each node
+  public let biases: [Double]
+  /// A, outputs × nodes, row-major
+  public let outgoing: [Double]
+  /// c, one for each output
+  public let offsets: [Double]
+  /// s
+  public let activation: Activation
+
+  /// Takes the number of nodes from `biases` and that of outputs from `offsets`; all numbers are finite.
+  public init(
+    inputs: Int, incoming: [Double], biases: [Double], outgoing: [Double], offsets: [Double], activation: Activation
+  ) {
+    precondition(inputs >= 0 && incoming.count == biases.count * inputs, "nodes × inputs")
+    precondition(outgoing.count == offsets.count * biases.count, "outputs × nodes")
+    precondition(
+      [incoming, biases, outgoing, offsets].allSatisfy { $0.allSatisfy(\.isFinite) }, "finite weights and biases")
+    precondition(Network.Operation.activation(activation).isInDomain, "a function in its domain")
+    self.inputs = inputs
+    nodes = biases.count
+    outputs = offsets.count
+    self.incoming = incoming
+    self.biases = biases
+    self.outgoing = outgoing
+    self.offsets = offsets
+    self.activation = activation
+  }
+
+  /// Whether `populationLoss` has a formula for the function: linear, relu, leaky relu, abs, erf, step, sign and piecewise
+  /// constant ones.
+  public static func hasClosedForm(_ activation: Activation) -> Bool { RidgeForm(activation) != nil }
+}
