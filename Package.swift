@@ -34,6 +34,7 @@ let package = Package(
     .executable(name: "nc-restore", targets: ["nc-restore"]),
     .executable(name: "nc-info", targets: ["nc-info"]),
     .executable(name: "nc-run", targets: ["nc-run"]),
+    .executable(name: "nc-verify", targets: ["nc-verify"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -72,6 +73,7 @@ let package = Package(
     tool("nc-info", ["HDF5", "Compression", "JSON", "Plots"]),
     tool("nc-prune", ["Compression"]),
     tool("nc-run", ["JSON"]),
+    tool("nc-verify", ["JSON", "Maths", "Plots"]),
     // Not installed: measures inner loops and whole tools.
     tool("nc-bench", ["Codecs", "Compression", "CLoops", "Tensors", "Random", "Parallel", "JSON"]),
 

@@ -208,6 +208,43 @@ public struct SquaredLoss: Sendable {
     }
   }
 
+  /// Of elements of a floating-point type before and after, the same on any number of threads; NaN where an element is
+  /// not finite.
+  public init(
+    _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer, type: ElementType, threads: Threads
+  ) {
+    precondition(type.isFloat && before.count == after.count, "as many elements of one type")
+    let count = before.count / type.byteCount
+    let size = 1 << 16
+    nonisolated(unsafe) let (before, after) = (before, after)
+    func block<R: Sendable>(_ body: @Sendable (UnsafeBufferPointer<Double>, UnsafeBufferPointer<Double>) -> R) -> [R] {
+      threads.results((count + size - 1) / size) { number in
+        let some = min(size, count - number * size)
+        return withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * some) { room in
+          let (x, y) = (room[..<some], room[some...])
+          type.read(before, from: number * size, to: UnsafeMutableBufferPointer(rebasing: x))
+          type.read(after, from: number * size, to: UnsafeMutableBufferPointer(rebasing: y))
+          return body(UnsafeBufferPointer(rebasing: x), UnsafeBufferPointer(rebasing: y))
+        }
+      }
+    }
+    // Squares of the other types' values neither overflow nor vanish.
+    let largest =
+      type == .float64 ? block { x, y in zip(x, y).reduce(0) { max($0, $1.0.magnitude, $1.1.magnitude) } }.max() : nil
+    let unit = largest.map { $0 > 0 && $0.isFinite ? $0.binade : 1 } ?? 1
+    self.init(unit: unit)
+    let losses = block { x, y in
+      var loss = SquaredLoss(unit: unit)
+      for i in x.indices {
+        let (norm, error) = (x[i] / unit, x[i] / unit - y[i] / unit)
+        loss.scaledNorm += norm * norm
+        loss.scaledError += error * error
+      }
+      return loss
+    }
+    for loss in losses { add(loss) }
+  }
+
   /// ‖before‖².
   public var squaredNorm: Double { scaledNorm * unit * unit }
   /// ‖before − after‖².
@@ -244,17 +281,26 @@ public enum ElementwiseOperation: Sendable, Equatable {
 }
 
 extension ElementType {
+  /// Writes elements of this floating-point type, from number `first` on, as many as `out` has room for.
+  func read(_ bytes: UnsafeRawBufferPointer, from first: Int, to out: UnsafeMutableBufferPointer<Double>) {
+    func load<Element>(_ i: Int, _: Element.Type) -> Element {
+      bytes.loadUnaligned(fromByteOffset: (first + i) * byteCount, as: Element.self)
+    }
+    for i in out.indices {
+      switch self {
+      case .float16: out.initializeElement(at: i, to: Double(load(i, Float16.self)))
+      case .bfloat16: out.initializeElement(at: i, to: Double(Float(bitPattern: UInt32(load(i, UInt16.self)) << 16)))
+      case .float32: out.initializeElement(at: i, to: Double(load(i, Float.self)))
+      default: out.initializeElement(at: i, to: load(i, Double.self))
+      }
+    }
+  }
+
   /// Numbers from little-endian elements of this floating-point type.
   public func numbers(_ bytes: [UInt8]) -> [Double] {
-    let size = byteCount
-    return (0..<bytes.count / size).map { index in
-      let bits = (0..<size).reduce(UInt64(0)) { $0 | UInt64(bytes[index * size + $1]) << (8 * $1) }
-      return switch self {
-      case .float16: Double(Float16(bitPattern: UInt16(bits)))
-      case .bfloat16: Double(Float(bitPattern: UInt32(bits) << 16))
-      case .float32: Double(Float(bitPattern: UInt32(bits)))
-      default: Double(bitPattern: bits)
-      }
+    [Double](unsafeUninitializedCapacity: bytes.count / byteCount) { out, count in
+      count = bytes.count / byteCount
+      bytes.withUnsafeBytes { read($0, from: 0, to: UnsafeMutableBufferPointer(rebasing: out[..<count])) }
     }
   }
 

@@ -76,3 +76,18 @@ func logarithmOfSum(of row: ArraySlice<Double>) -> Double {
   guard let largest = row.max(), largest.isFinite else { return row.max() ?? -.infinity }
   return largest + log(row.reduce(0) { $0 + exp($1 - largest) })
 }
+
+/// Returns the mean of KL(p ‖ q) = Σ p ln(p/q) over samples, in nats, p and q the softmax of logits.
+///
+/// - Parameters:
+///   - a, b: samples × width logits of p and q.
+public func meanDivergence(_ a: [Double], _ b: [Double], width: Int) -> Double {
+  precondition(a.count == b.count && width > 0, "logits of the same samples")
+  let samples = a.count / width
+  let total = (0..<samples).reduce(0.0) { sum, sample in
+    let range = sample * width..<(sample + 1) * width
+    let (sumA, sumB) = (logarithmOfSum(of: a[range]), logarithmOfSum(of: b[range]))
+    return sum + range.reduce(0) { $0 + exp(a[$1] - sumA) * ((a[$1] - sumA) - (b[$1] - sumB)) }
+  }
+  return max(0, total / Double(max(1, samples)))
+}

@@ -49,7 +49,7 @@ extension NetworkFile {
 
 extension DataFile {
   /// The shape to assume of an input that does not say its own: that of the samples, unless a dense layer takes them flat.
-  fileprivate func shape(for network: Network) -> [Int]? {
+  func shape(for network: Network) -> [Int]? {
     let takesFlat = network.nodes.contains { node in
       if case .dense = node.operation, node.inputs == [0] { true } else { false }
     }

@@ -1,4 +1,4 @@
-internal import Networks
+public import Networks
 
 /// What a process answers with (sysexits).
 public enum ExitStatus: Int32, Sendable {
@@ -33,6 +33,23 @@ public struct Failure: Error, Sendable {
     case let error as NetworkError: self.init(ExitStatus(error.verdict), file: file, error.message)
     default: self.init(.internalError, file: file, "\(error) (this is a bug of ours; please report it)")
     }
+  }
+}
+
+/// Compares two networks; errors name the file they are about, or both.
+public func verify(
+  _ a: (name: String, network: NetworkFile), _ b: (name: String, network: NetworkFile), _ options: VerifyingOptions
+) throws(Failure) -> Verification {
+  do throws(VerificationError) {
+    return try Networks.verify(a.network, b.network, options)
+  } catch {
+    let file =
+      switch error.side {
+      case .a: a.name
+      case .b: b.name
+      case nil: "\(a.name) and \(b.name)"
+      }
+    throw Failure(ExitStatus(error.error.verdict), file: file, error.error.message)
   }
 }
 

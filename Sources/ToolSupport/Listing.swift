@@ -23,7 +23,7 @@ extension Listing {
         errors,
       ])
     }
-    if !rows.isEmpty { lines.append(table.text.trimmingLastNewline) }
+    if !rows.isEmpty { lines.append(table.text.droppingLastNewline) }
     let weights = rows.reduce(0) { $0 + $1.tensor.shape.count }
     let perWeight = weights > 0 ? ", \(significant(8 * Double(size) / Double(weights), 3)) bits a weight in all" : ""
     lines.append("\(rows.count) tensors, \(weights) weights\(perWeight); \(otherBytes) bytes of structure")
@@ -43,8 +43,4 @@ extension Listing {
     }
     return lines.joined(separator: "\n") + "\n"
   }
-}
-
-extension String {
-  fileprivate var trimmingLastNewline: String { hasSuffix("\n") ? String(dropLast()) : self }
 }

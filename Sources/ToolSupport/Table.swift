@@ -36,3 +36,7 @@ public func printable(_ text: String) -> String {
         : String(scalar)
     }.joined())
 }
+
+extension String {
+  var droppingLastNewline: String { hasSuffix("\n") ? String(dropLast()) : self }
+}

@@ -1,0 +1,70 @@
+public import Parallel
+
+/// Returns the largest singular value of a matrix, σ₁ = ‖W‖₂, by Lanczos's method on WWᵀ or WᵀW, whichever is smaller.
+///
+/// - Parameters:
+///   - matrix: rows · columns finite elements, row-major.
+///   - threads: the result does not depend on it.
+/// - Throws: `LinearAlgebraError`.
+public func largestSingularValue(
+  of matrix: [Double], rows: Int, columns: Int, threads: Threads
+) throws(LinearAlgebraError) -> Double {
+  precondition(matrix.count == rows * columns, "as many elements as the shape says")
+  // In units of about the largest: squares neither overflow nor vanish.
+  let largest = matrix.reduce(0) { max($0, $1.magnitude) }
+  guard largest.isFinite else { throw .notFinite }
+  guard largest > 0 else { return 0 }
+  let unit = largest.binade
+  var between = [Double](repeating: 0, count: max(rows, columns))
+  let square = try largestEigenvalueMagnitude(count: min(rows, columns), tolerance: 1e-5) { x, y in
+    between.withUnsafeMutableBufferPointer { between in
+      matrix.withUnsafeBufferPointer { matrix in
+        guard let matrix = matrix.baseAddress, let between = between.baseAddress else { return }
+        let product = MatrixProduct(first: matrix, rows: rows, columns: columns, unit: unit, threads: threads)
+        if rows <= columns {
+          product.combineRows(x, to: between)
+          product.multiply(between, to: y)
+        } else {
+          product.multiply(x, to: between)
+          product.combineRows(between, to: y)
+        }
+      }
+    }
+  }
+  return square.squareRoot() * unit
+}
+
+private struct MatrixProduct: @unchecked Sendable {
+  let first: UnsafePointer<Double>
+  let rows: Int
+  let columns: Int
+  let unit: Double
+  let threads: Threads
+
+  /// y = Wx
+  func multiply(_ x: UnsafePointer<Double>, to y: UnsafeMutablePointer<Double>) {
+    nonisolated(unsafe) let (x, y) = (x, y)
+    let block = 32
+    threads.forEach((rows + block - 1) / block) { number in
+      for row in number * block..<min(rows, (number + 1) * block) {
+        y[row] = dot(first + row * columns, x, columns) / unit
+      }
+    }
+  }
+
+  /// y = Wᵀx
+  func combineRows(_ x: UnsafePointer<Double>, to y: UnsafeMutablePointer<Double>) {
+    nonisolated(unsafe) let (x, y) = (x, y)
+    let block = 512
+    threads.forEach((columns + block - 1) / block) { number in
+      let range = number * block..<min(columns, (number + 1) * block)
+      for column in range { y[column] = 0 }
+      for row in 0..<rows {
+        let factor = x[row] / unit
+        if factor == 0 { continue }
+        let own = first + row * columns
+        for column in range { y[column] += factor * own[column] }
+      }
+    }
+  }
+}

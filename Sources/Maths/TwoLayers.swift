@@ -1,0 +1,38 @@
+internal import Tensors
+
+extension NetworkFunction {
+  /// The network, without a softmax that comes last, as one with one hidden layer whose population loss has a formula;
+  /// nothing for any other.
+  public var twoLayers: TwoLayerNetwork? {
+    guard network.outputs.count == 1, precision == nil else { return nil }
+    // Back from the output, past what changes nothing.
+    func before(_ index: Int) -> Int? {
+      var index = index
+      while case .copy = steps[index], extents[network.nodes[index].inputs[0]].positions == 1 {
+        index = network.nodes[index].inputs[0]
+      }
+      return extents[index].positions == 1 ? index : nil
+    }
+    guard let last = before(logitNodes[0]), case .dense(let outer, let offsets) = steps[last],
+      let hidden = before(network.nodes[last].inputs[0]), case .activation(let function) = steps[hidden],
+      TwoLayerNetwork.hasClosedForm(function),
+      let first = before(network.nodes[hidden].inputs[0]), case .dense(let inner, let biases) = steps[first],
+      let input = before(network.nodes[first].inputs[0]), case .input = steps[input]
+    else { return nil }
+    let (incoming, outgoing) = (matrices[inner].elements, matrices[outer].elements)
+    let own = biases.map { vectors[$0] } ?? [Double](repeating: 0, count: matrices[inner].rows)
+    let others = offsets.map { vectors[$0] } ?? [Double](repeating: 0, count: matrices[outer].rows)
+    // Norms of larger weights might overflow.
+    guard [incoming, outgoing, own, others].allSatisfy({ $0.allSatisfy { $0.magnitude < 1e140 } }) else { return nil }
+    return TwoLayerNetwork(
+      inputs: matrices[inner].columns, incoming: incoming, biases: own, outgoing: outgoing, offsets: others,
+      activation: function)
+  }
+}
+
+extension TwoLayerNetwork {
+  /// The corners and jumps of all hidden nodes: the population loss of two networks takes time as the square of their sum.
+  public var cornerCount: Int {
+    if case .piecewiseConstant(_, let thresholds) = activation { nodes * thresholds.count } else { nodes }
+  }
+}

@@ -1,0 +1,48 @@
+internal import Tensors
+
+/// A part of a network that can be run though the whole cannot.
+struct DenseChain {
+  /// The first layer's name, and the last one's.
+  var name: String
+  /// The chain alone, of one input whose shape the first layer says.
+  var network: Network
+}
+
+extension Network {
+  /// The maximal chains of dense layers: each begins with one, and goes on while the value of its last node is taken by one
+  /// node alone, through dense layers and what acts on their values in place.
+  var denseChains: [DenseChain] {
+    var users = [[Int]](repeating: [], count: nodes.count)
+    for (index, node) in nodes.enumerated() {
+      for input in node.inputs { users[input].append(index) }
+    }
+    func continues(_ operation: Operation) -> Bool {
+      switch operation {
+      case .dense, .activation, .batchNormalization, .layerNormalization, .dropout: true
+      case .input, .add, .concatenate, .flatten, .opaque: false
+      }
+    }
+    var isTaken = [Bool](repeating: false, count: nodes.count)
+    var chains: [DenseChain] = []
+    for (first, node) in nodes.enumerated() {
+      guard case .dense(let kernel, _) = node.operation, !isTaken[first] else { continue }
+      var own = [Node(.input(shape: nil), inputs: [])]
+      var last = kernel
+      var current = first
+      while true {
+        isTaken[current] = true
+        own.append(Node(nodes[current].operation, inputs: [own.count - 1]))
+        if case .dense(let kernel, _) = nodes[current].operation { last = kernel }
+        guard users[current].count == 1, let next = users[current].first, continues(nodes[next].operation),
+          nodes[next].inputs.count == 1, !outputs.contains(current)
+        else { break }
+        current = next
+      }
+      chains.append(
+        DenseChain(
+          name: last == kernel ? kernel : "\(kernel) … \(last)",
+          network: Network(nodes: own, outputs: [own.count - 1])))
+    }
+    return chains
+  }
+}

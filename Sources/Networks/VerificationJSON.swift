@@ -1,0 +1,124 @@
+public import JSON
+internal import Maths
+
+extension Verification {
+  /// One object; its keys are documented in the README.
+  ///
+  /// - Parameters:
+  ///   - a, b: what the networks are called.
+  public func json(a: String, b: String) -> JSON {
+    .object([
+      .init("a", .string(a)),
+      .init("b", .string(b)),
+      .init("claims", .array(claims.map(\.json))),
+      .init("differences", .array(differences.map(JSON.string))),
+      .init("failures", .array(failures.map(JSON.string))),
+      .init("notes", .array(notes.map(JSON.string))),
+      .init("parts", .array(parts.map(\.json))),
+      .init("tensors", .array(tensors.map(\.json))),
+      .init("verdict", .string(verdict.rawValue)),
+    ])
+  }
+}
+
+private func real(_ value: Double?) -> JSON { value.flatMap { $0.isFinite ? JSON.shortest($0) : nil } ?? .null }
+private func integer(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
+
+extension Verification.Claim {
+  fileprivate var json: JSON {
+    .object([
+      .init("claimed", real(claimed)),
+      .init("measured", real(measured)),
+      .init("options", .string(options)),
+      .init("status", .string(status.rawValue)),
+      .init("tensor", .string(tensor)),
+      .init("tool", .string(tool)),
+    ])
+  }
+}
+
+extension Verification.TensorComparison {
+  fileprivate var json: JSON {
+    .object([
+      .init("encoding_a", .string(encodings.a)),
+      .init("encoding_b", .string(encodings.b)),
+      .init("equal", .bool(isEqual)),
+      .init("name", .string(name)),
+      .init("relative_l2", real(relativeL2)),
+      .init("shape", .string(shape)),
+      .init(
+        "singular_values",
+        singularValues.map { values in
+          .object([.init("a", .array(values.a.map { real($0) })), .init("b", .array(values.b.map { real($0) }))])
+        } ?? .null),
+      .init("spectral_error", real(spectralError)),
+    ])
+  }
+}
+
+extension Verification.Part {
+  fileprivate var json: JSON {
+    .object([
+      .init("name", .string(name)),
+      .init("outputs", outputs?.json ?? .null),
+      .init("spectrum", spectrum?.json ?? .null),
+    ])
+  }
+}
+
+extension Verification.OutputComparison {
+  fileprivate var json: JSON {
+    .object([
+      .init("accuracy_a", real(accuracies?.a)),
+      .init("accuracy_b", real(accuracies?.b)),
+      .init("agreement", real(agreement)),
+      .init("divergence", real(divergence)),
+      .init("method", .string(method.rawValue)),
+      .init("relative_error", real(relativeError)),
+      .init("samples", integer(samples)),
+      .init("squared_error", real(squaredError)),
+      .init("squared_norm", real(squaredNorm)),
+      .init("standard_error", real(standardError)),
+    ])
+  }
+}
+
+extension Verification.SpectrumComparison {
+  fileprivate var json: JSON {
+    let output: JSON =
+      switch tangentOutput {
+      case .sum: .string("sum")
+      case .one(let index): .integer(index)
+      }
+    return .object([
+      .init("ck", conjugate.json),
+      .init("law", .string(law)),
+      .init("ntk", tangent?.json ?? .null),
+      .init("ntk_output", output),
+      .init("points", .integer(points)),
+    ])
+  }
+}
+
+extension KernelDistance {
+  fileprivate var json: JSON {
+    .object([
+      .init("alignment", real(alignment)),
+      .init("eigenvalue_distance", real(eigenvalueDistance)),
+      .init("norm_a", real(norms.a)),
+      .init("norm_b", real(norms.b)),
+      .init("relative_spectral_norm", real(relativeSpectralNorm)),
+      .init("residual_after_scale", real(residualAfterScale)),
+      .init("residual_after_shift", real(residualAfterShift)),
+      .init("scale", real(scale)),
+      .init("shift", real(shift)),
+      .init(
+        "subspace",
+        subspace.map {
+          .object([
+            .init("dimension", .integer($0.dimension)), .init("gap", real($0.gap)), .init("sine", real($0.sine)),
+          ])
+        } ?? .null),
+    ])
+  }
+}

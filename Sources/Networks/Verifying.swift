@@ -1,0 +1,266 @@
+internal import Compression
+internal import Maths
+internal import Parallel
+internal import Tensors
+
+/// Compares B with A, from which it may have been made.
+///
+/// Where a step of B's history started from the values that A has, what that step recorded is checked: this is B's claim.
+/// Through several steps every one is checked whose start can be made again by doing the steps before it.
+///
+/// - Throws: `VerificationError`, when it cannot be told whether they agree.
+public func verify(
+  _ a: NetworkFile, _ b: NetworkFile, _ options: VerifyingOptions
+) throws(VerificationError) -> Verification {
+  var verifier = Verifier(a: a, b: b, options: options)
+  try verifier.compareTensors()
+  try verifier.compareFunctions()
+  verifier.judge()
+  return verifier.result
+}
+
+/// Does `work` with one of the files; a `NetworkError` becomes one about that file.
+func on<Result>(
+  _ side: VerificationError.Side?, _ work: () throws -> Result
+) throws(VerificationError) -> Result {
+  do {
+    return try work()
+  } catch let error as VerificationError {
+    throw error
+  } catch {
+    throw VerificationError(side: side, error: NetworkError(error))
+  }
+}
+
+struct Verifier {
+  let a: NetworkFile
+  let b: NetworkFile
+  let options: VerifyingOptions
+  var result = Verification()
+  /// Tensors that no step of B says it changed, and that are not as in A.
+  private var unexplained: [String] = []
+  var threads: Threads { a.options.threads }
+
+  init(a: NetworkFile, b: NetworkFile, options: VerifyingOptions) {
+    (self.a, self.b, self.options) = (a, b, options)
+  }
+
+  // MARK: Tensors
+
+  mutating func compareTensors() throws(VerificationError) {
+    var places: [ExactName: Int] = [:]
+    for (index, tensor) in b.tensors.enumerated() { places[ExactName(tensor.name)] = index }
+    for (index, tensor) in a.tensors.enumerated() {
+      a.didReach(index)
+      guard let place = places.removeValue(forKey: ExactName(tensor.name)) else {
+        result.differences.append("\(tensor.name): only in the first")
+        continue
+      }
+      let other = b.tensors[place]
+      guard tensor.type == other.type else {
+        result.differences.append("\(tensor.name): \(tensor.type.rawValue) and \(other.type.rawValue)")
+        continue
+      }
+      guard tensor.shape == other.shape else {
+        result.differences.append("\(tensor.name): \(tensor.shape) and \(other.shape)")
+        continue
+      }
+      try compare(index, place)
+    }
+    a.didReach(a.tensors.count)
+    for tensor in b.tensors where places[ExactName(tensor.name)] != nil {
+      result.differences.append("\(tensor.name): only in the second")
+    }
+  }
+
+  private mutating func compare(_ index: Int, _ place: Int) throws(VerificationError) {
+    let (tensor, other) = (a.tensors[index], b.tensors[place])
+    let after = try on(.b) { try b.values(of: place) }
+    let (comparison, claims) = try on(.a) {
+      try a.withValues(of: index) { before in
+        try after.withUnsafeBytes { after in try compare(before, after, tensor, other) }
+      }
+    }
+    result.tensors.append(comparison)
+    result.claims += claims
+    if !comparison.isEqual, claims.isEmpty {
+      if other.history.isEmpty {
+        unexplained.append(tensor.name)
+      } else {
+        result.notes.append("\(tensor.name): the history of the second file does not begin with the first")
+      }
+    }
+  }
+
+  private func compare(
+    _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer, _ tensor: TensorRecord, _ other: TensorRecord
+  ) throws -> (Verification.TensorComparison, [Verification.Claim]) {
+    var comparison = Verification.TensorComparison(
+      name: tensor.name, shape: tensor.shape.description, encodings: (tensor.encoding.name, other.encoding.name),
+      isEqual: before.elementsEqual(after))
+    let claims = try check(other.history, of: tensor, before, after)
+    guard tensor.type.isFloat else { return (comparison, claims) }
+    comparison.relativeL2 =
+      comparison.isEqual ? 0 : SquaredLoss(before, after, type: tensor.type, threads: threads).relativeL2
+    guard tensor.isDenseMatrix, !comparison.isEqual else { return (comparison, claims) }
+    let (rows, columns) = tensor.matrixExtents
+    guard 3 * 8 * rows * columns <= a.options.memory else { return (comparison, claims) }
+    func elements(_ bytes: UnsafeRawBufferPointer) -> [Double] {
+      doubles(
+        bytes, type: tensor.type, rows: tensor.shape.extents[0], columns: tensor.shape.extents[1],
+        transposed: tensor.isTransposed)
+    }
+    let (own, others) = (elements(before), elements(after))
+    guard own.allSatisfy(\.isFinite), others.allSatisfy(\.isFinite) else { return (comparison, claims) }
+    comparison.histogram = Verification.WeightHistogram(own, others)
+    let lost = zip(own, others).map { $0 - $1 }
+    let size = try largestSingularValue(of: own, rows: rows, columns: columns, threads: threads)
+    let error = try largestSingularValue(of: lost, rows: rows, columns: columns, threads: threads)
+    comparison.spectralError = size > 0 ? error / size : error == 0 ? 0 : nil
+    if !options.isFast, min(rows, columns) <= Self.mostSingularValues {
+      func values(_ matrix: [Double]) throws -> [Double] {
+        try SingularValueDecomposition.values(rows: rows, columns: columns) { _ = $0.update(fromContentsOf: matrix) }
+      }
+      comparison.singularValues = (try values(own), try values(others))
+    }
+    return (comparison, claims)
+  }
+
+  /// Of larger matrices all singular values would take long.
+  private static let mostSingularValues = 1024
+
+  // MARK: Claims
+
+  /// Most steps that are done again.
+  private static let mostRebuilt = 16
+
+  private func check(
+    _ history: [Step], of tensor: TensorRecord, _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer
+  ) throws -> [Verification.Claim] {
+    guard !history.isEmpty else { return [] }
+    let digest = Digest(values: before, type: tensor.type, shape: tensor.shape, threads: threads)
+    // The last step that started from what A has: steps that change nothing may stand before it.
+    guard let first = history.lastIndex(where: { $0.from == digest }) else { return [] }
+    var claims: [Verification.Claim] = []
+    var values: [UInt8]? = Array(before)
+    for (number, step) in history.enumerated().dropFirst(first) {
+      var claim = Verification.Claim(
+        tensor: tensor.name, tool: step.tool, options: step.options, claimed: step.error, status: .unknown)
+      let start = values
+      values = nil
+      if let start {
+        let next = number + 1 < history.count ? history[number + 1] : nil
+        if next == nil {
+          values = Array(after)
+        } else if let next, number - first < Self.mostRebuilt {
+          values = rebuilt(start, tensor, by: step, expecting: next.from)
+        }
+        if let values { claim.check(error(start, values, tensor)) }
+      }
+      claims.append(claim)
+    }
+    return claims
+  }
+
+  private func rebuilt(_ start: [UInt8], _ tensor: TensorRecord, by step: Step, expecting digest: Digest) -> [UInt8]? {
+    if step.from == digest { return start }
+    let weights = start.withUnsafeBytes { a.rebuild($0, tensor, by: step) }
+    var values: [UInt8] = []
+    weights?.forEachPiece(type: tensor.type, threads: threads) { values.append(contentsOf: $0) }
+    guard values.count == start.count else { return nil }
+    let found = values.withUnsafeBytes {
+      Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: threads)
+    }
+    return found == digest ? values : nil
+  }
+
+  private func error(_ before: [UInt8], _ after: [UInt8], _ tensor: TensorRecord) -> Double {
+    guard tensor.type.isFloat else { return before == after ? 0 : 1 }
+    return before.withUnsafeBytes { before in
+      after.withUnsafeBytes { SquaredLoss(before, $0, type: tensor.type, threads: threads).relativeL2 }
+    }
+  }
+
+  // MARK: Verdict
+
+  mutating func judge() {
+    let tolerances = options.tolerances
+    let isClaimed = !result.claims.isEmpty
+    result.failures = result.differences
+    for claim in result.claims where claim.status == .fails {
+      result.failures.append(
+        "\(claim.tensor): \(claim.tool) claims a relative L2 error of \(claim.claimed), found \(claim.measured ?? .nan)"
+      )
+    }
+    if isClaimed {
+      result.failures += unexplained.map { "\($0): differs, and no step of the second file says so" }
+    } else {
+      result.notes += unexplained.map { "\($0): differs" }
+    }
+    func require(_ what: String, _ value: Double?, _ most: Double?) {
+      guard let most, !((value ?? .nan) <= most) else { return }
+      result.failures.append("\(what): \(value.map { "\($0)" } ?? "undefined"), more than \(most)")
+    }
+    for tensor in result.tensors where tensor.relativeL2 != nil {
+      require("\(tensor.name): relative L2 error", tensor.relativeL2, tolerances.weight)
+    }
+    for part in result.parts {
+      let name = part.name == Verification.Part.whole ? "" : "\(part.name): "
+      require("\(name)output error", part.outputs?.relativeError, tolerances.output)
+      require(
+        "\(name)distance of conjugate kernels", part.spectrum?.conjugate.relativeSpectralNorm, tolerances.conjugate)
+      require("\(name)distance of tangent kernels", part.spectrum?.tangent?.relativeSpectralNorm, tolerances.tangent)
+      if let accuracies = part.outputs?.accuracies {
+        require("\(name)loss of accuracy", accuracies.a - accuracies.b, tolerances.accuracyLoss)
+      }
+    }
+    let isEqual = result.differences.isEmpty && result.tensors.allSatisfy(\.isEqual)
+    result.verdict =
+      !result.failures.isEmpty
+      ? .differs : isEqual ? .equal : isClaimed || !tolerances.isEmpty ? .within : .unclaimed
+  }
+}
+
+extension Verification.Claim {
+  /// Compares with what was found. An error is recorded to nine significant digits; sums in double, in whatever order,
+  /// differ by far less than 10⁻¹⁰ of themselves.
+  fileprivate mutating func check(_ found: Double) {
+    measured = found
+    var unit = 1e-8
+    while unit * 1e8 > max(claimed, 1e-300) { unit /= 10 }
+    while unit * 1e9 <= claimed { unit *= 10 }
+    status = (found - claimed).magnitude <= 0.5 * unit + 1e-10 * claimed ? .holds : .fails
+  }
+}
+
+extension Verification.Part {
+  static let whole = "network"
+}
+
+extension Verification.WeightHistogram {
+  /// - Parameters: all finite.
+  init?(_ a: [Double], _ b: [Double]) {
+    let largest = a.reduce(0) { max($0, $1.magnitude) }
+    guard largest > 0 else { return nil }
+    // What lies beyond four standard deviations is put into the outermost bins.
+    let deviation = (a.reduce(0) { $0 + $1 / largest * ($1 / largest) } / Double(a.count)).squareRoot() * largest
+    limit = min(largest, 4 * deviation)
+    let bins = 81
+    counts = [Int](repeating: 0, count: bins)
+    zeroed = counts
+    var most = 0.0
+    for (x, y) in zip(a, b) {
+      let bin = min(bins - 1, max(0, Int(((x / limit).clamped + 1) / 2 * Double(bins))))
+      counts[bin] += 1
+      if y == 0 {
+        zeroed[bin] += 1
+        most = max(most, x.magnitude)
+      }
+    }
+    threshold = most > 0 ? most : nil
+  }
+}
+
+extension Double {
+  fileprivate var clamped: Double { min(1, max(-1, self)) }
+}

@@ -1,0 +1,208 @@
+internal import Glibc
+internal import Maths
+internal import Parallel
+internal import Tensors
+
+extension Verifier {
+  /// Compares the networks as functions: all of them, or where that cannot be run each chain of dense layers.
+  mutating func compareFunctions() throws(VerificationError) {
+    guard !options.measures.isDisjoint(with: [.outputs, .spectrum]) else { return try checkMeasured() }
+    // Files without architecture take that of the other.
+    guard let ownA = a.network ?? b.network, let ownB = b.network ?? a.network else {
+      result.notes.append("how the layers are connected is not known: outputs and kernels are not compared")
+      return try checkMeasured()
+    }
+    let needed = Set(ownA.tensorNames + ownB.tensorNames)
+    guard result.tensors.contains(where: { needed.contains($0.name) }) || !result.differences.isEmpty else {
+      return try checkMeasured()
+    }
+    if let obstacle = ownA.firstOpaque ?? ownB.firstOpaque {
+      result.notes.append(
+        "\(obstacle) cannot be run: each chain of dense layers is compared by itself, on Gaussian input")
+      let chains = Dictionary(
+        ownB.denseChains.map { (ExactName($0.name), $0.network) }, uniquingKeysWith: { a, _ in a })
+      for chain in ownA.denseChains {
+        guard let other = chains[ExactName(chain.name)] else { continue }
+        try compare(chain.name, chain.network, other, on: nil)
+      }
+    } else {
+      try compare(Verification.Part.whole, ownA, ownB, on: options.data)
+    }
+    try checkMeasured()
+  }
+
+  private mutating func compare(
+    _ name: String, _ networkA: Network, _ networkB: Network, on data: DataFile?
+  ) throws(VerificationError) {
+    let shape = data?.shape(for: networkA)
+    let f = try on(.a) { try a.function(of: networkA, inputShape: shape) }
+    let g = try on(.b) { try b.function(of: networkB, inputShape: shape) }
+    guard f.inputCount == g.inputCount, f.outputCount == g.outputCount else {
+      result.differences.append(
+        "\(name): \(f.inputCount) → \(f.outputCount) and \(g.inputCount) → \(g.outputCount) numbers")
+      return
+    }
+    if let data { try on(.a) { try f.check(data) } }
+    var part = Verification.Part(name: name)
+    if options.measures.contains(.outputs) {
+      part.outputs = try compareOutputs(f, g, on: data)
+    }
+    if options.measures.contains(.spectrum) {
+      part.spectrum = try compareSpectra(f, g, on: data)
+    }
+    result.parts.append(part)
+  }
+
+  // MARK: Outputs
+
+  private func compareOutputs(
+    _ f: NetworkFunction, _ g: NetworkFunction, on data: DataFile?
+  ) throws(VerificationError) -> Verification.OutputComparison {
+    if let data {
+      let outputsA = f.outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
+      let outputsB = g.outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
+      var comparison = Verification.OutputComparison(.data, outputsA, outputsB, samples: data.samples)
+      comparison.agreement = OutputAgreement.fraction(f, outputsA, outputsB)
+      if f.endsInSoftmax, g.endsInSoftmax {
+        comparison.divergence = meanDivergence(outputsA.logits, outputsB.logits, width: outputsA.width)
+      }
+      let (evaluationA, evaluationB) = try on(nil) {
+        (try f.evaluate(outputsA, data).0, try g.evaluate(outputsB, data).0)
+      }
+      if let correctA = evaluationA?.correct, let correctB = evaluationB?.correct {
+        let count = Double(data.samples)
+        comparison.accuracies = (Double(correctA) / count, Double(correctB) / count)
+      }
+      return comparison
+    }
+    if let twoA = f.twoLayers, let twoB = g.twoLayers, twoA.cornerCount + twoB.cornerCount <= Self.mostCorners,
+      let loss = populationLoss(twoA, twoB, threads: threads)
+    {
+      return Verification.OutputComparison(
+        method: .closedForm, squaredNorm: loss.squaredNorm, squaredError: loss.squaredError)
+    }
+    let points = RandomPoints(.gaussian, count: options.samples, width: f.inputCount, seed: options.seed)
+    let outputsA = f.outputs(samples: points.count, threads: threads) { points.fill($0, $1) }
+    let outputsB = g.outputs(samples: points.count, threads: threads) { points.fill($0, $1) }
+    var comparison = Verification.OutputComparison(.monteCarlo, outputsA, outputsB, samples: points.count)
+    comparison.agreement = OutputAgreement.fraction(f, outputsA, outputsB)
+    return comparison
+  }
+
+  /// With more of them, a closed form would take longer than a mean over samples.
+  private static let mostCorners = 4096
+
+  // MARK: Spectra
+
+  private mutating func compareSpectra(
+    _ f: NetworkFunction, _ g: NetworkFunction, on data: DataFile?
+  ) throws(VerificationError) -> Verification.SpectrumComparison {
+    let count = data.map { min($0.samples, options.points) } ?? options.points
+    // The four kernels, what LAPACK works in, and differences.
+    let byteCount = 14 * 8 * count * count
+    guard byteCount <= a.options.memory else {
+      throw VerificationError(
+        side: nil,
+        error: NetworkError(
+          .overLimit,
+          "kernels of \(count) points take \(byteCount) bytes, more than \(a.options.memory); --points takes fewer, --memory raises the limit"
+        ))
+    }
+    if case .one(let index) = options.tangentOutput, index >= f.outputCount {
+      throw VerificationError(
+        side: nil, error: NetworkError(.usage, "--ntk-output \(index): the network has \(f.outputCount) outputs"))
+    }
+    let random = RandomPoints(options.law, count: count, width: f.inputCount, seed: options.seed)
+    let fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void = { range, out in
+      if let data { data.fill(range, out) } else { random.fill(range, out) }
+    }
+    let kernelsA = NetworkKernels(
+      of: f, points: count, output: options.tangentOutput, threads: threads, fill: fill)
+    let kernelsB = NetworkKernels(
+      of: g, points: count, output: options.tangentOutput, threads: threads, fill: fill)
+    func distance(_ a: SymmetricMatrix, _ b: SymmetricMatrix) throws(VerificationError) -> KernelDistance {
+      try on(nil) { try KernelDistance(a, b, withSpectra: !options.isFast, threads: threads) }
+    }
+    var comparison = Verification.SpectrumComparison(
+      points: count, law: data == nil ? options.law.rawValue : "data", tangentOutput: options.tangentOutput,
+      conjugate: try distance(kernelsA.conjugate, kernelsB.conjugate))
+    if let tangentA = kernelsA.tangent, let tangentB = kernelsB.tangent {
+      comparison.tangent = try distance(tangentA, tangentB)
+    } else {
+      result.notes.append(
+        "an activation that jumps has no derivative: the tangent kernel beyond the last layer is not defined, the conjugate kernel is compared"
+      )
+    }
+    return comparison
+  }
+
+  /// Refuses a tolerance for what could not be measured.
+  private func checkMeasured() throws(VerificationError) {
+    let tolerances = options.tolerances
+    func require(_ option: String, _ tolerance: Double?, _ isMeasured: Bool) throws(VerificationError) {
+      guard tolerance != nil, !isMeasured, result.differences.isEmpty else { return }
+      let why = result.notes.last.map { " (\($0))" } ?? ""
+      throw VerificationError(
+        side: nil, error: NetworkError(.unsupported, "\(option): nothing to hold it against\(why)"))
+    }
+    let parts = result.parts
+    try require("--max-output", tolerances.output, parts.contains { $0.outputs != nil })
+    try require("--max-ck", tolerances.conjugate, parts.contains { $0.spectrum != nil })
+    try require("--max-ntk", tolerances.tangent, parts.contains { $0.spectrum?.tangent != nil })
+    try require("--max-accuracy-loss", tolerances.accuracyLoss, parts.contains { $0.outputs?.accuracies != nil })
+  }
+}
+
+extension Verification.OutputComparison {
+  /// Means over samples; the standard error of their ratio where these are random.
+  fileprivate init(
+    _ method: Method, _ a: NetworkFunction.Outputs, _ b: NetworkFunction.Outputs, samples: Int
+  ) {
+    var (norms, errors) = ([Double](), [Double]())
+    for sample in 0..<samples {
+      var (norm, error) = (0.0, 0.0)
+      for i in sample * a.width..<(sample + 1) * a.width {
+        norm += a.logits[i] * a.logits[i]
+        error += (a.logits[i] - b.logits[i]) * (a.logits[i] - b.logits[i])
+      }
+      norms.append(norm)
+      errors.append(error)
+    }
+    let count = Double(max(1, samples))
+    self.init(
+      method: method, samples: samples, squaredNorm: norms.reduce(0, +) / count,
+      squaredError: errors.reduce(0, +) / count)
+    guard method == .monteCarlo, let ratio = relativeError, samples > 1, squaredNorm > 0 else { return }
+    let variance = zip(norms, errors).reduce(0) { sum, pair in
+      let rest = pair.1 - ratio * pair.0
+      return sum + rest * rest
+    }
+    standardError = (variance / (count * (count - 1))).squareRoot() / squaredNorm
+  }
+}
+
+private enum OutputAgreement {
+  /// The fraction of samples for which two networks choose the same class; nothing for networks that choose none.
+  static func fraction(
+    _ f: NetworkFunction, _ a: NetworkFunction.Outputs, _ b: NetworkFunction.Outputs
+  ) -> Double? {
+    guard f.classCount > 1, a.width > 0, !a.values.isEmpty else { return nil }
+    let samples = a.values.count / a.width
+    let equal = (0..<samples).count { sample in
+      if a.width == 1 { return (a.values[sample] > 0.5) == (b.values[sample] > 0.5) }
+      let range = sample * a.width..<(sample + 1) * a.width
+      return largest(of: a.values[range]) == largest(of: b.values[range])
+    }
+    return Double(equal) / Double(samples)
+  }
+}
+
+extension Network {
+  /// The class of the first operation that cannot be run.
+  fileprivate var firstOpaque: String? {
+    for node in nodes {
+      if case .opaque(let name, _) = node.operation { return name }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,5 @@
+import Networks
+
+extension Verification {
+  func page(a: String, b: String) -> String { "" }
+}
