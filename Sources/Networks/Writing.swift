@@ -23,7 +23,8 @@ public struct WritingOptions: Sendable {
 /// What a step made of a tensor.
 struct Change {
   var weights: Weights
-  var step: Step
+  /// Nothing where the history is to stay as it is.
+  var step: Step?
   var outcome = TensorReport.Outcome.changed
   var kept: Kept?
 }
@@ -88,7 +89,7 @@ extension NetworkFile {
     var tensor = tensors[index]
     var stored = 0
     if let change {
-      tensor.history.append(change.step)
+      if let step = change.step { tensor.history.append(step) }
       (tensor.parts, stored) = try write(change.weights, of: &tensor, to: &writer, writing)
     } else if case .ncz(let source) = source {
       // Its blocks are copied as they are; what is wrong in them must not be passed on.

@@ -1,0 +1,176 @@
+import JSON
+import SystemPackage
+import Tensors
+import TestSupport
+import Testing
+
+@testable import Networks
+
+/// `nc-verify` as a shell runs it.
+@Suite("Verifying") struct VerifyTests {
+  private let folder: TemporaryFolder
+
+  init() throws {
+    folder = try TemporaryFolder()
+    let networks = Fixtures.folder.appending("networks")
+    try write(try contents(of: networks.appending("digits_relu.h5")), to: folder / "net.h5")
+    try write(try contents(of: networks.appending("torch_digits.flat.h5")), to: folder / "other.h5")
+    try write(
+      try contents(of: Fixtures.folder.appending("data").appending("digits_relu.ref.h5")), to: folder / "ref.h5")
+    try #require(try shell("nc-ternarize -q net.h5 net.ncz && nc-restore -q net.ncz back.h5", in: folder).status == 0)
+  }
+
+  /// Small measures, so that a debug build answers soon.
+  private static let quick = "--points 40 --samples 500"
+
+  private func report(_ line: String) throws -> (status: Int32, json: JSON) {
+    let run = try shell("nc-verify --json \(Self.quick) \(line)", in: folder)
+    return (run.status, try JSON.parse(run.output))
+  }
+
+  // MARK: Exit status
+
+  @Test(
+    arguments: [
+      (0, "net.h5 net.ncz"), (0, "net.h5 net.h5"), (0, "net.h5 back.h5"), (0, "net.ncz net.ncz"),
+      (0, "--max-weight .6 net.h5 net.ncz"), (0, "--max-output 10 --max-ck 10 --max-ntk 10 net.h5 net.ncz"),
+      (0, "--data ref.h5 --y label --max-accuracy-loss .5 net.h5 net.ncz"), (0, "--fast net.h5 back.h5"),
+      (0, "--measure weights net.h5 net.ncz"), (0, "--max-output .5 net.h5 net.h5"),
+      // Not within tolerance.
+      (1, "--max-weight .1 net.h5 net.ncz"), (1, "--max-output 1e-3 net.h5 net.ncz"), (1, "net.h5 other.h5"),
+      (1, "--max-ck 1e-3 net.h5 net.ncz"), (1, "--max-ntk 1e-3 net.h5 back.h5"), (1, "back.h5 other.h5"),
+      // Cannot be told.
+      (64, ""), (64, "- -"), (64, "-"), (64, "--max-weight -1 net.h5 net.ncz"), (64, "--points 1 net.h5 net.ncz"),
+      (64, "--measure all net.h5 net.ncz"), (64, "--ntk-output 10 net.h5 net.ncz"), (64, "--y y net.h5 net.ncz"),
+      (65, "net.h5 ref2"), (65, "--data other.h5 net.h5 net.ncz"), (66, "net.h5 missing"), (66, "missing net.h5"),
+      (66, "--data missing net.h5 net.ncz"), (69, "--max-output 1 --measure weights net.h5 net.ncz"),
+      (69, "--max-accuracy-loss 1 net.h5 net.ncz"), (75, "--points 20000 net.h5 net.ncz"),
+    ] as [(Int32, String)])
+  func statusAnswers(status: Int32, arguments: String) throws {
+    let run = try shell(
+      "echo x > ref2; nc-verify \(Self.quick) \(arguments)".replacing(
+        "--points 40 --samples 500 --points", with: "--points"), in: folder)
+    #expect(run.status == status, "\(arguments): \(run.diagnostics)")
+    #expect(status < 64 || (!run.diagnostics.isEmpty && run.output.isEmpty))
+  }
+
+  @Test(
+    arguments: [
+      (0, "nc-prune -q --keep .1 net.h5 | nc-verify \(quick) net.h5 -"),
+      (0, "nc-prune -q --keep .1 net.h5 | nc-verify \(quick) net.h5"), (0, "cat net.h5 | nc-verify \(quick) - net.ncz"),
+      (1, "nc-prune -q --keep .1 net.h5 | nc-verify -q \(quick) --max-weight .1 net.h5 -"),
+      (65, "head -c 3000 net.ncz | nc-verify \(quick) net.h5 -"),
+      (
+        141, "mkfifo p s; (exec 3< p; read -r x < s) & exec 4> p; echo > s; wait; nc-verify \(quick) net.h5 net.ncz >&4"
+      ),
+      (74, "nc-verify \(quick) net.h5 net.ncz > /dev/full"),
+    ] as [(Int32, String)])
+  func pipesAnswerToo(status: Int32, line: String) throws {
+    let run = try shell(line, in: folder)
+    #expect(run.status == status, "\(line): \(run.diagnostics)")
+  }
+
+  @Test func nothingClaimedIsSaid() throws {
+    let run = try shell("nc-verify \(Self.quick) net.h5 back.h5", in: folder)
+    #expect(run.status == 0)
+    #expect(run.diagnostics == "nc-verify: back.h5: no tolerance: nothing was claimed about this pair\n")
+    #expect(try report("net.h5 back.h5").json["verdict"]?.string == "no tolerance")
+    #expect(try report("net.h5 net.ncz").json["verdict"]?.string == "within tolerance")
+    #expect(try report("net.h5 net.h5").json["verdict"]?.string == "equal")
+  }
+
+  // MARK: Claims
+
+  /// Every compressor's claim holds, of every type of weights.
+  @Test(arguments: [
+    "nc-ternarize", "nc-ternarize --scale-per 7", "nc-ternarize --scale-per tensor --sparsity .7", "nc-prune --keep .1",
+    "nc-prune --keep .4 --scope network", "nc-prune --keep .2 --values bfloat16", "nc-prune --keep .3 --values ternary",
+    "nc-prune --by singular-value --keep .3", "nc-prune --by node --keep .5", "nc-ternarize --drop optimizer",
+  ])
+  func claimsHold(compressor: String) throws {
+    let networks = Fixtures.folder.appending("networks")
+    for source in ["digits_relu.h5", "digits_relu.float64.h5", "digits_relu.bfloat16.h5", "torch_digits.nested.h5"] {
+      let path = networks.appending(source)
+      let run = try shell("\(compressor) -q '\(path)' | nc-verify --json --measure weights '\(path)' -", in: folder)
+      #expect(run.status == 0, "\(source): \(run.diagnostics)")
+      let claims = try #require(JSON.parse(run.output)["claims"]?.array)
+      #expect(claims.count >= 3 && claims.allSatisfy { $0["status"]?.string == "holds" }, "\(source): \(claims)")
+    }
+  }
+
+  /// Through several steps each is checked where its start can be made again.
+  @Test func claimsHoldThroughSteps() throws {
+    let line =
+      "nc-prune -q --keep .5 net.h5 | nc-prune -q --keep .3 | nc-ternarize -q | nc-verify --json --measure weights"
+    let (all, some) = (
+      try shell("\(line) net.h5 -", in: folder),
+      try shell("nc-prune -q --keep .5 net.h5 half.ncz; \(line) half.ncz -", in: folder)
+    )
+    for (run, steps) in [(all, 3), (some, 2)] {
+      #expect(run.status == 0, "\(run.diagnostics)")
+      let claims = try #require(JSON.parse(run.output)["claims"]?.array)
+      #expect(claims.count == 3 * steps && claims.allSatisfy { $0["status"]?.string == "holds" })
+    }
+    // What depends on other tensors is not done again.
+    let run = try shell(
+      "nc-prune -q --by node --keep .5 net.h5 | nc-ternarize -q | nc-verify --json --measure weights net.h5 -",
+      in: folder)
+    let claims = try #require(JSON.parse(run.output)["claims"]?.array)
+    #expect(run.status == 0 && claims.contains { $0["status"]?.string == "not checkable" })
+  }
+
+  /// One scale of many changed by a hundredth, every check made right again: the claim does not hold.
+  @Test func aTamperedFileFailsByItsClaim() throws {
+    let target = try OpenFile()
+    try withNetwork(try OpenFile(folder / "net.ncz")) { network in
+      let index = try #require(network.tensors.firstIndex { $0.name == "fc1/kernel" })
+      guard case .ternary(var matrix, let transposed) = try network.weights(of: index) else {
+        Issue.record("not ternary")
+        return
+      }
+      let row = try #require(matrix.scales.indices.first { matrix.scales[$0] > 0 })
+      matrix.scales[row] = Double(Float(matrix.scales[row] * 1.01))
+      _ = try target.with { file, _ in
+        try network.write(to: file, WritingOptions()) { number in
+          number == index ? Change(weights: .ternary(matrix, transposed: transposed), step: nil) : nil
+        }
+      }
+    }
+    try write(try target.bytes, to: folder / "tampered.ncz")
+    #expect(try shell("nc-info --test tampered.ncz", in: folder).status == 0)
+    let (status, json) = try report("net.h5 tampered.ncz")
+    #expect(status == 1)
+    let failed = try #require(json["claims"]?.array).filter { $0["status"]?.string == "fails" }
+    #expect(failed.count == 1 && failed[0]["tensor"]?.string == "fc1/kernel")
+  }
+
+  /// A tensor that no step says it changed must be as it was.
+  @Test func whatNoStepChangedMustBeEqual() throws {
+    let target = try OpenFile()
+    try withNetwork(try OpenFile(folder / "net.ncz")) { network in
+      let index = try #require(network.tensors.firstIndex { $0.name == "fc1/bias" })
+      var bytes = try network.values(of: index)
+      bytes[3] ^= 1
+      _ = try target.with { file, _ in
+        try network.write(to: file, WritingOptions()) { $0 == index ? Change(weights: .dense(bytes), step: nil) : nil }
+      }
+    }
+    try write(try target.bytes, to: folder / "changed.ncz")
+    let (status, json) = try report("net.h5 changed.ncz")
+    #expect(status == 1)
+    #expect(json["failures"]?.array?.contains { $0.string?.hasPrefix("fc1/bias: differs") == true } == true)
+  }
+
+  // MARK: Reports
+
+  @Test func theNumbersDoNotDependOnThreads() throws {
+    let lines = ["-T 1", "-T 2", "-T 7"].map { "nc-verify --json \(Self.quick) \($0) net.h5 net.ncz" }
+    let outputs = try lines.map { try shell($0, in: folder).output }
+    #expect(Set(outputs).count == 1)
+  }
+
+  @Test func whatCannotBeRunIsComparedInChains() throws {
+    let run = try shell("nc-verify --json \(Self.quick) --measure outputs net.h5 net.ncz", in: folder)
+    #expect(try JSON.parse(run.output)["parts"]?.array?.first?["name"]?.string == "network")
+  }
+}
