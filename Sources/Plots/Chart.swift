@@ -33,25 +33,35 @@ public struct Chart: Sendable {
 public func page(title: String, xLabel: String, yLabel: String, least: Double, charts: [Chart]) -> String {
   let columns = max(1, min(3, charts.count))
   let rows = (charts.count + columns - 1) / columns
-  let (width, height) = (Frame.width * Double(columns) + 20, 74 + Frame.height * Double(rows))
+  let width = Frame.width * Double(columns) + 20
   var svg = SVG()
-  svg.add("text", ["x": 16, "y": 26, "font-size": 16, "font-weight": "bold"], text: title.shortened(to: 40 * columns))
-  drawLegend(of: charts.first?.curves ?? [], width: width, into: &svg)
+  svg.add(
+    "text", ["x": 16, "y": 26, "font-size": 16, "font-weight": "bold"],
+    text: fitted(title, to: width - 24, size: 16))
+  let top = drawLegend(of: charts.first?.curves ?? [], width: width, into: &svg)
   for (index, chart) in charts.enumerated() {
     let (row, column) = index.quotientAndRemainder(dividingBy: columns)
-    let frame = Frame(left: Double(column) * Frame.width + 58, top: Double(row) * Frame.height + 92, least: least)
+    let frame = Frame(
+      left: Double(column) * Frame.width + 58, top: top + Double(row) * Frame.height + 42, least: least)
     frame.draw(chart, xLabel: xLabel, yLabel: yLabel, into: &svg)
   }
-  return svg.document(width: width, height: height, title: title)
+  return svg.document(width: width, height: top + 24 + Frame.height * Double(rows), title: title)
 }
 
-private func drawLegend(of curves: [Chart.Curve], width: Double, into svg: inout SVG) {
-  var x = 16.0
+/// Where it ends.
+private func drawLegend(of curves: [Chart.Curve], width: Double, into svg: inout SVG) -> Double {
+  var (x, y) = (16.0, 46.0)
   for (index, curve) in curves.enumerated() {
-    draw([(x, 46), (x + 24, 46)], curve, index, into: &svg)
-    svg.add("text", ["x": .number(x + 30), "y": 50], text: curve.name)
-    x += 44 + 6.6 * Double(curve.name.count)
+    let length = 30 + Plots.width(of: curve.name, size: 12)
+    if x > 16, x + length > width {
+      x = 16
+      y += 18
+    }
+    draw([(x, y), (x + 24, y)], curve, index, into: &svg)
+    svg.add("text", ["x": .number(x + 30), "y": .number(y + 4)], text: fitted(curve.name, to: width - 46, size: 12))
+    x += length + 14
   }
+  return y + 4
 }
 
 /// Colours that differ in lightness too, for those who see no hue.
@@ -73,59 +83,27 @@ private func draw(_ points: [(Double, Double)], _ curve: Chart.Curve, _ index: I
 private struct Frame {
   static let (width, height) = (310.0, 250.0)
   private static let (plotWidth, plotHeight) = (236.0, 170.0)
-  let left: Double
-  let top: Double
-  let least: Double
+  private let left: Double
+  private let top: Double
+  private let panel: Panel
 
-  private func x(_ value: Double) -> Double {
-    left + Self.plotWidth * (1 - log(min(max(value, least), 1)) / log(least))
+  init(left: Double, top: Double, least: Double) {
+    self.left = left
+    self.top = top
+    panel = Panel(
+      x: Axis(.logarithmic, min(least, 1)...1, from: left, to: left + Self.plotWidth),
+      y: Axis(.linear, 0...1, from: top + Self.plotHeight, to: top))
   }
-
-  private func y(_ value: Double) -> Double { top + Self.plotHeight * (1 - min(max(value, 0), 1)) }
 
   func draw(_ chart: Chart, xLabel: String, yLabel: String, into svg: inout SVG) {
     svg.add(
-      "text", ["x": .number(left), "y": .number(top - 10), "font-weight": "bold"], text: chart.title.shortened(to: 36))
-    for step in 0...4 {
-      let value = Double(step) / 4
-      svg.add(
-        "line",
-        [
-          "x1": .number(left), "x2": .number(left + Self.plotWidth), "y1": .number(y(value)), "y2": .number(y(value)),
-          "stroke": "#dddddd",
-        ])
-      svg.add(
-        "text", ["x": .number(left - 6), "y": .number(y(value) + 4), "text-anchor": "end", "fill": "#444444"],
-        text: number(value))
-    }
-    var decade = least
-    while decade < 1.5 {
-      for (factor, isLabelled) in [(1.0, true), (2, true), (5, true)] where decade * factor <= 1.0001 {
-        let position = x(decade * factor)
-        svg.add(
-          "line",
-          [
-            "x1": .number(position), "x2": .number(position), "y1": .number(top), "y2": .number(top + Self.plotHeight),
-            "stroke": factor == 1 ? "#cccccc" : "#eeeeee",
-          ])
-        if isLabelled {
-          svg.add(
-            "text",
-            [
-              "x": .number(position), "y": .number(top + Self.plotHeight + 16), "text-anchor": "middle",
-              "fill": "#444444",
-            ], text: number(decade * factor))
-        }
-      }
-      decade *= 10
-    }
+      "text", ["x": .number(left), "y": .number(top - 10), "font-weight": "bold"],
+      text: fitted(chart.title, to: Self.width - 58, size: 12.5))
+    panel.drawAxes(xName: xLabel, yName: nil, into: &svg)
     for (index, curve) in chart.curves.enumerated() {
-      Plots.draw(curve.points.map { (x($0.x), y($0.y)) }, curve, index, into: &svg)
+      let points = curve.points.filter { $0.x.isFinite && $0.y.isFinite }
+      Plots.draw(points.map { (panel.x.position($0.x), panel.y.position($0.y)) }, curve, index, into: &svg)
     }
-    svg.add(
-      "text",
-      ["x": .number(left + Self.plotWidth / 2), "y": .number(top + Self.plotHeight + 33), "text-anchor": "middle"],
-      text: xLabel)
     let middle = top + Self.plotHeight / 2
     svg.add(
       "text",
@@ -133,12 +111,5 @@ private struct Frame {
         "x": .number(left - 42), "y": .number(middle), "text-anchor": "middle",
         "transform": .string("rotate(-90 \(number(left - 42)) \(number(middle)))"),
       ], text: yLabel)
-  }
-}
-
-extension String {
-  /// The same, or its beginning and an ellipsis, so that it fits.
-  fileprivate func shortened(to count: Int) -> String {
-    self.count <= count ? self : prefix(count - 1) + "…"
   }
 }

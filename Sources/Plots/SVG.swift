@@ -1,14 +1,18 @@
-internal import Glibc
-
 /// An SVG picture being drawn: shapes in the order in which they cover each other. Lengths are pixels, y grows downwards.
 struct SVG {
+  static let textSize = 11.0
+  static let typefaces = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
   private var elements: [String] = []
 
-  /// A shape with numbers and strings as attributes, and perhaps text in it. Whatever the strings hold, they stay
-  /// text.
-  mutating func add(_ name: String, _ attributes: KeyValuePairs<String, SVGValue>, text: String? = nil) {
+  /// A shape with numbers and strings as attributes, perhaps text in it, and the text that shows when a pointer rests
+  /// on it. Whatever the strings hold, they stay text.
+  mutating func add(
+    _ name: String, _ attributes: KeyValuePairs<String, SVGValue>, text: String? = nil, title: String? = nil
+  ) {
     let list = attributes.map { " \($0.key)=\"\($0.value.text)\"" }.joined()
-    elements.append(text.map { "<\(name)\(list)>\(escaped($0))</\(name)>" } ?? "<\(name)\(list)/>")
+    let content = (title.map { "<title>\(escaped(shortened($0)))</title>" } ?? "") + (text.map(escaped) ?? "")
+    elements.append(content.isEmpty ? "<\(name)\(list)/>" : "<\(name)\(list)>\(content)</\(name)>")
   }
 
   /// The whole file, one element a line.
@@ -21,6 +25,16 @@ struct SVG {
         "<title>\(escaped(title))</title>",
         "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>",
       ] + elements + ["</svg>", ""]).joined(separator: "\n")
+  }
+
+  /// A part of an HTML page, which gives it the width it has.
+  func inline(width: Double, height: Double, label: String) -> String {
+    let fonts = "font-family=\"\(Self.typefaces)\" font-size=\"\(number(Self.textSize))\" fill=\"\(Ink.text)\""
+    return
+      ([
+        "<svg viewBox=\"0 0 \(number(width)) \(number(height))\" \(fonts) role=\"img\""
+          + " aria-label=\"\(escaped(shortened(label)))\">"
+      ] + elements + ["</svg>"]).joined(separator: "\n")
   }
 }
 
@@ -41,28 +55,10 @@ enum SVGValue: ExpressibleByStringLiteral, ExpressibleByFloatLiteral, Expressibl
   }
 }
 
-/// At most two decimals: a hundredth of a pixel.
-func number(_ value: Double) -> String {
-  var text = [CChar](repeating: 0, count: 40)
-  _ = withVaList([value]) { vsnprintf(&text, text.count, "%.2f", $0) }
-  var digits = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  while digits.hasSuffix("0") { digits.removeLast() }
-  if digits.hasSuffix(".") { digits.removeLast() }
-  return digits == "-0" ? "0" : digits
-}
-
-/// Text that XML takes for text; control characters, which it forbids, become U+FFFD.
-func escaped(_ text: String) -> String {
-  var result = ""
-  for scalar in text.unicodeScalars {
-    switch scalar {
-    case "&": result += "&amp;"
-    case "<": result += "&lt;"
-    case ">": result += "&gt;"
-    case "\"": result += "&quot;"
-    case "\u{0}"..<"\u{20}", "\u{7F}"..."\u{9F}", "\u{FFFE}", "\u{FFFF}": result += "\u{FFFD}"
-    default: result.unicodeScalars.append(scalar)
-    }
-  }
-  return result
+/// Colours of what is no data.
+enum Ink {
+  static let text = "#1d2329"
+  static let faint = "#57606a"
+  static let axis = "#8c959f"
+  static let grid = "#e6e9ed"
 }

@@ -1,0 +1,87 @@
+/// Numbers that are not negative as horizontal bars, each below its label, and a limit that they should keep.
+public struct BarChart: Sendable {
+  public struct Bar: Sendable {
+    public var label: String
+    public var value: Double
+
+    public init(_ label: String, _ value: Double) {
+      self.label = label
+      self.value = value
+    }
+  }
+
+  public var bars: [Bar]
+  /// A line across each bar. What exceeds it is set off.
+  public var limit: Double?
+  public var limitName: String
+
+  public init(_ bars: [Bar], limit: Double? = nil, limitName: String = "tolerance") {
+    self.bars = bars
+    self.limit = limit
+    self.limitName = limitName
+  }
+
+  /// So many are drawn at most, the greatest.
+  public static let mostBars = 40
+
+  private static let rowHeight = 36.0
+
+  public var picture: Picture {
+    let label = "Bars of \(bars.count) values"
+    guard !bars.isEmpty else { return .empty(label) }
+    let takes = Axis.Scale.linear.takes
+    let limit = self.limit.flatMap { takes($0) && $0 >= 0 ? $0 : nil }
+    // What is not finite is worse than anything that is.
+    func rank(_ index: Int) -> Double { takes(bars[index].value) ? bars[index].value : .infinity }
+    let drawn = bars.indices.sorted { (rank($1), $0) < (rank($0), $1) }.prefix(Self.mostBars).sorted()
+    let greatest = (drawn.map { bars[$0].value } + [limit ?? 0]).filter { takes($0) }.max() ?? 0
+    let x = Axis(.linear, 0...(greatest > 0 ? greatest * 1.02 : 1), from: 0, to: Picture.width)
+    var svg = SVG()
+    var top = 0.0
+    if let limit {
+      svg.add("path", ["d": "M1,2V14", "stroke": .string(Ink.text), "stroke-width": 1.5, "stroke-dasharray": "3 2"])
+      svg.add("text", ["x": 8, "y": 12], text: fitted("\(limitName) \(readable(limit))", to: Picture.width - 8))
+      top += 22
+    }
+    for index in drawn {
+      let bar = bars[index]
+      let isOver = !takes(bar.value) || limit.map { bar.value > $0 } == true
+      let colour = limit != nil && isOver ? Style[1].colour : Style[0].colour
+      let value = readable(bar.value)
+      let room = Picture.width - width(of: value) * 1.1 - 12
+      let text = fitted(bar.label, to: room)
+      svg.add("text", ["x": 0, "y": .number(top + 11)], text: text, title: text == bar.label ? nil : bar.label)
+      svg.add(
+        "text",
+        [
+          "x": .number(Picture.width), "y": .number(top + 11), "text-anchor": "end",
+          "font-weight": limit != nil && isOver ? "bold" : "normal",
+          "fill": .string(limit != nil && isOver ? colour : Ink.text),
+        ], text: value)
+      svg.add(
+        "rect", ["x": 0, "y": .number(top + 17), "width": 360, "height": 9, "rx": 1.5, "fill": .string(Ink.grid)])
+      if takes(bar.value), bar.value > 0 {
+        svg.add(
+          "rect",
+          [
+            "x": 0, "y": .number(top + 17), "width": .number(max(x.position(bar.value), 1)), "height": 9, "rx": 1.5,
+            "fill": .string(colour),
+          ])
+      }
+      if let limit {
+        let place = min(max(x.position(limit), 1), Picture.width - 1)
+        svg.add(
+          "line",
+          [
+            "x1": .number(place), "x2": .number(place), "y1": .number(top + 15), "y2": .number(top + 28),
+            "stroke": .string(Ink.text), "stroke-width": 1.5, "stroke-dasharray": "3 2",
+          ])
+      }
+      top += Self.rowHeight
+    }
+    let more = bars.count - drawn.count
+    return Picture(
+      svg, height: top, label: label,
+      notes: more > 0 ? ["The \(Self.mostBars) greatest of \(bars.count)."] : [])
+  }
+}
