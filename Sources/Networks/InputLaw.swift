@@ -29,6 +29,9 @@ struct RandomPoints: Sendable {
     seeds = (0..<(count + Self.block - 1) / Self.block).map { _ in generator.next() }
   }
 
+  /// The class of each point, of a law that has any.
+  var classes: [Int]? { law == .mixture ? (0..<count).map { $0 < count / 2 ? 0 : 1 } : nil }
+
   /// Writes some points.
   func fill(_ range: Range<Int>, _ out: UnsafeMutableBufferPointer<Double>) {
     var block = range.lowerBound / Self.block

@@ -95,6 +95,8 @@ public struct Verification: Sendable {
     public var points: Int
     /// Where the points come from.
     public var law: String
+    /// The class of each point, where that is known.
+    public var classes: [Int]?
     public var tangentOutput: TangentOutput
     public var conjugate: KernelDistance
     /// Nothing where one of the networks jumps.

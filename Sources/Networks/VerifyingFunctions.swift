@@ -123,8 +123,11 @@ extension Verifier {
     func distance(_ a: SymmetricMatrix, _ b: SymmetricMatrix) throws(VerificationError) -> KernelDistance {
       try on(nil) { try KernelDistance(a, b, withSpectra: !options.isFast, threads: threads) }
     }
+    let labels = try on(nil) { try data?.labels(classes: f.classCount) }
     var comparison = Verification.SpectrumComparison(
-      points: count, law: data == nil ? options.law.rawValue : "data", tangentOutput: options.tangentOutput,
+      points: count, law: data == nil ? options.law.rawValue : "data",
+      classes: labels.map { Array($0.prefix(count)) } ?? (data == nil ? random.classes : nil),
+      tangentOutput: options.tangentOutput,
       conjugate: try distance(kernelsA.conjugate, kernelsB.conjugate))
     if let tangentA = kernelsA.tangent, let tangentB = kernelsB.tangent {
       comparison.tangent = try distance(tangentA, tangentB)

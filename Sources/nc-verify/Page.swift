@@ -1,5 +1,80 @@
+import Maths
 import Networks
+import Plots
+import ToolSupport
 
 extension Verification {
-  func page(a: String, b: String) -> String { "" }
+  /// The page that `--report` writes: what the tables say, and pictures of spectra, singular values and weights.
+  func page(a: String, b: String) -> String {
+    var page = Page(title: "\(b) against \(a)")
+    page.add(verdict: verdict.sentence, verdict == .differs ? .bad : verdict == .unclaimed ? .neutral : .good)
+    for failure in failures { page.add(paragraph: failure) }
+    addWeights(to: &page)
+    for part in parts { part.add(to: &page) }
+    if !notes.isEmpty { page.add(heading: "Notes") }
+    for note in notes { page.add(paragraph: note) }
+    return page.text
+  }
+
+  private func addWeights(to page: inout Page) {
+    page.add(heading: "Weights")
+    let changed = tensors.filter { !$0.isEqual }
+    page.add(
+      paragraph: "\(tensors.count - changed.count) of \(tensors.count) tensors are equal, bit for bit."
+        + (differences.isEmpty ? "" : " \(differences.count) do not correspond."))
+    guard !changed.isEmpty else { return }
+    var table = Page.Table([
+      ("tensor", .left), ("shape", .right), ("A", .left), ("B", .left), ("relative L2 error", .right),
+      ("σ₁ error", .right), ("claimed", .right), ("claim", .left),
+    ])
+    for tensor in changed {
+      let own = claims.filter { $0.tensor == tensor.name }
+      table.add(
+        [
+          tensor.name, tensor.shape, tensor.encodings.a, tensor.encodings.b, text(tensor.relativeL2),
+          text(tensor.spectralError), own.map { significant($0.claimed, 4) }.joined(separator: ", "),
+          own.map(\.status.rawValue).joined(separator: ", "),
+        ], isMarked: own.contains { $0.status == .fails })
+    }
+    page.add(table)
+    let errors = changed.compactMap { tensor in tensor.relativeL2.map { BarChart.Bar(tensor.name, $0) } }
+    page.add([.init("Relative L2 error", BarChart(errors).picture)])
+    page.add(changed.compactMap(\.figure))
+    page.add(changed.compactMap(\.decay))
+  }
+
+  private func text(_ value: Double?) -> String { value.map { significant($0, 4) } ?? "" }
+}
+
+extension Verification.Part {
+  fileprivate func add(to page: inout Page) {
+    if let outputs {
+      page.add(heading: name == "network" ? "Outputs" : "Outputs of \(name)")
+      page.add(Page.Table(outputs.measurements))
+    }
+    guard let spectrum else { return }
+    page.add(heading: name == "network" ? "Kernel spectra" : "Kernel spectra of \(name)")
+    page.add(paragraph: "On \(spectrum.points) points (\(spectrum.law)).")
+    var figures = [spectrum.figure("Conjugate kernel", spectrum.conjugate)]
+    page.add(heading: "Conjugate kernel")
+    page.add(Page.Table(spectrum.conjugateMeasurements))
+    if let tangent = spectrum.tangent, let measurements = spectrum.tangentMeasurements {
+      page.add(heading: "Neural tangent kernel")
+      page.add(Page.Table(measurements))
+      figures.append(spectrum.figure("Neural tangent kernel", tangent))
+    }
+    page.add(figures.compactMap { $0 })
+  }
+}
+
+extension Page.Table {
+  fileprivate init(_ measurements: [Measurement]) {
+    self.init([("measure", .left), ("value", .right), ("", .left)])
+    for measurement in measurements {
+      let error = measurement.standardError.map { " ± \(significant($0, 2))" } ?? ""
+      add([
+        measurement.name, measurement.value.map { significant($0, 4) + error } ?? "undefined", measurement.comment,
+      ])
+    }
+  }
 }
