@@ -5,6 +5,7 @@
 set -uo pipefail
 export PATH=$(realpath "$1"):$PATH
 network=$(realpath "$2")
+data=$(realpath "$(dirname "$2")/../data/fashion_test.h5")
 passed=0 failed=0 skipped=0
 work=$(mktemp -d)
 trap 'mountpoint -q "$work/full" && umount "$work/full"; rm -rf "$work"' EXIT
@@ -33,12 +34,15 @@ nc-ternarize -q "$network" net.ncz && nc-restore -q net.ncz net.h5 || { echo "FA
 declare -A run=([nc-ternarize]="nc-ternarize '$network'" ["nc-prune --keep .1"]="nc-prune --keep .1 '$network'"
   ["nc-prune --by node --keep .5"]="nc-prune --by node --keep .5 '$network'"
   [nc-restore]="nc-restore net.ncz" ["nc-restore --shape reduced"]="nc-restore --shape reduced net.ncz" [nc-info]="nc-info net.ncz"
-  ["nc-info --stats"]="nc-info --stats net.ncz")
+  ["nc-info --stats"]="nc-info --stats net.ncz" ["nc-run --data '$data'"]="nc-run --data '$data' net.ncz"
+  ["nc-verify --points 64 '$network'"]="nc-verify --points 64 '$network' net.ncz")
 for tool in "${!run[@]}"; do
   expect 0 "${run[$tool]}"
   expect 74 "${run[$tool]} >/dev/full"
   expect 0 "${run[$tool]} -q"; quiet "$tool -q"
-  expect 141 "set -o pipefail; ${run[$tool]} -q | true | sleep .1"; quiet "$tool | true"
+  silencer=-q
+  [[ $tool != nc-verify* ]] || silencer=                                # -q leaves it the exit status alone
+  expect 141 "set -o pipefail; ${run[$tool]} $silencer | true | sleep .1"; quiet "$tool | true"
   expect 64 "$tool --no-such-option"; silent "$tool --no-such-option"
   expect 66 "$tool missing.h5"; silent "$tool missing.h5"
   expect 66 "$tool ."
@@ -80,6 +84,26 @@ expect 0 "nc-info --stats --json net.ncz"; ok "nc-info --stats --json" python3 -
 expect 0 "nc-info --stats --plot plot.svg net.ncz"; ok "--plot" python3 -c 'import xml.dom.minidom as x; x.parse("plot.svg")'
 expect 73 "nc-info --stats --plot plot.svg net.ncz"
 expect 64 "nc-info --plot other.svg net.ncz"
+
+# Running and verifying.
+expect 0 "nc-run --json --data '$data' '$network'"; ok "nc-run --json" python3 -m json.tool out /dev/null
+expect 0 "nc-run -q --data '$data' -o outputs.h5 net.ncz"; quiet "nc-run -o"; silent "nc-run -q -o"
+expect 73 "nc-run --data '$data' -o outputs.h5 net.ncz"
+for arguments in "net.ncz" "--data - net.ncz" "--x images net.ncz" "--data '$data' --precision half net.ncz"; do expect 64 "nc-run $arguments"; done
+expect 65 "nc-run --data '$network' net.ncz"
+expect 66 "nc-run --data missing.h5 net.ncz"
+quick="--points 64 --samples 500"
+expect 0 "nc-verify --json $quick '$network' net.ncz"; ok "nc-verify --json" python3 -m json.tool out /dev/null
+expect 0 "nc-verify -q $quick '$network' net.ncz"; quiet "nc-verify -q"; silent "nc-verify -q"
+expect 0 "nc-verify $quick '$network' net.h5"; ok "nothing claimed" grep -q 'nothing was claimed about this pair' err
+expect 1 "nc-verify $quick --max-weight .01 '$network' net.ncz"; ok "says why" grep -q '^failed: ' out
+expect 1 "nc-prune -q --keep .1 '$network' | nc-verify -q $quick --max-output .01 '$network' -"; quiet "status 1"
+expect 0 "nc-verify -q $quick --report page.html '$network' net.ncz"; ok "a page" grep -q '</html>' page.html
+expect 73 "nc-verify $quick --report page.html '$network' net.ncz"; silent "an existing page"
+expect 74 "nc-verify $quick --report /dev/full '$network' net.ncz"
+for arguments in "" "- -" "--max-output x a b" "--max-output -1 a b" "--measure size a b" "--points 0 a b" "--law cauchy a b"; do expect 64 "nc-verify $arguments"; done
+expect 69 "nc-verify --max-output 1 --measure weights '$network' net.ncz"
+expect 75 "nc-verify --points 30000 '$network' net.ncz"; ok "names the option" grep -q -e --points err
 
 # Existing output, and the same file in and out.
 expect 73 "nc-ternarize '$network' net.ncz"; silent "existing output"

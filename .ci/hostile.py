@@ -13,7 +13,8 @@ import ncz
 
 ALLOWED, SECONDS, BYTES = {0, 65, 69, 75}, 10, 2**30
 UNDEFINED = {"cve-2025-2308.h5"}               # of its damaged scale-offset chunk every version of libhdf5 makes something else
-FURTHER = (("--keep", "0.3"), ("--by", "node", "--keep", "0.5"), ("--by", "singular-value", "--keep", "0.5"), None)
+FURTHER = (("--keep", "0.3"), ("--by", "node", "--keep", "0.5"), ("--by", "singular-value", "--keep", "0.5"), None, "run", "verify")
+DATA = pathlib.Path(__file__).resolve().parent.parent / "fixtures/data/digits_relu.ref.h5"
 SMALL = 150_000                                # bytes of the files that are mutated
 PLUGIN = """
 #include <stdio.h>
@@ -95,8 +96,13 @@ def forked(function, *arguments):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def prune(problems, tools, source, folder, options):
-    """Prunes and restores; without options, statistics."""
+def further(problems, tools, source, folder, options):
+    """Applies it to data and it to a network as data; compares it with itself; statistics without options; else prunes and restores."""
+    if options == "run":
+        run(problems, tools + "/nc-run", "-q", "--data", source, DATA.parent.parent / "networks/digits_relu.h5")
+        return run(problems, tools + "/nc-run", "-q", "--data", DATA, source)
+    if options == "verify":
+        return run(problems, tools + "/nc-verify", "-q", "--points", "32", "--samples", "256", "--memory", "64M", source, source)
     if options is None:
         return run(problems, tools + "/nc-info", "--stats", "--memory", "64M", source)      # of a huge sound matrix it takes minutes
     packed, restored = os.path.join(folder, "pruned"), os.path.join(folder, "smaller")
@@ -121,8 +127,8 @@ def examine(job):
             if statuses[2] and not ncz_input(source):                     # a .ncz need not hold a file to restore
                 problems.append(f"nc-restore refuses what nc-ternarize wrote: {statuses[2]}")
         # All of it of a file, one kind of a mutation.
-        further = FURTHER if not name.startswith("mutation") else (FURTHER[zlib.crc32(name.encode()) % len(FURTHER)],)
-        statuses += [prune(problems, tools, source, folder, options) for options in further]
+        kinds = FURTHER if not name.startswith("mutation") else (FURTHER[zlib.crc32(name.encode()) % len(FURTHER)],)
+        statuses += [further(problems, tools, source, folder, options) for options in kinds]
         compared = 0
         if statuses[1] in (0, 69) and not ncz_input(source) and run(problems, tools + "/nc-ternarize", "-q", "--except", "*", source, carried) == 0:
             if run(problems, tools + "/nc-restore", "-q", carried, equal) or pathlib.Path(source).read_bytes() != pathlib.Path(equal).read_bytes():

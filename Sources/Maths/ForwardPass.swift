@@ -12,8 +12,8 @@ extension NetworkFunction {
     public var logits: [Double]
   }
 
-  /// Samples that are computed together.
-  static var blockSize: Int { 256 }
+  /// Samples that a thread computes together.
+  public static let samplesAtOnce = 256
 
   /// Returns the outputs for samples.
   ///
@@ -25,8 +25,8 @@ extension NetworkFunction {
     samples: Int, threads: Threads, fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
   ) -> Outputs {
     let logitNodes = self.logitNodes
-    let blocks = threads.results((samples + Self.blockSize - 1) / Self.blockSize) { block in
-      let range = block * Self.blockSize..<min(samples, (block + 1) * Self.blockSize)
+    let blocks = threads.results((samples + Self.samplesAtOnce - 1) / Self.samplesAtOnce) { block in
+      let range = block * Self.samplesAtOnce..<min(samples, (block + 1) * Self.samplesAtOnce)
       let values = self.values(of: range, fill: fill)
       return (joined(network.outputs, values, range.count), joined(logitNodes, values, range.count))
     }

@@ -130,6 +130,29 @@ public struct NetworkFunction: Sendable {
     }
   }
 
+  /// Why there is no tangent kernel.
+  public enum TangentObstacle: Sendable {
+    /// An activation jumps behind weights: the derivative is zero almost everywhere.
+    case jump
+    /// A matrix is applied in so many places that the pairs of them would take too long.
+    case places
+  }
+
+  /// Nothing where there is a tangent kernel.
+  public var tangentObstacle: TangentObstacle? {
+    guard isDifferentiable else { return .jump }
+    var places = [Int](repeating: 0, count: matrices.count)
+    for index in network.nodes.indices {
+      if case .dense(let matrix, _) = steps[index] { places[matrix] += extents[index].positions }
+    }
+    return places.contains { $0 > Self.mostPlaces } ? .places : nil
+  }
+
+  private static let mostPlaces = 64
+
+  /// The numbers of one sample of all nodes' values.
+  public var valueCount: Int { extents.reduce(0) { $0 + $1.count } }
+
   /// The outputs, without a softmax that comes last.
   var logitNodes: [Int] {
     network.outputs.map { output in
@@ -216,9 +239,15 @@ public struct NetworkFunction: Sendable {
       case (.activation, let input?): extents.append(input)
       case (_, nil): throw .shape("node \(index) has no input")
       }
+      guard extents[index].positions <= mostNumbers / max(1, extents[index].width) else {
+        throw .shape("node \(index): a value of \(extents[index])")
+      }
     }
     return extents
   }
+
+  /// More numbers for one sample are no network's.
+  private static let mostNumbers = 1 << 40
 
   private static func extent(
     ofInput index: Int, _ shape: [Int]?, _ network: Network, _ steps: [Step], _ tensors: Tensors
@@ -227,13 +256,11 @@ public struct NetworkFunction: Sendable {
       var positions = 1
       for extent in shape.dropLast() {
         let (product, overflow) = positions.multipliedReportingOverflow(by: extent)
-        guard !overflow, product <= 1 << 32 else { throw .shape("an input of \(shape)") }
+        guard !overflow, product <= mostNumbers else { throw .shape("an input of \(shape)") }
         positions = product
       }
       let width = shape.last ?? 1
-      guard width <= 1 << 32, positions * width <= 1 << 40, positions > 0, width > 0 else {
-        throw .shape("an input of \(shape)")
-      }
+      guard positions > 0, width > 0 else { throw .shape("an input of \(shape)") }
       return Extent(positions: positions, width: width)
     }
     // What takes it says how wide it is.

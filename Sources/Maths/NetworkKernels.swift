@@ -22,7 +22,7 @@ public enum TangentOutput: Sendable, Equatable {
 /// Law: the tangent kernel is what finite differences give.
 public struct NetworkKernels: Sendable {
   public let conjugate: SymmetricMatrix
-  /// Nothing where the network has jumps that weights lie before: its derivative is zero almost everywhere.
+  /// Nothing where `NetworkFunction.tangentObstacle` says why.
   public let tangent: SymmetricMatrix?
 
   /// Points of a tile, which is computed as one.
@@ -39,7 +39,7 @@ public struct NetworkKernels: Sendable {
     of function: NetworkFunction, points: Int, output: TangentOutput = .sum, threads: Threads,
     fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
   ) {
-    let block = NetworkFunction.blockSize
+    let block = NetworkFunction.samplesAtOnce
     let blocks = (0..<(points + block - 1) / block).map { $0 * block..<min(points, ($0 + 1) * block) }
     let values = threads.results(blocks.count) { function.values(of: blocks[$0], fill: fill) }
     let features = function.featureNode
@@ -47,7 +47,7 @@ public struct NetworkKernels: Sendable {
       of: Part(
         [values.flatMap { $0[features] }], stride: function.extents[features].count,
         width: function.extents[features].count), points: points, algebra: function.algebra, threads: threads)
-    guard function.isDifferentiable else {
+    guard function.tangentObstacle == nil else {
       tangent = nil
       return
     }

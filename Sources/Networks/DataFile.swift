@@ -55,9 +55,11 @@ public struct DataFile: Sendable {
     scale = options.scale ?? (tensor.type == .uint8 ? 1 / 255.0 : 1)
     let values = try file.values(of: x)
     bytes = values
-    if tensor.type.isFloat,
-      let element = (0..<tensor.shape.count).first(where: { !tensor.type.number($0, of: values).isFinite })
-    {
+    let nonFinite = values.withUnsafeBytes { bytes in
+      tensor.type.isFloat
+        ? (0..<tensor.shape.count).first { !tensor.type.number($0, of: bytes).isFinite } : nil
+    }
+    if let element = nonFinite {
       throw NetworkError(.unusable, "\(tensor.name): NaN or infinity at \(tensor.shape.position(of: element))")
     }
     guard let y = dataset(options.y) else {

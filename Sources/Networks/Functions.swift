@@ -60,12 +60,20 @@ extension NetworkFile {
         .overLimit, "the network takes \(byteCount) bytes, more than \(options.memory); --memory raises the limit")
     }
     do {
-      return try NetworkFunction(network, precision: precision.type, inputShape: inputShape) { name in
+      let function = try NetworkFunction(network, precision: precision.type, inputShape: inputShape) { name in
         try weightMatrix(try index(name))
       } vector: { name in
         let index = try index(name)
         return tensors[index].type.numbers(try values(of: index))
       }
+      let sampleBytes = 8 * function.valueCount
+      guard sampleBytes <= options.memory / NetworkFunction.samplesAtOnce else {
+        throw NetworkError(
+          .overLimit,
+          "the values of a sample take \(sampleBytes) bytes, too many for \(options.memory) bytes; --memory raises the limit"
+        )
+      }
+      return function
     } catch let error as NetworkFunctionError {
       throw NetworkError(error)
     } catch {

@@ -81,6 +81,7 @@ extension Verifier {
       return Verification.OutputComparison(
         method: .closedForm, squaredNorm: loss.squaredNorm, squaredError: loss.squaredError)
     }
+    try require(32 * options.samples * f.outputCount, for: "\(options.samples) samples", "--samples takes fewer")
     let points = RandomPoints(.gaussian, count: options.samples, width: f.inputCount, seed: options.seed)
     let outputsA = f.outputs(samples: points.count, threads: threads) { points.fill($0, $1) }
     let outputsB = g.outputs(samples: points.count, threads: threads) { points.fill($0, $1) }
@@ -98,16 +99,10 @@ extension Verifier {
     _ f: NetworkFunction, _ g: NetworkFunction, on data: DataFile?
   ) throws(VerificationError) -> Verification.SpectrumComparison {
     let count = data.map { min($0.samples, options.points) } ?? options.points
-    // The four kernels, what LAPACK works in, and differences.
-    let byteCount = 14 * 8 * count * count
-    guard byteCount <= a.options.memory else {
-      throw VerificationError(
-        side: nil,
-        error: NetworkError(
-          .overLimit,
-          "kernels of \(count) points take \(byteCount) bytes, more than \(a.options.memory); --points takes fewer, --memory raises the limit"
-        ))
-    }
+    // The four kernels, what LAPACK works in, and differences; the values of all points.
+    try require(
+      14 * 8 * count * count + 8 * count * (f.valueCount + g.valueCount), for: "kernels of \(count) points",
+      "--points takes fewer")
     if case .one(let index) = options.tangentOutput, index >= f.outputCount {
       throw VerificationError(
         side: nil, error: NetworkError(.usage, "--ntk-output \(index): the network has \(f.outputCount) outputs"))
@@ -132,11 +127,22 @@ extension Verifier {
     if let tangentA = kernelsA.tangent, let tangentB = kernelsB.tangent {
       comparison.tangent = try distance(tangentA, tangentB)
     } else {
+      let isJump = f.tangentObstacle == .jump || g.tangentObstacle == .jump
       result.notes.append(
-        "an activation that jumps has no derivative: the tangent kernel beyond the last layer is not defined, the conjugate kernel is compared"
-      )
+        isJump
+          ? "an activation that jumps has no derivative: the tangent kernel beyond the last layer is not defined, the conjugate kernel is compared"
+          : "a layer is applied in too many places for a tangent kernel: the conjugate kernel is compared")
     }
     return comparison
+  }
+
+  private func require(_ byteCount: Int, for what: String, _ remedy: String) throws(VerificationError) {
+    guard byteCount > a.options.memory else { return }
+    throw VerificationError(
+      side: nil,
+      error: NetworkError(
+        .overLimit,
+        "\(what) take \(byteCount) bytes, more than \(a.options.memory); \(remedy), --memory raises the limit"))
   }
 
   /// Refuses a tolerance for what could not be measured.
