@@ -1,4 +1,4 @@
-internal import Maths
+public import Maths
 public import Parallel
 public import Tensors
 
@@ -35,6 +35,7 @@ public struct LowRankOverflow: Error, Equatable, CustomStringConvertible {
 ///   - rows, columns: the shape of the source.
 ///   - transposed: whether the source is inputs × output units, as Keras stores it. The result never is.
 ///   - threads: the result does not depend on it; the decomposition uses one.
+///   - known: the decomposition, once it was made, for further rules on the same matrix.
 /// - Throws: `NonFiniteWeight` for an infinity or NaN, `LowRankOverflow`, or Maths' `SingularValueError` for a matrix
 ///   that is too large for LAPACK.
 ///
@@ -44,10 +45,11 @@ public struct LowRankOverflow: Error, Equatable, CustomStringConvertible {
 /// has the same result.
 public func pruneSingularValues(
   _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool,
-  rule: PruningRule, threads: Threads
+  rule: PruningRule, threads: Threads, known: inout SingularValueDecomposition?
 ) throws -> SingularValuePruning {
   let weights = try ScaledWeights(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
-  let parts = try weights.decomposed()
+  let parts = try known ?? weights.decomposed()
+  known = parts
   let (rank, spectralError) = kept(parts.values, rows: rows, columns: columns, rule: rule)
   let matrix = try lowRank(parts, rank: rank, unit: weights.unit)
   guard matrix.isFinite(in: type, threads: threads) else { throw LowRankOverflow() }
@@ -63,6 +65,17 @@ public func pruneSingularValues(
   return SingularValuePruning(
     matrix: matrix, squaredNorm: norm * unit * unit, squaredError: error * unit * unit,
     relativeL2: norm > 0 ? (error / norm).squareRoot() : 0, spectralError: spectralError)
+}
+
+/// The same for one rule alone.
+public func pruneSingularValues(
+  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool,
+  rule: PruningRule, threads: Threads
+) throws -> SingularValuePruning {
+  var known: SingularValueDecomposition?
+  return try pruneSingularValues(
+    bytes, type: type, rows: rows, columns: columns, transposed: transposed, rule: rule, threads: threads,
+    known: &known)
 }
 
 /// Returns the min(rows, columns) singular values of a weight matrix, largest first.

@@ -47,23 +47,25 @@ extension NetworkFile {
     }
     switch aim {
     case .rule(let rule):
-      return try prune(to: file, by: method, rule, options)
+      return try prune(to: file, by: method, rule, options, Decompositions(byteCount: 0))
     case .size(let size):
-      let keep = try greatestKeep(fitting: size, by: method, options)
-      var report = try prune(to: file, by: method, .keep(keep), options)
+      let decompositions = Decompositions(byteCount: self.options.memory / 2)
+      let keep = try greatestKeep(fitting: size, by: method, options, decompositions)
+      var report = try prune(to: file, by: method, .keep(keep), options, decompositions)
       report.warnings.append("--keep \(keep) is the most that fits \(size) bytes")
       return report
     }
   }
 
   private func prune(
-    to file: FileDescriptor, by method: PruningMethod, _ rule: PruningRule, _ options: CompressingOptions
+    to file: FileDescriptor, by method: PruningMethod, _ rule: PruningRule, _ options: CompressingOptions,
+    _ decompositions: Decompositions
   ) throws(NetworkError) -> WritingReport {
     switch method {
     case .magnitude(let isGlobal, let values):
       try pruneMagnitudes(to: file, rule, isGlobal: isGlobal, values, options)
     case .singularValue:
-      try pruneSingularValues(to: file, rule, options)
+      try pruneSingularValues(to: file, rule, options, decompositions)
     case .node:
       try pruneNodes(to: file, rule, options)
     }
@@ -72,13 +74,13 @@ extension NetworkFile {
   /// The largest multiple of 10⁻⁴ to keep so that the file has at most `size` bytes, found by bisection: at 10⁻⁴ more it
   /// has more. (Sizes grow with what is kept, but for a few bytes of chance in compression.)
   private func greatestKeep(
-    fitting size: Int, by method: PruningMethod, _ options: CompressingOptions
+    fitting size: Int, by method: PruningMethod, _ options: CompressingOptions, _ decompositions: Decompositions
   ) throws(NetworkError) -> Fraction {
     let nowhere = try about { try FileDescriptor.open("/dev/null", .writeOnly) }
     defer { try? nowhere.close() }
     func keep(_ steps: Int) -> Fraction { Fraction("\(steps)e-4") ?? .one }
     func byteCount(_ steps: Int) throws(NetworkError) -> Int {
-      try prune(to: nowhere, by: method, .keep(keep(steps)), options).outputBytes
+      try prune(to: nowhere, by: method, .keep(keep(steps)), options, decompositions).outputBytes
     }
     if try byteCount(10_000) <= size { return .one }
     let least = try byteCount(0)

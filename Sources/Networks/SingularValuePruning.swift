@@ -10,10 +10,32 @@ extension NetworkError {
   }
 }
 
+/// Decompositions that are kept between several rules, as many as fit the memory.
+final class Decompositions {
+  private var known: [Int: SingularValueDecomposition] = [:]
+  private var room: Int
+
+  init(byteCount: Int) { room = byteCount }
+
+  /// Does `work` with the decomposition of a matrix of `byteCount` bytes, if it is known, and keeps what it leaves.
+  fileprivate func with<Result>(
+    _ index: Int, byteCount: Int, _ work: (inout SingularValueDecomposition?) throws -> Result
+  ) rethrows -> Result {
+    var decomposition = known[index]
+    let isNew = decomposition == nil
+    let result = try work(&decomposition)
+    if isNew, let decomposition, byteCount <= room {
+      known[index] = decomposition
+      room -= byteCount
+    }
+    return result
+  }
+}
+
 extension NetworkFile {
   /// Keeps the largest singular values of each matrix.
   func pruneSingularValues(
-    to file: FileDescriptor, _ rule: PruningRule, _ options: CompressingOptions
+    to file: FileDescriptor, _ rule: PruningRule, _ options: CompressingOptions, _ decompositions: Decompositions
   ) throws(NetworkError) -> WritingReport {
     try compress(
       to: file, options, settings: "--by singular-value \(rule.settings)",
@@ -29,9 +51,11 @@ extension NetworkFile {
             "its singular values take \(needed) bytes of memory, more than \(self.options.memory); --memory raises the limit"
           )
         }
-        let result = try Compression.pruneSingularValues(
-          bytes, type: tensor.type, rows: rows, columns: columns, transposed: tensor.isTransposed, rule: rule,
-          threads: self.options.threads)
+        let result = try decompositions.with(index, byteCount: 8 * min(rows, columns) * (rows + columns + 1)) {
+          try Compression.pruneSingularValues(
+            bytes, type: tensor.type, rows: rows, columns: columns, transposed: tensor.isTransposed, rule: rule,
+            threads: self.options.threads, known: &$0)
+        }
         if result.matrix.rank == min(rows, columns) { return .unchanged("nothing to drop") }
         // Rounding adds 2⁻⁸ at most, unless factors vanish.
         if result.relativeL2 > 1.01 * result.spectralError + 0.01 {

@@ -124,22 +124,27 @@ public struct ArchitectureOptions: ParsableArguments {
   private func list(_ text: String) -> [String] { text.split(separator: ",").map(String.init) }
 }
 
-/// A number of bytes on a command line: digits, then nothing or one of k M G T (10³…) or Ki Mi Gi Ti (2¹⁰…), and `B`
-/// if one likes.
+/// A number of bytes on a command line: digits, with a decimal point if one likes, then nothing or one of k M G T (10³…)
+/// or Ki Mi Gi Ti (2¹⁰…), and `B` if one likes. A fraction of a byte is dropped.
 public struct ByteSize: ExpressibleByArgument, Sendable {
   public let bytes: Int
 
   public init?(argument: String) {
-    let digits = argument.prefix { $0.isASCII && $0.isNumber }
+    let digits = argument.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
     var unit = argument.dropFirst(digits.count)
     if unit.hasSuffix("B") { unit = unit.dropLast() }
     let factors = [
       "": 1, "k": 1000, "K": 1000, "M": 1_000_000, "G": 1_000_000_000, "T": 1_000_000_000_000,
       "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40,
     ]
-    guard let count = Int(digits), let factor = factors[String(unit)] else { return nil }
-    let (bytes, overflow) = count.multipliedReportingOverflow(by: factor)
-    guard !overflow else { return nil }
-    self.bytes = bytes
+    guard let factor = factors[String(unit)] else { return nil }
+    if let count = Int(digits) {
+      let (bytes, overflow) = count.multipliedReportingOverflow(by: factor)
+      guard !overflow else { return nil }
+      self.bytes = bytes
+    } else {
+      guard let value = Double(digits), value * Double(factor) < 0x1p53 else { return nil }
+      bytes = Int(value * Double(factor))
+    }
   }
 }
