@@ -25,6 +25,9 @@ public struct NetworkKernels: Sendable {
   /// Nothing where `NetworkFunction.tangentObstacle` says why.
   public let tangent: SymmetricMatrix?
 
+  /// Whether all elements are.
+  public var areFinite: Bool { conjugate.isFinite && tangent?.isFinite ?? true }
+
   /// Points of a tile, which is computed as one.
   private static let tile = 256
   /// Most bytes for the derivatives of the outputs that are treated together.

@@ -19,6 +19,10 @@ public struct DataFile: Sendable {
     }
   }
 
+  /// What the file is called.
+  public let name: String
+  /// What its datasets are called.
+  let options: Options
   public let samples: Int
   /// The extents of one sample.
   public let shape: [Int]
@@ -35,7 +39,9 @@ public struct DataFile: Sendable {
   public var inputCount: Int { shape.reduce(1, *) }
 
   /// - Throws: `.unusable` for datasets that are missing or do not fit each other, or an x that is not finite.
-  public init(_ file: NetworkFile, _ options: Options = Options()) throws(NetworkError) {
+  public init(_ file: NetworkFile, name: String, _ options: Options = Options()) throws(NetworkError) {
+    self.name = name
+    self.options = options
     func dataset(_ name: String) -> Int? {
       file.tensors.firstIndex {
         ExactName($0.name) == ExactName(name) || $0.path.map { ExactName($0) } == ExactName(name)
@@ -88,7 +94,9 @@ public struct DataFile: Sendable {
       guard answers.allSatisfy({ $0 == $0.rounded() }) else { return nil }
       if let sample = answers.firstIndex(where: { !(0..<Double(classes)).contains($0) }) {
         throw NetworkError(
-          .unusable, "label \(Int(clamping: answers[sample])) of sample \(sample), expected 0…\(classes - 1)")
+          .unusable,
+          "\(options.y): label \(Int(clamping: answers[sample])) of sample \(sample), expected 0…\(classes - 1)",
+          file: name)
       }
       return answers.map { Int($0) }
     }

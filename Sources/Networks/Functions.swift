@@ -74,8 +74,6 @@ extension NetworkFile {
         )
       }
       return function
-    } catch let error as NetworkFunctionError {
-      throw NetworkError(error)
     } catch {
       throw NetworkError(error)
     }

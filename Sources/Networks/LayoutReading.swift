@@ -108,6 +108,8 @@ public struct LayoutReading: Sendable, Equatable {
   public var tensors: [LayoutTensor]
   /// `nil` when nothing in the file tells how the layers are connected and no chain of dense layers can be assumed.
   public var network: Network?
+  /// Whether nothing in the file tells how the layers are connected, nor the caller did.
+  public var isNetworkAssumed = false
   /// What was assumed, and what in the file does not fit: one sentence each, to be said on standard error.
   public var notes: [String]
 
@@ -142,6 +144,7 @@ public struct LayoutReading: Sendable, Equatable {
   ) throws(LayoutError) -> LayoutReading {
     var file = LayoutVariables(table, configuration: configuration)
     let network: Network?
+    var isAssumed = false
     if activations == nil, order == nil, case .network(let stated) = file.statedNetwork() {
       network = stated
     } else if activations == nil, order == nil, let configuration = file.configuration, configuration.describesLayers {
@@ -154,10 +157,12 @@ public struct LayoutReading: Sendable, Equatable {
     } else {
       let chain = try LayoutChain(file).network(activations: activations, order: order)
       network = chain.network
+      isAssumed = activations == nil && order == nil
       file.notes += chain.notes
     }
     return LayoutReading(
-      kind: file.kind, tensors: file.variables.map(\.tensor), network: network, notes: file.notes)
+      kind: file.kind, tensors: file.variables.map(\.tensor), network: network, isNetworkAssumed: isAssumed,
+      notes: file.notes)
   }
 }
 

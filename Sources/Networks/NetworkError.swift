@@ -25,14 +25,17 @@ public struct NetworkError: Error, Sendable, Equatable {
   public let verdict: Verdict
   /// The object it is about and the sentence, `/dense/kernel: rank 3, expected 2`.
   public let message: String
+  /// The file it is about, where that is not the network at hand.
+  public let file: String?
 
-  public init(_ verdict: Verdict, _ message: String) {
+  public init(_ verdict: Verdict, _ message: String, file: String? = nil) {
     self.verdict = verdict
     self.message = message
+    self.file = file
   }
 
   /// The same verdict about the named object.
-  func of(_ object: String) -> NetworkError { NetworkError(verdict, "\(object): \(message)") }
+  func of(_ object: String) -> NetworkError { NetworkError(verdict, "\(object): \(message)", file: file) }
 
   init(_ error: any Error) {
     self =
@@ -43,6 +46,8 @@ public struct NetworkError: Error, Sendable, Equatable {
       case let error as CodecError: Self(error)
       case let error as LayoutError: Self(error)
       case let error as SingularValueError: Self(error)
+      case let error as LinearAlgebraError: Self(error)
+      case let error as NetworkFunctionError: Self(error)
       default: NetworkError(.io, "\(error)")
       }
   }

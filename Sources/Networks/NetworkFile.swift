@@ -55,6 +55,8 @@ public final class NetworkFile {
   public let tensors: [TensorRecord]
   /// How the layers are connected, if the file or the caller says so.
   public let network: Network?
+  /// Whether the network was assumed, because neither the file nor the caller says how the layers are connected.
+  let isNetworkAssumed: Bool
   /// Conventions of an HDF5 tree, for people; for `.ncz` that of its source is not recorded.
   public let layout: String?
   /// What a user should be told about how the file was understood.
@@ -89,6 +91,7 @@ public final class NetworkFile {
       source = .ncz(ncz)
       tensors = ncz.directory.tensors
       network = ncz.directory.network
+      isNetworkAssumed = false
       layout = nil
       notes = []
       return
@@ -108,6 +111,7 @@ public final class NetworkFile {
     let names = Set(hdf5.tensors.map { ExactName($0.name) })
     let missing = hdf5.reading.network?.tensorNames.first { !names.contains(ExactName($0)) }
     network = missing == nil ? hdf5.reading.network : nil
+    isNetworkAssumed = hdf5.reading.isNetworkAssumed
     layout = hdf5.reading.kind.rawValue
     notes = hdf5.notes + (missing.map { ["no network: \($0) cannot be read"] } ?? [])
   }

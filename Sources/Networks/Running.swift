@@ -43,7 +43,7 @@ extension NetworkFile {
     let (evaluation, note) = try function.evaluate(outputs, data)
     return RunReport(
       samples: data.samples, inputs: data.inputCount, outputs: outputs, precision: precision, scale: data.scale,
-      evaluation: evaluation, notes: note.map { [$0] } ?? [])
+      evaluation: evaluation, notes: [note, outputs.nonFinite].compactMap { $0 })
   }
 }
 
@@ -57,6 +57,14 @@ extension DataFile {
   }
 }
 
+extension NetworkFunction.Outputs {
+  /// What is to be said of outputs that are no numbers.
+  var nonFinite: String? {
+    let count = values.count { !$0.isFinite }
+    return count == 0 ? nil : "\(count) of \(values.count) outputs are infinite or not a number"
+  }
+}
+
 extension NetworkFunction {
   /// Refuses data that do not fit the inputs.
   func check(_ data: DataFile) throws(NetworkError) {
@@ -64,7 +72,10 @@ extension NetworkFunction {
       throw NetworkError(.unsupported, "the network has \(inputCounts.count) inputs; data files have one x")
     }
     guard data.inputCount == inputCount else {
-      throw NetworkError(.unusable, "the network takes \(inputCount) numbers, x has \(data.inputCount) a sample")
+      throw NetworkError(
+        .unusable,
+        "\(data.options.x): \(data.inputCount) numbers a sample, expected \(inputCount) as the network takes",
+        file: data.name)
     }
   }
 
@@ -90,7 +101,10 @@ extension NetworkFunction {
       return (Evaluation(values, width: outputs.width, meaning, labels: labels), nil)
     }
     guard data.answerCount == outputs.width else {
-      return (nil, "y has \(data.answerCount) numbers a sample, the network \(outputs.width): not compared")
+      return (
+        nil,
+        "\(data.name): \(data.options.y) has \(data.answerCount) numbers a sample, the network \(outputs.width): not compared"
+      )
     }
     return (Evaluation(outputs.values, targets: answers), nil)
   }

@@ -12,13 +12,15 @@ public struct Verification: Sendable {
   /// Why the networks do not agree; empty when they do.
   public var failures: [String] = []
   public var verdict = Verdict.unclaimed
+  /// Whether the caller gave any.
+  public var hasTolerance = false
   /// What a user should be told.
   public var notes: [String] = []
 
   public enum Verdict: String, Sendable {
     /// All values are equal, bit for bit.
     case equal
-    /// What was claimed holds, and no tolerance is exceeded.
+    /// No tolerance is exceeded, and no claim that could be checked fails.
     case within = "within tolerance"
     case differs
     /// No tolerance was given, and no step of B started from A.
@@ -28,7 +30,7 @@ public struct Verification: Sendable {
   /// A tensor that both have, in one shape and type.
   public struct TensorComparison: Sendable {
     public var name: String
-    public var shape: String
+    public var shape: [Int]
     /// How each stores it.
     public var encodings: (a: String, b: String)
     public var isEqual: Bool
@@ -147,7 +149,7 @@ public struct VerifyingOptions: Sendable {
   }
 
   public var tolerances: Tolerances
-  /// Weights are always compared.
+  /// Without weights, tensors need not correspond, and nothing is checked that a history claims.
   public var measures: Set<Measure>
   public var data: DataFile?
   /// Points of the kernels.

@@ -45,7 +45,7 @@ extension Verification.TensorComparison {
       .init("equal", .bool(isEqual)),
       .init("name", .string(name)),
       .init("relative_l2", real(relativeL2)),
-      .init("shape", .string(shape)),
+      .init("shape", .array(shape.map(JSON.integer))),
       .init(
         "singular_values",
         singularValues.map { values in

@@ -13,7 +13,7 @@ public func verify(
   _ a: NetworkFile, _ b: NetworkFile, _ options: VerifyingOptions
 ) throws(VerificationError) -> Verification {
   var verifier = Verifier(a: a, b: b, options: options)
-  try verifier.compareTensors()
+  if options.measures.contains(.weights) { try verifier.compareTensors() }
   try verifier.compareFunctions()
   verifier.judge()
   return verifier.result
@@ -39,6 +39,7 @@ struct Verifier {
   var result = Verification()
   /// Tensors that no step of B says it changed, and that are not as in A.
   private var unexplained: [String] = []
+  private var lonelyStates: [String: Int] = [:]
   var threads: Threads { a.options.threads }
 
   init(a: NetworkFile, b: NetworkFile, options: VerifyingOptions) {
@@ -53,7 +54,7 @@ struct Verifier {
     for (index, tensor) in a.tensors.enumerated() {
       a.didReach(index)
       guard let place = places.removeValue(forKey: ExactName(tensor.name)) else {
-        result.differences.append("\(tensor.name): only in the first")
+        tell(tensor, isOnlyIn: "first")
         continue
       }
       let other = b.tensors[place]
@@ -69,7 +70,19 @@ struct Verifier {
     }
     a.didReach(a.tensors.count)
     for tensor in b.tensors where places[ExactName(tensor.name)] != nil {
-      result.differences.append("\(tensor.name): only in the second")
+      tell(tensor, isOnlyIn: "second")
+    }
+    for (side, count) in lonelyStates.sorted(by: { $0.key < $1.key }) {
+      result.notes.append("\(count) tensors of training state are only in the \(side)")
+    }
+  }
+
+  /// Training state is no part of a network: it may be missing.
+  private mutating func tell(_ tensor: TensorRecord, isOnlyIn side: String) {
+    if tensor.role == .optimizer {
+      lonelyStates[side, default: 0] += 1
+    } else {
+      result.differences.append("\(tensor.name): only in the \(side)")
     }
   }
 
@@ -84,11 +97,15 @@ struct Verifier {
     result.tensors.append(comparison)
     result.claims += claims
     if !comparison.isEqual, claims.isEmpty {
-      if other.history.isEmpty {
-        unexplained.append(tensor.name)
-      } else {
-        result.notes.append("\(tensor.name): the history of the second file does not begin with the first")
-      }
+      unexplained.append(
+        "\(tensor.name): differs, and "
+          + (other.history.isEmpty
+            ? "no step of the second file says so" : "what the second file says of it did not start from the first"))
+    }
+    if let bound = claims.bound, let error = comparison.relativeL2, error > bound {
+      result.failures.append(
+        "\(tensor.name): its steps claim a relative L2 error of at most \(Float(bound)) together, found \(Float(error))"
+      )
     }
   }
 
@@ -96,7 +113,7 @@ struct Verifier {
     _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer, _ tensor: TensorRecord, _ other: TensorRecord
   ) throws -> (Verification.TensorComparison, [Verification.Claim]) {
     var comparison = Verification.TensorComparison(
-      name: tensor.name, shape: tensor.shape.description, encodings: (tensor.encoding.name, other.encoding.name),
+      name: tensor.name, shape: tensor.shape.extents, encodings: (tensor.encoding.name, other.encoding.name),
       isEqual: before.elementsEqual(after))
     let claims = try check(other.history, of: tensor, before, after)
     guard tensor.type.isFloat else { return (comparison, claims) }
@@ -186,20 +203,26 @@ struct Verifier {
   mutating func judge() {
     let tolerances = options.tolerances
     let isClaimed = !result.claims.isEmpty
-    result.failures = result.differences
+    let isChecked = result.claims.contains { $0.status != .unknown }
+    result.failures = result.differences + result.failures
     for claim in result.claims where claim.status == .fails {
       result.failures.append(
         "\(claim.tensor): \(claim.tool) claims a relative L2 error of \(claim.claimed), found \(claim.measured ?? .nan)"
       )
     }
-    if isClaimed {
-      result.failures += unexplained.map { "\($0): differs, and no step of the second file says so" }
-    } else {
-      result.notes += unexplained.map { "\($0): differs" }
+    if isClaimed { result.failures += unexplained }
+    let unchecked = result.claims.count { $0.status == .unknown }
+    if unchecked > 0 {
+      result.notes.append(
+        "\(unchecked) of \(result.claims.count) claims are not checkable: what one of their steps started from, or left, is not at hand"
+      )
     }
     func require(_ what: String, _ value: Double?, _ most: Double?) {
-      guard let most, !((value ?? .nan) <= most) else { return }
-      result.failures.append("\(what): \(value.map { "\($0)" } ?? "undefined"), more than \(most)")
+      // Of what is exact in decimals, such as an accuracy, the difference may not be.
+      guard let most, !((value ?? .nan) <= most + 1e-12) else { return }
+      result.failures.append(
+        value.map { "\(what): \(Float($0)), expected at most \(Float(most))" }
+          ?? "\(what): undefined, expected at most \(Float(most))")
     }
     for tensor in result.tensors where tensor.relativeL2 != nil {
       require("\(tensor.name): relative L2 error", tensor.relativeL2, tolerances.weight)
@@ -214,10 +237,12 @@ struct Verifier {
         require("\(name)loss of accuracy", accuracies.a - accuracies.b, tolerances.accuracyLoss)
       }
     }
-    let isEqual = result.differences.isEmpty && result.tensors.allSatisfy(\.isEqual)
+    let isEqual =
+      options.measures.contains(.weights) && result.differences.isEmpty && result.tensors.allSatisfy(\.isEqual)
     result.verdict =
       !result.failures.isEmpty
-      ? .differs : isEqual ? .equal : isClaimed || !tolerances.isEmpty ? .within : .unclaimed
+      ? .differs : isEqual ? .equal : isChecked || !tolerances.isEmpty ? .within : .unclaimed
+    result.hasTolerance = !tolerances.isEmpty
   }
 }
 
@@ -230,6 +255,20 @@ extension Verification.Claim {
     while unit * 1e8 > max(claimed, 1e-300) { unit /= 10 }
     while unit * 1e9 <= claimed { unit *= 10 }
     status = (found - claimed).magnitude <= 0.5 * unit + 1e-10 * claimed ? .holds : .fails
+  }
+}
+
+extension [Verification.Claim] {
+  /// What the steps of one tensor can have lost together, if what each claims is true: errors relative to norms that each
+  /// step changes by at most its own error.
+  fileprivate var bound: Double? {
+    if isEmpty { return nil }
+    var (total, norm) = (0.0, 1.0)
+    for claim in self {
+      total += claim.claimed * norm
+      norm *= 1 + claim.claimed
+    }
+    return total * (1 + 1e-7) + 1e-12
   }
 }
 

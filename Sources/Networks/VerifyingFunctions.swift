@@ -8,13 +8,23 @@ extension Verifier {
   mutating func compareFunctions() throws(VerificationError) {
     guard !options.measures.isDisjoint(with: [.outputs, .spectrum]) else { return try checkMeasured() }
     // Files without architecture take that of the other.
-    guard let ownA = a.network ?? b.network, let ownB = b.network ?? a.network else {
+    let statedA = a.isNetworkAssumed ? nil : a.network
+    let statedB = b.isNetworkAssumed ? nil : b.network
+    guard let ownA = statedA ?? statedB ?? a.network ?? b.network,
+      let ownB = statedB ?? statedA ?? b.network ?? a.network
+    else {
       result.notes.append("how the layers are connected is not known: outputs and kernels are not compared")
       return try checkMeasured()
     }
-    let needed = Set(ownA.tensorNames + ownB.tensorNames)
-    guard result.tensors.contains(where: { needed.contains($0.name) }) || !result.differences.isEmpty else {
-      return try checkMeasured()
+    for (network, file, which) in [(ownA, a, "first"), (ownB, b, "second")] {
+      let known = Set(file.tensors.map { ExactName($0.name) })
+      if let missing = network.tensorNames.first(where: { !known.contains(ExactName($0)) }) {
+        result.notes.append("the \(which) has no \(missing): outputs and kernels are not compared")
+        return try checkMeasured()
+      }
+    }
+    if options.measures.contains(.weights), let statedA, let statedB, statedA != statedB {
+      result.differences.append("the layers are not connected in the same way, or have other activations")
     }
     if let obstacle = ownA.firstOpaque ?? ownB.firstOpaque {
       result.notes.append(
@@ -43,6 +53,10 @@ extension Verifier {
       return
     }
     if let data { try on(.a) { try f.check(data) } }
+    if case .one(let index) = options.tangentOutput, index >= f.outputCount {
+      throw VerificationError(
+        side: nil, error: NetworkError(.usage, "--ntk-output \(index): expected 0…\(f.outputCount - 1)"))
+    }
     var part = Verification.Part(name: name)
     if options.measures.contains(.outputs) {
       part.outputs = try compareOutputs(f, g, on: data)
@@ -55,12 +69,17 @@ extension Verifier {
 
   // MARK: Outputs
 
-  private func compareOutputs(
+  private mutating func tell(_ a: NetworkFunction.Outputs, _ b: NetworkFunction.Outputs) {
+    result.notes += [("A", a), ("B", b)].compactMap { name, outputs in outputs.nonFinite.map { "\(name): \($0)" } }
+  }
+
+  private mutating func compareOutputs(
     _ f: NetworkFunction, _ g: NetworkFunction, on data: DataFile?
   ) throws(VerificationError) -> Verification.OutputComparison {
     if let data {
       let outputsA = f.outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
       let outputsB = g.outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
+      tell(outputsA, outputsB)
       var comparison = Verification.OutputComparison(.data, outputsA, outputsB, samples: data.samples)
       comparison.agreement = OutputAgreement.fraction(f, outputsA, outputsB)
       if f.endsInSoftmax, g.endsInSoftmax {
@@ -85,6 +104,7 @@ extension Verifier {
     let points = RandomPoints(.gaussian, count: options.samples, width: f.inputCount, seed: options.seed)
     let outputsA = f.outputs(samples: points.count, threads: threads) { points.fill($0, $1) }
     let outputsB = g.outputs(samples: points.count, threads: threads) { points.fill($0, $1) }
+    tell(outputsA, outputsB)
     var comparison = Verification.OutputComparison(.monteCarlo, outputsA, outputsB, samples: points.count)
     comparison.agreement = OutputAgreement.fraction(f, outputsA, outputsB)
     return comparison
@@ -103,10 +123,6 @@ extension Verifier {
     try require(
       14 * 8 * count * count + 8 * count * (f.valueCount + g.valueCount), for: "kernels of \(count) points",
       "--points takes fewer")
-    if case .one(let index) = options.tangentOutput, index >= f.outputCount {
-      throw VerificationError(
-        side: nil, error: NetworkError(.usage, "--ntk-output \(index): the network has \(f.outputCount) outputs"))
-    }
     let random = RandomPoints(options.law, count: count, width: f.inputCount, seed: options.seed)
     let fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void = { range, out in
       if let data { data.fill(range, out) } else { random.fill(range, out) }
@@ -115,6 +131,11 @@ extension Verifier {
       of: f, points: count, output: options.tangentOutput, threads: threads, fill: fill)
     let kernelsB = NetworkKernels(
       of: g, points: count, output: options.tangentOutput, threads: threads, fill: fill)
+    for (side, kernels) in [(VerificationError.Side.a, kernelsA), (.b, kernelsB)] where !kernels.areFinite {
+      throw VerificationError(
+        side: side, error: NetworkError(.unusable, "its kernels are infinite or not a number: so is one of its weights")
+      )
+    }
     func distance(_ a: SymmetricMatrix, _ b: SymmetricMatrix) throws(VerificationError) -> KernelDistance {
       try on(nil) { try KernelDistance(a, b, withSpectra: !options.isFast, threads: threads) }
     }
@@ -142,7 +163,8 @@ extension Verifier {
       side: nil,
       error: NetworkError(
         .overLimit,
-        "\(what) take \(byteCount) bytes, more than \(a.options.memory); \(remedy), --memory raises the limit"))
+        "\(what) take \(byteCount >> 20) MiB, more than \(a.options.memory >> 20); \(remedy), --memory raises the limit"
+      ))
   }
 
   /// Refuses a tolerance for what could not be measured.
@@ -150,11 +172,14 @@ extension Verifier {
     let tolerances = options.tolerances
     func require(_ option: String, _ tolerance: Double?, _ isMeasured: Bool) throws(VerificationError) {
       guard tolerance != nil, !isMeasured, result.differences.isEmpty else { return }
-      let why = result.notes.last.map { " (\($0))" } ?? ""
+      let why =
+        option == "--max-accuracy-loss"
+        ? "it takes labels: --data with y" : result.notes.last ?? "--measure leaves it out"
       throw VerificationError(
-        side: nil, error: NetworkError(.unsupported, "\(option): nothing to hold it against\(why)"))
+        side: nil, error: NetworkError(.unsupported, "\(option): nothing to hold it against: \(why)"))
     }
     let parts = result.parts
+    try require("--max-weight", tolerances.weight, options.measures.contains(.weights))
     try require("--max-output", tolerances.output, parts.contains { $0.outputs != nil })
     try require("--max-ck", tolerances.conjugate, parts.contains { $0.spectrum != nil })
     try require("--max-ntk", tolerances.tangent, parts.contains { $0.spectrum?.tangent != nil })

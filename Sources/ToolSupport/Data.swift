@@ -21,9 +21,6 @@ public struct DataOptions: ParsableArguments {
     }
   }
 
-  /// What the data are called in a report.
-  public var name: String { data ?? "" }
-
   /// Reads the samples.
   public func read(_ common: CommonOptions, tool: any Tool.Type) throws -> DataFile {
     guard let data, data != "-" else { throw Failure(.usage, "--data: expected the path of a file") }
@@ -31,7 +28,7 @@ public struct DataOptions: ParsableArguments {
     return try naming(input.name) {
       try DataFile(
         try NetworkFile(input.file, size: input.size, options: common.reading(size: input.size, tool: tool)),
-        DataFile.Options(x: x ?? "x", y: y ?? "y", scale: inputScale))
+        name: data, DataFile.Options(x: x ?? "x", y: y ?? "y", scale: inputScale))
     }
   }
 }

@@ -30,7 +30,7 @@ public struct Failure: Error, Sendable {
     let file = (error as? NetworkError)?.verdict == .output ? output ?? "output" : input
     switch error {
     case let failure as Failure: self = failure
-    case let error as NetworkError: self.init(ExitStatus(error.verdict), file: file, error.message)
+    case let error as NetworkError: self.init(ExitStatus(error.verdict), file: error.file ?? file, error.message)
     default: self.init(.internalError, file: file, "\(error) (this is a bug of ours; please report it)")
     }
   }
@@ -49,7 +49,7 @@ public func verify(
       case .b: b.name
       case nil: "\(a.name) and \(b.name)"
       }
-    throw Failure(ExitStatus(error.error.verdict), file: file, error.error.message)
+    throw Failure(ExitStatus(error.error.verdict), file: error.error.file ?? file, error.error.message)
   }
 }
 

@@ -17,8 +17,8 @@ public final class Output {
     case direct
     /// Written to an unnamed file that nobody will see.
     case discarded
-    /// An unnamed file, to be copied to standard output when `finish()` is called.
-    case copiedToStandardOutput
+    /// An unnamed file, to be copied to where it is wanted when `finish()` is called.
+    case copied(to: FileDescriptor)
     /// An unnamed file in the folder of `path`.
     case unnamed(path: FilePath)
     /// A hidden file beside `path`.
@@ -42,13 +42,13 @@ public final class Output {
       return
     }
     guard let path, path != "-" else {
-      name = "standard output"
+      name = Self.standardOutputName
       if isatty(STDOUT_FILENO) == 1 {
         throw Failure(.usage, "binary output to a terminal is refused: name a file, or redirect standard output")
       }
       if seekable {
         file = try temporaryFile()
-        destination = .copiedToStandardOutput
+        destination = .copied(to: .standardOutput)
       } else {
         file = .standardOutput
         destination = .direct
@@ -65,9 +65,7 @@ public final class Output {
         let target = open(path, O_WRONLY | O_CLOEXEC)
         guard target >= 0 else { throw Failure(.cannotCreate, file: path, errorText()) }
         file = try temporaryFile()
-        destination = .copiedToStandardOutput
-        guard dup2(target, STDOUT_FILENO) >= 0 else { throw Failure(.cannotCreate, file: path, errorText()) }
-        close(target)
+        destination = .copied(to: FileDescriptor(rawValue: target))
         return
       }
       let descriptor = open(path, O_WRONLY | O_CLOEXEC)
@@ -94,6 +92,10 @@ public final class Output {
     destination = .hidden(hidden, path: target)
   }
 
+  /// Whether what is written goes to standard output, which then has no room for a report.
+  public var isStandardOutput: Bool { name == Self.standardOutputName }
+  private static let standardOutputName = "standard output"
+
   /// Writes text.
   public func write(_ text: String) throws(Failure) {
     do {
@@ -108,8 +110,8 @@ public final class Output {
     switch destination {
     case .direct, .discarded:
       break
-    case .copiedToStandardOutput:
-      try copyToStandardOutput()
+    case .copied(let target):
+      try copy(to: target)
     case .unnamed(let path):
       try sync()
       let link = "/proc/self/fd/\(file.rawValue)"
@@ -156,13 +158,13 @@ public final class Output {
     }
   }
 
-  private func copyToStandardOutput() throws(Failure) {
+  private func copy(to target: FileDescriptor) throws(Failure) {
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
     defer { buffer.deallocate() }
     var offset: Int64 = 0
     do {
       while case let count = try file.read(fromAbsoluteOffset: offset, into: buffer), count > 0 {
-        _ = try FileDescriptor.standardOutput.writeAll(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        _ = try target.writeAll(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         offset += Int64(count)
       }
     } catch {

@@ -14,6 +14,7 @@ extension RunReport {
     if let loss {
       lines.append("loss      \(significant(loss.value, 6)) (\(loss.name))")
     }
+    if accuracy == nil, loss == nil { lines.append("no labels or targets that fit: nothing was compared") }
     return lines.joined(separator: "\n") + "\n"
   }
 }

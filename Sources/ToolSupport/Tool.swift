@@ -31,7 +31,7 @@ extension Tool {
 public func diagnose(_ line: String) { diagnose(text: printable(line) + "\n") }
 
 /// Text of our own on stderr.
-func diagnose(text: String) {
+public func diagnose(text: String) {
   Progress.erase()
   var text = text
   // Nobody is left to tell when stderr itself fails.

@@ -6,7 +6,6 @@ extension Verification {
   /// - Parameter isVerbose: also tensors that are equal.
   public func text(a: String, b: String, isVerbose: Bool) -> String {
     var lines = ["A \(printable(a))", "B \(printable(b))"]
-    lines += differences.map { "differs: \(printable($0))" }
     let equal = tensors.count(where: \.isEqual)
     var table = Table([
       ("tensor", .left), ("shape", .right), ("A", .left), ("B", .left), ("relative L2", .right), ("σ₁ error", .right),
@@ -16,7 +15,7 @@ extension Verification {
     for tensor in shown {
       let own = claims.filter { $0.tensor == tensor.name }
       table.add([
-        tensor.name, tensor.shape, tensor.encodings.a, tensor.encodings.b,
+        tensor.name, tensor.extents, tensor.encodings.a, tensor.encodings.b,
         tensor.isEqual ? "equal" : tensor.relativeL2.map { significant($0, 4) } ?? "differs",
         tensor.spectralError.map { significant($0, 4) } ?? "",
         own.map { "\(significant($0.claimed, 4)) \($0.status.rawValue)" }.joined(separator: ", "),
@@ -48,17 +47,24 @@ extension Verification {
     }
     lines += notes.map { "note: \(printable($0))" }
     lines += failures.map { "failed: \(printable($0))" }
-    lines.append(verdict.sentence)
+    // Nothing that was not claimed is answered here; standard error says so.
+    if verdict != .unclaimed { lines.append(sentence) }
     return lines.joined(separator: "\n") + "\n"
   }
 }
 
-extension Verification.Verdict {
+extension Verification.TensorComparison {
+  /// `784×300`
+  public var extents: String { shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×") }
+}
+
+extension Verification {
+  /// The verdict for people.
   public var sentence: String {
-    switch self {
+    switch verdict {
     case .equal: "equal, bit for bit"
-    case .within: "within tolerance"
-    case .differs: "DIFFERENT: more than tolerated"
+    case .within: hasTolerance ? "within tolerance" : "the claims hold; no other tolerance was given"
+    case .differs: "DIFFERENT"
     case .unclaimed: "no tolerance: nothing was claimed about this pair"
     }
   }

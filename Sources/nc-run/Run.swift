@@ -36,13 +36,14 @@ struct Run: Tool {
 
   func validate() throws {
     if data.data == nil { throw ValidationError("--data FILE says what to apply the network to") }
+    if json, output == "-" { throw ValidationError("--json and -o - both write to standard output") }
   }
 
   func run() throws {
-    let samples = try data.read(common, tool: Self.self)
     let input = try Input(input)
-    let options = common.reading(size: input.size, architecture.assumption, tool: Self.self)
     let output = try output.map { try Output($0, force: force, seekable: true) }
+    let samples = try data.read(common, tool: Self.self)
+    let options = common.reading(size: input.size, architecture.assumption, tool: Self.self)
     let result = try naming(input.name, output?.name) {
       let network = try NetworkFile(input.file, size: input.size, options: options)
       common.tell(network.notes, about: input.name, tool: Self.self)
@@ -54,8 +55,9 @@ struct Run: Tool {
     common.tell(result.notes, about: input.name, tool: Self.self)
     if json {
       try report(String(decoding: result.json.serialized(), as: UTF8.self) + "\n")
-    } else if !common.quiet || output == nil {
-      try report(result.text(name: input.name, data: data.name))
+    } else if output == nil || !common.quiet {
+      let text = result.text(name: input.name, data: samples.name)
+      if output?.isStandardOutput ?? false { diagnose(text: text) } else { try report(text) }
     }
   }
 }

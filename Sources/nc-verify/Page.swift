@@ -7,7 +7,7 @@ extension Verification {
   /// The page that `--report` writes: what the tables say, and pictures of spectra, singular values and weights.
   func page(a: String, b: String) -> String {
     var page = Page(title: "\(b) against \(a)")
-    page.add(verdict: verdict.sentence, verdict == .differs ? .bad : verdict == .unclaimed ? .neutral : .good)
+    page.add(verdict: sentence, verdict == .differs ? .bad : verdict == .unclaimed ? .neutral : .good)
     for failure in failures { page.add(paragraph: failure) }
     addWeights(to: &page)
     for part in parts { part.add(to: &page) }
@@ -31,7 +31,7 @@ extension Verification {
       let own = claims.filter { $0.tensor == tensor.name }
       table.add(
         [
-          tensor.name, tensor.shape, tensor.encodings.a, tensor.encodings.b, text(tensor.relativeL2),
+          tensor.name, tensor.extents, tensor.encodings.a, tensor.encodings.b, text(tensor.relativeL2),
           text(tensor.spectralError), own.map { significant($0.claimed, 4) }.joined(separator: ", "),
           own.map(\.status.rawValue).joined(separator: ", "),
         ], isMarked: own.contains { $0.status == .fails })

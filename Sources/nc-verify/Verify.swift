@@ -10,8 +10,9 @@ struct Verify: Tool {
     commandName: "nc-verify",
     abstract: "Measure what a compressed network lost: weights, outputs, kernel spectra.",
     discussion: """
-      The exit status answers: 0 within tolerance, 1 not, 64 and more when it cannot be told. What the steps of B claim
-      about A is checked in any case; without a claim or a --max option, nothing is, and the status is 0.
+      The exit status answers: 0 within tolerance, 1 not, 64 and more: cannot be told.
+      What the steps of B claim of A is checked in any case; where there is neither a
+      claim nor a --max option, the status is 0.
 
         nc-verify net.h5 net.ncz
         nc-prune --keep 0.1 net.h5 | nc-verify net.h5 -
@@ -30,7 +31,10 @@ struct Verify: Tool {
   @Option(help: ArgumentHelp("Most by which the accuracy may fall (needs labels).", valueName: "e"))
   var maxAccuracyLoss: Double?
 
-  @Option(help: ArgumentHelp("Which of weights, outputs, spectrum (default: all).", valueName: "list"))
+  @Option(
+    help: ArgumentHelp(
+      "Which of weights, outputs, spectrum (default: all). Without weights, tensors need not correspond.",
+      valueName: "list"))
   var measure: String?
   @Option(help: "Points on which kernels are compared: the first of the data, or random ones.") var points = 512
   @Option(help: "Random points: gaussian or mixture (two classes).") var law = InputLaw.gaussian
@@ -57,14 +61,15 @@ struct Verify: Tool {
     guard (2...100_000_000).contains(samples) else {
       throw ValidationError("--samples: expected 2…100000000, found \(samples)")
     }
-    _ = try measures
+    if json, report == "-" { throw ValidationError("--json and --report - both write to standard output") }
+    guard try !measures.isEmpty else { throw ValidationError("--measure: expected weights, outputs or spectrum") }
   }
 
   func run() throws {
-    let samples = data.data == nil ? nil : try data.read(common, tool: Self.self)
     let first = try Input(a)
     let second = try Input(b)
     let page = try report.map { try Output($0, force: force) }
+    let samples = data.data == nil ? nil : try data.read(common, tool: Self.self)
     let result = try verify(
       (first.name, try open(first)), (second.name, try open(second)), try options(samples))
     if let page {
@@ -74,10 +79,10 @@ struct Verify: Tool {
     if json {
       try ToolSupport.report(
         String(decoding: result.json(a: first.name, b: second.name).serialized(), as: UTF8.self) + "\n")
-    } else if !common.quiet {
+    } else if !common.quiet, !(page?.isStandardOutput ?? false) {
       try ToolSupport.report(result.text(a: first.name, b: second.name, isVerbose: common.verbose))
     }
-    if result.verdict == .unclaimed { common.tell([result.verdict.sentence], about: second.name, tool: Self.self) }
+    if result.verdict == .unclaimed { common.tell([result.sentence], about: second.name, tool: Self.self) }
     if result.verdict == .differs { throw ExitCode(1) }
   }
 
