@@ -167,10 +167,14 @@ public struct NetworkFunction: Sendable {
 
   // MARK: Shapes
 
+  /// Most numbers that the values of all nodes may have, for one sample.
+  private static let mostNumbers = 1 << 40
+
   private static func extents(
     _ network: Network, _ steps: [Step], _ tensors: Tensors, inputShape: [Int]?
   ) throws(NetworkFunctionError) -> [Extent] {
     var extents: [Extent] = []
+    var total = 0
     func require(_ vector: Int?, _ count: Int, _ node: Int) throws(NetworkFunctionError) {
       guard let vector, tensors.vectors[vector].count != count else { return }
       throw .shape(
@@ -205,8 +209,8 @@ public struct NetworkFunction: Sendable {
         guard node.inputs.allSatisfy({ extents[$0].positions == input.positions }) else {
           throw .shape("node \(index) concatenates values of different shapes")
         }
-        extents.append(
-          Extent(positions: input.positions, width: node.inputs.reduce(0) { $0 + extents[$1].width }))
+        let width = node.inputs.reduce(0) { min($0 + extents[$1].width, mostNumbers + 1) }
+        extents.append(Extent(positions: input.positions, width: width))
       case (.copy, let input?):
         if case .flatten = node.operation {
           extents.append(Extent(positions: 1, width: input.count))
@@ -216,6 +220,10 @@ public struct NetworkFunction: Sendable {
       case (.activation, let input?): extents.append(input)
       case (_, nil): throw .shape("node \(index) has no input")
       }
+      guard extents[index].width <= (mostNumbers - total) / max(1, extents[index].positions) else {
+        throw .shape("node \(index): values of more than \(mostNumbers) numbers a sample")
+      }
+      total += extents[index].count
     }
     return extents
   }
@@ -231,7 +239,7 @@ public struct NetworkFunction: Sendable {
         positions = product
       }
       let width = shape.last ?? 1
-      guard width <= 1 << 32, positions * width <= 1 << 40, positions > 0, width > 0 else {
+      guard positions > 0, width > 0, width <= mostNumbers / positions else {
         throw .shape("an input of \(shape)")
       }
       return Extent(positions: positions, width: width)
