@@ -214,12 +214,19 @@ extension NetworkFunction {
       }
       vectorGradients[vector] = sum
     }
-    var biasUses: [Int: Int] = [:]
+    var vectorUses: [Int: Int] = [:]
     var matrixUses: [Int: [Int]] = [:]
     for index in network.nodes.indices where gradients.first?[index] != nil {
-      guard case .dense(let matrix, let bias) = steps[index] else { continue }
-      matrixUses[matrix, default: []].append(index)
-      if let bias { biasUses[bias, default: 0] += extents[index].positions }
+      let used: [Int?]
+      switch steps[index] {
+      case .dense(let matrix, let bias):
+        matrixUses[matrix, default: []].append(index)
+        used = [bias]
+      case .batchNormalization(_, _, let gamma, let beta, _), .layerNormalization(let gamma, let beta, _):
+        used = [gamma, beta]
+      case .input, .activation, .add, .concatenate, .copy: continue
+      }
+      for case let vector? in used { vectorUses[vector, default: 0] += extents[index].positions }
     }
     for matrix in matrixUses.keys.sorted() {
       let nodes = matrixUses[matrix] ?? []
@@ -232,7 +239,7 @@ extension NetworkFunction {
         let gradient = joined(node)
         let value = values.flatMap { $0[input] }
         let isSimple = nodes.count == 1 && positions == 1
-        if let bias, isSimple, biasUses[bias] == 1 {
+        if let bias, isSimple, vectorUses[bias] == 1 {
           isBiased = true
         } else {
           add(bias, gradient, positions: positions, width: width)
