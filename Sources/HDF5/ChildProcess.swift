@@ -121,7 +121,8 @@ struct ChildProcess: ~Copyable {
       throw WireReader.nonsense
     }
     let payload = try receive(count: Int(count))
-    if let error = answer.error(String(decoding: payload, as: UTF8.self)) { throw error }
+    // Only an error is a text: values would be checked for being UTF-8.
+    if answer != .done, let error = answer.error(String(decoding: payload, as: UTF8.self)) { throw error }
     return payload
   }
 

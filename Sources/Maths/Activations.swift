@@ -49,8 +49,8 @@ extension Activation {
     case .silu: logistic(x) * (1 + x * logistic(-x))
     case .softplus: logistic(x)
     case .sigmoid: logistic(x) * logistic(-x)
-    case .hardSigmoid(let divisor): (x / divisor).magnitude < 0.5 ? 1 / divisor : 0
-    case .tanh: 1 - Glibc.tanh(x) * Glibc.tanh(x)
+    case .hardSigmoid(let divisor): -divisor / 2 < x && x <= divisor / 2 ? 1 / divisor : 0
+    case .tanh: 4 * logistic(2 * x) * logistic(-2 * x)
     case .erf: 2 / Double.pi.squareRoot() * exp(-x * x)
     case .sin: Glibc.cos(x)
     case .cos: -Glibc.sin(x)

@@ -38,14 +38,13 @@ extension NetworkFunction {
         }
       case .batchNormalization(_, let variance, let gamma, let beta, let epsilon):
         if gamma != nil || beta != nil { result[index] = gradient }
-        let factors = vectors[variance].indices.map { i in
-          (gamma.map { vectors[$0][i] } ?? 1) / (vectors[variance][i] + epsilon).squareRoot()
-        }
-        add(gradient.indices.map { gradient[$0] * factors[$0 % factors.count] }, to: node.inputs[0], &gradients)
+        let factors = self.factors(gamma, variance, epsilon)
+        add(mapRows(gradient, width: factors.count) { $0 * factors[$1] }, to: node.inputs[0], &gradients)
       case .layerNormalization(let gamma, let beta, let epsilon):
         if gamma != nil || beta != nil { result[index] = gradient }
         let scaled = gamma.map { gamma in
-          gradient.indices.map { gradient[$0] * vectors[gamma][$0 % shape.extent.width] }
+          let factors = vectors[gamma]
+          return mapRows(gradient, width: factors.count) { $0 * factors[$1] }
         }
         let input = values[node.inputs[0]]
         add(back(scaled ?? gradient, shape, throughNormalised: input, epsilon), to: node.inputs[0], &gradients)
@@ -135,7 +134,7 @@ extension NetworkFunction {
 }
 
 /// Samples × outputs × positions × width.
-private struct GradientShape {
+struct GradientShape {
   let samples: Int
   let outputs: Int
   let extent: NetworkFunction.Extent

@@ -1,11 +1,12 @@
 internal import COpenBLAS
+internal import Glibc
 
 /// All eigenvalues of a symmetric matrix, and the vectors of the largest ones.
 ///
 /// By LAPACK in double: tridiagonal form (`dsytrd`), its eigenvalues (`dsterf`), vectors of the largest (`dstemr`,
 /// `dormtr`). Cost: 4/3 n³ multiplications and additions, and 2n² a vector.
 ///
-/// Laws: Σ λ = tr K; K v = λ v; the vectors are orthonormal.
+/// Laws: Σ λ = tr K; the vectors are orthonormal; K v = λ v, to √ε‖K‖: nearer eigenvalues `dstemr` does not tell apart.
 public struct Eigenvalues: Sendable {
   /// Descending.
   public let values: [Double]
@@ -88,6 +89,7 @@ extension LinearAlgebra {
     diagonal: [Double], beside: [Double], count: Int
   ) throws(LinearAlgebraError) -> (values: [Double], vectors: [Double]) {
     let size = diagonal.count
+    if size == 2 { return largestOfTwo(diagonal, beside[0], count: count) }
     // LAPACK destroys both, and wants room for one more beside the diagonal.
     var (d, e) = (diagonal, beside + [0])
     var (job, range) = (CChar(UInt8(ascii: "V")), CChar(UInt8(ascii: "I")))
@@ -106,6 +108,14 @@ extension LinearAlgebra {
       &accurate, &work, &workCount, &integers, &integerCount, &information, 1, 1)
     guard information == 0, found == Int32(count) else { throw .notConverged }
     return (Array(values.prefix(count)), vectors)
+  }
+
+  /// The same of [[d₀, e], [e, d₁]]: `dstemr` of OpenBLAS 0.3.21 takes the one of larger magnitude for the larger.
+  private func largestOfTwo(_ d: [Double], _ e: Double, count: Int) -> (values: [Double], vectors: [Double]) {
+    let (mean, half) = (d[0] / 2 + d[1] / 2, d[0] / 2 - d[1] / 2)
+    let (radius, angle) = (hypot(half, e), atan2(e, half) / 2)
+    let vectors = [-sin(angle), cos(angle), cos(angle), sin(angle)]
+    return ([mean - radius, mean + radius].suffix(count), vectors.suffix(2 * count))
   }
 
   /// The largest eigenvalue of a tridiagonal matrix, and the last element of its unit vector.

@@ -41,8 +41,9 @@ public struct Evaluation: Sendable, Equatable {
     precondition(values.count == labels.count * width, "outputs of all samples")
     if outputs == .probability {
       correct = labels.indices.count { (values[$0] > 0.5 ? 1 : 0) == labels[$0] }
-      loss =
-        -labels.indices.reduce(0.0) { $0 + log(labels[$1] == 1 ? values[$1] : 1 - values[$1]) } / Double(labels.count)
+      let total = labels.indices.reduce(0) { $0 + log(labels[$1] == 1 ? values[$1] : 1 - values[$1]) }
+      // Not −total, which may be −0.
+      loss = (0 - total) / Double(max(1, labels.count))
       lossKind = .binaryCrossEntropy
       return
     }
@@ -52,7 +53,7 @@ public struct Evaluation: Sendable, Equatable {
       labels.indices.reduce(0) { sum, sample in
         let row = values[sample * width..<(sample + 1) * width]
         return sum + logarithmOfSum(of: row) - row[row.startIndex + labels[sample]]
-      } / Double(labels.count)
+      } / Double(max(1, labels.count))
     lossKind = .crossEntropy
   }
 
@@ -89,5 +90,6 @@ public func meanDivergence(_ a: [Double], _ b: [Double], width: Int) -> Double {
     let (sumA, sumB) = (logarithmOfSum(of: a[range]), logarithmOfSum(of: b[range]))
     return sum + range.reduce(0) { $0 + exp(a[$1] - sumA) * ((a[$1] - sumA) - (b[$1] - sumB)) }
   }
-  return max(0, total / Double(max(1, samples)))
+  // Rounding may leave less than 0; what is not a number stays.
+  return total < 0 ? 0 : total / Double(max(1, samples))
 }

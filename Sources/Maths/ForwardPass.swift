@@ -47,8 +47,10 @@ extension NetworkFunction {
   func values(
     of range: Range<Int>, fill: (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
   ) -> [[Double]] {
-    var inputs = [Double](repeating: 0, count: range.count * inputCount)
-    inputs.withUnsafeMutableBufferPointer { fill(range, $0) }
+    let inputs = [Double](unsafeUninitializedCapacity: range.count * inputCount) { buffer, count in
+      count = range.count * inputCount
+      fill(range, UnsafeMutableBufferPointer(rebasing: buffer[..<count]))
+    }
     var values: [[Double]] = []
     var offset = 0
     for index in network.nodes.indices {
@@ -59,7 +61,7 @@ extension NetworkFunction {
       } else {
         value = self.value(of: index, samples: range.count, values)
       }
-      if let precision { for i in value.indices { value[i] = precision.nearest(value[i]) } }
+      if let precision { value = value.map { precision.nearest($0) } }
       values.append(value)
     }
     return values
@@ -81,20 +83,17 @@ extension NetworkFunction {
       return dense(matrices[matrix], bias.map { vectors[$0] }, input, rows: samples * extents[index].positions)
     case .activation(.softmax): return softmax(input, width: width)
     case .activation(.linear): return input
+    case .activation(.relu): return input.map { max($0, 0) }
     case .activation(let function): return input.map { function.value(at: $0) ?? .nan }
     case .batchNormalization(let mean, let variance, let gamma, let beta, let epsilon):
-      let factors = vectors[variance].indices.map { i in
-        (gamma.map { vectors[$0][i] } ?? 1) / (vectors[variance][i] + epsilon).squareRoot()
-      }
-      return input.indices.map { i in
-        (input[i] - vectors[mean][i % width]) * factors[i % width] + (beta.map { vectors[$0][i % width] } ?? 0)
-      }
+      let (means, factors) = (vectors[mean], self.factors(gamma, variance, epsilon))
+      let offsets = vector(beta, width, else: 0)
+      return mapRows(input, width: width) { x, i in (x - means[i]) * factors[i] + offsets[i] }
     case .layerNormalization(let gamma, let beta, let epsilon):
-      var value = normalised(input, width: width, epsilon: epsilon).values
-      for i in value.indices {
-        value[i] = (gamma.map { vectors[$0][i % width] } ?? 1) * value[i] + (beta.map { vectors[$0][i % width] } ?? 0)
+      let (factors, offsets) = (vector(gamma, width, else: 1), vector(beta, width, else: 0))
+      return mapRows(normalised(input, width: width, epsilon: epsilon).values, width: width) { x, i in
+        factors[i] * x + offsets[i]
       }
-      return value
     case .add:
       return node.inputs.dropFirst().reduce(input) { sum, other in zip(sum, values[other]).map { $0 + $1 } }
     case .concatenate:
@@ -108,6 +107,15 @@ extension NetworkFunction {
       }
       return value
     }
+  }
+
+  private func vector(_ number: Int?, _ width: Int, else value: Double) -> [Double] {
+    number.map { vectors[$0] } ?? [Double](repeating: value, count: width)
+  }
+
+  /// γ/√(σ² + ε)
+  func factors(_ gamma: Int?, _ variance: Int, _ epsilon: Double) -> [Double] {
+    zip(vector(gamma, vectors[variance].count, else: 1), vectors[variance]).map { $0 / ($1 + epsilon).squareRoot() }
   }
 
   private func dense(_ matrix: WeightMatrix, _ bias: [Double]?, _ x: [Double], rows: Int) -> [Double] {
@@ -167,5 +175,17 @@ extension NetworkFunction {
       for i in first..<first + width { values[i] = (x[i] - mean) * factor }
     }
     return (values, factors)
+  }
+}
+
+/// Returns rows of `width` numbers with every number changed by a function of it and its column.
+func mapRows(_ x: [Double], width: Int, _ change: (Double, Int) -> Double) -> [Double] {
+  [Double](unsafeUninitializedCapacity: x.count) { out, count in
+    count = x.count
+    x.withUnsafeBufferPointer { x in
+      for first in stride(from: 0, to: x.count, by: max(1, width)) {
+        for column in 0..<width { out[first + column] = change(x[first + column], column) }
+      }
+    }
   }
 }

@@ -71,10 +71,11 @@ public struct KernelDistance: Sendable {
     residualAfterScale =
       if let factor, factor != 0 { try relative(a.combined(-factor, 1, b), to: factor.magnitude * norm) } else { nil }
     let (centredA, centredB) = (a.centred, b.centred)
-    let sizes = (centredA.product(centredA) * centredB.product(centredB)).squareRoot()
+    func size(_ matrix: SymmetricMatrix) -> Double { matrix.product(matrix).squareRoot() }
+    let (sizeA, sizeB) = (size(centredA), size(centredB))
     // What is left of a matrix without structure is rounding.
-    let rounding = 1e-24 * (square * b.product(b)).squareRoot()
-    alignment = sizes > rounding && sizes > 0 ? centredA.product(centredB) / sizes : nil
+    let isDefined = sizeA > 1e-12 * size(a) && sizeB > 1e-12 * size(b)
+    alignment = isDefined ? centredA.product(centredB) / sizeA / sizeB : nil
     guard withSpectra else {
       (spectra, eigenvalueDistance, subspace) = (nil, nil, nil)
       return

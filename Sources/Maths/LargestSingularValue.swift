@@ -10,17 +10,13 @@ public func largestSingularValue(
   of matrix: [Double], rows: Int, columns: Int, threads: Threads
 ) throws(LinearAlgebraError) -> Double {
   precondition(matrix.count == rows * columns, "as many elements as the shape says")
-  // In units of about the largest: squares neither overflow nor vanish.
-  let largest = matrix.reduce(0) { max($0, $1.magnitude) }
-  guard largest.isFinite else { throw .notFinite }
-  guard largest > 0 else { return 0 }
-  let unit = largest.binade
+  let (matrix, unit) = try inSafeUnits(matrix)
   var between = [Double](repeating: 0, count: max(rows, columns))
   let square = try largestEigenvalueMagnitude(count: min(rows, columns), tolerance: 1e-5) { x, y in
     between.withUnsafeMutableBufferPointer { between in
       matrix.withUnsafeBufferPointer { matrix in
         guard let matrix = matrix.baseAddress, let between = between.baseAddress else { return }
-        let product = MatrixProduct(first: matrix, rows: rows, columns: columns, unit: unit, threads: threads)
+        let product = MatrixProduct(first: matrix, rows: rows, columns: columns, threads: threads)
         if rows <= columns {
           product.combineRows(x, to: between)
           product.multiply(between, to: y)
@@ -38,7 +34,6 @@ private struct MatrixProduct: @unchecked Sendable {
   let first: UnsafePointer<Double>
   let rows: Int
   let columns: Int
-  let unit: Double
   let threads: Threads
 
   /// y = Wx
@@ -47,7 +42,7 @@ private struct MatrixProduct: @unchecked Sendable {
     let block = 32
     threads.forEach((rows + block - 1) / block) { number in
       for row in number * block..<min(rows, (number + 1) * block) {
-        y[row] = dot(first + row * columns, x, columns) / unit
+        y[row] = dot(first + row * columns, x, columns)
       }
     }
   }
@@ -60,11 +55,21 @@ private struct MatrixProduct: @unchecked Sendable {
       let range = number * block..<min(columns, (number + 1) * block)
       for column in range { y[column] = 0 }
       for row in 0..<rows {
-        let factor = x[row] / unit
+        let factor = x[row]
         if factor == 0 { continue }
         let own = first + row * columns
         for column in range { y[column] += factor * own[column] }
       }
     }
   }
+}
+
+/// Numbers in a unit, a power of two, in which the fourth powers of their sums of squares neither overflow nor vanish; the
+/// unit is 1 where that is so already.
+func inSafeUnits(_ numbers: [Double]) throws(LinearAlgebraError) -> (numbers: [Double], unit: Double) {
+  // By their bits: of those of magnitudes, the ones of what is not finite are the largest.
+  let largest = Double(bitPattern: numbers.reduce(0) { max($0, $1.magnitude.bitPattern) })
+  guard largest.isFinite else { throw .notFinite }
+  if largest == 0 || 0x1p-100...0x1p100 ~= largest { return (numbers, 1) }
+  return (numbers.map { $0 / largest.binade }, largest.binade)
 }

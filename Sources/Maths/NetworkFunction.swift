@@ -68,6 +68,8 @@ public struct NetworkFunction: Sendable {
     for node in network.nodes {
       if case .opaque(let name, _) = node.operation { throw NetworkFunctionError.opaque(name) }
     }
+    let inputs = network.nodes.count { $0.inputs.isEmpty }
+    guard inputs <= Self.mostInputs else { throw NetworkFunctionError.shape("\(inputs) inputs") }
     var tensors = Tensors(precision: precision)
     self.network = network
     self.precision = precision
@@ -176,24 +178,18 @@ public struct NetworkFunction: Sendable {
     return result
   }
 
-  /// Bytes that the tensors take.
-  public var byteCount: Int {
-    vectors.reduce(0) { $0 + 8 * $1.count }
-      + matrices.reduce(0) { total, matrix in
-        switch matrix {
-        case .dense(let elements, _, _): total + 8 * elements.count
-        case .ternary(let matrix): total + matrix.codes.count + 8 * matrix.scales.count
-        case .sparse(let matrix, let values): total + matrix.mask.count + 8 * values.count
-        }
-      }
-  }
+  private static let mostInputs = 256
 
   // MARK: Shapes
+
+  /// Most numbers that the values of all nodes may have, for one sample.
+  private static let mostNumbers = 1 << 40
 
   private static func extents(
     _ network: Network, _ steps: [Step], _ tensors: Tensors, inputShape: [Int]?
   ) throws(NetworkFunctionError) -> [Extent] {
     var extents: [Extent] = []
+    var total = 0
     func require(_ vector: Int?, _ count: Int, _ node: Int) throws(NetworkFunctionError) {
       guard let vector, tensors.vectors[vector].count != count else { return }
       throw .shape(
@@ -228,8 +224,8 @@ public struct NetworkFunction: Sendable {
         guard node.inputs.allSatisfy({ extents[$0].positions == input.positions }) else {
           throw .shape("node \(index) concatenates values of different shapes")
         }
-        extents.append(
-          Extent(positions: input.positions, width: node.inputs.reduce(0) { $0 + extents[$1].width }))
+        let width = node.inputs.reduce(0) { min($0 + extents[$1].width, mostNumbers + 1) }
+        extents.append(Extent(positions: input.positions, width: width))
       case (.copy, let input?):
         if case .flatten = node.operation {
           extents.append(Extent(positions: 1, width: input.count))
@@ -239,15 +235,13 @@ public struct NetworkFunction: Sendable {
       case (.activation, let input?): extents.append(input)
       case (_, nil): throw .shape("node \(index) has no input")
       }
-      guard extents[index].positions <= mostNumbers / max(1, extents[index].width) else {
-        throw .shape("node \(index): a value of \(extents[index])")
+      guard extents[index].width <= (mostNumbers - total) / max(1, extents[index].positions) else {
+        throw .shape("node \(index): values of more than \(mostNumbers) numbers a sample")
       }
+      total += extents[index].count
     }
     return extents
   }
-
-  /// More numbers for one sample are no network's.
-  private static let mostNumbers = 1 << 40
 
   private static func extent(
     ofInput index: Int, _ shape: [Int]?, _ network: Network, _ steps: [Step], _ tensors: Tensors
@@ -260,7 +254,9 @@ public struct NetworkFunction: Sendable {
         positions = product
       }
       let width = shape.last ?? 1
-      guard positions > 0, width > 0 else { throw .shape("an input of \(shape)") }
+      guard positions > 0, width > 0, width <= mostNumbers / positions else {
+        throw .shape("an input of \(shape)")
+      }
       return Extent(positions: positions, width: width)
     }
     // What takes it says how wide it is.

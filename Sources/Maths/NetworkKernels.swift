@@ -30,16 +30,15 @@ public struct NetworkKernels: Sendable {
 
   /// Points of a tile, which is computed as one.
   private static let tile = 256
-  /// Most bytes for the derivatives of the outputs that are treated together.
-  private static let gradientByteCount = 1 << 28
 
   /// - Parameters:
   ///   - points: n.
   ///   - output: of the tangent kernel.
   ///   - threads: results do not depend on it.
+  ///   - memory: most bytes for the derivatives of the outputs that are treated together, if these are more than one.
   ///   - fill: writes the inputs of some points, `inputCount` numbers each.
   public init(
-    of function: NetworkFunction, points: Int, output: TangentOutput = .sum, threads: Threads,
+    of function: NetworkFunction, points: Int, output: TangentOutput = .sum, threads: Threads, memory: Int = 1 << 28,
     fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
   ) {
     let block = NetworkFunction.samplesAtOnce
@@ -48,7 +47,7 @@ public struct NetworkKernels: Sendable {
     let features = function.featureNode
     conjugate = Self.gram(
       of: Part(
-        [values.flatMap { $0[features] }], stride: function.extents[features].count,
+        [joined(values.map { $0[features] })], stride: function.extents[features].count,
         width: function.extents[features].count), points: points, algebra: function.algebra, threads: threads)
     guard function.tangentObstacle == nil else {
       tangent = nil
@@ -61,7 +60,7 @@ public struct NetworkKernels: Sendable {
       case .one(let index): index..<index + 1
       }
     let perOutput = 8 * points * function.extents.indices.reduce(0) { $0 + function.extents[$1].count }
-    let most = max(1, Self.gradientByteCount / max(1, perOutput))
+    let most = max(1, memory / max(1, perOutput))
     let elements = function.matrices.map(\.elements)
     var sum = SymmetricMatrix([Double](repeating: 0, count: points * points), count: points)
     for first in stride(from: all.lowerBound, to: all.upperBound, by: most) {
@@ -88,6 +87,14 @@ public struct NetworkKernels: Sendable {
     matrix.mirror()
     return matrix
   }
+}
+
+/// The numbers of all blocks of points, in room that is taken once.
+private func joined(_ blocks: [[Double]]) -> [Double] {
+  var result: [Double] = []
+  result.reserveCapacity(blocks.reduce(0) { $0 + $1.count })
+  for block in blocks { result += block }
+  return result
 }
 
 /// Vectors, one for each point, inside larger arrays.
@@ -202,7 +209,7 @@ extension NetworkFunction {
   fileprivate func tangentTerms(
     _ values: [[[Double]]], _ gradients: [[Int: [Double]]], outputs: Int
   ) -> [TangentTerm] {
-    func joined(_ node: Int) -> [Double] { gradients.flatMap { $0[node] ?? [] } }
+    func input(of node: Int) -> [Double] { joined(values.map { $0[network.nodes[node].inputs[0]] }) }
     var terms: [TangentTerm] = []
     /// Of each vector, derivatives by it: points × outputs × width.
     var vectorGradients: [Int: [Double]] = [:]
@@ -217,12 +224,19 @@ extension NetworkFunction {
       }
       vectorGradients[vector] = sum
     }
-    var biasUses: [Int: Int] = [:]
+    var vectorUses: [Int: Int] = [:]
     var matrixUses: [Int: [Int]] = [:]
     for index in network.nodes.indices where gradients.first?[index] != nil {
-      guard case .dense(let matrix, let bias) = steps[index] else { continue }
-      matrixUses[matrix, default: []].append(index)
-      if let bias { biasUses[bias, default: 0] += extents[index].positions }
+      let used: [Int?]
+      switch steps[index] {
+      case .dense(let matrix, let bias):
+        matrixUses[matrix, default: []].append(index)
+        used = [bias]
+      case .batchNormalization(_, _, let gamma, let beta, _), .layerNormalization(let gamma, let beta, _):
+        used = [gamma, beta]
+      case .input, .activation, .add, .concatenate, .copy: continue
+      }
+      for case let vector? in used { vectorUses[vector, default: 0] += extents[index].positions }
     }
     for matrix in matrixUses.keys.sorted() {
       let nodes = matrixUses[matrix] ?? []
@@ -230,12 +244,12 @@ extension NetworkFunction {
       var isBiased = false
       for node in nodes {
         guard case .dense(_, let bias) = steps[node] else { continue }
-        let input = network.nodes[node].inputs[0]
-        let (positions, width, inputs) = (extents[node].positions, extents[node].width, extents[input].width)
-        let gradient = joined(node)
-        let value = values.flatMap { $0[input] }
+        let (positions, width) = (extents[node].positions, extents[node].width)
+        let inputs = extents[network.nodes[node].inputs[0]].width
+        let gradient = joined(gradients.compactMap { $0[node] })
+        let value = input(of: node)
         let isSimple = nodes.count == 1 && positions == 1
-        if let bias, isSimple, biasUses[bias] == 1 {
+        if let bias, isSimple, vectorUses[bias] == 1 {
           isBiased = true
         } else {
           add(bias, gradient, positions: positions, width: width)
@@ -257,26 +271,23 @@ extension NetworkFunction {
     }
     for index in network.nodes.indices where gradients.first?[index] != nil {
       let (gamma, beta): (Int?, Int?)
-      var normal: [Double] = []
-      let input = network.nodes[index].inputs.first.map { node in values.flatMap { $0[node] } } ?? []
+      let normal: [Double]
       let (positions, width) = (extents[index].positions, extents[index].width)
       switch steps[index] {
       case .batchNormalization(let mean, let variance, let factor, let offset, let epsilon):
         (gamma, beta) = (factor, offset)
-        normal = input.indices.map { i in
-          (input[i] - vectors[mean][i % width]) / (vectors[variance][i % width] + epsilon).squareRoot()
-        }
+        let (means, factors) = (vectors[mean], self.factors(nil, variance, epsilon))
+        normal = mapRows(input(of: index), width: width) { x, i in (x - means[i]) * factors[i] }
       case .layerNormalization(let factor, let offset, let epsilon):
         (gamma, beta) = (factor, offset)
-        normal = normalised(input, width: width, epsilon: epsilon).values
+        normal = normalised(input(of: index), width: width, epsilon: epsilon).values
       default: continue
       }
-      let gradient = joined(index)
+      let gradient = joined(gradients.compactMap { $0[index] })
       add(beta, gradient, positions: positions, width: width)
-      let count = positions * width
-      add(
-        gamma, gradient.indices.map { gradient[$0] * normal[$0 / (outputs * count) * count + $0 % count] },
-        positions: positions, width: width)
+      let shape = GradientShape(
+        samples: normal.count / max(1, positions * width), outputs: outputs, extent: extents[index])
+      add(gamma, shape.multiplied(gradient, bySample: normal), positions: positions, width: width)
     }
     for vector in vectorGradients.keys.sorted() {
       let width = vectors[vector].count

@@ -50,8 +50,9 @@ public struct SymmetricMatrix: Sendable, Equatable {
   ///
   /// - Throws: `LinearAlgebraError.notFinite`.
   public func spectralNorm(threads: Threads) throws(LinearAlgebraError) -> Double {
-    guard isFinite else { throw .notFinite }
-    return try largestEigenvalueMagnitude(count: count) { x, y in multiply(x, to: y, threads: threads) }
+    let (numbers, unit) = try inSafeUnits(elements)
+    let matrix = SymmetricMatrix(numbers, count: count)
+    return try largestEigenvalueMagnitude(count: count) { x, y in matrix.multiply(x, to: y, threads: threads) } * unit
   }
 
   /// y = Kx

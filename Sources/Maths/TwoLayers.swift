@@ -4,20 +4,21 @@ extension NetworkFunction {
   /// The network, without a softmax that comes last, as one with one hidden layer whose population loss has a formula;
   /// nothing for any other.
   public var twoLayers: TwoLayerNetwork? {
-    guard network.outputs.count == 1, precision == nil else { return nil }
-    // Back from the output, past what changes nothing.
-    func before(_ index: Int) -> Int? {
+    guard network.outputs.count == 1, inputCounts.count == 1, precision == nil else { return nil }
+    // The node whose numbers these are, past what leaves them as they are.
+    func origin(_ index: Int) -> Int {
       var index = index
-      while case .copy = steps[index], extents[network.nodes[index].inputs[0]].positions == 1 {
-        index = network.nodes[index].inputs[0]
-      }
-      return extents[index].positions == 1 ? index : nil
+      while case .copy = steps[index] { index = network.nodes[index].inputs[0] }
+      return index
     }
-    guard let last = before(logitNodes[0]), case .dense(let outer, let offsets) = steps[last],
-      let hidden = before(network.nodes[last].inputs[0]), case .activation(let function) = steps[hidden],
+    func before(_ index: Int) -> Int { origin(network.nodes[index].inputs[0]) }
+    var last = origin(logitNodes[0])
+    while case .activation(.linear) = steps[last] { last = before(last) }
+    guard case .dense(let outer, let offsets) = steps[last], extents[last].positions == 1,
+      case let hidden = before(last), case .activation(let function) = steps[hidden],
       TwoLayerNetwork.hasClosedForm(function),
-      let first = before(network.nodes[hidden].inputs[0]), case .dense(let inner, let biases) = steps[first],
-      let input = before(network.nodes[first].inputs[0]), case .input = steps[input]
+      case let first = before(hidden), case .dense(let inner, let biases) = steps[first], extents[first].positions == 1,
+      case .input = steps[before(first)]
     else { return nil }
     let (incoming, outgoing) = (matrices[inner].elements, matrices[outer].elements)
     let own = biases.map { vectors[$0] } ?? [Double](repeating: 0, count: matrices[inner].rows)

@@ -63,7 +63,10 @@ extension Verification {
   public var sentence: String {
     switch verdict {
     case .equal: "equal, bit for bit"
-    case .within: hasTolerance ? "within tolerance" : "the claims hold; no other tolerance was given"
+    case .within where hasTolerance: "within tolerance"
+    case .within:
+      (claims.contains { $0.status == .unknown } ? "the claims that can be checked hold" : "the claims hold")
+        + "; no other tolerance was given"
     case .differs: "DIFFERENT"
     case .unclaimed: "no tolerance: nothing was claimed about this pair"
     }
