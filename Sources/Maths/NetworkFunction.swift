@@ -138,18 +138,29 @@ public struct NetworkFunction: Sendable {
     case jump
     /// A matrix is applied in so many places that the pairs of them would take too long.
     case places
+    /// More than 10¹³ multiplications and additions.
+    case work
   }
 
-  /// Nothing where there is a tangent kernel.
-  public var tangentObstacle: TangentObstacle? {
+  /// Nothing where there is a tangent kernel of so many points.
+  public func tangentObstacle(points: Int, output: TangentOutput) -> TangentObstacle? {
     guard isDifferentiable else { return .jump }
     var places = [Int](repeating: 0, count: matrices.count)
+    var (forward, backward) = (0.0, 0.0)
+    let outputs = output == .sum ? Double(logitNodes.reduce(0) { $0 + extents[$1].count }) : 1
     for index in network.nodes.indices {
-      if case .dense(let matrix, _) = steps[index] { places[matrix] += extents[index].positions }
+      guard case .dense(let matrix, _) = steps[index] else { continue }
+      let (rows, columns) = (Double(matrices[matrix].rows), Double(matrices[matrix].columns))
+      places[matrix] += extents[index].positions
+      forward += columns + outputs * rows
+      backward += outputs * rows * columns * Double(extents[index].positions)
     }
-    return places.contains { $0 > Self.mostPlaces } ? .places : nil
+    if places.contains(where: { $0 > Self.mostPlaces }) { return .places }
+    let count = Double(points)
+    return count * (count * forward + 2 * backward) > Self.mostWork ? .work : nil
   }
 
+  private static let mostWork = 1e13
   private static let mostPlaces = 64
 
   /// The numbers of one sample of all nodes' values.

@@ -49,7 +49,7 @@ public struct NetworkKernels: Sendable {
       of: Part(
         [joined(values.map { $0[features] })], stride: function.extents[features].count,
         width: function.extents[features].count), points: points, algebra: function.algebra, threads: threads)
-    guard function.tangentObstacle == nil else {
+    guard function.tangentObstacle(points: points, output: output) == nil else {
       tangent = nil
       return
     }

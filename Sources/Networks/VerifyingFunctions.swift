@@ -148,11 +148,15 @@ extension Verifier {
     if let tangentA = kernelsA.tangent, let tangentB = kernelsB.tangent {
       comparison.tangent = try distance(tangentA, tangentB)
     } else {
-      let isJump = f.tangentObstacle == .jump || g.tangentObstacle == .jump
-      result.notes.append(
-        isJump
-          ? "an activation that jumps has no derivative: the tangent kernel beyond the last layer is not defined, the conjugate kernel is compared"
-          : "a layer is applied in too many places for a tangent kernel: the conjugate kernel is compared")
+      let obstacle = [f, g].compactMap { $0.tangentObstacle(points: count, output: options.tangentOutput) }.first
+      let why =
+        switch obstacle {
+        case .jump, nil:
+          "an activation that jumps has no derivative, so beyond the last layer it is not defined"
+        case .places: "a layer is applied in too many places"
+        case .work: "it would take more than 10¹³ operations; fewer --points or one --ntk-output take fewer"
+        }
+      result.notes.append("no tangent kernel: \(why); the conjugate kernel is compared")
     }
     return comparison
   }
