@@ -8,8 +8,8 @@ its rank correlation with the loss of accuracy (Spearman: 1 if it has the networ
 without which it has the others in that order. Losses that differ by less than .002 of 10,000 images are not told apart.
 """
 import itertools, tempfile
-from scipy.stats import spearmanr
 from oracle import *
+from scipy.stats import spearmanr
 
 tools = pathlib.Path(sys.argv[1]).resolve()
 FORMS = ("nc-prune --keep .5", "nc-prune --keep .1", "nc-prune --by node --keep .7", "nc-prune --by node --keep .5", "nc-prune --by singular-value --keep .25", "nc-ternarize")

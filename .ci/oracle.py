@@ -10,6 +10,7 @@ Derivatives are taken by a complex step, f'(x) = Im f(x + ih)/h, which is exact 
 pieces choose by the real part. `jacobian_kernels` does so with every weight, and so checks `kernels` without its formulas.
 """
 import collections, json, os, pathlib, re, subprocess, sys, time, zipfile
+# Before NumPy is loaded: import this module first.
 OUTSIDE = dict(os.environ)                               # what the tools are run with
 os.environ |= {"KERAS_BACKEND": "numpy", "OPENBLAS_NUM_THREADS": "1"}          # of NumPy: its matrices are small
 import absl.logging, h5py, keras

@@ -8,8 +8,8 @@ Each pair of networks is measured twice more: by a million random inputs, to fou
 E[s(u) E[t(v) | u]], u and v Gaussian, to 1e-8. The inner expectation is a textbook's, the outer integral is cut at every kink.
 """
 import concurrent.futures, tempfile
-from scipy.stats import norm
 from oracle import *
+from scipy.stats import norm
 
 tools = pathlib.Path(sys.argv[1]).resolve()
 folder = tempfile.TemporaryDirectory()

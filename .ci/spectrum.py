@@ -231,6 +231,12 @@ def special(digits):
             except RuntimeError as error:
                 expect(False, f"{option} {factor} times what it is ({value}): {error}")
     refuses(tools, "nc-verify", source, scratch / "missing.h5", status=66)
+    for name in ("step", "sign", "steps:0/1/2"):
+        stepped = Pair(fixtures / "torch_digits.flat.h5", scratch / "torch_digits.flat.ternary.h5", digits, 60, [name])
+        spectrum = stepped.verified()["parts"][0]["spectrum"]
+        kernel(spectrum["ck"], *(k.ck for k in stepped.kernels), f"{name}: CK")
+        expect(spectrum["ntk"] is None, f"{name}: an NTK, where derivatives are zero almost everywhere")
+    random_points()
     # A file that was packed as one with relu between, and --activation: both networks are to be of that, or neither.
     source, options = fixtures / "torch_digits.flat.h5", ("--json", "--measure", "outputs", "--activation", "tanh", "--data", digits)
     packed = compressed(tools, source, scratch / "packed.h5", ("nc-prune", "--keep", ".5"))
@@ -239,6 +245,21 @@ def special(digits):
         expect(near(*errors, 1e-9), f"--activation tanh of an HDF5 file and of an .ncz: relative_error {errors[1]}, of its restored file {errors[0]}")
     except RuntimeError as error:
         expect("exit status 6" in str(error), f"--activation tanh of an HDF5 file and of an .ncz: {error}")
+
+
+def random_points():
+    """Without data: the norm of the CK of a first layer that is the identity, over seeds, as over points of NumPy's."""
+    generator, path, p, n = np.random.default_rng(10), scratch / "identity.h5", 20, 40
+    with h5py.File(path, "w") as file:
+        file["fc1.weight"], file["fc2.weight"] = np.eye(p), np.ones((1, p))
+    centre = lambda a: 8 * (np.arange(p) == 8 * a % p)
+    laws = {"gaussian": lambda: generator.standard_normal((n, p)),
+            "mixture": lambda: np.concatenate([generator.standard_normal((n // 2, p)) + centre(0), generator.standard_normal((n - n // 2, p)) * np.sqrt(1 + 8 / np.sqrt(p)) + centre(1)])}
+    for law, draw in laws.items():
+        ours = [np.linalg.norm(np.maximum(draw(), 0), 2)**2 for _ in range(1000)]
+        found = [run(tools, "nc-verify", "--json", "--measure", "spectrum", "--points", n, "--law", law, "--seed", seed, path, path)["parts"][0]["spectrum"]["ck"]["norm_a"] for seed in range(1, 13)]
+        expect(abs(np.mean(found) - np.mean(ours)) <= 4 * np.std(ours) / np.sqrt(len(found)) and len(set(found)) == len(found),
+               f"{law} points: norm {np.mean(found)}, NumPy: {np.mean(ours)} ± {np.std(ours) / np.sqrt(len(found))}")
 
 
 def main():
