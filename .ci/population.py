@@ -121,7 +121,7 @@ def written(path, net):
 
 def measured(number, name, nets):
     a, b = (written(scratch / f"{number}{letter}.h5", net) for letter, net in zip("ab", nets))
-    report = run(tools, "nc-verify", "--json", "--measure", "outputs", "--activation", name, a, b, status=(0, 1), seconds=60)
+    report = run(tools, "nc-verify", "--json", "--measure", "weights,outputs", "--activation", name, a, b, status=(0, 1), seconds=60)
     return report["parts"][0]["outputs"] | {"verdict": report["verdict"]}
 
 

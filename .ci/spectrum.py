@@ -201,8 +201,14 @@ def special(digits):
     Pair(source, fixtures / "digits_relu.keras", digits, points=40).check("the same from .keras", (0, "sum"))
     Pair(source, scratch / "digits_relu.ternary.h5", digits, points=3).check("three points", ("sum", 9))
     refuses(tools, "nc-verify", "--data", digits, "--points", 1, source, source, status=64)
-    report = Pair(source, fixtures / "torch_digits.flat.h5", digits, points=100).check("tensors that are not the same", ("sum", 2), tensors=False)
-    expect(report["verdict"] == "differs", f"tensors that are not the same: {report['verdict']}")
+    report = run(tools, "nc-verify", "--json", "--data", digits, "--points", 20, source, fixtures / "torch_digits.flat.h5", status=(1,))
+    expect(report["verdict"] == "differs", f"tensors of other names: {report['verdict']}")
+    narrow = scratch / "narrow.h5"
+    with h5py.File(narrow, "w") as file:
+        for i, (n, m) in enumerate(((64, 20), (20, 10), (10, 10)), 1):
+            file[f"fc{i}.weight"], file[f"fc{i}.bias"] = np.random.default_rng(i).standard_normal((m, n)).astype(np.float32), np.arange(m, dtype=np.float32)
+    report = Pair(fixtures / "torch_digits.flat.h5", narrow, digits, points=100).check("tensors of other shapes", ("sum", 2), tensors=False)
+    expect(report["verdict"] == "differs", f"tensors of other shapes: {report['verdict']}")
     pair = Pair(source, scratch / "digits_relu.ternary.h5", digits)
     for kind, ours in (("ck", [k.ck for k in pair.kernels]), ("ntk", [sum(k.ntk) for k in pair.kernels])):
         found, wanted = pair.verified("--fast")["parts"][0]["spectrum"][kind], distances(*ours)
