@@ -94,6 +94,8 @@ let package = Package(
       "ToolsTests",
       [
         "Networks", "NCZ", "JSON", "Tensors", "TestSupport", "nc-ternarize", "nc-prune", "nc-restore", "nc-info",
+        "nc-run",
+        "nc-verify",
       ]),
     tests("ConformanceTests", ["Networks", "NCZ", "JSON", "Parallel", "Random", "Tensors", "TestSupport"]),
 

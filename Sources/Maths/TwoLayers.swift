@@ -15,10 +15,13 @@ extension NetworkFunction {
     var last = origin(logitNodes[0])
     while case .activation(.linear) = steps[last] { last = before(last) }
     guard case .dense(let outer, let offsets) = steps[last], extents[last].positions == 1,
-      case let hidden = before(last), case .activation(let function) = steps[hidden],
-      TwoLayerNetwork.hasClosedForm(function),
-      case let first = before(hidden), case .dense(let inner, let biases) = steps[first], extents[first].positions == 1,
-      case .input = steps[before(first)]
+      case let hidden = before(last)
+    else { return nil }
+    // No activation between two layers is the linear one.
+    var (function, first) = (Activation.linear, hidden)
+    if case .activation(let own) = steps[hidden] { (function, first) = (own, before(hidden)) }
+    guard TwoLayerNetwork.hasClosedForm(function), case .dense(let inner, let biases) = steps[first],
+      extents[first].positions == 1, case .input = steps[before(first)]
     else { return nil }
     let (incoming, outgoing) = (matrices[inner].elements, matrices[outer].elements)
     let own = biases.map { vectors[$0] } ?? [Double](repeating: 0, count: matrices[inner].rows)

@@ -103,7 +103,9 @@ struct LayoutChain {
       if let activations { throw .activationCount(given: activations.count, layers: 0) }
       return (nil, [])
     }
-    let functions = try activations.map { (names) throws(LayoutError) in try read(names, count: chain.count) }
+    let functions = try activations.map { (names) throws(LayoutError) in
+      try [Activation](names, layers: chain.count, isPyTorch: file.kind == .pyTorch)
+    }
     let isAskedFor = order != nil || activations != nil
     let says = "no architecture in the file"
     if order == nil {
@@ -126,7 +128,10 @@ struct LayoutChain {
         Network.Node(
           .dense(kernel: layer.kernel.name, bias: layer.bias?.name), inputs: [nodes.count - 1]))
       let fallback: Activation = index == chain.count - 1 ? .linear : .relu
-      let function = functions?[index] ?? layer.activation.flatMap { activation($0) } ?? fallback
+      let function =
+        functions?[index] ?? layer.activation.flatMap {
+          Activation(spelling: $0, isPyTorch: file.kind == .pyTorch)
+        } ?? fallback
       used.append("\(layer.name) (\(function.name))")
       if function != .linear { nodes.append(Network.Node(.activation(function), inputs: [nodes.count - 1])) }
     }
@@ -167,32 +172,84 @@ struct LayoutChain {
       throw .doesNotChain(from: layer.name, outputs: layer.outputs, to: next.name, inputs: next.inputs)
     }
   }
+}
 
-  private func read(_ names: [String], count: Int) throws(LayoutError) -> [Activation] {
-    var functions: [Activation] = []
+extension [Activation] {
+  /// The functions of the layers of a chain: one name for each; or for each but the last, which is linear; or one for all
+  /// but the last.
+  init(_ names: [String], layers: Int, isPyTorch: Bool) throws(LayoutError) {
+    self = []
     for name in names {
-      guard let function = activation(name) else { throw .unknownActivation(name) }
-      functions.append(function)
+      guard let function = Activation(spelling: name, isPyTorch: isPyTorch) else { throw .unknownActivation(name) }
+      append(function)
     }
-    if functions.count == count { return functions }
-    if functions.count == count - 1 { return functions + [.linear] }
-    guard functions.count == 1 else { throw .activationCount(given: functions.count, layers: count) }
-    return Array(repeating: functions[0], count: count - 1) + [.linear]
+    if count == layers { return }
+    if count == layers - 1 {
+      append(.linear)
+      return
+    }
+    guard count == 1 else { throw .activationCount(given: count, layers: layers) }
+    self = Array(repeating: self[0], count: layers - 1) + [.linear]
   }
+}
 
+extension Activation {
   /// `NAME`, `NAME:PARAMETER` or `steps:LEVEL/THRESHOLD/LEVEL…`; without the parameter, the framework's own.
-  private func activation(_ spelling: String) -> Activation? {
+  fileprivate init?(spelling: String, isPyTorch: Bool) {
     let (before, after) = spelling.splitAtLast(":")
     guard before.isEmpty else {
-      if before == "steps" { return .init(steps: after) }
-      guard let parameter = Double(after), parameter.isFinite else { return nil }
-      return switch before {
-      case "leaky_relu": .leakyReLU(slope: parameter.roundedAsStored)
-      case "elu": .elu(alpha: parameter.roundedAsStored)
-      default: nil
+      if before == "steps" {
+        self.init(steps: after)
+        return
       }
+      guard let parameter = Double(after), parameter.isFinite else { return nil }
+      switch before {
+      case "leaky_relu": self = .leakyReLU(slope: parameter.roundedAsStored)
+      case "elu": self = .elu(alpha: parameter.roundedAsStored)
+      default: return nil
+      }
+      return
     }
-    if spelling == "leaky_relu", file.kind == .pyTorch { return .leakyReLU(slope: 0.01) }
-    return Activation(keras: spelling, hardSigmoidDivisor: 6)
+    if spelling == "leaky_relu", isPyTorch {
+      self = .leakyReLU(slope: 0.01)
+    } else {
+      self.init(keras: spelling, hardSigmoidDivisor: 6)
+    }
+  }
+}
+
+extension Network {
+  /// The chain of this network's dense layers that the caller asks for: in the order that is given, or that of the graph,
+  /// and with the activations that are given, or relu between and linear last.
+  ///
+  /// - Throws: `LayoutError`; a layer is called by its kernel's name, or by what stands before the last `/` or `.` in it.
+  func chain(_ assumption: Assumption) throws(LayoutError) -> Network {
+    var layers: [(kernel: String, bias: String?)] = []
+    for node in nodes {
+      if case .dense(let kernel, let bias) = node.operation { layers.append((kernel, bias)) }
+    }
+    func name(_ kernel: String) -> String {
+      let (layer, _) = kernel.splitAtLast(kernel.utf8.contains(UInt8(ascii: "/")) ? "/" : ".")
+      return layer.isEmpty ? kernel : layer
+    }
+    if let order = assumption.order {
+      var chosen: [(kernel: String, bias: String?)] = []
+      for wanted in order {
+        guard let layer = layers.first(where: { $0.kernel == wanted || name($0.kernel) == wanted }) else {
+          throw .unknownLayer(wanted, known: layers.map { name($0.kernel) })
+        }
+        chosen.append(layer)
+      }
+      layers = chosen
+    }
+    let functions = try [Activation](assumption.activations ?? ["relu"], layers: layers.count, isPyTorch: false)
+    var input = Operation.input(shape: nil)
+    if assumption.order == nil, let first = self.nodes.first?.operation, case .input = first { input = first }
+    var nodes = [Node(input, inputs: [])]
+    for (layer, function) in zip(layers, functions) {
+      nodes.append(Node(.dense(kernel: layer.kernel, bias: layer.bias), inputs: [nodes.count - 1]))
+      if function != .linear { nodes.append(Node(.activation(function), inputs: [nodes.count - 1])) }
+    }
+    return Network(nodes: nodes, outputs: [nodes.count - 1], precision: precision)
   }
 }

@@ -90,7 +90,8 @@ public final class NetworkFile {
       kind = .ncz
       source = .ncz(ncz)
       tensors = ncz.directory.tensors
-      network = ncz.directory.network
+      let isAsked = options.assumption.activations != nil || options.assumption.order != nil
+      network = isAsked ? try about { try ncz.directory.network?.chain(options.assumption) } : ncz.directory.network
       isNetworkAssumed = false
       layout = nil
       notes = []
