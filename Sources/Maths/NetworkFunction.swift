@@ -6,14 +6,12 @@ public enum NetworkFunctionError: Error, Equatable, CustomStringConvertible {
   case opaque(String)
   /// Shapes that do not fit each other, or are not known.
   case shape(String)
-  /// A tensor that is missing or cannot be used as what it is used for.
-  case tensor(String)
   case algebra(LinearAlgebraError)
 
   public var description: String {
     switch self {
     case .opaque(let name): "\(name) cannot be run"
-    case .shape(let what), .tensor(let what): what
+    case .shape(let what): what
     case .algebra(let error): "\(error)"
     }
   }

@@ -47,7 +47,7 @@ public struct NetworkKernels: Sendable {
     let features = function.featureNode
     conjugate = Self.gram(
       of: Part(
-        [joined(values.map { $0[features] })], stride: function.extents[features].count,
+        joined(values.map { $0[features] }), stride: function.extents[features].count,
         width: function.extents[features].count), points: points, algebra: function.algebra, threads: threads)
     guard function.tangentObstacle(points: points, output: output) == nil else {
       tangent = nil
@@ -100,13 +100,13 @@ private func joined(_ blocks: [[Double]]) -> [Double] {
 /// Vectors, one for each point, inside larger arrays.
 private struct Part: Sendable {
   /// The numbers of all points, or of each output.
-  private let arrays: [[Double]]
+  private let numbers: [Double]
   private let offsets: [Int]
   private let stride: Int
   private let width: Int
 
-  init(_ arrays: [[Double]], offsets: [Int] = [0], stride: Int, width: Int) {
-    (self.arrays, self.offsets, self.stride, self.width) = (arrays, offsets, stride, width)
+  init(_ numbers: [Double], offsets: [Int] = [0], stride: Int, width: Int) {
+    (self.numbers, self.offsets, self.stride, self.width) = (numbers, offsets, stride, width)
   }
 
   /// Adds the inner products of some points with others' vectors; with several offsets, the sum over all of them.
@@ -114,8 +114,8 @@ private struct Part: Sendable {
     with other: Part, _ rows: Range<Int>, _ columns: Range<Int>, to out: UnsafeMutablePointer<Double>, stride: Int,
     _ algebra: LinearAlgebra
   ) {
-    arrays[0].withUnsafeBufferPointer { own in
-      other.arrays[0].withUnsafeBufferPointer { others in
+    numbers.withUnsafeBufferPointer { own in
+      other.numbers.withUnsafeBufferPointer { others in
         guard let a = own.baseAddress, let b = others.baseAddress else { return }
         for (offset, otherOffset) in zip(offsets, other.offsets) {
           algebra.products(
@@ -257,12 +257,12 @@ extension NetworkFunction {
         for position in 0..<positions {
           uses.append(
             (
-              Part([value], offsets: [position * inputs], stride: positions * inputs, width: inputs),
+              Part(value, offsets: [position * inputs], stride: positions * inputs, width: inputs),
               // All outputs at once where they lie side by side.
               isSimple
-                ? Part([gradient], stride: outputs * width, width: outputs * width)
+                ? Part(gradient, stride: outputs * width, width: outputs * width)
                 : Part(
-                  [gradient], offsets: (0..<outputs).map { ($0 * positions + position) * width },
+                  gradient, offsets: (0..<outputs).map { ($0 * positions + position) * width },
                   stride: outputs * positions * width, width: width)
             ))
         }
@@ -291,7 +291,7 @@ extension NetworkFunction {
     }
     for vector in vectorGradients.keys.sorted() {
       let width = vectors[vector].count
-      terms.append(.vector(Part([vectorGradients[vector] ?? []], stride: outputs * width, width: outputs * width)))
+      terms.append(.vector(Part(vectorGradients[vector] ?? [], stride: outputs * width, width: outputs * width)))
     }
     return terms
   }

@@ -116,7 +116,7 @@ extension NetworkError {
   init(_ error: NetworkFunctionError) {
     switch error {
     case .opaque: self.init(.unsupported, "network: \(error)")
-    case .shape, .tensor: self.init(.unusable, "network: \(error)")
+    case .shape: self.init(.unusable, "network: \(error)")
     case .algebra(let error): self.init(error)
     }
   }
