@@ -256,7 +256,7 @@ class File(Mapping):
         self.remaining = self.container["size"] - sum(length for _, length, _ in self.extents)
         need(len(self.payloads[self.container["payload"]]["blocks"]) == pieces(self.remaining), "wrong number of remaining bytes")
 
-    def check_network(self, nodes, outputs):
+    def check_network(self, nodes, outputs, precision=None):
         """§6"""
         for number, node in enumerate(nodes):
             need(node["op"] in OPERATIONS, f"the operation {node['op']!r:.80}", Unsupported)
