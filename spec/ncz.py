@@ -267,6 +267,8 @@ class File(Mapping):
                 parameters = parameters | KINDS[kind]
             check(parameters, node["parameters"])
             check(dict.fromkeys(node["tensors"], str) if tensors is None else tensors, node["tensors"])
+            for key, low, high in (("epsilon", 0, math.inf), ("rate", 0, 1), ("divisor", 5e-324, math.inf)):
+                need(low <= node["parameters"].get(key, 1) <= high, f"node {number}: {key} out of its range")
             if "levels" in parameters:
                 levels, cuts = node["parameters"]["levels"], node["parameters"]["thresholds"]
                 need(1 <= len(levels) <= 256 and len(cuts) == len(levels) - 1, f"node {number}: wrong number of levels or thresholds")
