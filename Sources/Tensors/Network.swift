@@ -102,7 +102,21 @@ public enum GraphError: Error, Sendable, Equatable {
   /// A tensor name that is empty.
   case unnamedTensor(node: Int)
   /// A parameter that is not finite or outside its domain.
-  case parameter(node: Int, name: String)
+  case parameter(node: Int, name: String, domain: String)
+}
+
+extension GraphError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .empty: "no nodes"
+    case .inputNotBefore(let node, let input): "node \(node) takes node \(input), which is not before it"
+    case .inputCount(let node, let count): "node \(node) has \(count) inputs, not as many as its operation takes"
+    case .output(nil): "no outputs"
+    case .output(let output?): "output \(output) is no node, or is named twice"
+    case .unnamedTensor(let node): "node \(node) names a tensor by no name"
+    case .parameter(let node, let name, let domain): "node \(node): \(name) is not \(domain)"
+    }
+  }
 }
 
 extension Network {
@@ -127,7 +141,9 @@ extension Network {
         throw .inputCount(node: index, count: node.inputs.count)
       }
       if node.operation.tensors.contains(where: { $0.name.isEmpty }) { throw .unnamedTensor(node: index) }
-      if let name = node.operation.parameterOutOfDomain { throw .parameter(node: index, name: name) }
+      if let (name, domain) = node.operation.parameterOutOfDomain {
+        throw .parameter(node: index, name: name, domain: domain)
+      }
     }
     guard !outputs.isEmpty else { throw .output(nil) }
     var seen: Set<Int> = []
@@ -165,22 +181,24 @@ extension Network.Operation {
     }
   }
 
-  fileprivate var parameterOutOfDomain: String? {
+  /// The name of a parameter outside its domain, and what it should be.
+  fileprivate var parameterOutOfDomain: (name: String, domain: String)? {
     switch self {
-    case .input(let shape): (shape ?? []).contains { $0 < 0 } ? "shape" : nil
+    case .input(let shape): (shape ?? []).contains { $0 < 0 } ? ("shape", "of extents ≥ 0") : nil
     case .batchNormalization(_, _, _, _, let epsilon), .layerNormalization(_, _, let epsilon):
-      epsilon.isFinite && epsilon >= 0 ? nil : "epsilon"
-    case .dropout(let rate): (0...1).contains(rate) ? nil : "rate"
-    case .activation(.leakyReLU(let slope)): slope.isFinite ? nil : "slope"
-    case .activation(.hardSigmoid(let divisor)): divisor.isFinite && divisor > 0 ? nil : "divisor"
-    case .activation(.elu(let alpha)): alpha.isFinite ? nil : "alpha"
+      epsilon.isFinite && epsilon >= 0 ? nil : ("epsilon", "a finite number ≥ 0")
+    case .dropout(let rate): (0...1).contains(rate) ? nil : ("rate", "between 0 and 1")
+    case .activation(.leakyReLU(let slope)): slope.isFinite ? nil : ("slope", "finite")
+    case .activation(.hardSigmoid(let divisor)):
+      divisor.isFinite && divisor > 0 ? nil : ("divisor", "a finite number > 0")
+    case .activation(.elu(let alpha)): alpha.isFinite ? nil : ("alpha", "finite")
     case .activation(.piecewiseConstant(let levels, let thresholds)):
       if !(1...Activation.mostLevels ~= levels.count && levels.allSatisfy(\.isFinite)) {
-        "levels"
+        ("levels", "1 to \(Activation.mostLevels) finite numbers")
       } else if thresholds.count + 1 != levels.count || !thresholds.allSatisfy(\.isFinite)
         || !zip(thresholds, thresholds.dropFirst()).allSatisfy({ $0 < $1 })
       {
-        "thresholds"
+        ("thresholds", "one ascending number fewer than levels")
       } else {
         nil
       }

@@ -158,7 +158,7 @@ struct PlainTests {
     ("{", "malformed"), (branch.replacing("l1/bias", with: "l9/bias"), "there is no l9/bias"),
     (branch.replacing("l1/kernel_2", with: "l1/bias"), "l1/bias is no dense weight matrix"),
     (branch.replacing(#""add""#, with: #""ad""#), "unknown operation ad"),
-    (branch.replacing("[0,1]", with: "[2]"), "network: inputNotBefore"),
+    (branch.replacing("[0,1]", with: "[2]"), "network: node 2 takes node 2, which is not before it"),
   ]) func whatDoesNotFitIsIgnoredWithANote(_ network: String, _ reason: String) throws {
     let reading = try reading(network: ["network": network])
     #expect(reading.notes.count == 2 && reading.notes[0].hasPrefix("the network in the file is ignored: "))
