@@ -10,36 +10,30 @@ public import Tensors
 public func floats(
   _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool
 ) -> [Float] {
-  let weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
-  var floats: [Float] = []
-  floats.reserveCapacity(rows * columns)
-  for block in 0..<weights.blocks {
-    let range = weights.rows(ofBlock: block)
-    let count = range.count * weights.columns
-    if type == .float64 {
-      weights.withDoubles(range) { x in for i in 0..<count { floats.append(Float(x[i])) } }
-    } else {
-      weights.withFloats(range) { floats.append(contentsOf: UnsafeBufferPointer(start: $0, count: count)) }
-    }
-  }
-  return floats
+  elements(WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed), { $0 }, { Float($0) })
 }
 
 /// Returns a weight matrix as output units × inputs, row-major, every weight exact; arguments as for `floats`.
 public func doubles(
   _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool
 ) -> [Double] {
-  let weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
-  var doubles: [Double] = []
-  doubles.reserveCapacity(rows * columns)
+  elements(WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed), { Double($0) }, { $0 })
+}
+
+/// Every weight, row by row, made from a float or, where the source is float64, from a double.
+private func elements<Element>(
+  _ weights: WeightRows, _ fromFloat: (Float) -> Element, _ fromDouble: (Double) -> Element
+) -> [Element] {
+  var elements: [Element] = []
+  elements.reserveCapacity(weights.rows * weights.columns)
   for block in 0..<weights.blocks {
     let range = weights.rows(ofBlock: block)
     let count = range.count * weights.columns
-    if type == .float64 {
-      weights.withDoubles(range) { doubles.append(contentsOf: UnsafeBufferPointer(start: $0, count: count)) }
+    if weights.type == .float64 {
+      weights.withDoubles(range) { x in for i in 0..<count { elements.append(fromDouble(x[i])) } }
     } else {
-      weights.withFloats(range) { x in for i in 0..<count { doubles.append(Double(x[i])) } }
+      weights.withFloats(range) { x in for i in 0..<count { elements.append(fromFloat(x[i])) } }
     }
   }
-  return doubles
+  return elements
 }

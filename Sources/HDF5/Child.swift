@@ -215,14 +215,7 @@ private func addressSpaceInUse() -> UInt64 {
 
 /// Lets libhdf5 decode LZF. It cannot encode it: h5py marks the filter as optional, so such chunks are stored plain.
 private func registerLZF() throws(HDF5Error) {
-  let name: StaticString = "lzf"
-  var filter = H5Z_class2_t()
-  filter.version = H5Z_CLASS_T_VERS
-  filter.id = LZF.filter
-  filter.encoder_present = 1
-  filter.decoder_present = 1
-  filter.name = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
-  filter.filter = { flags, _, _, byteCount, capacity, buffer in
+  try addFilter("lzf", id: LZF.filter) { flags, _, _, byteCount, capacity, buffer in
     let isDecoding = flags & UInt32(H5Z_FLAG_REVERSE) != 0
     guard isDecoding, let capacity, let buffer, let bytes = buffer.pointee else { return 0 }
     let input = UnsafeRawBufferPointer(start: bytes, count: byteCount)
@@ -233,5 +226,4 @@ private func registerLZF() throws(HDF5Error) {
     capacity.pointee = count
     return count
   }
-  try check(H5Zregister(&filter), "register lzf")
 }

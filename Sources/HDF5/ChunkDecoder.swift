@@ -89,18 +89,10 @@ enum LengthGuard {
   nonisolated(unsafe) fileprivate(set) static var refused: Int?
 
   static func register() throws(HDF5Error) {
-    let name: StaticString = "length guard"
-    var filter = H5Z_class2_t()
-    filter.version = H5Z_CLASS_T_VERS
-    filter.id = Self.filter
-    filter.encoder_present = 1
-    filter.decoder_present = 1
-    filter.name = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
-    filter.filter = { _, count, parameters, byteCount, _, _ in
+    try addFilter("length guard", id: Self.filter) { _, count, parameters, byteCount, _, _ in
       guard count == 1, let parameters, byteCount < parameters.pointee else { return byteCount }
       LengthGuard.refused = byteCount
       return 0
     }
-    try check(H5Zregister(&filter), "register length guard")
   }
 }

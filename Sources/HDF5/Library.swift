@@ -92,3 +92,15 @@ func text(_ bytes: some Sequence<UInt8>, escapingBackslash: Bool) -> String {
 private func hexadecimal(_ byte: UInt8) -> String {
   (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
 }
+
+/// Adds a filter of ours to libhdf5.
+func addFilter(_ name: StaticString, id: H5Z_filter_t, _ filter: H5Z_func_t) throws(HDF5Error) {
+  var description = H5Z_class2_t()
+  description.version = H5Z_CLASS_T_VERS
+  description.id = id
+  description.encoder_present = 1
+  description.decoder_present = 1
+  description.name = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
+  description.filter = filter
+  try check(H5Zregister(&description), "register \(name)")
+}
