@@ -1,4 +1,5 @@
 internal import Compression
+internal import Glibc
 internal import Maths
 internal import Parallel
 internal import Tensors
@@ -114,11 +115,11 @@ struct Verifier {
   ) throws -> (Verification.TensorComparison, [Verification.Claim]) {
     var comparison = Verification.TensorComparison(
       name: tensor.name, shape: tensor.shape.extents, encodings: (tensor.encoding.name, other.encoding.name),
-      isEqual: before.elementsEqual(after))
+      isEqual: areEqual(before, after))
     let claims = try check(other.history, of: tensor, before, after)
     guard tensor.type.isFloat else { return (comparison, claims) }
     comparison.relativeL2 =
-      comparison.isEqual ? 0 : SquaredLoss(before, after, type: tensor.type, threads: threads).relativeL2
+      comparison.isEqual ? 0 : error(before, after, tensor)
     guard tensor.isDenseMatrix, !comparison.isEqual else { return (comparison, claims) }
     let (rows, columns) = tensor.matrixExtents
     guard 3 * 8 * rows * columns <= a.options.memory else { return (comparison, claims) }
@@ -159,31 +160,37 @@ struct Verifier {
     // The last step that started from what A has: steps that change nothing may stand before it.
     guard let first = history.lastIndex(where: { $0.from == digest }) else { return [] }
     var claims: [Verification.Claim] = []
-    var values: [UInt8]? = Array(before)
+    // What the steps so far made of A's values, as far as it is known.
+    var made: [UInt8]?
+    var isKnown = true
+    func withStart<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+      made.map { $0.withUnsafeBytes(body) } ?? body(before)
+    }
     for (number, step) in history.enumerated().dropFirst(first) {
       var claim = Verification.Claim(
         tensor: tensor.name, tool: step.tool, options: step.options, claimed: step.error, status: .unknown)
-      let start = values
-      values = nil
-      if let start {
-        let next = number + 1 < history.count ? history[number + 1] : nil
-        if next == nil {
-          values = Array(after)
-        } else if let next, number - first < Self.mostRebuilt {
-          values = rebuilt(start, tensor, by: step, expecting: next.from)
-        }
-        if let values { claim.check(error(start, values, tensor)) }
+      if isKnown, number + 1 == history.count {
+        claim.check(withStart { error($0, after, tensor) })
+      } else if isKnown, number - first < Self.mostRebuilt,
+        let values = withStart({ rebuilt($0, tensor, by: step, expecting: history[number + 1].from) })
+      {
+        claim.check(withStart { start in values.withUnsafeBytes { error(start, $0, tensor) } })
+        made = values
+      } else {
+        isKnown = false
       }
       claims.append(claim)
     }
     return claims
   }
 
-  private func rebuilt(_ start: [UInt8], _ tensor: TensorRecord, by step: Step, expecting digest: Digest) -> [UInt8]? {
-    if step.from == digest { return start }
-    let weights = start.withUnsafeBytes { a.rebuild($0, tensor, by: step) }
+  private func rebuilt(
+    _ start: UnsafeRawBufferPointer, _ tensor: TensorRecord, by step: Step, expecting digest: Digest
+  ) -> [UInt8]? {
+    if step.from == digest { return Array(start) }
     var values: [UInt8] = []
-    weights?.forEachPiece(type: tensor.type, threads: threads) { values.append(contentsOf: $0) }
+    a.rebuild(start, tensor, by: step)?
+      .forEachPiece(type: tensor.type, threads: threads) { values.append(contentsOf: $0) }
     guard values.count == start.count else { return nil }
     let found = values.withUnsafeBytes {
       Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: threads)
@@ -191,11 +198,11 @@ struct Verifier {
     return found == digest ? values : nil
   }
 
-  private func error(_ before: [UInt8], _ after: [UInt8], _ tensor: TensorRecord) -> Double {
-    guard tensor.type.isFloat else { return before == after ? 0 : 1 }
-    return before.withUnsafeBytes { before in
-      after.withUnsafeBytes { SquaredLoss(before, $0, type: tensor.type, threads: threads).relativeL2 }
-    }
+  private func error(
+    _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer, _ tensor: TensorRecord
+  ) -> Double {
+    guard tensor.type.isFloat else { return areEqual(before, after) ? 0 : 1 }
+    return SquaredLoss(before, after, type: tensor.type, threads: threads).relativeL2
   }
 
   // MARK: Verdict
@@ -298,6 +305,11 @@ extension Verification.WeightHistogram {
     }
     threshold = most > 0 ? most : nil
   }
+}
+
+private func areEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+  guard a.count == b.count, let first = a.baseAddress, let second = b.baseAddress else { return a.count == b.count }
+  return memcmp(first, second, a.count) == 0
 }
 
 extension Double {

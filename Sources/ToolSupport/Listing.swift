@@ -26,7 +26,8 @@ extension Listing {
     if !rows.isEmpty { lines.append(table.text.droppingLastNewline) }
     let weights = rows.reduce(0) { $0 + $1.tensor.shape.count }
     let perWeight = weights > 0 ? ", \(significant(8 * Double(size) / Double(weights), 3)) bits a weight in all" : ""
-    lines.append("\(rows.count) tensors, \(weights) weights\(perWeight); \(otherBytes) bytes of structure")
+    lines.append(
+      "\(counted(rows.count, "tensor")), \(counted(weights, "weight"))\(perWeight); \(otherBytes) bytes of structure")
     if let network { lines.append("network: \(printable(network.summary))") }
     lines += links.map { "not followed: \(printable($0))" }
     lines += notes.map { "note: \(printable($0))" }

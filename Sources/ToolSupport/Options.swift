@@ -44,6 +44,16 @@ public struct CommonOptions: ParsableArguments {
       memory: memory?.bytes ?? byDefault, threads: Threads(threads), assumption: assumption,
       progress: quiet ? nil : Progress.line(tool._commandName))
   }
+
+  /// Opens a network, and says how it was understood where that is not plain.
+  public func open(
+    _ input: borrowing Input, _ architecture: ArchitectureOptions, tool: any Tool.Type
+  ) throws -> NetworkFile {
+    let options = reading(size: input.size, architecture.assumption, tool: tool)
+    let network = try naming(input.name) { try NetworkFile(input.file, size: input.size, options: options) }
+    tell(network.notes, about: input.name, tool: tool)
+    return network
+  }
 }
 
 /// Where a tool that writes a file writes it.

@@ -5,9 +5,8 @@ extension RunReport {
   public func text(name: String, data: String) -> String {
     let scaled = scale == 1 ? "" : scale == 1 / 255.0 ? ", x/255" : ", \(scale)·x"
     let rounded = precision == .full ? "" : ", computed in \(precision.rawValue)"
-    var lines = [
-      "\(printable(name)): \(samples) samples of \(inputs) (\(printable(data))\(scaled)), \(outputCount) outputs\(rounded)"
-    ]
+    let read = "\(counted(samples, "sample")) of \(inputs) (\(printable(data))\(scaled))"
+    var lines = ["\(printable(name)): \(read), \(counted(outputCount, "output"))\(rounded)"]
     if let accuracy, let correct {
       lines.append("accuracy  \(significant(accuracy, 4)) (\(correct) of \(samples))")
     }

@@ -32,6 +32,9 @@ private func formatted(_ value: Double, _ format: String, _ places: Int) -> Stri
   return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
 
+/// `1 tensor`, `2 tensors`
+func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+
 extension WritingReport {
   /// `net.h5: 1.08 MB → 67.2 kB, 16.1×, relative L2 0.436`
   public func summary(input: String) -> String {
@@ -40,7 +43,7 @@ extension WritingReport {
     let drops = tensors.count { $0.outcome == .dropped }
     let loss = relativeL2.map { ", relative L2 \(significant($0, 3))" } ?? ", nothing was changed"
     let count =
-      (changes > 0 ? ", \(changes) \(changes == 1 ? "tensor" : "tensors") changed" : "")
+      (changes > 0 ? ", \(counted(changes, "tensor")) changed" : "")
       + (drops > 0 ? ", \(drops) dropped" : "")
     return "\(input): \(text(bytes: inputBytes)) → \(text(bytes: outputBytes)), \(ratio)×\(count)\(loss)"
   }

@@ -43,12 +43,12 @@ struct Run: Tool {
     let input = try Input(input)
     let output = try output.map { try Output($0, force: force, seekable: true) }
     let samples = try data.read(common, tool: Self.self)
-    let options = common.reading(size: input.size, architecture.assumption, tool: Self.self)
     let result = try naming(input.name, output?.name) {
-      let network = try NetworkFile(input.file, size: input.size, options: options)
-      common.tell(network.notes, about: input.name, tool: Self.self)
+      let network = try common.open(input, architecture, tool: Self.self)
       let result = try network.run(on: samples, precision: precision)
-      if let output { try result.writeOutputs(to: output.file, options: options) }
+      if let output {
+        try result.writeOutputs(to: output.file, options: common.reading(size: input.size, tool: Self.self))
+      }
       return result
     }
     try output?.finish()

@@ -39,10 +39,7 @@ struct Ternarize: Tool {
     let input = try Input(input)
     let output = try Output(try writing.path(output), force: writing.force, dryRun: writing.dryRun)
     let report = try naming(input.name, output.name) {
-      let network = try NetworkFile(
-        input.file, size: input.size,
-        options: common.reading(size: input.size, architecture.assumption, tool: Self.self))
-      common.tell(network.notes, about: input.name, tool: Self.self)
+      let network = try common.open(input, architecture, tool: Self.self)
       return try network.ternarize(
         to: output.file, group: scalePer, rule: sparsity.map { .sparsity($0) } ?? .optimal,
         compressing.options(selection.selection, isMapped: mapped, tool: Self.self))

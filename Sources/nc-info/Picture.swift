@@ -1,0 +1,27 @@
+import Compression
+import Networks
+import Plots
+
+extension Statistics {
+  static let tableKeeps = [".5", ".2", ".1", ".05", ".01"].compactMap { Fraction($0) }
+  /// From .01 to 1, twelve a decade.
+  static let plotKeeps =
+    (["1", "1.2", "1.5", "1.8", "2.2", "2.7", "3.3", "3.9", "4.7", "5.6", "6.8", "8.2"].flatMap { mantissa in
+      [Fraction(mantissa + "e-2"), Fraction(mantissa + "e-1")]
+    } + [Fraction.one]).compactMap { $0 }.sorted { $0.value < $1.value }
+
+  /// Error against keep: a chart for each matrix, and one for all.
+  func picture(title: String) -> String {
+    page(
+      title: "\(title): what pruning costs", xLabel: "keep", yLabel: "relative L2 error", least: 0.01,
+      charts: (layers + (layers.count > 1 ? [all] : [])).map { layer in
+        Chart(
+          title: layer.name,
+          curves: Strategy.allCases.map { strategy in
+            .init(strategy.rawValue, points: points(layer.errors[strategy] ?? []))
+          } + [.init("Gaussian weights, magnitude", points: points(gaussianErrors), isReference: true)])
+      })
+  }
+
+  private func points(_ errors: [Double]) -> [(x: Double, y: Double)] { zip(keeps, errors).map { ($0.value, $1) } }
+}

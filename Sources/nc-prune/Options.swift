@@ -1,0 +1,65 @@
+public import ArgumentParser
+import Compression
+public import Networks
+import ToolSupport
+
+/// What is pruned, and how far.
+struct PruningOptions: ParsableArguments {
+  @Option(help: "What is dropped: magnitude (weights), singular-value or node (hidden units).")
+  var by = Method.magnitude
+
+  @Option(help: "Fraction of each matrix's weights, singular values or nodes to keep, rounded up: 0…1.")
+  var keep: Fraction?
+
+  @Option(
+    help:
+      "Keep as little as leaves the relative L2 error of each matrix (of nodes: of their incoming weights) at most this."
+  )
+  var maxError: Double?
+
+  @Option(help: "Keep as much as fits an output of this size, such as 100k.")
+  var targetSize: ByteSize?
+
+  @Option(help: "Of magnitudes, what --keep is a fraction of: layer (each matrix) or network (all together).")
+  var scope = Scope.layer
+
+  @Option(help: "How the kept weights are stored: exact, float16, bfloat16 or ternary (± one scale an output unit).")
+  var values = MagnitudeValues.exact
+
+  enum Method: String, CaseIterable, ExpressibleByArgument {
+    case magnitude, node
+    case singularValue = "singular-value"
+  }
+  enum Scope: String, CaseIterable, ExpressibleByArgument { case layer, network }
+
+  func validate() throws {
+    guard [keep != nil, maxError != nil, targetSize != nil].count(where: { $0 }) == 1 else {
+      throw ValidationError("expected one of --keep, --max-error and --target-size")
+    }
+    if let maxError, !(0...1).contains(maxError) {
+      throw ValidationError("--max-error: expected 0…1, found \(maxError)")
+    }
+    if by != .magnitude, scope != .layer || values != .exact {
+      throw ValidationError("--scope and --values are for --by magnitude")
+    }
+    if values == .ternary, maxError != nil {
+      throw ValidationError("--max-error: the error of ternary values does not fall with what is kept; use --keep")
+    }
+    if scope == .network, maxError != nil { throw ValidationError("--max-error bounds each layer's error") }
+  }
+
+  var method: PruningMethod {
+    switch by {
+    case .magnitude: .magnitude(isGlobal: scope == .network, values)
+    case .singularValue: .singularValue
+    case .node: .node
+    }
+  }
+
+  var aim: PruningAim {
+    if let targetSize { return .size(targetSize.bytes) }
+    return .rule(maxError.map { .error($0) } ?? .keep(keep ?? .one))
+  }
+}
+
+extension MagnitudeValues: ExpressibleByArgument {}

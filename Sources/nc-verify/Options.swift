@@ -1,0 +1,81 @@
+public import ArgumentParser
+public import Maths
+import Networks
+
+/// What may be lost.
+struct ToleranceOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Most relative L2 error of a tensor.", valueName: "e")) var maxWeight: Double?
+  @Option(help: ArgumentHelp("Most E‖f_A − f_B‖²/E‖f_A‖².", valueName: "e")) var maxOutput: Double?
+  @Option(help: ArgumentHelp("Most ‖A − B‖₂/‖A‖₂ of the conjugate kernels.", valueName: "e")) var maxCk: Double?
+  @Option(help: ArgumentHelp("Most ‖A − B‖₂/‖A‖₂ of the tangent kernels.", valueName: "e")) var maxNtk: Double?
+  @Option(help: ArgumentHelp("Most by which the accuracy may fall (needs labels).", valueName: "e"))
+  var maxAccuracyLoss: Double?
+
+  func validate() throws {
+    for tolerance in [maxWeight, maxOutput, maxCk, maxNtk, maxAccuracyLoss].compactMap({ $0 }) {
+      guard tolerance >= 0 else { throw ValidationError("a tolerance is a number ≥ 0, found \(tolerance)") }
+    }
+  }
+
+  var tolerances: VerifyingOptions.Tolerances {
+    VerifyingOptions.Tolerances(
+      weight: maxWeight, output: maxOutput, conjugate: maxCk, tangent: maxNtk, accuracyLoss: maxAccuracyLoss)
+  }
+}
+
+/// What is measured, and on what.
+struct MeasureOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Which of weights, outputs, spectrum (default: all). Without weights, tensors need not correspond.",
+      valueName: "list"))
+  var measure: String?
+  @Option(help: "Points on which kernels are compared: the first of the data, or random ones.") var points = 512
+  @Option(help: "Random points: gaussian or mixture (two classes).") var law = InputLaw.gaussian
+  @Option(help: "Random inputs for outputs that have no formula.") var samples = 10_000
+  @Option(help: "Seed of random points and inputs.") var seed: UInt64 = 1
+  @Option(help: ArgumentHelp("Tangent kernel of one output, by index, or their sum.", valueName: "sum|index"))
+  var ntkOutput = TangentOutput.sum
+  @Flag(help: "Largest eigenvalues and singular values only: nothing that costs the cube of a size.") var fast = false
+
+  func validate() throws {
+    guard (2...1 << 15).contains(points) else { throw ValidationError("--points: expected 2…32768, found \(points)") }
+    guard (2...100_000_000).contains(samples) else {
+      throw ValidationError("--samples: expected 2…100000000, found \(samples)")
+    }
+    guard try !measures.isEmpty else { throw ValidationError("--measure: expected weights, outputs or spectrum") }
+  }
+
+  func options(_ data: DataFile?, _ tolerances: VerifyingOptions.Tolerances) throws -> VerifyingOptions {
+    VerifyingOptions(
+      tolerances: tolerances, measures: try measures, data: data, points: points, law: law, samples: samples,
+      seed: seed, tangentOutput: ntkOutput, isFast: fast)
+  }
+
+  private var measures: Set<VerifyingOptions.Measure> {
+    get throws {
+      guard let measure else { return Set(VerifyingOptions.Measure.allCases) }
+      return Set(
+        try measure.split(separator: ",").map { word in
+          guard let one = VerifyingOptions.Measure(rawValue: String(word)) else {
+            throw ValidationError("--measure: expected weights, outputs or spectrum, found \(word)")
+          }
+          return one
+        })
+    }
+  }
+}
+
+extension InputLaw: ExpressibleByArgument {}
+
+extension TangentOutput: ExpressibleByArgument {
+  public init?(argument: String) {
+    if argument == "sum" {
+      self = .sum
+    } else if let index = Int(argument), index >= 0 {
+      self = .one(index)
+    } else {
+      return nil
+    }
+  }
+}
