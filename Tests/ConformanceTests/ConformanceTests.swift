@@ -60,8 +60,8 @@ struct ConformanceTests {
 
   // MARK: Damage
 
-  /// Every truncation of every good file, and every byte of it changed in each single bit and in all. (Of a file of more
-  /// than 4 KiB, 4096 bytes, chosen by a seed.)
+  /// Every truncation of every good file, and every byte of it changed in all bits and in one, which a seed chooses. (Of a
+  /// file of more than 4 KiB, 4096 places, chosen by a seed too.)
   @Test func everyDamagedFileIsRejectedOrTheSame() throws {
     let fixtures = Fixture.all(.good)
     let counts = try Threads(0).map(fixtures.count) { try damage(fixtures[$0]) }
@@ -95,13 +95,13 @@ struct ConformanceTests {
       ? Array(sound.indices) : (0..<4096).map { _ in Int.random(in: sound.indices, using: &random) }
     for place in places {
       let byte = sound[place]
-      for mask in [1, 2, 4, 8, 16, 32, 64, 128, 255] as [UInt8] {
+      for mask in [255, 1 << UInt8.random(in: 0..<8, using: &random)] as [UInt8] {
         try file.replace(at: place, with: byte ^ mask)
         check("byte \(place) changed from \(byte) to \(byte ^ mask)")
       }
       try file.replace(at: place, with: byte)
     }
-    for size in stride(from: sound.count - 1, through: 0, by: -1) {
+    for size in Set(places).sorted(by: >) {
       try file.resize(to: size)
       check("cut to \(size) bytes")
     }
