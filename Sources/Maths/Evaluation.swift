@@ -2,7 +2,8 @@ internal import Glibc
 
 /// How well outputs answer what they should: accuracy and loss.
 public struct Evaluation: Sendable, Equatable {
-  /// Samples whose largest output (of a single sigmoid: whose side of ½) is the label; nothing without labels.
+  /// Samples whose largest output (of a single sigmoid: whose side of ½) is the label; nothing without labels. Outputs that
+  /// are not numbers are never right.
   public var correct: Int?
   public var loss: Double?
   public var lossKind: LossKind?
@@ -40,7 +41,8 @@ public struct Evaluation: Sendable, Equatable {
   public init(_ values: [Double], width: Int, _ outputs: Outputs, labels: [Int]) {
     precondition(values.count == labels.count * width, "outputs of all samples")
     if outputs == .probability {
-      correct = labels.indices.count { (values[$0] > 0.5 ? 1 : 0) == labels[$0] }
+      // Not a number is on neither side.
+      correct = labels.indices.count { !values[$0].isNaN && (values[$0] > 0.5 ? 1 : 0) == labels[$0] }
       let total = labels.indices.reduce(0) { $0 + log(labels[$1] == 1 ? values[$1] : 1 - values[$1]) }
       // Not −total, which may be −0.
       loss = (0 - total) / Double(max(1, labels.count))
@@ -65,10 +67,13 @@ public struct Evaluation: Sendable, Equatable {
   }
 }
 
-/// The index of the first largest number; −1 for none.
+/// The index of the first largest number; −1 for none, and where one is not a number: then no other is the largest.
 public func largest(of row: ArraySlice<Double>) -> Int {
   var best = row.startIndex
-  for i in row.indices where row[i] > row[best] { best = i }
+  for i in row.indices {
+    if row[i].isNaN { return -1 }
+    if row[i] > row[best] { best = i }
+  }
   return row.isEmpty ? -1 : best - row.startIndex
 }
 

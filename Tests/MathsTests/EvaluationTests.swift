@@ -55,7 +55,30 @@ import Testing
   @Test func firstOfTheLargest() {
     #expect(largest(of: [1, 3, 3, 2]) == 1 && largest(of: [7]) == 0 && largest(of: []) == -1)
     #expect(largest(of: [9, 9, 1, 2, 0][2...]) == 1)
-    #expect(largest(of: [-.infinity, -5, .nan]) == 1)
+    #expect(largest(of: [-.infinity, -5]) == 1 && largest(of: [-.infinity]) == 0)
+  }
+
+  /// What is not a number is neither larger nor smaller than others.
+  @Test func noneIsLargest() {
+    for row in [[.nan], [.nan, 1], [1, .nan], [1, .nan, 2], [.infinity, .nan], [-.nan, .nan]] as [[Double]] {
+      #expect(largest(of: row[...]) == -1)
+    }
+    // Beside the row.
+    #expect(largest(of: [.nan, 1, 2, .nan][1..<3]) == 1)
+  }
+
+  /// Outputs that are not numbers are not right, whatever the label.
+  @Test func outputsThatAreNoNumbers() throws {
+    for label in [0, 1] {
+      #expect(Evaluation([.nan], width: 1, .probability, labels: [label]).correct == 0)
+      for row in [[.nan, .nan], [.nan, 0], [0, .nan]] as [[Double]] {
+        #expect(Evaluation(row, width: 2, .logits, labels: [label]).correct == 0)
+        #expect(Evaluation(row, width: 2, .values, labels: [label]).correct == 0)
+      }
+    }
+    let found = Evaluation([0.2, .nan, 0.7], width: 1, .probability, labels: [0, 0, 1])
+    #expect(found.correct == 2)
+    #expect(try #require(found.loss).isNaN)
   }
 
   // MARK: Divergence
