@@ -2,7 +2,8 @@ internal import Glibc
 public import Parallel
 
 /// Returns E‖f(x)‖² and E‖f(x) − g(x)‖² of two networks with as many inputs and outputs, exactly but for rounding, for
-/// x ~ N(0, I); nothing where an activation has no formula (`TwoLayerNetwork.hasClosedForm`).
+/// x ~ N(0, I); nothing where an activation has no formula (`TwoLayerNetwork.hasClosedForm`), or where squares of the
+/// weights leave the range of a double.
 ///
 /// f and g may differ in their activations and numbers of nodes. With d = f − g = Lx + l + Σ cᵢ sᵢ(vᵢ·x), sᵢ hinges and
 /// jumps (`RidgeSum`), for each output and summed over them,
@@ -26,6 +27,8 @@ public func populationLoss(
   let pair = RidgePair(first, second, inputs: f.inputs, outputs: f.outputs)
   var total = SIMD2<Double>.zero
   for part in pair.affineParts(first, second, threads: threads) + pair.products(threads: threads) { total += part }
+  // max(0, x) would make 0 of what is not a number.
+  guard total[0].isFinite, total[1].isFinite else { return nil }
   return (max(0, total[0]), max(0, total[1]))
 }
 

@@ -26,8 +26,8 @@ extension NetworkFunction {
     let (incoming, outgoing) = (matrices[inner].elements, matrices[outer].elements)
     let own = biases.map { vectors[$0] } ?? [Double](repeating: 0, count: matrices[inner].rows)
     let others = offsets.map { vectors[$0] } ?? [Double](repeating: 0, count: matrices[outer].rows)
-    // Norms of larger weights might overflow.
-    guard [incoming, outgoing, own, others].allSatisfy({ $0.allSatisfy { $0.magnitude < 1e140 } }) else { return nil }
+    // Squares of products of two larger weights might overflow.
+    guard [incoming, outgoing, own, others].allSatisfy({ $0.allSatisfy { $0.magnitude < 1e70 } }) else { return nil }
     return TwoLayerNetwork(
       inputs: matrices[inner].columns, incoming: incoming, biases: own, outgoing: outgoing, offsets: others,
       activation: function)

@@ -195,6 +195,17 @@ extension [TwoLayerNetwork] {
     }
   }
 
+  /// Squares beyond the range of a double are no loss, and not 0.
+  @Test func lossesThatOverflow() throws {
+    let (f, g) = (node([1e100, 2e100], 1, .relu, times: 1e100), node([1e100, -1e100], 1, .relu, times: 1e100))
+    let small = node([1, 2], 1, .relu)
+    for (f, g) in [(f, g), (f, f), (f, small), (small, f)] {
+      let found = populationLoss(f, g, threads: threads)
+      #expect(found == nil, "\(String(describing: found))")
+    }
+    #expect(populationLoss(small, small, threads: threads) != nil)
+  }
+
   /// Without biases: Cho and Saul's formula and those with the arc sine.
   @Test func knownProducts() throws {
     for angle in [0, 1e-9, 1e-3, 0.2, 1, .pi / 2, 2.5, .pi - 1e-6, .pi] {
