@@ -141,21 +141,26 @@ public struct NetworkFunction: Sendable {
   }
 
   /// Nothing where there is a tangent kernel of so many points.
+  ///
+  /// Counted are the operations of `NetworkKernels`: n² Σ_W p²(columns + outputs · rows) for the kernel, p the positions
+  /// at which matrix W is applied, all of its uses together, and 2n · outputs Σ_W p · rows · columns for the derivatives.
   public func tangentObstacle(points: Int, output: TangentOutput) -> TangentObstacle? {
     guard isDifferentiable else { return .jump }
     var places = [Int](repeating: 0, count: matrices.count)
-    var (forward, backward) = (0.0, 0.0)
     let outputs = output == .sum ? Double(logitNodes.reduce(0) { $0 + extents[$1].count }) : 1
     for index in network.nodes.indices {
-      guard case .dense(let matrix, _) = steps[index] else { continue }
-      let (rows, columns) = (Double(matrices[matrix].rows), Double(matrices[matrix].columns))
-      places[matrix] += extents[index].positions
-      forward += columns + outputs * rows
-      backward += outputs * rows * columns * Double(extents[index].positions)
+      if case .dense(let matrix, _) = steps[index] { places[matrix] += extents[index].positions }
     }
     if places.contains(where: { $0 > Self.mostPlaces }) { return .places }
+    var (products, derivatives) = (0.0, 0.0)
+    for (matrix, places) in zip(matrices, places) {
+      let (rows, columns, places) = (Double(matrix.rows), Double(matrix.columns), Double(places))
+      // All pairs of places.
+      products += places * places * (columns + outputs * rows)
+      derivatives += outputs * rows * columns * places
+    }
     let count = Double(points)
-    return count * (count * forward + 2 * backward) > Self.mostWork ? .work : nil
+    return count * (count * products + 2 * derivatives) > Self.mostWork ? .work : nil
   }
 
   private static let mostWork = 1e13

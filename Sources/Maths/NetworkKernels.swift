@@ -17,7 +17,9 @@ public enum TangentOutput: Sendable, Equatable {
 /// all γ and β of normalisations (a network with tensors used twice differentiates by them once). It is computed layer by
 /// layer, Σ_l (H_{l−1}ᵀH_{l−1} + 11ᵀ) ∘ (B_lᵀB_l), B_l the derivatives by the layer's outputs; J is never formed.
 ///
-/// Cost: n² Σ_l (d_{l−1} + outputs · d_l) multiplications and additions, and the memory of a few n × n matrices.
+/// Cost: n² Σ_W p²(columns + outputs · rows) multiplications and additions, p the number of positions at which matrix W is
+/// applied, all of its uses together: terms are those of all pairs of them. The derivatives take
+/// 2n · outputs Σ_W p · rows · columns more, and there are a few n × n matrices in memory.
 ///
 /// Law: the tangent kernel is what finite differences give.
 public struct NetworkKernels: Sendable {

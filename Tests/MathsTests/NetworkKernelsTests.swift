@@ -126,6 +126,30 @@ import Testing
     }
   }
 
+  /// The operations that the tangent kernel takes, from its formula: all pairs of the places where a matrix is applied.
+  @Test(arguments: [true, false]) func limitOfOperations(_ isSum: Bool) throws {
+    var network = SampleNetwork(seed: 69)
+    // Forty places, and twenty more; then one.
+    let (x, y) = (network.input(40, 16), network.input(20, 16))
+    for name in ["a", "b"] { network.matrices[name] = [] }
+    network.packed["a"] = .dense([Double](repeating: 0, count: 16 * 16), rows: 16, columns: 16)
+    network.packed["b"] = .dense([Double](repeating: 0, count: 5 * 960), rows: 5, columns: 960)
+    let (a, b) = (network.dense(x, 16, 16, "a"), network.dense(y, 16, 16, "a"))
+    let flat = network.add(.concatenate, network.add(.flatten, a), network.add(.flatten, b))
+    network.outputs = [network.dense(flat, 960, 5, "b")]
+    let function = try network.function()
+    let outputs = isSum ? 5.0 : 1
+    func operations(_ points: Double) -> Double {
+      let pairs = 60 * 60 * (16 + outputs * 16) + (960 + outputs * 5)
+      return points * (points * pairs + 2 * outputs * (60 * 16 * 16 + 5 * 960))
+    }
+    let most = try #require((1...).first { operations(Double($0)) > 1e13 }) - 1
+    #expect(1_000...100_000 ~= most)
+    let output = isSum ? TangentOutput.sum : .one(3)
+    #expect(function.tangentObstacle(points: most, output: output) == nil)
+    #expect(function.tangentObstacle(points: most + 1, output: output) == .work)
+  }
+
   @Test(arguments: [0, 1, 2]) func fewPoints(_ count: Int) throws {
     var network = SampleNetwork.chain([3, 4, 2], .tanh, seed: 67)
     let points = network.random.points(count, 3)
