@@ -113,9 +113,25 @@ public struct NetworkFunction: Sendable {
   /// The numbers of one sample of all outputs.
   public var outputCount: Int { network.outputs.reduce(0) { $0 + extents[$1].count } }
 
-  /// Whether the outputs are probabilities of classes: one output, made by softmax.
+  /// Whether the outputs are probabilities of classes: one output, made by softmax, that nothing changes afterwards. Of
+  /// several `outputPositions`, those of each sum up to 1.
   public var endsInSoftmax: Bool {
     network.outputs.count == 1 && logitNodes != network.outputs
+  }
+
+  /// The activation that makes the one output, past what leaves its numbers as they are, so never a linear one; nothing
+  /// where another operation makes it, or there are several outputs.
+  public var outputFunction: Activation? {
+    guard network.outputs.count == 1, case .activation(let function) = steps[origin(of: network.outputs[0])] else {
+      return nil
+    }
+    return function
+  }
+
+  /// The positions at which the one output is made, also where it is flat afterwards: 1 for a plain vector, and for
+  /// several outputs.
+  public var outputPositions: Int {
+    network.outputs.count == 1 ? extents[origin(of: network.outputs[0])].positions : 1
   }
 
   /// Where a derivative exists everywhere but at corners: no activation jumps, but for those behind which no weight lies.
@@ -169,10 +185,23 @@ public struct NetworkFunction: Sendable {
   /// The numbers of one sample of all nodes' values.
   public var valueCount: Int { extents.reduce(0) { $0 + $1.count } }
 
-  /// The outputs, without a softmax that comes last.
+  /// The outputs, without a softmax that comes last: as many numbers, in the same order, if not of the same shape.
   var logitNodes: [Int] {
     network.outputs.map { output in
-      if case .activation(.softmax) = steps[output] { network.nodes[output].inputs[0] } else { output }
+      let last = origin(of: output)
+      return if case .activation(.softmax) = steps[last] { network.nodes[last].inputs[0] } else { output }
+    }
+  }
+
+  /// The node that makes a node's numbers, past what leaves them and their order as they are: flatten, dropout and linear
+  /// activations.
+  func origin(of index: Int) -> Int {
+    var index = index
+    while true {
+      switch steps[index] {
+      case .copy, .activation(.linear): index = network.nodes[index].inputs[0]
+      default: return index
+      }
     }
   }
 

@@ -5,15 +5,8 @@ extension NetworkFunction {
   /// nothing for any other.
   public var twoLayers: TwoLayerNetwork? {
     guard network.outputs.count == 1, inputCounts.count == 1, precision == nil else { return nil }
-    // The node whose numbers these are, past what leaves them as they are.
-    func origin(_ index: Int) -> Int {
-      var index = index
-      while case .copy = steps[index] { index = network.nodes[index].inputs[0] }
-      return index
-    }
-    func before(_ index: Int) -> Int { origin(network.nodes[index].inputs[0]) }
-    var last = origin(logitNodes[0])
-    while case .activation(.linear) = steps[last] { last = before(last) }
+    func before(_ index: Int) -> Int { origin(of: network.nodes[index].inputs[0]) }
+    let last = origin(of: logitNodes[0])
     guard case .dense(let outer, let offsets) = steps[last], extents[last].positions == 1,
       case let hidden = before(last)
     else { return nil }

@@ -13,6 +13,7 @@ enum NetworkSamples {
     ("branches", branches), ("normalisations", normalisations), ("positions", positions),
     ("shared tensors", shared), ("several outputs", severalOutputs), ("several inputs", severalInputs),
     ("softmax inside", softmaxInside), ("no weights", noWeights),
+    ("softmax and what changes nothing", softmaxThenCopies), ("softmax of positions", softmaxOfPositions),
   ]
 
   static var branches: SampleNetwork {
@@ -105,6 +106,23 @@ enum NetworkSamples {
     return network
   }
 
+  static var softmaxThenCopies: SampleNetwork {
+    var network = SampleNetwork(seed: 49)
+    let last = network.dense(network.input(3), 3, 4, "a", bias: "a/bias")
+    let probabilities = network.add(.dropout(rate: 0.5), network.activation(.softmax, last))
+    network.outputs = [network.activation(.linear, network.add(.flatten, probabilities))]
+    return network
+  }
+
+  /// Two rows, softmax of each, side by side.
+  static var softmaxOfPositions: SampleNetwork {
+    var network = SampleNetwork(seed: 50)
+    let last = network.activation(.tanh, network.dense(network.input(2, 3), 3, 4, "a", bias: "a/bias"))
+    let probabilities = network.activation(.softmax, network.dense(last, 4, 3, "b", bias: "b/bias"))
+    network.outputs = [network.add(.flatten, probabilities)]
+    return network
+  }
+
   static var noWeights: SampleNetwork {
     var network = SampleNetwork(seed: 48)
     let x = network.batchNormalization(network.input(4), 4, "a")
@@ -148,6 +166,37 @@ extension SampleNetwork {
     let outputs = try NetworkSamples.severalOutputs.function()
     #expect(outputs.outputCount == 8 && !outputs.endsInSoftmax)
     #expect(try NetworkSamples.positions.function().endsInSoftmax)
+    for network in [NetworkSamples.softmaxThenCopies, NetworkSamples.softmaxOfPositions] {
+      #expect(try network.function().endsInSoftmax)
+    }
+  }
+
+  @Test func whatMakesTheOutput() throws {
+    func expect(_ network: SampleNetwork, _ function: Activation?, positions: Int) throws {
+      let found = try network.function()
+      #expect(found.outputFunction == function && found.outputPositions == positions)
+      #expect(found.endsInSoftmax == (function == .softmax))
+    }
+    try expect(NetworkSamples.softmaxThenCopies, .softmax, positions: 1)
+    try expect(NetworkSamples.softmaxOfPositions, .softmax, positions: 2)
+    try expect(NetworkSamples.positions, .softmax, positions: 1)
+    try expect(NetworkSamples.noWeights, .abs, positions: 1)
+    try expect(NetworkSamples.branches, nil, positions: 1)
+    try expect(NetworkSamples.severalOutputs, nil, positions: 1)
+    var network = SampleNetwork(seed: 52)
+    let sums = network.dense(network.input(3, 2), 2, 4, "a")
+    for (function, expected) in [(.sigmoid, .sigmoid), (.linear, nil)] as [(Activation, Activation?)] {
+      let last = network.activation(function, sums)
+      network.outputs = [last]
+      try expect(network, expected, positions: 3)
+      network.outputs = [network.activation(.linear, network.add(.flatten, last))]
+      try expect(network, expected, positions: 3)
+      // Several outputs have no one function.
+      network.outputs = [last, sums]
+      try expect(network, nil, positions: 1)
+    }
+    network.outputs = [network.add(.flatten, 0)]
+    try expect(network, nil, positions: 3)
   }
 
   /// More than one block of samples, the last not full.

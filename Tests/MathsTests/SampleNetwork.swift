@@ -104,7 +104,16 @@ struct SampleNetwork {
 
   var logitNodes: [Int] {
     outputs.map { output in
-      if case .activation(.softmax) = nodes[output].operation { nodes[output].inputs[0] } else { output }
+      var last = output
+      while isIdentity(last) { last = nodes[last].inputs[0] }
+      return if case .activation(.softmax) = nodes[last].operation { nodes[last].inputs[0] } else { output }
+    }
+  }
+
+  private func isIdentity(_ node: Int) -> Bool {
+    switch nodes[node].operation {
+    case .flatten, .dropout, .activation(.linear): true
+    default: false
     }
   }
 

@@ -42,6 +42,15 @@ import Testing
     network.outputs = [network.activation(.softmax, network.activation(.linear, last))]
     let two = try #require(try found(network))
     #expect(two.inputs == 6 && two.nodes == 4 && two.activation == .relu)
+
+    // And so are linear activations anywhere, and what comes after a softmax.
+    network = SampleNetwork(seed: 92)
+    last = network.activation(.linear, network.input(3))
+    last = network.activation(.linear, network.dense(last, 3, 4, "w1"))
+    last = network.activation(.linear, network.add(.dropout(rate: 0.2), network.activation(.abs, last)))
+    last = network.activation(.softmax, network.dense(last, 4, 2, "w2"))
+    network.outputs = [network.add(.flatten, network.activation(.linear, last))]
+    #expect(try #require(try found(network)).activation == .abs)
   }
 
   @Test func takesPackedMatrices() throws {
