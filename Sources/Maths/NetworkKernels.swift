@@ -37,7 +37,11 @@ public struct NetworkKernels: Sendable {
   ///   - points: n.
   ///   - output: of the tangent kernel.
   ///   - threads: results do not depend on it.
-  ///   - memory: most bytes for the derivatives of the outputs that are treated together, if these are more than one.
+  ///   - memory: most bytes, 256 MiB where it is not said, of derivatives by the values of all nodes: of as many outputs
+  ///     at once as have room, 8 · points · `valueCount` bytes each, but of one at least. Those of others come after them,
+  ///     and results differ by rounding alone. It bounds nothing else: the values of all nodes (as many bytes as the
+  ///     derivatives of one output), copies of both where they are put together, dense copies of the matrices and the
+  ///     points × points kernels come on top.
   ///   - fill: writes the inputs of some points, `inputCount` numbers each.
   public init(
     of function: NetworkFunction, points: Int, output: TangentOutput = .sum, threads: Threads, memory: Int = 1 << 28,

@@ -192,7 +192,8 @@ import Testing
   }
 
   /// No measure depends on the unit.
-  @Test(arguments: [1e-140, 1e-90, 1e-60, 1e60, 1e90, 1e140]) func units(_ unit: Double) throws {
+  @Test(arguments: [1e-290, 1e-170, 1e-140, 1e-90, 1e-60, 1e60, 1e90, 1e140, 1e170, 1e290])
+  func units(_ unit: Double) throws {
     var random = SplitMix64(seed: 86)
     let (a, b) = (gram(12, 20, &random), gram(12, 20, &random))
     let (found, expected) = (try distance(a.scaled(unit), b.scaled(unit)), try distance(a, b))
@@ -205,5 +206,16 @@ import Testing
     ] {
       expect(x, try #require(y), within: 1e-10, "unit \(unit)")
     }
+  }
+
+  /// Nor on whether both have the same, where a factor is no more than a scale.
+  @Test(arguments: [(1e-90, 1e90), (1e90, 1e-90), (1e-170, 1e-20), (1e170, 1e20), (1, 1e170), (1e-170, 1)])
+  func factors(_ unit: Double, _ other: Double) throws {
+    var random = SplitMix64(seed: 87)
+    let a = gram(12, 20, &random)
+    let found = try distance(a.scaled(unit), a.scaled(other))
+    expect(found.scale.map { $0 * (unit / other) }, 1, "scale")
+    expect(found.alignment, 1, "alignment")
+    expect(found.residualAfterScale, 0, "residual")
   }
 }
