@@ -2,6 +2,9 @@ public import Parallel
 
 /// Returns the largest singular value of a matrix, σ₁ = ‖W‖₂, by Lanczos's method on WWᵀ or WᵀW, whichever is smaller.
 ///
+/// An eigenvalue of that product lies within 10⁻⁵ of what is found for it, relatively, so a singular value within 5·10⁻⁶ of
+/// the result; where no other is near, the error is of the order of 10⁻¹⁰.
+///
 /// - Parameters:
 ///   - matrix: rows · columns finite elements, row-major.
 ///   - threads: the result does not depend on it.
@@ -64,8 +67,11 @@ private struct MatrixProduct: @unchecked Sendable {
   }
 }
 
-/// Numbers in a unit, a power of two, in which the fourth powers of their sums of squares neither overflow nor vanish; the
-/// unit is 1 where that is so already.
+/// Numbers in a unit, a power of two, in which the largest magnitude is from 2⁻¹⁰⁰ to 2¹⁰⁰: the unit is 1 where that is so
+/// already, else the largest is from 1 to 2.
+///
+/// So the sum of all squares, of up to 2⁵⁶ numbers, and its fourth power neither overflow nor vanish. Bounded is the largest
+/// alone: squares of others may vanish, and so may what is 2⁻¹⁰²² of the largest.
 func inSafeUnits(_ numbers: [Double]) throws(LinearAlgebraError) -> (numbers: [Double], unit: Double) {
   // By their bits: of those of magnitudes, the ones of what is not finite are the largest.
   let largest = Double(bitPattern: numbers.reduce(0) { max($0, $1.magnitude.bitPattern) })

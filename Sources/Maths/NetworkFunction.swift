@@ -67,7 +67,9 @@ public struct NetworkFunction: Sendable {
       if case .opaque(let name, _) = node.operation { throw NetworkFunctionError.opaque(name) }
     }
     let inputs = network.nodes.count { $0.inputs.isEmpty }
-    guard inputs <= Self.mostInputs else { throw NetworkFunctionError.shape("\(inputs) inputs") }
+    guard inputs <= Self.mostInputs else {
+      throw NetworkFunctionError.shape("\(inputs) inputs, limit \(Self.mostInputs)")
+    }
     var tensors = Tensors(precision: precision)
     self.network = network
     self.precision = precision
@@ -243,7 +245,9 @@ public struct NetworkFunction: Sendable {
       let first = node.inputs.first.map { extents[$0] }
       switch (steps[index], first) {
       case (.input, _):
-        guard case .input(let known) = node.operation else { throw .shape("node \(index) has no input") }
+        guard case .input(let known) = node.operation else {
+          throw .shape("node \(index): \(node.operation.name) has no input")
+        }
         extents.append(try extent(ofInput: index, known ?? inputShape, network, steps, tensors))
       case (.dense(let matrix, let bias), let input?):
         let weights = tensors.matrices[matrix]
@@ -276,7 +280,7 @@ public struct NetworkFunction: Sendable {
           extents.append(input)
         }
       case (.activation, let input?): extents.append(input)
-      case (_, nil): throw .shape("node \(index) has no input")
+      case (_, nil): throw .shape("node \(index): \(node.operation.name) has no input")
       }
       guard extents[index].width <= (mostNumbers - total) / max(1, extents[index].positions) else {
         throw .shape("node \(index): values of more than \(mostNumbers) numbers a sample")
@@ -290,16 +294,18 @@ public struct NetworkFunction: Sendable {
     ofInput index: Int, _ shape: [Int]?, _ network: Network, _ steps: [Step], _ tensors: Tensors
   ) throws(NetworkFunctionError) -> Extent {
     if let shape {
+      guard shape.allSatisfy({ $0 >= 1 }) else {
+        throw .shape("input \(index): shape \(shape), expected extents ≥ 1")
+      }
+      let tooLarge = NetworkFunctionError.shape("input \(index): shape \(shape), more than \(mostNumbers) numbers")
       var positions = 1
       for extent in shape.dropLast() {
         let (product, overflow) = positions.multipliedReportingOverflow(by: extent)
-        guard !overflow, product <= mostNumbers else { throw .shape("an input of \(shape)") }
+        guard !overflow, product <= mostNumbers else { throw tooLarge }
         positions = product
       }
       let width = shape.last ?? 1
-      guard positions > 0, width > 0, width <= mostNumbers / positions else {
-        throw .shape("an input of \(shape)")
-      }
+      guard width <= mostNumbers / positions else { throw tooLarge }
       return Extent(positions: positions, width: width)
     }
     // What takes it says how wide it is.
@@ -315,6 +321,24 @@ public struct NetworkFunction: Sendable {
       }
     }
     throw .shape("the shape of input \(index) is not known")
+  }
+}
+
+extension Network.Operation {
+  /// As the network's JSON names it.
+  fileprivate var name: String {
+    switch self {
+    case .input: "input"
+    case .dense: "dense"
+    case .activation: "activation"
+    case .batchNormalization: "batch_normalization"
+    case .layerNormalization: "layer_normalization"
+    case .add: "add"
+    case .concatenate: "concatenate"
+    case .flatten: "flatten"
+    case .dropout: "dropout"
+    case .opaque(let className, _): className
+    }
   }
 }
 

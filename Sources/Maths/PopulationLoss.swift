@@ -17,8 +17,9 @@ public import Parallel
 /// Laws: the error is exactly 0 for equal networks, also if nodes are in another order; neither is negative, nor depends on
 /// the number of threads; both are multiplied by t² if A and the offsets are multiplied by t.
 ///
-/// Takes ½(N + M)²(inputs + outputs) multiplications, and K for as many pairs; a piecewise constant node counts once for
-/// each threshold there. (spec/maths.md, Population loss)
+/// Takes ½(N + M)²(inputs + outputs) + outputs·(N + M)·inputs multiplications, the second part for affine maps, and K for
+/// ½(N + M)² pairs, N and M the numbers of nodes; a piecewise constant node counts once for each threshold there.
+/// (spec/maths.md, Population loss)
 public func populationLoss(
   _ f: TwoLayerNetwork, _ g: TwoLayerNetwork, threads: Threads
 ) -> (squaredNorm: Double, squaredError: Double)? {

@@ -433,6 +433,38 @@ extension SampleNetwork {
     #expect(kernels.conjugate.elements == [Double](repeating: 0, count: 16))
   }
 
+  @Test func messages() {
+    func message(_ make: (inout SampleNetwork) -> Int) -> String? {
+      var network = SampleNetwork(seed: 1)
+      network.outputs = [make(&network)]
+      return refusal(network)?.description
+    }
+    let many = message { network in
+      for _ in 0..<299 { _ = network.input(1) }
+      return network.input(1)
+    }
+    #expect(many == "300 inputs, limit 256")
+    for shape in [[0, 5], [5, 0], [-2, -3, 5], [1 << 32, 1 << 32, 0]] {
+      let found = message { network in
+        _ = network.input(2)
+        return network.add(.input(shape: shape))
+      }
+      #expect(found == "input 1: shape \(shape), expected extents ≥ 1")
+    }
+    for shape in [[1 << 32, 1 << 32], [1 << 41]] {
+      let found = message { $0.add(.input(shape: shape)) }
+      #expect(found == "input 0: shape \(shape), more than 1099511627776 numbers")
+    }
+    for (operation, name) in [
+      (.dense(kernel: "a", bias: nil), "dense"), (.add, "add"), (.flatten, "flatten"), (.dropout(rate: 0), "dropout"),
+      (.activation(.tanh), "activation"), (.concatenate, "concatenate"),
+      (.layerNormalization(gamma: nil, beta: nil, epsilon: 1), "layer_normalization"),
+      (.batchNormalization(mean: "a", variance: "a", gamma: nil, beta: nil, epsilon: 1), "batch_normalization"),
+    ] as [(Network.Operation, String)] {
+      #expect(message { $0.add(operation) } == "node 0: \(name) has no input")
+    }
+  }
+
   // MARK: Where there is a derivative
 
   @Test(arguments: piecewiseConstantActivations) func jumps(_ activation: Activation) throws {
