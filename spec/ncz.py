@@ -62,7 +62,7 @@ NAME, PATH = re.compile(r"[^\x00-\x1f\x7f]+"), re.compile(r"([^\\]|\\x(5C|[89A-F
 CONTAINER = {"kind": {"hdf5", "keras"}, "offset": NATURAL, "payload": NATURAL, "size": NATURAL, "x-?": object}
 PAYLOAD = {"blocks": [(range(MiB + 1), range(2**32))], "offset": NATURAL}
 NETWORK = {"nodes": [{"inputs": [NATURAL], "op": str, "parameters": dict, "tensors": dict}], "outputs": [NATURAL],
-           "precision?": {"bfloat16", "float16"}}
+           "assumed?": True, "precision?": {"bfloat16", "float16"}}
 DIRECTORY = {"container?": CONTAINER, "digest": DIGEST, "network?": NETWORK, "payloads": [PAYLOAD], "tensors": [dict], "x-?": object}
 STEP = {"error": float, "from": DIGEST, "options": str, "tool": str, "version": str}
 TENSOR = {"aliases?": [PATH], "byte_order": {"little", "big"}, "digest": DIGEST, "encoding": range(128), "history": [STEP],
@@ -256,7 +256,7 @@ class File(Mapping):
         self.remaining = self.container["size"] - sum(length for _, length, _ in self.extents)
         need(len(self.payloads[self.container["payload"]]["blocks"]) == pieces(self.remaining), "wrong number of remaining bytes")
 
-    def check_network(self, nodes, outputs, precision=None):
+    def check_network(self, nodes, outputs, assumed=False, precision=None):
         """§6"""
         for number, node in enumerate(nodes):
             need(node["op"] in OPERATIONS, f"the operation {node['op']!r:.80}", Unsupported)

@@ -249,8 +249,10 @@ public struct SquaredLoss: Sendable {
   public var squaredNorm: Double { scaledNorm * unit * unit }
   /// ‖before − after‖².
   public var squaredError: Double { scaledError * unit * unit }
-  /// ‖before − after‖ ÷ ‖before‖; 0 where ‖before‖ is 0.
-  public var relativeL2: Double { scaledNorm > 0 ? (scaledError / scaledNorm).squareRoot() : 0 }
+  /// ‖before − after‖ ÷ ‖before‖; 0 where ‖before‖ is 0, NaN where an element before is not finite.
+  public var relativeL2: Double {
+    scaledNorm > 0 ? (scaledError / scaledNorm).squareRoot() : scaledNorm == 0 ? 0 : .nan
+  }
 
   mutating func add(_ scaled: Double, isLost: Bool) {
     scaledNorm += scaled * scaled

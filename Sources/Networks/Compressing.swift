@@ -56,7 +56,7 @@ extension NetworkFile {
     to file: FileDescriptor, _ options: CompressingOptions, settings: String, chosen: Set<Int>,
     change: (Int, UnsafeRawBufferPointer) throws -> Compressed
   ) throws(NetworkError) -> WritingReport {
-    var warnings: [String] = []
+    var warnings = assumption.map { [$0] } ?? []
     var (squaredError, squaredNorm, largest) = (0.0, 0.0, 0.0)
     let threads = self.options.threads
     func step(_ settings: String, from: Digest, error: Double) -> Step {

@@ -43,7 +43,8 @@ public struct DataFile: Sendable {
     self.name = name
     self.options = options
     func dataset(_ name: String) -> Int? {
-      file.tensors.firstIndex {
+      let name = name.hasPrefix("/") ? String(name.dropFirst()) : name
+      return file.tensors.firstIndex {
         ExactName($0.name) == ExactName(name) || $0.path.map { ExactName($0) } == ExactName(name)
       }
     }
@@ -52,7 +53,8 @@ public struct DataFile: Sendable {
     }
     let tensor = file.tensors[x]
     guard let first = tensor.shape.extents.first, first > 0, tensor.shape.count > 0 else {
-      throw NetworkError(.unusable, "\(tensor.name): shape \(tensor.shape), expected samples × features")
+      throw NetworkError(
+        .unusable, "\(tensor.name): shape \(tensor.shape), expected samples × features, at least one of each")
     }
     let samples = first
     self.samples = samples
@@ -77,6 +79,11 @@ public struct DataFile: Sendable {
     guard answer.shape.extents.first == samples, answer.shape.count % samples == 0 else {
       throw NetworkError(
         .unusable, "\(answer.name): shape \(answer.shape), expected \(samples) samples as in \(tensor.name)")
+    }
+    guard answer.shape.count <= file.options.memory / 8 else {
+      throw NetworkError(
+        .overLimit, "\(answer.name): takes more than \(file.options.memory) bytes as doubles; --memory raises the limit"
+      )
     }
     let numbers = try file.values(of: y)
     answers = (0..<answer.shape.count).map { answer.type.number($0, of: numbers) }

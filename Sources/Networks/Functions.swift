@@ -54,10 +54,15 @@ extension NetworkFile {
       return index
     }
     let weights = network.tensorNames.compactMap { byName[ExactName($0)] }
-    let byteCount = Set(weights).reduce(0) { $0 + 8 * tensors[$1].shape.count }
-    guard byteCount <= options.memory else {
-      throw NetworkError(
-        .overLimit, "the network takes \(byteCount) bytes, more than \(options.memory); --memory raises the limit")
+    var room = options.memory / 8
+    for index in Set(weights).sorted() {
+      room -= min(tensors[index].shape.count, room + 1)
+      guard room >= 0 else {
+        throw NetworkError(
+          .overLimit,
+          "\(tensors[index].name): the weights take more than \(options.memory) bytes as doubles; --memory raises the limit"
+        )
+      }
     }
     do {
       let function = try NetworkFunction(network, precision: precision.type, inputShape: inputShape) { name in
@@ -67,7 +72,7 @@ extension NetworkFile {
         return tensors[index].type.numbers(try values(of: index))
       }
       let sampleBytes = 8 * function.valueCount
-      guard sampleBytes <= options.memory / NetworkFunction.samplesAtOnce else {
+      guard sampleBytes <= options.memory / NetworkFunction.samplesAtOnce / options.threads.count else {
         throw NetworkError(
           .overLimit,
           "the values of a sample take \(sampleBytes) bytes, too many for \(options.memory) bytes; --memory raises the limit"
@@ -85,23 +90,20 @@ extension NetworkFile {
     guard tensor.shape.rank == 2 else {
       throw NetworkError(.unsupported, "\(tensor.name): rank \(tensor.shape.rank), expected 2")
     }
-    switch try weights(of: index) {
-    case .ternary(let matrix, _): return .ternary(matrix)
-    case .sparse(let matrix, _): return .sparse(matrix, values: matrix.type.numbers(matrix.values))
-    case .dense, .lowRank:
-      let (rows, columns) = tensor.matrixExtents
-      return .dense(try matrixElements(index), rows: rows, columns: columns)
+    if tensor.encoding.isMultipliedAsStored {
+      switch try weights(of: index) {
+      case .ternary(let matrix, _): return .ternary(matrix)
+      case .sparse(let matrix, _): return .sparse(matrix, values: matrix.type.numbers(matrix.values))
+      case .dense, .lowRank: break
+      }
     }
-  }
-
-  /// The weights of a matrix, output units × inputs.
-  func matrixElements(_ index: Int) throws(NetworkError) -> [Double] {
-    let tensor = tensors[index]
-    return try withValues(of: index) { values in
+    let (rows, columns) = tensor.matrixExtents
+    let elements = try withValues(of: index) { values in
       doubles(
         values, type: tensor.type, rows: tensor.shape.extents[0], columns: tensor.shape.extents[1],
         transposed: tensor.isTransposed)
     }
+    return .dense(elements, rows: rows, columns: columns)
   }
 }
 
@@ -109,6 +111,24 @@ extension Network {
   /// The weight matrices of dense layers, in the order of the graph.
   var denseKernels: [String] {
     nodes.compactMap { if case .dense(let kernel, _) = $0.operation { kernel } else { nil } }
+  }
+}
+
+extension Encoding {
+  /// Whether a matrix is multiplied with in the form in which it is stored.
+  fileprivate var isMultipliedAsStored: Bool {
+    switch self {
+    case .ternary, .sparseSigns, .sparse: true
+    case .raw, .lowRank, .unknown: false
+    }
+  }
+}
+
+/// A product that is the largest integer where it would be more; no factor is negative.
+func product(_ factors: Int...) -> Int {
+  factors.reduce(1) { product, factor in
+    let (result, overflow) = product.multipliedReportingOverflow(by: factor)
+    return overflow ? .max : result
   }
 }
 

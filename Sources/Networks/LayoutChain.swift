@@ -97,11 +97,11 @@ struct LayoutChain {
   /// The chain, and what was assumed to make it.
   func network(
     activations: [String]?, order: [String]?
-  ) throws(LayoutError) -> (network: Network?, notes: [String]) {
+  ) throws(LayoutError) -> (network: Network?, note: String?) {
     let chain = try order.map { (names) throws(LayoutError) in try select(names) } ?? layers
     if chain.isEmpty {
       if let activations { throw .activationCount(given: activations.count, layers: 0) }
-      return (nil, [])
+      return (nil, nil)
     }
     let functions = try activations.map { (names) throws(LayoutError) in
       try [Activation](names, layers: chain.count, isPyTorch: file.kind == .pyTorch)
@@ -109,16 +109,16 @@ struct LayoutChain {
     let isAskedFor = order != nil || activations != nil
     let says = "no architecture in the file"
     if order == nil {
-      if let gap { return (nil, ["\(says), and \(gap) is missing or cannot be read: no network"]) }
+      if let gap { return (nil, "\(says), and \(gap) is missing or cannot be read: no network") }
       if !others.isEmpty {
-        return (nil, ["\(says), and layers that are not dense (\(abbreviated(others))): no network"])
+        return (nil, "\(says), and layers that are not dense (\(abbreviated(others))): no network")
       }
     }
     do throws(LayoutError) {
       try check(chain)
     } catch {
       if isAskedFor { throw error }
-      return (nil, ["\(says), and the layers are no chain (\(error)): no network"])
+      return (nil, "\(says), and the layers are no chain (\(error)): no network")
     }
 
     var nodes = [Network.Node(.input(shape: [chain[0].inputs]), inputs: [])]
@@ -138,7 +138,7 @@ struct LayoutChain {
     let isAllGiven = order != nil && activations != nil
     return (
       Network(nodes: nodes, outputs: [nodes.count - 1]),
-      isAllGiven ? [] : [note(says, chain, used, isAskedFor: isAskedFor)]
+      isAllGiven ? nil : note(says, chain, used, isAskedFor: isAskedFor)
     )
   }
 

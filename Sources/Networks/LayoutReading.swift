@@ -108,9 +108,9 @@ public struct LayoutReading: Sendable, Equatable {
   public var tensors: [LayoutTensor]
   /// `nil` when nothing in the file tells how the layers are connected and no chain of dense layers can be assumed.
   public var network: Network?
-  /// Whether nothing in the file tells how the layers are connected, nor the caller did.
-  public var isNetworkAssumed = false
-  /// What was assumed, and what in the file does not fit: one sentence each, to be said on standard error.
+  /// How the layers were assumed to be connected, where nothing in the file says it, nor the caller did.
+  public var assumption: String?
+  /// What was done as the caller said, and what in the file does not fit: one sentence each, to be said on standard error.
   public var notes: [String]
 
   /// The text attributes `read` needs, for `Session.tableOfContents(texts:)`.
@@ -143,10 +143,11 @@ public struct LayoutReading: Sendable, Equatable {
     _ table: TableOfContents, configuration: [UInt8]? = nil, activations: [String]? = nil, order: [String]? = nil
   ) throws(LayoutError) -> LayoutReading {
     var file = LayoutVariables(table, configuration: configuration)
-    let network: Network?
-    var isAssumed = false
+    var network: Network?
+    var assumption: String?
     if activations == nil, order == nil, case .network(let stated) = file.statedNetwork() {
       network = stated
+      assumption = stated?.assumption
     } else if activations == nil, order == nil, let configuration = file.configuration, configuration.describesLayers {
       do throws(KerasNetwork.Contradiction) {
         network = try KerasNetwork.build(configuration, variables: file.variables)
@@ -157,11 +158,16 @@ public struct LayoutReading: Sendable, Equatable {
     } else {
       let chain = try LayoutChain(file).network(activations: activations, order: order)
       network = chain.network
-      isAssumed = activations == nil && order == nil
-      file.notes += chain.notes
+      if activations == nil, order == nil, network != nil {
+        network?.isAssumed = true
+        assumption = chain.note
+      } else if let note = chain.note {
+        file.notes.append(note)
+      }
+      if activations != nil || order != nil, file.saysHowLayersAreConnected { file.notes.append(Network.replaced) }
     }
     return LayoutReading(
-      kind: file.kind, tensors: file.variables.map(\.tensor), network: network, isNetworkAssumed: isAssumed,
+      kind: file.kind, tensors: file.variables.map(\.tensor), network: network, assumption: assumption,
       notes: file.notes)
   }
 }

@@ -500,6 +500,11 @@ extension LayoutVariables {
     case network(Network?)
   }
 
+  /// Whether there is an architecture in the file, of use or not.
+  var saysHowLayersAreConnected: Bool {
+    tree.list("network", of: tree.root) != nil || configuration?.describesLayers ?? false
+  }
+
   /// What stands in the root's attribute `network`, with a note where that does not fit the file.
   mutating func statedNetwork() -> Statement {
     guard kind == .plain else { return .none }

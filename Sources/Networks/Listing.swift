@@ -52,7 +52,7 @@ extension NetworkFile {
             tensor: tensor, storage: tensor.encoding.name,
             bytes: tensor.parts.reduce(0) { $0 + source.reader.payloads[$1].size })
         },
-        network: network, links: [], notes: notes)
+        network: network, links: [], notes: notes + (assumption.map { [$0] } ?? []))
     case .hdf5(let source):
       return Listing(
         kind: kind.rawValue, size: size, layout: layout,
@@ -60,7 +60,7 @@ extension NetworkFile {
           Listing.Row(tensor: tensor, storage: source.storage(of: tensor), bytes: tensor.place?.storedBytes ?? 0)
         },
         network: network, links: source.contents.links.map { "\($0.kind.rawValue) link \($0.path) → \($0.target)" },
-        notes: notes)
+        notes: notes + (assumption.map { [$0] } ?? []))
     }
   }
 }
@@ -131,6 +131,16 @@ extension Network {
       return "#\(index) \(node.operation.summary)\(inputs)"
     }.joined(separator: "; ")
   }
+}
+
+extension Network {
+  /// What was assumed when the file was written; nothing where somebody said how the layers are connected.
+  var assumption: String? {
+    isAssumed ? "no architecture in the file that it was made from: assuming \(summary)" : nil
+  }
+
+  /// Where a caller's word replaces what a file says.
+  static let replaced = "the architecture in the file is replaced by what --activation and --order say"
 }
 
 extension Network.Operation {

@@ -55,8 +55,8 @@ public final class NetworkFile {
   public let tensors: [TensorRecord]
   /// How the layers are connected, if the file or the caller says so.
   public let network: Network?
-  /// Whether the network was assumed, because neither the file nor the caller says how the layers are connected.
-  let isNetworkAssumed: Bool
+  /// How the layers were assumed to be connected, where neither the file nor the caller says it.
+  public let assumption: String?
   /// Conventions of an HDF5 tree, for people; for `.ncz` that of its source is not recorded.
   public let layout: String?
   /// What a user should be told about how the file was understood.
@@ -92,9 +92,9 @@ public final class NetworkFile {
       tensors = ncz.directory.tensors
       let isAsked = options.assumption.activations != nil || options.assumption.order != nil
       network = isAsked ? try about { try ncz.directory.network?.chain(options.assumption) } : ncz.directory.network
-      isNetworkAssumed = false
+      assumption = network?.assumption
       layout = nil
-      notes = []
+      notes = isAsked && ncz.directory.network?.isAssumed == false ? [Network.replaced] : []
       return
     }
     let hdf5: HDF5Source
@@ -112,7 +112,7 @@ public final class NetworkFile {
     let names = Set(hdf5.tensors.map { ExactName($0.name) })
     let missing = hdf5.reading.network?.tensorNames.first { !names.contains(ExactName($0)) }
     network = missing == nil ? hdf5.reading.network : nil
-    isNetworkAssumed = hdf5.reading.isNetworkAssumed
+    assumption = missing == nil ? hdf5.reading.assumption : nil
     layout = hdf5.reading.kind.rawValue
     notes = hdf5.notes + (missing.map { ["no network: \($0) cannot be read"] } ?? [])
   }

@@ -10,7 +10,7 @@ extension Network {
   /// - Precondition: `validate()` finds nothing.
   public var json: JSON {
     JSON.object(
-      [
+      (isAssumed ? [JSON.Member("assumed", .bool(true))] : []) + [
         JSON.Member("nodes", .array(nodes.map(\.json))),
         JSON.Member("outputs", .array(outputs.map { JSON.integer($0) })),
       ] + (precision.map { [JSON.Member("precision", .string($0.rawValue))] } ?? []))
@@ -34,6 +34,7 @@ extension Network {
       }
       self.precision = type
     }
+    isAssumed = try object.optionalTrue("assumed")
     try object.finish()
     do throws(GraphError) {
       try validate()

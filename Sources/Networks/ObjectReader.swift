@@ -68,6 +68,13 @@ struct ObjectReader {
     members[key] == nil ? nil : try string(key)
   }
 
+  /// Whether a key that is `true` or missing is there.
+  mutating func optionalTrue(_ key: String) throws(NetworkError) -> Bool {
+    guard members[key] != nil else { return false }
+    guard try bool(key) else { throw NetworkError(.corrupt, "\(what): \(key) is false, expected true or nothing") }
+    return true
+  }
+
   mutating func optionalIntegers(_ key: String) throws(NetworkError) -> [Int]? {
     members[key] == nil ? nil : try integers(key)
   }

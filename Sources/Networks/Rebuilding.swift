@@ -26,7 +26,10 @@ extension NetworkFile {
     case "nc-prune":
       guard let rule = settings.pruningRule else { return nil }
       if settings["by"] == "singular-value" {
-        guard settings.remains(["by", "keep", "max-error"]), min(rows, columns) <= 2048 else { return nil }
+        guard settings.remains(["by", "keep", "max-error"]), min(rows, columns) <= 2048,
+          let needed = try? singularValueByteCount(rows: rows, columns: columns, vectors: true),
+          needed <= options.memory
+        else { return nil }
         let result = try? Compression.pruneSingularValues(
           values, type: type, rows: rows, columns: columns, transposed: transposed, rule: rule, threads: threads)
         return result.map { .lowRank($0.matrix, transposed: transposed) }
@@ -82,6 +85,6 @@ private struct StepSettings {
 
   var pruningRule: PruningRule? {
     if let keep = values["keep"] { return Fraction(keep).map { .keep($0) } }
-    return values["max-error"].flatMap(Double.init).map { .error($0) }
+    return values["max-error"].flatMap(Double.init).flatMap { $0 >= 0 ? .error($0) : nil }
   }
 }

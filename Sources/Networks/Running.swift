@@ -39,11 +39,18 @@ extension NetworkFile {
     let precision = precision ?? ownPrecision
     let function = try function(precision: precision, inputShape: network.flatMap { data.shape(for: $0) })
     try function.check(data)
+    let needed = product(16, data.samples, function.outputCount)
+    guard needed <= options.memory else {
+      throw NetworkError(
+        .overLimit,
+        "the outputs of \(data.samples) samples take \(needed) bytes, more than \(options.memory); --memory raises the limit"
+      )
+    }
     let outputs = function.outputs(samples: data.samples, threads: options.threads) { data.fill($0, $1) }
     let (evaluation, note) = try function.evaluate(outputs, data)
     return RunReport(
       samples: data.samples, inputs: data.inputCount, outputs: outputs, precision: precision, scale: data.scale,
-      evaluation: evaluation, notes: [note, outputs.nonFinite].compactMap { $0 })
+      evaluation: evaluation, notes: [assumption, note, outputs.nonFinite].compactMap { $0 })
   }
 }
 
@@ -81,21 +88,25 @@ extension NetworkFunction {
 
   /// What the outputs mean.
   private var meaning: Evaluation.Outputs {
-    guard network.outputs.count == 1, case .activation(let function) = network.nodes[network.outputs[0]].operation
-    else { return .logits }
-    return switch function {
-    case .softmax, .linear: .logits
+    switch outputFunction {
+    case .softmax, nil: .logits
     case .sigmoid where outputCount == 1: .probability
     default: .values
     }
   }
 
-  /// Classes that the outputs can tell apart; 1 for a number.
-  var classCount: Int { network.outputs.count > 1 ? 1 : meaning == .probability ? 2 : outputCount }
+  /// Classes that the outputs can tell apart; 1 for a number, and for numbers at several positions.
+  var classCount: Int {
+    network.outputs.count > 1 || outputPositions > 1 ? 1 : meaning == .probability ? 2 : outputCount
+  }
 
   /// Compares outputs with what the data say; or why not.
-  func evaluate(_ outputs: Outputs, _ data: DataFile) throws(NetworkError) -> (Evaluation?, note: String?) {
+  func evaluate(_ outputs: Outputs, _ data: DataFile) throws(NetworkError) -> (result: Evaluation?, note: String?) {
     guard let answers = data.answers else { return (nil, nil) }
+    let y = "\(data.name): \(data.options.y)"
+    if let sample = answers.firstIndex(where: { !$0.isFinite }) {
+      return (nil, "\(y): NaN or infinity for sample \(sample / data.answerCount): not compared")
+    }
     if let labels = try data.labels(classes: classCount) {
       let values = meaning == .logits ? outputs.logits : outputs.values
       return (Evaluation(values, width: outputs.width, meaning, labels: labels), nil)
@@ -103,10 +114,14 @@ extension NetworkFunction {
     guard data.answerCount == outputs.width else {
       return (
         nil,
-        "\(data.name): \(data.options.y) has \(data.answerCount) numbers a sample, the network \(outputs.width): not compared"
+        "\(y): \(data.answerCount) numbers a sample, and the network has \(outputs.width) outputs: not compared"
       )
     }
-    return (Evaluation(outputs.values, targets: answers), nil)
+    let isNearlyLabels = classCount > 1 && answers.allSatisfy { $0 == 0 || $0 == 1 }
+    return (
+      Evaluation(outputs.values, targets: answers),
+      isNearlyLabels ? "\(y): zeros and ones, but not one 1 a sample: taken for targets, not labels" : nil
+    )
   }
 }
 
@@ -132,7 +147,6 @@ extension RunReport {
 
   /// One object; its keys are documented in the README.
   public var json: JSON {
-    func real(_ value: Double?) -> JSON { value.flatMap { $0.isFinite ? JSON.shortest($0) : nil } ?? .null }
     return .object([
       .init("accuracy", real(accuracy)),
       .init("input_scale", real(scale)),

@@ -6,7 +6,6 @@ public struct Verification: Sendable {
   /// Names, shapes, types and values that do not correspond though they should.
   public var differences: [String] = []
   public var tensors: [TensorComparison] = []
-  public var claims: [Claim] = []
   /// The networks as functions: all of them, or each chain of dense layers.
   public var parts: [Part] = []
   /// Why the networks do not agree; empty when they do.
@@ -16,6 +15,13 @@ public struct Verification: Sendable {
   public var hasTolerance = false
   /// What a user should be told.
   public var notes: [String] = []
+  /// The data file, if any; numbers of a sample, and what they were multiplied with.
+  public var data: (name: String, samples: Int, inputs: Int, scale: Double)?
+  /// Of random points and inputs.
+  public var seed: UInt64 = 0
+
+  /// Of all tensors.
+  public var claims: [Claim] { tensors.flatMap(\.claims) }
 
   public enum Verdict: String, Sendable {
     /// All values are equal, bit for bit.
@@ -23,7 +29,7 @@ public struct Verification: Sendable {
     /// No tolerance is exceeded, and no claim that could be checked fails.
     case within = "within tolerance"
     case differs
-    /// No tolerance was given, and no step of B started from A.
+    /// No tolerance was given, and no step of B started from A, or none that can be checked.
     case unclaimed = "no tolerance"
   }
 
@@ -33,8 +39,12 @@ public struct Verification: Sendable {
     public var shape: [Int]
     /// How each stores it.
     public var encodings: (a: String, b: String)
+    /// Training state: no part of a network.
+    public var isTrainingState: Bool
     public var isEqual: Bool
-    /// ‖W − Ŵ‖/‖W‖; nothing for integers.
+    /// What the steps of B's history claim, from the last that started from A's values on.
+    public var claims: [Claim] = []
+    /// ‖W − Ŵ‖/‖W‖; nothing for integers, where W is zero and Ŵ is not, and where one of them is not finite.
     public var relativeL2: Double?
     /// σ₁(W − Ŵ)/σ₁(W) of a weight matrix.
     public var spectralError: Double?
@@ -63,6 +73,8 @@ public struct Verification: Sendable {
   public struct Part: Sendable {
     /// `network`, or the first and last layer of a chain.
     public var name: String
+    /// Whether it is the network, not a chain of it.
+    public var isWhole: Bool
     public var outputs: OutputComparison?
     public var spectrum: SpectrumComparison?
   }
@@ -87,9 +99,10 @@ public struct Verification: Sendable {
     /// Mean KL(A ‖ B) of the softmax outputs, in nats.
     public var divergence: Double?
 
-    /// E‖f_A − f_B‖²/E‖f_A‖²; nothing where A is zero.
+    /// E‖f_A − f_B‖²/E‖f_A‖²; nothing where A is zero, or one of them is not finite.
     public var relativeError: Double? {
-      squaredNorm > 0 ? squaredError / squaredNorm : squaredError == 0 ? 0 : nil
+      guard squaredNorm.isFinite, squaredError.isFinite else { return nil }
+      return squaredNorm > 0 ? squaredError / squaredNorm : squaredError == 0 ? 0 : nil
     }
   }
 
@@ -120,7 +133,7 @@ public struct Verification: Sendable {
 public struct VerifyingOptions: Sendable {
   /// Nothing where anything will do.
   public struct Tolerances: Sendable {
-    /// Relative L2 error of each weight matrix.
+    /// Relative L2 error of each tensor but training state.
     public var weight: Double?
     /// E‖f_A − f_B‖²/E‖f_A‖².
     public var output: Double?

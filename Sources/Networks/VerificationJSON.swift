@@ -11,17 +11,21 @@ extension Verification {
       .init("a", .string(a)),
       .init("b", .string(b)),
       .init("claims", .array(claims.map(\.json))),
+      .init("data", data.map { .string($0.name) } ?? .null),
       .init("differences", .array(differences.map(JSON.string))),
       .init("failures", .array(failures.map(JSON.string))),
+      .init("input_scale", real(data?.scale)),
       .init("notes", .array(notes.map(JSON.string))),
       .init("parts", .array(parts.map(\.json))),
+      .init("seed", .integer(Int(clamping: seed))),
       .init("tensors", .array(tensors.map(\.json))),
       .init("verdict", .string(verdict.rawValue)),
     ])
   }
 }
 
-private func real(_ value: Double?) -> JSON { value.flatMap { $0.isFinite ? JSON.shortest($0) : nil } ?? .null }
+/// Null for what is not there, or not finite.
+func real(_ value: Double?) -> JSON { value.flatMap { $0.isFinite ? JSON.shortest($0) : nil } ?? .null }
 private func integer(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
 
 extension Verification.Claim {

@@ -36,6 +36,13 @@ extension Verification.SpectrumComparison {
   public var conjugateMeasurements: [Measurement] { conjugate.measurements }
   /// Nothing where a network jumps.
   public var tangentMeasurements: [Measurement]? { tangent?.measurements }
+  /// Of which output the tangent kernel is, if not of all.
+  public var output: String {
+    switch tangentOutput {
+    case .sum: ""
+    case .one(let index): " of output \(index)"
+    }
+  }
 }
 
 extension KernelDistance {
@@ -69,7 +76,10 @@ extension KernelDistance {
   }
 
   private func short(_ value: Double) -> String {
+    guard value.isFinite else { return "undefined" }
     let scaled = (value * 1e4).rounded() / 1e4
-    return value != 0 && (scaled == 0 || scaled.magnitude > 1e6) ? "\(Float(value))" : "\(Float(scaled))"
+    if value == 0 || (scaled != 0 && scaled.magnitude <= 1e6) { return "\(Float(scaled))" }
+    let short = Float(value)
+    return short.isFinite && short != 0 ? "\(short)" : "\(value)"
   }
 }

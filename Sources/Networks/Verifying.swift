@@ -14,8 +14,14 @@ public func verify(
   _ a: NetworkFile, _ b: NetworkFile, _ options: VerifyingOptions
 ) throws(VerificationError) -> Verification {
   var verifier = Verifier(a: a, b: b, options: options)
-  if options.measures.contains(.weights) { try verifier.compareTensors() }
-  try verifier.compareFunctions()
+  verifier.result.seed = options.seed
+  verifier.result.data = options.data.map { ($0.name, $0.samples, $0.inputCount, $0.scale) }
+  if options.measures.contains(.weights) {
+    try verifier.compareTensors()
+    verifier.compareGraphs()
+  }
+  if !options.measures.isDisjoint(with: [.outputs, .spectrum]) { try verifier.compareFunctions() }
+  try verifier.checkMeasured()
   verifier.judge()
   return verifier.result
 }
@@ -41,6 +47,8 @@ struct Verifier {
   /// Tensors that no step of B says it changed, and that are not as in A.
   private var unexplained: [String] = []
   private var lonelyStates: [String: Int] = [:]
+  /// Why something could not be compared: the last reason of all.
+  var obstacle: String?
   var threads: Threads { a.options.threads }
 
   init(a: NetworkFile, b: NetworkFile, options: VerifyingOptions) {
@@ -90,46 +98,44 @@ struct Verifier {
   private mutating func compare(_ index: Int, _ place: Int) throws(VerificationError) {
     let (tensor, other) = (a.tensors[index], b.tensors[place])
     let after = try on(.b) { try b.values(of: place) }
-    let (comparison, claims) = try on(.a) {
+    let comparison = try on(.a) {
       try a.withValues(of: index) { before in
         try after.withUnsafeBytes { after in try compare(before, after, tensor, other) }
       }
     }
     result.tensors.append(comparison)
-    result.claims += claims
+    let claims = comparison.claims
     if !comparison.isEqual, claims.isEmpty {
       unexplained.append(
         "\(tensor.name): differs, and "
           + (other.history.isEmpty
             ? "no step of the second file says so" : "what the second file says of it did not start from the first"))
     }
-    if let bound = claims.bound, let error = comparison.relativeL2, error > bound {
+    if claims.count > 1, let bound = claims.bound, let error = comparison.relativeL2, !(error <= bound) {
       result.failures.append(
-        "\(tensor.name): its steps claim a relative L2 error of at most \(Float(bound)) together, found \(Float(error))"
-      )
+        "\(tensor.name): its steps claim a relative L2 error of at most \(bound) together, found \(error)")
     }
   }
 
   private func compare(
     _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer, _ tensor: TensorRecord, _ other: TensorRecord
-  ) throws -> (Verification.TensorComparison, [Verification.Claim]) {
+  ) throws -> Verification.TensorComparison {
     var comparison = Verification.TensorComparison(
       name: tensor.name, shape: tensor.shape.extents, encodings: (tensor.encoding.name, other.encoding.name),
-      isEqual: areEqual(before, after))
-    let claims = try check(other.history, of: tensor, before, after)
-    guard tensor.type.isFloat else { return (comparison, claims) }
-    comparison.relativeL2 =
-      comparison.isEqual ? 0 : error(before, after, tensor)
-    guard tensor.isDenseMatrix, !comparison.isEqual else { return (comparison, claims) }
+      isTrainingState: tensor.role == .optimizer, isEqual: areEqual(before, after))
+    comparison.claims = try check(other.history, of: tensor, before, after)
+    guard tensor.type.isFloat else { return comparison }
+    comparison.relativeL2 = comparison.isEqual ? 0 : error(before, after, tensor).flatMap { $0.isFinite ? $0 : nil }
+    guard tensor.isDenseMatrix, !comparison.isEqual else { return comparison }
     let (rows, columns) = tensor.matrixExtents
-    guard 3 * 8 * rows * columns <= a.options.memory else { return (comparison, claims) }
+    guard 3 * 8 * rows * columns <= a.options.memory else { return comparison }
     func elements(_ bytes: UnsafeRawBufferPointer) -> [Double] {
       doubles(
         bytes, type: tensor.type, rows: tensor.shape.extents[0], columns: tensor.shape.extents[1],
         transposed: tensor.isTransposed)
     }
     let (own, others) = (elements(before), elements(after))
-    guard own.allSatisfy(\.isFinite), others.allSatisfy(\.isFinite) else { return (comparison, claims) }
+    guard own.allSatisfy(\.isFinite), others.allSatisfy(\.isFinite) else { return comparison }
     comparison.histogram = Verification.WeightHistogram(own, others)
     let lost = zip(own, others).map { $0 - $1 }
     let size = try largestSingularValue(of: own, rows: rows, columns: columns, threads: threads)
@@ -141,7 +147,7 @@ struct Verifier {
       }
       comparison.singularValues = (try values(own), try values(others))
     }
-    return (comparison, claims)
+    return comparison
   }
 
   /// Of larger matrices all singular values would take long.
@@ -198,57 +204,60 @@ struct Verifier {
     return found == digest ? values : nil
   }
 
+  /// ‖before − after‖/‖before‖: infinite where only the divisor is 0, or what is after is not finite; nothing where what is
+  /// before is not.
   private func error(
     _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer, _ tensor: TensorRecord
-  ) -> Double {
+  ) -> Double? {
     guard tensor.type.isFloat else { return areEqual(before, after) ? 0 : 1 }
-    return SquaredLoss(before, after, type: tensor.type, threads: threads).relativeL2
+    let loss = SquaredLoss(before, after, type: tensor.type, threads: threads)
+    guard loss.squaredNorm.isFinite else { return nil }
+    return loss.squaredError.isFinite && (loss.squaredNorm > 0 || loss.squaredError == 0) ? loss.relativeL2 : .infinity
   }
 
   // MARK: Verdict
 
   mutating func judge() {
     let tolerances = options.tolerances
-    let isClaimed = !result.claims.isEmpty
-    let isChecked = result.claims.contains { $0.status != .unknown }
+    let claims = result.claims
     result.failures = result.differences + result.failures
-    for claim in result.claims where claim.status == .fails {
+    for claim in claims where claim.status == .fails {
       result.failures.append(
-        "\(claim.tensor): \(claim.tool) claims a relative L2 error of \(claim.claimed), found \(claim.measured ?? .nan)"
+        "\(claim.tensor): \(claim.tool) claims a relative L2 error of \(claim.claimed), found \(claim.measured ?? .infinity)"
       )
     }
-    if isClaimed { result.failures += unexplained }
-    let unchecked = result.claims.count { $0.status == .unknown }
+    if !claims.isEmpty { result.failures += unexplained }
+    let unchecked = claims.count { $0.status == .unknown }
     if unchecked > 0 {
       result.notes.append(
-        "\(unchecked) of \(result.claims.count) claims are not checkable: what one of their steps started from, or left, is not at hand"
+        "\(unchecked) of \(claims.count) claims are not checkable: what one of their steps started from, or left, is not at hand"
       )
     }
     func require(_ what: String, _ value: Double?, _ most: Double?) {
-      // Of what is exact in decimals, such as an accuracy, the difference may not be.
-      guard let most, !((value ?? .nan) <= most + 1e-12) else { return }
-      result.failures.append(
-        value.map { "\(what): \(Float($0)), expected at most \(Float(most))" }
-          ?? "\(what): undefined, expected at most \(Float(most))")
+      guard let most, !((value ?? .nan) <= most) else { return }
+      let found = value.flatMap { $0.isFinite ? "\($0)" : nil } ?? "undefined"
+      result.failures.append("\(what): \(found), expected at most \(most)")
     }
-    for tensor in result.tensors where tensor.relativeL2 != nil {
+    for tensor in result.tensors where !tensor.isEqual && !tensor.isTrainingState {
       require("\(tensor.name): relative L2 error", tensor.relativeL2, tolerances.weight)
     }
     for part in result.parts {
-      let name = part.name == Verification.Part.whole ? "" : "\(part.name): "
+      let name = part.isWhole ? "" : "\(part.name): "
       require("\(name)output error", part.outputs?.relativeError, tolerances.output)
       require(
         "\(name)distance of conjugate kernels", part.spectrum?.conjugate.relativeSpectralNorm, tolerances.conjugate)
       require("\(name)distance of tangent kernels", part.spectrum?.tangent?.relativeSpectralNorm, tolerances.tangent)
       if let accuracies = part.outputs?.accuracies {
-        require("\(name)loss of accuracy", accuracies.a - accuracies.b, tolerances.accuracyLoss)
+        // Accuracies are exact in decimals; their difference is not.
+        require(
+          "\(name)loss of accuracy", ((accuracies.a - accuracies.b) * 1e12).rounded() / 1e12, tolerances.accuracyLoss)
       }
     }
     let isEqual =
       options.measures.contains(.weights) && result.differences.isEmpty && result.tensors.allSatisfy(\.isEqual)
     result.verdict =
       !result.failures.isEmpty
-      ? .differs : isEqual ? .equal : isChecked || !tolerances.isEmpty ? .within : .unclaimed
+      ? .differs : isEqual ? .equal : unchecked < claims.count || !tolerances.isEmpty ? .within : .unclaimed
     result.hasTolerance = !tolerances.isEmpty
   }
 }
@@ -256,7 +265,8 @@ struct Verifier {
 extension Verification.Claim {
   /// Compares with what was found. An error is recorded to nine significant digits; sums in double, in whatever order,
   /// differ by far less than 10⁻¹⁰ of themselves.
-  fileprivate mutating func check(_ found: Double) {
+  fileprivate mutating func check(_ found: Double?) {
+    guard let found else { return }
     measured = found
     var unit = 1e-8
     while unit * 1e8 > max(claimed, 1e-300) { unit /= 10 }
@@ -277,10 +287,6 @@ extension [Verification.Claim] {
     }
     return total * (1 + 1e-7) + 1e-12
   }
-}
-
-extension Verification.Part {
-  static let whole = "network"
 }
 
 extension Verification.WeightHistogram {

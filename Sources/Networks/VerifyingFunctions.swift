@@ -4,65 +4,90 @@ internal import Parallel
 internal import Tensors
 
 extension Verifier {
+  /// Compares how the layers are connected, where both say it.
+  mutating func compareGraphs() {
+    guard let first = a.statedNetwork, let second = b.statedNetwork, !first.isConnected(as: second) else { return }
+    result.differences.append("the layers are not connected in the same way, or have other activations")
+  }
+
   /// Compares the networks as functions: all of them, or where that cannot be run each chain of dense layers.
   mutating func compareFunctions() throws(VerificationError) {
-    guard !options.measures.isDisjoint(with: [.outputs, .spectrum]) else { return try checkMeasured() }
     // Files without architecture take that of the other.
-    let statedA = a.isNetworkAssumed ? nil : a.network
-    let statedB = b.isNetworkAssumed ? nil : b.network
-    guard let ownA = statedA ?? statedB ?? a.network ?? b.network,
-      let ownB = statedB ?? statedA ?? b.network ?? a.network
-    else {
-      result.notes.append("how the layers are connected is not known: outputs and kernels are not compared")
-      return try checkMeasured()
-    }
+    let stated = (a.statedNetwork, b.statedNetwork)
+    guard let ownA = stated.0 ?? stated.1 ?? a.network ?? b.network,
+      let ownB = stated.1 ?? stated.0 ?? b.network ?? a.network
+    else { return leaveOut("how the layers are connected is not known: outputs and kernels are not compared") }
+    if ownA.isAssumed, let assumption = a.assumption ?? b.assumption { result.notes.append(assumption) }
     for (network, file, which) in [(ownA, a, "first"), (ownB, b, "second")] {
       let known = Set(file.tensors.map { ExactName($0.name) })
       if let missing = network.tensorNames.first(where: { !known.contains(ExactName($0)) }) {
-        result.notes.append("the \(which) has no \(missing): outputs and kernels are not compared")
-        return try checkMeasured()
+        return leaveOut("the \(which) has no \(missing): outputs and kernels are not compared")
       }
     }
-    if options.measures.contains(.weights), let statedA, let statedB, statedA != statedB {
-      result.differences.append("the layers are not connected in the same way, or have other activations")
+    guard let obstacle = ownA.firstOpaque ?? ownB.firstOpaque else {
+      return try compare(Verification.Part(name: "network", isWhole: true), ownA, ownB, on: options.data)
     }
-    if let obstacle = ownA.firstOpaque ?? ownB.firstOpaque {
-      result.notes.append(
-        "\(obstacle) cannot be run: each chain of dense layers is compared by itself, on Gaussian input")
-      let chains = Dictionary(
-        ownB.denseChains.map { (ExactName($0.name), $0.network) }, uniquingKeysWith: { a, _ in a })
-      for chain in ownA.denseChains {
-        guard let other = chains[ExactName(chain.name)] else { continue }
-        try compare(chain.name, chain.network, other, on: nil)
+    guard !ownA.denseChains.isEmpty || !ownB.denseChains.isEmpty else {
+      return leaveOut("\(obstacle) cannot be run, and there are no dense layers: outputs and kernels are not compared")
+    }
+    let unused = options.data == nil ? "" : ", not on the data"
+    leaveOut("\(obstacle) cannot be run: each chain of dense layers is compared by itself, on Gaussian input\(unused)")
+    var others: [ExactName: Network] = [:]
+    for chain in ownB.denseChains { others[ExactName(chain.name)] = chain.network }
+    for chain in ownA.denseChains {
+      if let other = others.removeValue(forKey: ExactName(chain.name)) {
+        try compare(Verification.Part(name: chain.name, isWhole: false), chain.network, other, on: nil)
+      } else {
+        tell(chain.name, isOnlyIn: "first")
       }
-    } else {
-      try compare(Verification.Part.whole, ownA, ownB, on: options.data)
     }
-    try checkMeasured()
+    for chain in ownB.denseChains where others[ExactName(chain.name)] != nil { tell(chain.name, isOnlyIn: "second") }
+  }
+
+  private mutating func tell(_ chain: String, isOnlyIn side: String) {
+    result.differences.append("the chain \(chain) of dense layers: only in the \(side)")
+  }
+
+  /// Notes why something is not compared.
+  private mutating func leaveOut(_ reason: String) {
+    obstacle = reason
+    result.notes.append(reason)
   }
 
   private mutating func compare(
-    _ name: String, _ networkA: Network, _ networkB: Network, on data: DataFile?
+    _ part: Verification.Part, _ networkA: Network, _ networkB: Network, on data: DataFile?
   ) throws(VerificationError) {
+    var (part, data) = (part, data)
     let shape = data?.shape(for: networkA)
     let f = try on(.a) { try a.function(of: networkA, inputShape: shape) }
     let g = try on(.b) { try b.function(of: networkB, inputShape: shape) }
     guard f.inputCount == g.inputCount, f.outputCount == g.outputCount else {
       result.differences.append(
-        "\(name): \(f.inputCount) → \(f.outputCount) and \(g.inputCount) → \(g.outputCount) numbers")
+        "\(part.name): \(f.inputCount) → \(f.outputCount) and \(g.inputCount) → \(g.outputCount) numbers")
       return
     }
-    if let data { try on(.a) { try f.check(data) } }
+    if let samples = data {
+      if f.inputCounts.count == 1 {
+        try on(.a) { try f.check(samples) }
+      } else {
+        leaveOut("the network has \(f.inputCounts.count) inputs, data files have one x: random inputs are used")
+        data = nil
+      }
+    }
     if case .one(let index) = options.tangentOutput, index >= f.outputCount {
       throw VerificationError(
         side: nil, error: NetworkError(.usage, "--ntk-output \(index): expected 0…\(f.outputCount - 1)"))
     }
-    var part = Verification.Part(name: name)
     if options.measures.contains(.outputs) {
       part.outputs = try compareOutputs(f, g, on: data)
+      if !part.isWhole { part.outputs?.agreement = nil }
     }
     if options.measures.contains(.spectrum) {
-      part.spectrum = try compareSpectra(f, g, on: data)
+      if networkA.denseKernels.count > 1 || networkB.denseKernels.count > 1 {
+        part.spectrum = try compareSpectra(f, g, on: data)
+      } else {
+        leaveOut("\(part.name): one dense layer: its kernels depend on no weight, and are not compared")
+      }
     }
     result.parts.append(part)
   }
@@ -77,18 +102,19 @@ extension Verifier {
     _ f: NetworkFunction, _ g: NetworkFunction, on data: DataFile?
   ) throws(VerificationError) -> Verification.OutputComparison {
     if let data {
+      try require(
+        product(32, data.samples, f.outputCount), for: "outputs of \(data.samples) samples", "fewer samples take less")
       let outputsA = f.outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
       let outputsB = g.outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
       tell(outputsA, outputsB)
       var comparison = Verification.OutputComparison(.data, outputsA, outputsB, samples: data.samples)
       comparison.agreement = OutputAgreement.fraction(f, outputsA, outputsB)
-      if f.endsInSoftmax, g.endsInSoftmax {
+      if f.endsInSoftmax, g.endsInSoftmax, f.classCount > 1 {
         comparison.divergence = meanDivergence(outputsA.logits, outputsB.logits, width: outputsA.width)
       }
-      let (evaluationA, evaluationB) = try on(nil) {
-        (try f.evaluate(outputsA, data).0, try g.evaluate(outputsB, data).0)
-      }
-      if let correctA = evaluationA?.correct, let correctB = evaluationB?.correct {
+      let (own, others) = try on(nil) { (try f.evaluate(outputsA, data), try g.evaluate(outputsB, data)) }
+      if let note = own.note { leaveOut(note) }
+      if let correctA = own.result?.correct, let correctB = others.result?.correct {
         let count = Double(data.samples)
         comparison.accuracies = (Double(correctA) / count, Double(correctB) / count)
       }
@@ -100,7 +126,8 @@ extension Verifier {
       return Verification.OutputComparison(
         method: .closedForm, squaredNorm: loss.squaredNorm, squaredError: loss.squaredError)
     }
-    try require(32 * options.samples * f.outputCount, for: "\(options.samples) samples", "--samples takes fewer")
+    try require(
+      product(32, options.samples, f.outputCount), for: "\(options.samples) samples", "--samples takes fewer")
     let points = RandomPoints(.gaussian, count: options.samples, width: f.inputCount, seed: options.seed)
     let outputsA = f.outputs(samples: points.count, threads: threads) { points.fill($0, $1) }
     let outputsB = g.outputs(samples: points.count, threads: threads) { points.fill($0, $1) }
@@ -117,7 +144,7 @@ extension Verifier {
 
   private mutating func compareSpectra(
     _ f: NetworkFunction, _ g: NetworkFunction, on data: DataFile?
-  ) throws(VerificationError) -> Verification.SpectrumComparison {
+  ) throws(VerificationError) -> Verification.SpectrumComparison? {
     let count = data.map { min($0.samples, options.points) } ?? options.points
     // The four kernels, what LAPACK works in, and differences; the values of all points.
     try require(
@@ -131,10 +158,9 @@ extension Verifier {
       of: f, points: count, output: options.tangentOutput, threads: threads, fill: fill)
     let kernelsB = NetworkKernels(
       of: g, points: count, output: options.tangentOutput, threads: threads, fill: fill)
-    for (side, kernels) in [(VerificationError.Side.a, kernelsA), (.b, kernelsB)] where !kernels.areFinite {
-      throw VerificationError(
-        side: side, error: NetworkError(.unusable, "its kernels are infinite or not a number: so is one of its weights")
-      )
+    for (name, kernels) in [("A", kernelsA), ("B", kernelsB)] where !kernels.areFinite {
+      leaveOut("\(name): kernels are infinite or not a number, and are not compared")
+      return nil
     }
     func distance(_ a: SymmetricMatrix, _ b: SymmetricMatrix) throws(VerificationError) -> KernelDistance {
       try on(nil) { try KernelDistance(a, b, withSpectra: !options.isFast, threads: threads) }
@@ -156,7 +182,7 @@ extension Verifier {
         case .places: "a layer is applied in too many places"
         case .work: "it would take more than 10¹³ operations; fewer --points or one --ntk-output take fewer"
         }
-      result.notes.append("no tangent kernel: \(why); the conjugate kernel is compared")
+      leaveOut("no tangent kernel: \(why); the conjugate kernel is compared")
     }
     return comparison
   }
@@ -172,22 +198,25 @@ extension Verifier {
   }
 
   /// Refuses a tolerance for what could not be measured.
-  private func checkMeasured() throws(VerificationError) {
+  func checkMeasured() throws(VerificationError) {
     let tolerances = options.tolerances
-    func require(_ option: String, _ tolerance: Double?, _ isMeasured: Bool) throws(VerificationError) {
+    func require(
+      _ option: String, _ tolerance: Double?, _ measure: VerifyingOptions.Measure, _ isMeasured: Bool,
+      _ reason: String? = nil
+    ) throws(VerificationError) {
       guard tolerance != nil, !isMeasured, result.differences.isEmpty else { return }
-      let why =
-        option == "--max-accuracy-loss"
-        ? "it takes labels: --data with y" : result.notes.last ?? "--measure leaves it out"
+      let why = options.measures.contains(measure) ? reason ?? obstacle ?? "there is none" : "--measure leaves it out"
       throw VerificationError(
         side: nil, error: NetworkError(.unsupported, "\(option): nothing to hold it against: \(why)"))
     }
     let parts = result.parts
-    try require("--max-weight", tolerances.weight, options.measures.contains(.weights))
-    try require("--max-output", tolerances.output, parts.contains { $0.outputs != nil })
-    try require("--max-ck", tolerances.conjugate, parts.contains { $0.spectrum != nil })
-    try require("--max-ntk", tolerances.tangent, parts.contains { $0.spectrum?.tangent != nil })
-    try require("--max-accuracy-loss", tolerances.accuracyLoss, parts.contains { $0.outputs?.accuracies != nil })
+    try require("--max-weight", tolerances.weight, .weights, options.measures.contains(.weights))
+    try require("--max-output", tolerances.output, .outputs, parts.contains { $0.outputs != nil })
+    try require("--max-ck", tolerances.conjugate, .spectrum, parts.contains { $0.spectrum != nil })
+    try require("--max-ntk", tolerances.tangent, .spectrum, parts.contains { $0.spectrum?.tangent != nil })
+    try require(
+      "--max-accuracy-loss", tolerances.accuracyLoss, .outputs, parts.contains { $0.outputs?.accuracies != nil },
+      options.data?.answers == nil ? "it takes labels: --data with y" : nil)
   }
 }
 
@@ -227,12 +256,19 @@ private enum OutputAgreement {
     guard f.classCount > 1, a.width > 0, !a.values.isEmpty else { return nil }
     let samples = a.values.count / a.width
     let equal = (0..<samples).count { sample in
-      if a.width == 1 { return (a.values[sample] > 0.5) == (b.values[sample] > 0.5) }
+      let (x, y) = (a.values[sample], b.values[sample])
+      if a.width == 1 { return !x.isNaN && !y.isNaN && (x > 0.5) == (y > 0.5) }
       let range = sample * a.width..<(sample + 1) * a.width
-      return largest(of: a.values[range]) == largest(of: b.values[range])
+      let choice = largest(of: a.values[range])
+      return choice >= 0 && choice == largest(of: b.values[range])
     }
     return Double(equal) / Double(samples)
   }
+}
+
+extension NetworkFile {
+  /// The network, where the file or the caller says how its layers are connected.
+  fileprivate var statedNetwork: Network? { network.flatMap { $0.isAssumed ? nil : $0 } }
 }
 
 extension Network {

@@ -10,11 +10,14 @@ public struct Network: Sendable, Equatable {
   /// The 16-bit type that its framework computes in, rounding after every operation; `nil`: what it computes in is as
   /// precise as float32.
   public var precision: ElementType?
+  /// Whether nobody said how the layers are connected, and a chain was assumed.
+  public var isAssumed: Bool
 
-  public init(nodes: [Node], outputs: [Int], precision: ElementType? = nil) {
+  public init(nodes: [Node], outputs: [Int], precision: ElementType? = nil, isAssumed: Bool = false) {
     self.nodes = nodes
     self.outputs = outputs
     self.precision = precision
+    self.isAssumed = isAssumed
   }
 
   /// One operation and the nodes, by index, that it is applied to.
@@ -120,6 +123,19 @@ extension GraphError: CustomStringConvertible {
 }
 
 extension Network {
+  /// Whether the layers are connected in the same way: the same operations on the same tensors. An input whose shape one
+  /// of the two does not know is like any other.
+  public func isConnected(as other: Network) -> Bool {
+    outputs == other.outputs && nodes.count == other.nodes.count
+      && zip(nodes, other.nodes).allSatisfy { own, others in
+        switch (own.operation, others.operation) {
+        case (.input(let shape?), .input(let other?)): shape == other
+        case (.input, .input): true
+        default: own == others
+        }
+      }
+  }
+
   /// The names of all tensors the graph refers to, in the order of the nodes; a shared tensor occurs again.
   public var tensorNames: [String] { nodes.flatMap { $0.operation.tensors.map(\.name) } }
 

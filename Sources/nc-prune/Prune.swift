@@ -1,4 +1,4 @@
-public import ArgumentParser
+import ArgumentParser
 import Networks
 import ToolSupport
 

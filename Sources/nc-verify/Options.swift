@@ -58,7 +58,7 @@ struct MeasureOptions: ParsableArguments {
       return Set(
         try measure.split(separator: ",").map { word in
           guard let one = VerifyingOptions.Measure(rawValue: String(word)) else {
-            throw ValidationError("--measure: expected weights, outputs or spectrum, found \(word)")
+            throw ValidationError("--measure: expected a list such as weights,outputs,spectrum, found '\(word)'")
           }
           return one
         })

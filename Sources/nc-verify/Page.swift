@@ -9,7 +9,10 @@ extension Verification {
     var page = Page(title: "\(b) against \(a)")
     page.add(verdict: sentence, verdict == .differs ? .bad : verdict == .unclaimed ? .neutral : .good)
     for failure in failures { page.add(paragraph: failure) }
-    addWeights(to: &page)
+    if let data {
+      page.add(paragraph: "x: \(sampled(data.samples, of: data.inputs, from: data.name, scale: data.scale)).")
+    }
+    if !tensors.isEmpty || !differences.isEmpty { addWeights(to: &page) }
     for part in parts { part.add(to: &page) }
     if !notes.isEmpty { page.add(heading: "Notes") }
     for note in notes { page.add(paragraph: note) }
@@ -28,7 +31,7 @@ extension Verification {
       ("σ₁ error", .right), ("claimed", .right), ("claim", .left),
     ])
     for tensor in changed {
-      let own = claims.filter { $0.tensor == tensor.name }
+      let own = tensor.claims
       table.add(
         [
           tensor.name, tensor.extents, tensor.encodings.a, tensor.encodings.b, text(tensor.relativeL2),
@@ -49,17 +52,17 @@ extension Verification {
 extension Verification.Part {
   fileprivate func add(to page: inout Page) {
     if let outputs {
-      page.add(heading: name == "network" ? "Outputs" : "Outputs of \(name)")
+      page.add(heading: isWhole ? "Outputs" : "Outputs of \(name)")
       page.add(Page.Table(outputs.measurements))
     }
     guard let spectrum else { return }
-    page.add(heading: name == "network" ? "Kernel spectra" : "Kernel spectra of \(name)")
+    page.add(heading: isWhole ? "Kernel spectra" : "Kernel spectra of \(name)")
     page.add(paragraph: "On \(spectrum.points) points (\(spectrum.law)).")
     var figures = [spectrum.figure("Conjugate kernel", spectrum.conjugate)]
     page.add(heading: "Conjugate kernel")
     page.add(Page.Table(spectrum.conjugateMeasurements))
     if let tangent = spectrum.tangent, let measurements = spectrum.tangentMeasurements {
-      page.add(heading: "Neural tangent kernel")
+      page.add(heading: "Neural tangent kernel\(spectrum.output)")
       page.add(Page.Table(measurements))
       figures.append(spectrum.figure("Neural tangent kernel", tangent))
     }
@@ -71,10 +74,7 @@ extension Page.Table {
   fileprivate init(_ measurements: [Measurement]) {
     self.init([("measure", .left), ("value", .right), ("", .left)])
     for measurement in measurements {
-      let error = measurement.standardError.map { " ± \(significant($0, 2))" } ?? ""
-      add([
-        measurement.name, measurement.value.map { significant($0, 4) + error } ?? "undefined", measurement.comment,
-      ])
+      add([measurement.name, measurement.text, measurement.comment])
     }
   }
 }

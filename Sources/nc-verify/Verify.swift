@@ -1,6 +1,6 @@
-public import ArgumentParser
+import ArgumentParser
 import JSON
-public import Networks
+import Networks
 import ToolSupport
 
 @main
@@ -58,7 +58,8 @@ struct Verify: Tool {
     } else if !common.quiet, !(page?.isStandardOutput ?? false) {
       try ToolSupport.report(result.text(a: first.name, b: second.name, isVerbose: common.verbose))
     }
-    if result.verdict == .unclaimed { common.tell([result.sentence], about: second.name, tool: Self.self) }
+    // Also where nothing else is said: the status alone would look like an answer.
+    if result.verdict == .unclaimed { diagnose("nc-verify: \(second.name): \(result.sentence)") }
     if result.verdict == .differs { throw ExitCode(1) }
   }
 }

@@ -283,13 +283,14 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     #expect(reading.names(.optimizer) == ["optimizer/vars/0"])
     #expect(reading.steps == ["input", "dense fc1/kernel", "relu", "dense fc2/kernel", "relu", "dense fc3/kernel"])
     #expect(
-      reading.notes == ["no architecture in the file: assuming fc1, fc2, fc3 with relu between and linear last"])
+      reading.assumption == "no architecture in the file: assuming fc1, fc2, fc3 with relu between and linear last")
+    #expect(reading.network?.isAssumed == true && reading.notes == [])
   }
 
   @Test func configurationOfTheArchive() throws {
     let reading = try read(file, configuration: Configurations.bfloat16)
     #expect(reading.steps?.last == "softmax")
-    #expect(reading.notes == [])
+    #expect(reading.notes == [] && reading.assumption == nil && reading.network?.isAssumed == false)
   }
 
   /// Where groups do not say which layer they are, the classes are counted.
@@ -392,7 +393,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     let reading = try read(file)
     #expect(reading.kind == .plain)
     #expect(reading.steps == ["input", "dense fc9/kernel", "relu", "dense fc10/kernel", "sigmoid"])
-    #expect(reading.notes == ["no architecture in the file: assuming fc9 (relu), fc10 (sigmoid)"])
+    #expect(reading.assumption == "no architecture in the file: assuming fc9 (relu), fc10 (sigmoid)")
   }
 
   @Test func optionsOverrideTheFile() throws {
@@ -403,7 +404,8 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     #expect(try read(file, activations: ["tanh", "tanh", "linear"]).steps == chain)
     let asked = try read(file, activations: ["leaky_relu:0.1"], order: ["fc2", "fc3"])
     #expect(asked.network?.nodes[2].operation == .activation(.leakyReLU(slope: 0.1)))
-    #expect(asked.notes == [])
+    #expect(asked.notes == ["the architecture in the file is replaced by what --activation and --order say"])
+    #expect(asked.assumption == nil && asked.network?.isAssumed == false)
   }
 
   @Test func optionsThatDoNotFit() throws {
@@ -484,7 +486,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     file.group("model_weights/ghost", ["weight_names": ["../../etc", "soft"]])
     let reading = try read(file)
     #expect(reading.names(.kernel) == ["fc1/kernel"])
-    #expect(reading.notes.count == 1)
+    #expect(reading.notes == [] && reading.assumption == "no architecture in the file: assuming fc1, linear")
   }
 }
 
@@ -500,7 +502,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     let reading = try read(.kerasModel(nil, Self.layers, configuration: text))
     #expect(reading.names(.kernel) == ["fc1/kernel"])
     #expect(reading.steps == ["input", "dense fc1/kernel"])
-    #expect(reading.notes.contains("no architecture in the file: assuming fc1, linear"))
+    #expect(reading.assumption == "no architecture in the file: assuming fc1, linear")
   }
 
   /// What contradicts the datasets is no network, and changes no role.

@@ -18,6 +18,8 @@ import Testing
     try write(
       try contents(of: Fixtures.folder.appending("data").appending("digits_relu.ref.h5")), to: folder / "ref.h5")
     try #require(try shell("nc-ternarize -q net.h5 net.ncz && nc-restore -q net.ncz back.h5", in: folder).status == 0)
+    let dropping = "nc-ternarize -q --drop optimizer net.h5 dropped.ncz"
+    try #require(try shell(dropping, in: folder).status == 0)
   }
 
   /// Small measures, so that a debug build answers soon.
@@ -36,6 +38,7 @@ import Testing
       (0, "--max-weight .6 net.h5 net.ncz"), (0, "--max-output 10 --max-ck 10 --max-ntk 10 net.h5 net.ncz"),
       (0, "--data ref.h5 --y label --max-accuracy-loss .5 net.h5 net.ncz"), (0, "--fast net.h5 back.h5"),
       (0, "--measure weights net.h5 net.ncz"), (0, "--max-output .5 net.h5 net.h5"),
+      (0, "--max-weight .6 net.h5 dropped.ncz"), (0, "--order fc1,fc2,fc3 --measure weights net.h5 net.ncz"),
       // Not within tolerance.
       (1, "--max-weight .1 net.h5 net.ncz"), (1, "--max-output 1e-3 net.h5 net.ncz"), (1, "net.h5 other.h5"),
       (1, "--max-ck 1e-3 net.h5 net.ncz"), (1, "--max-ntk 1e-3 net.h5 back.h5"), (1, "back.h5 other.h5"),
@@ -74,9 +77,29 @@ import Testing
     let run = try shell("nc-verify \(Self.quick) net.h5 back.h5", in: folder)
     #expect(run.status == 0)
     #expect(run.diagnostics == "nc-verify: back.h5: no tolerance: nothing was claimed about this pair\n")
+    #expect(try shell("nc-verify -q \(Self.quick) net.h5 back.h5", in: folder).diagnostics == run.diagnostics)
     #expect(try report("net.h5 back.h5").json["verdict"]?.string == "no tolerance")
     #expect(try report("net.h5 net.ncz").json["verdict"]?.string == "within tolerance")
     #expect(try report("net.h5 net.h5").json["verdict"]?.string == "equal")
+  }
+
+  /// Networks that nobody described are taken as the other, or as a chain; what a `.ncz` was guessed to be stays a guess.
+  @Test func assumptionsAreSaid() throws {
+    let weights = Fixtures.folder.appending("networks").appending("digits_relu.float16.weights.h5")
+    let data = Fixtures.folder.appending("data").appending("digits_relu.ref.h5")
+    let lines =
+      "nc-ternarize -q '\(weights)' bare.ncz; nc-run --json --data '\(data)' bare.ncz; nc-verify --json \(Self.quick)"
+    let run = try shell("\(lines) '\(weights)' bare.ncz", in: folder)
+    let reports = try run.output.split(separator: UInt8(ascii: "\n")).map { try JSON.parse(Array($0)) }
+    try #require(run.status == 0 && reports.count == 2)
+    for report in reports {
+      let notes = report["notes"]?.array?.compactMap(\.string) ?? []
+      #expect(notes.count { $0.hasPrefix("no architecture in the file") } == 1, "\(notes)")
+    }
+    let described = try report("net.h5 '\(weights)'").json["notes"]?.array?.compactMap(\.string) ?? []
+    #expect(described.allSatisfy { !$0.contains("assuming") }, "\(described)")
+    let told = try shell("nc-run --activation tanh --data '\(data)' net.ncz", in: folder)
+    #expect(told.diagnostics.contains("replaced by what --activation and --order say"))
   }
 
   // MARK: Claims
