@@ -324,24 +324,6 @@ public struct NetworkFunction: Sendable {
   }
 }
 
-extension Network.Operation {
-  /// As the network's JSON names it.
-  fileprivate var name: String {
-    switch self {
-    case .input: "input"
-    case .dense: "dense"
-    case .activation: "activation"
-    case .batchNormalization: "batch_normalization"
-    case .layerNormalization: "layer_normalization"
-    case .add: "add"
-    case .concatenate: "concatenate"
-    case .flatten: "flatten"
-    case .dropout: "dropout"
-    case .opaque(let className, _): className
-    }
-  }
-}
-
 /// Tensors by what the graph calls them, each read once.
 private struct Tensors {
   let precision: ElementType?

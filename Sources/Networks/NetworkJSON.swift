@@ -69,22 +69,6 @@ extension Network.Node {
 }
 
 extension Network.Operation {
-  /// The word for the operation in a file.
-  public var name: String {
-    switch self {
-    case .input: "input"
-    case .dense: "dense"
-    case .activation: "activation"
-    case .batchNormalization: "batch_normalization"
-    case .layerNormalization: "layer_normalization"
-    case .add: "add"
-    case .concatenate: "concatenate"
-    case .flatten: "flatten"
-    case .dropout: "dropout"
-    case .opaque: "opaque"
-    }
-  }
-
   fileprivate var parameters: [JSON.Member] {
     switch self {
     case .input(let shape):

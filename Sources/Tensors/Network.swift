@@ -170,6 +170,22 @@ extension Network {
 }
 
 extension Network.Operation {
+  /// The word for the operation in a file.
+  public var name: String {
+    switch self {
+    case .input: "input"
+    case .dense: "dense"
+    case .activation: "activation"
+    case .batchNormalization: "batch_normalization"
+    case .layerNormalization: "layer_normalization"
+    case .add: "add"
+    case .concatenate: "concatenate"
+    case .flatten: "flatten"
+    case .dropout: "dropout"
+    case .opaque: "opaque"
+    }
+  }
+
   /// The tensors by role, roles in the order of their names.
   public var tensors: [(role: String, name: String)] {
     func present(_ pairs: [(String, String?)]) -> [(role: String, name: String)] {
