@@ -83,10 +83,10 @@ extension Verifier {
       if !part.isWhole { part.outputs?.agreement = nil }
     }
     if options.measures.contains(.spectrum) {
-      if networkA.denseKernels.count > 1 || networkB.denseKernels.count > 1 {
+      if part.isWhole || !networkA.isOneLayer || !networkB.isOneLayer {
         part.spectrum = try compareSpectra(f, g, on: data)
       } else {
-        leaveOut("\(part.name): one dense layer: its kernels depend on no weight, and are not compared")
+        leaveOut("\(part.name): one layer: its kernels depend on no weight, and are not compared")
       }
     }
     result.parts.append(part)
@@ -272,6 +272,10 @@ extension NetworkFile {
 }
 
 extension Network {
+  /// Whether there is one dense layer, and nothing else that has weights: the conjugate kernel is that of the inputs, and so
+  /// is the tangent kernel, but for what comes after the layer.
+  fileprivate var isOneLayer: Bool { denseKernels.count == 1 && tensorNames.count <= 2 }
+
   /// The class of the first operation that cannot be run.
   fileprivate var firstOpaque: String? {
     for node in nodes {
