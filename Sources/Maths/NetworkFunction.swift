@@ -235,7 +235,7 @@ public struct NetworkFunction: Sendable {
   ) throws(NetworkFunctionError) -> [Extent] {
     var extents: [Extent] = []
     var total = 0
-    func require(_ vector: Int?, _ count: Int, _ node: Int) throws(NetworkFunctionError) {
+    func require(_ vector: Int?, _ count: Int) throws(NetworkFunctionError) {
       guard let vector, tensors.vectors[vector].count != count else { return }
       throw .shape(
         "\(tensors.vectorNames[vector]): \(tensors.vectors[vector].count) numbers, expected \(count), one for each value"
@@ -254,13 +254,13 @@ public struct NetworkFunction: Sendable {
         guard weights.columns == input.width else {
           throw .shape("\(tensors.matrixNames[matrix]) takes \(weights.columns) values and is applied to \(input)")
         }
-        try require(bias, weights.rows, index)
+        try require(bias, weights.rows)
         extents.append(Extent(positions: input.positions, width: weights.rows))
       case (.batchNormalization(let mean, let variance, let gamma, let beta, _), let input?):
-        for vector in [mean, variance, gamma, beta] { try require(vector, input.width, index) }
+        for vector in [mean, variance, gamma, beta] { try require(vector, input.width) }
         extents.append(input)
       case (.layerNormalization(let gamma, let beta, _), let input?):
-        for vector in [gamma, beta] { try require(vector, input.width, index) }
+        for vector in [gamma, beta] { try require(vector, input.width) }
         extents.append(input)
       case (.add, let input?):
         guard node.inputs.allSatisfy({ extents[$0] == input }) else {

@@ -23,12 +23,13 @@ struct Verify: Tool {
   @Argument(help: "The original: HDF5, .keras or .ncz; - is standard input.") var a: String
   @Argument(help: "What was made of it; - or nothing is standard input.") var b: String?
 
+  @OptionGroup var tolerances: ToleranceOptions
+  @OptionGroup var measures: MeasureOptions
+
   @Option(help: ArgumentHelp("Write a page for people.", valueName: "file")) var report: String?
   @Flag(name: .shortAndLong, help: "Replace an existing --report file.") var force = false
   @Flag(help: "Print one JSON object.") var json = false
 
-  @OptionGroup var tolerances: ToleranceOptions
-  @OptionGroup var measures: MeasureOptions
   @OptionGroup var data: DataOptions
   @OptionGroup var architecture: ArchitectureOptions
   @OptionGroup var common: CommonOptions
