@@ -7,10 +7,11 @@ import Testing
   static let levels = Array(0...Int(nc_limit_level(.max)))
   private static let lengths = Array(0...70) + [127, 128, 129, 511, 512, 513, 529, 1040]
 
-  private func onEveryLevel(_ body: (inout SplitMix64) throws -> Void) rethrows {
+  /// Does `body` on every level, with the same random numbers.
+  func onEveryLevel(seed: UInt64 = 7, _ body: (inout SplitMix64) throws -> Void) rethrows {
     for level in Self.levels {
       nc_limit_level(Int32(level))
-      var random = SplitMix64(seed: 7)
+      var random = SplitMix64(seed: seed)
       try body(&random)
     }
     nc_limit_level(.max)

@@ -8,15 +8,6 @@ extension LoopsTests {
   /// About the words of 32 trits and 64 bits that are taken at once.
   private static let sizes = Array(0...9) + [31, 32, 33, 63, 64, 65, 95, 96, 97, 127, 128, 129, 257]
 
-  private func withEveryLevel(_ body: (inout SplitMix64) -> Void) {
-    for level in Self.levels {
-      nc_limit_level(Int32(level))
-      var random = SplitMix64(seed: 59)
-      body(&random)
-    }
-    nc_limit_level(.max)
-  }
-
   /// Numbers of very different sizes, so that sums in another order have other bits.
   private func numbers(_ n: Int, _ random: inout SplitMix64) -> [Double] {
     (0..<n).map { _ in
@@ -26,7 +17,7 @@ extension LoopsTests {
   }
 
   @Test func ternaryProducts() {
-    withEveryLevel { random in
+    onEveryLevel(seed: 59) { random in
       for n in Self.sizes {
         for first in [0, 1, 2, 3, 4, 5, 31, 33, 62] {
           // Trits beyond the range, and bytes beyond the row, are not to be looked at.
@@ -56,7 +47,7 @@ extension LoopsTests {
   }
 
   @Test func maskProducts() {
-    withEveryLevel { random in
+    onEveryLevel(seed: 59) { random in
       for n in Self.sizes {
         for density in [0, 10, 50, 100] as [UInt64] {
           // Bits and bytes beyond the row are set: they are not to be looked at.

@@ -6,15 +6,6 @@ import Testing
 extension LoopsTests {
   private static let counts = Array(0...70) + [127, 128, 129, 1040]
 
-  private func everyLevel(_ body: (inout SplitMix64) -> Void) {
-    for level in Self.levels {
-      nc_limit_level(Int32(level))
-      var random = SplitMix64(seed: 31)
-      body(&random)
-    }
-    nc_limit_level(.max)
-  }
-
   /// Elements of every magnitude, some of them zero, some equal; the last ones any bits, NaN among them.
   private func elements(_ n: Int, size: Int, _ random: inout SplitMix64) -> [UInt64] {
     let all = UInt64.max >> UInt64(64 - 8 * size)
@@ -34,7 +25,7 @@ extension LoopsTests {
   }
 
   @Test func keysAreCollected() {
-    everyLevel { random in
+    onEveryLevel(seed: 31) { random in
       for size in [2, 4, 8] {
         for n in Self.counts {
           let x = elements(n, size: size, &random)
@@ -55,7 +46,7 @@ extension LoopsTests {
   }
 
   @Test func keysAreLoweredAndRaised() {
-    everyLevel { random in
+    onEveryLevel(seed: 31) { random in
       for size in [2, 4, 8] {
         let (greatest, sign) = (UInt64.max >> UInt64(65 - 8 * size), 1 << UInt64(8 * size - 1) as UInt64)
         for n in Self.counts {
@@ -86,7 +77,7 @@ extension LoopsTests {
   }
 
   @Test func masksAndValues() {
-    everyLevel { random in
+    onEveryLevel(seed: 31) { random in
       for size in [2, 4, 8] {
         for n in Self.counts {
           // Some with few values, and with hardly a zero among them.
@@ -130,7 +121,7 @@ extension LoopsTests {
       while lanes.count > 1 { lanes = (0..<lanes.count / 2).map { lanes[$0] + lanes[$0 + lanes.count / 2] } }
       return lanes[0]
     }
-    everyLevel { random in
+    onEveryLevel(seed: 31) { random in
       for n in Self.counts {
         let x = (0..<n).map { _ in Float(Int32(truncatingIfNeeded: random.next())) * 0x1p-31 }
         let least = x.randomElement(using: &random)?.magnitude ?? 0
@@ -153,7 +144,7 @@ extension LoopsTests {
 
   /// Against the rounding of the standard library: every float16, and what lies between and halfway between two.
   @Test func narrowing() {
-    everyLevel { random in
+    onEveryLevel(seed: 31) { random in
       var floats: [Float] = []
       for bits in stride(from: UInt16(0), through: 0x7BFF, by: 7) {
         let low = Float(Float16(bitPattern: bits))
