@@ -43,10 +43,8 @@ public struct DataFile: Sendable {
     self.name = name
     self.options = options
     func dataset(_ name: String) -> Int? {
-      let name = name.hasPrefix("/") ? String(name.dropFirst()) : name
-      return file.tensors.firstIndex {
-        ExactName($0.name) == ExactName(name) || $0.path.map { ExactName($0) } == ExactName(name)
-      }
+      let name = ExactName(name.hasPrefix("/") ? String(name.dropFirst()) : name)
+      return file.tensors.firstIndex { ExactName($0.name) == name || $0.path.map { ExactName($0) } == name }
     }
     guard let x = dataset(options.x) else {
       throw NetworkError(.unusable, "no dataset \(options.x) of numbers (--x names another)")

@@ -124,14 +124,6 @@ extension Encoding {
   }
 }
 
-/// A product that is the largest integer where it would be more; no factor is negative.
-func product(_ factors: Int...) -> Int {
-  factors.reduce(1) { product, factor in
-    let (result, overflow) = product.multipliedReportingOverflow(by: factor)
-    return overflow ? .max : result
-  }
-}
-
 extension NetworkError {
   init(_ error: NetworkFunctionError) {
     switch error {

@@ -179,13 +179,14 @@ func abbreviated(_ names: [String]) -> String {
     : names.prefix(3).joined(separator: ", ") + ", …, \(names[names.count - 1]) (\(names.count))"
 }
 
-extension UInt64 {
-  func addingOrMaximum(_ other: UInt64) -> UInt64 {
+/// Of numbers that are not negative: the largest integer where the result would be more.
+extension FixedWidthInteger {
+  func addingOrMaximum(_ other: Self) -> Self {
     let (sum, overflow) = addingReportingOverflow(other)
     return overflow ? .max : sum
   }
 
-  func multipliedOrMaximum(by other: UInt64) -> UInt64 {
+  func multipliedOrMaximum(by other: Self) -> Self {
     let (product, overflow) = multipliedReportingOverflow(by: other)
     return overflow ? .max : product
   }

@@ -38,6 +38,7 @@ public struct Listing: Sendable {
 
 extension NetworkFile {
   public var listing: Listing {
+    let notes = notes + [assumption].compactMap { $0 }
     switch source {
     case .ncz(let source):
       let directory = source.directory
@@ -52,7 +53,7 @@ extension NetworkFile {
             tensor: tensor, storage: tensor.encoding.name,
             bytes: tensor.parts.reduce(0) { $0 + source.reader.payloads[$1].size })
         },
-        network: network, links: [], notes: notes + (assumption.map { [$0] } ?? []))
+        network: network, links: [], notes: notes)
     case .hdf5(let source):
       return Listing(
         kind: kind.rawValue, size: size, layout: layout,
@@ -60,7 +61,7 @@ extension NetworkFile {
           Listing.Row(tensor: tensor, storage: source.storage(of: tensor), bytes: tensor.place?.storedBytes ?? 0)
         },
         network: network, links: source.contents.links.map { "\($0.kind.rawValue) link \($0.path) → \($0.target)" },
-        notes: notes + (assumption.map { [$0] } ?? []))
+        notes: notes)
     }
   }
 }

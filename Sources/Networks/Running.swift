@@ -39,7 +39,7 @@ extension NetworkFile {
     let precision = precision ?? ownPrecision
     let function = try function(precision: precision, inputShape: network.flatMap { data.shape(for: $0) })
     try function.check(data)
-    let needed = product(16, data.samples, function.outputCount)
+    let needed = (16 * data.samples).multipliedOrMaximum(by: function.outputCount)
     guard needed <= options.memory else {
       throw NetworkError(
         .overLimit,

@@ -27,21 +27,22 @@ extension Verifier {
     guard let obstacle = ownA.firstOpaque ?? ownB.firstOpaque else {
       return try compare(Verification.Part(name: "network", isWhole: true), ownA, ownB, on: options.data)
     }
-    guard !ownA.denseChains.isEmpty || !ownB.denseChains.isEmpty else {
+    let (chainsA, chainsB) = (ownA.denseChains, ownB.denseChains)
+    guard !chainsA.isEmpty || !chainsB.isEmpty else {
       return leaveOut("\(obstacle) cannot be run, and there are no dense layers: outputs and kernels are not compared")
     }
     let unused = options.data == nil ? "" : ", not on the data"
     leaveOut("\(obstacle) cannot be run: each chain of dense layers is compared by itself, on Gaussian input\(unused)")
     var others: [ExactName: Network] = [:]
-    for chain in ownB.denseChains { others[ExactName(chain.name)] = chain.network }
-    for chain in ownA.denseChains {
+    for chain in chainsB { others[ExactName(chain.name)] = chain.network }
+    for chain in chainsA {
       if let other = others.removeValue(forKey: ExactName(chain.name)) {
         try compare(Verification.Part(name: chain.name, isWhole: false), chain.network, other, on: nil)
       } else {
         tell(chain.name, isOnlyIn: "first")
       }
     }
-    for chain in ownB.denseChains where others[ExactName(chain.name)] != nil { tell(chain.name, isOnlyIn: "second") }
+    for chain in chainsB where others[ExactName(chain.name)] != nil { tell(chain.name, isOnlyIn: "second") }
   }
 
   private mutating func tell(_ chain: String, isOnlyIn side: String) {
@@ -103,7 +104,8 @@ extension Verifier {
   ) throws(VerificationError) -> Verification.OutputComparison {
     if let data {
       try require(
-        product(32, data.samples, f.outputCount), for: "outputs of \(data.samples) samples", "fewer samples take less")
+        (32 * data.samples).multipliedOrMaximum(by: f.outputCount), for: "outputs of \(data.samples) samples",
+        "fewer samples take less")
       let outputsA = f.outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
       let outputsB = g.outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
       tell(outputsA, outputsB)
@@ -127,7 +129,8 @@ extension Verifier {
         method: .closedForm, squaredNorm: loss.squaredNorm, squaredError: loss.squaredError)
     }
     try require(
-      product(32, options.samples, f.outputCount), for: "\(options.samples) samples", "--samples takes fewer")
+      (32 * options.samples).multipliedOrMaximum(by: f.outputCount), for: "\(options.samples) samples",
+      "--samples takes fewer")
     let points = RandomPoints(.gaussian, count: options.samples, width: f.inputCount, seed: options.seed)
     let outputsA = f.outputs(samples: points.count, threads: threads) { points.fill($0, $1) }
     let outputsB = g.outputs(samples: points.count, threads: threads) { points.fill($0, $1) }
