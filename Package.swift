@@ -56,7 +56,7 @@ let package = Package(
     module("Plots"),
 
     // Specialists: know nothing of each other.
-    module("HDF5", ["CHDF5", system]),
+    module("HDF5", ["CHDF5", "Tensors", system]),
     module("NCZ", ["CLoops", "JSON", system]),
     module("Codecs", ["CZstd", "CLoops", "Tensors", "Parallel"]),
     module("Maths", ["COpenBLAS", "CLoops", "Tensors", "Parallel", "Random"]),
@@ -77,7 +77,7 @@ let package = Package(
     // Not installed: measures inner loops and whole tools.
     tool("nc-bench", ["Codecs", "Compression", "CLoops", "Tensors", "Random", "Parallel", "JSON"]),
 
-    tests("HDF5Tests", ["HDF5", "Random", "nc-info"], data: ["Files"]),
+    tests("HDF5Tests", ["HDF5", "Random", "Tensors", "nc-info"], data: ["Files"]),
     // Shared by tests: fixtures, scratch files, the built tools.
     .target(
       name: "TestSupport", dependencies: ["HDF5", "Networks", "Parallel", system], path: "Tests/TestSupport",
@@ -99,6 +99,7 @@ let package = Package(
       ]),
     tests("ConformanceTests", ["Networks", "NCZ", "JSON", "Parallel", "Random", "Tensors", "TestSupport"]),
 
+    tests("TensorsTests", ["Tensors", "Random"]),
     tests("JSONTests", ["JSON", "Random"]),
     tests("PlotsTests", ["Plots"]),
     tests("CodecsTests", ["Codecs", "Tensors", "Parallel", "Random"]),

@@ -3,16 +3,16 @@ public import Tensors
 /// A dense layer whose outputs are seen by other dense layers alone, through operations that act on each of them by
 /// itself: its nodes can be taken out one by one.
 public struct HiddenLayer: Sendable, Equatable {
-  public var kernel: String
-  public var bias: String?
+  public var kernel: TensorName
+  public var bias: TensorName?
   /// The nodes of the graph, by index, whose values are the layer's outputs, changed or not: the layer's own first.
   public var nodes: [Int]
   public var consumers: [Consumer]
 
   /// A dense layer that takes the outputs.
   public struct Consumer: Sendable, Equatable {
-    public var kernel: String
-    public var bias: String?
+    public var kernel: TensorName
+    public var bias: TensorName?
     /// What becomes of an output on its way, first to last: activations but softmax, batch normalisations, and
     /// operations that leave it as it is.
     public var path: [Network.Operation]
@@ -21,7 +21,7 @@ public struct HiddenLayer: Sendable, Equatable {
 
 /// A dense layer that is not the last of its network and whose nodes cannot be taken out all the same.
 public struct EntangledLayer: Sendable, Equatable {
-  public var kernel: String
+  public var kernel: TensorName
   /// Why, as the end of a sentence about it: `its outputs reach a softmax`.
   public var reason: String
 }
@@ -39,11 +39,10 @@ extension Network {
   /// is for the caller to check, like all shapes.)
   public func hiddenLayers() -> (hidden: [HiddenLayer], entangled: [EntangledLayer]) {
     var users = [[Int]](repeating: [], count: nodes.count)
-    // Names as bytes: as text, different ones may be equal.
-    var uses: [[UInt8]: Int] = [:]
+    var uses: [TensorName: Int] = [:]
     for (index, node) in nodes.enumerated() {
       for input in node.inputs { users[input].append(index) }
-      for name in node.operation.tensors.map(\.name) { uses[Array(name.utf8), default: 0] += 1 }
+      for name in node.operation.tensors.map(\.name) { uses[name, default: 0] += 1 }
     }
     let outputs = Set(outputs)
     var hidden: [HiddenLayer] = []
@@ -58,7 +57,7 @@ extension Network {
         let names =
           layer.nodes.flatMap { nodes[$0].operation.tensors.map(\.name) }
           + layer.consumers.flatMap { consumer in [consumer.kernel, consumer.bias].compactMap { $0 } }
-        if let shared = names.first(where: { uses[Array($0.utf8), default: 0] > 1 }) {
+        if let shared = names.first(where: { uses[$0, default: 0] > 1 }) {
           entangled.append(EntangledLayer(kernel: kernel, reason: "\(shared) is used in several places"))
         } else {
           hidden.append(layer)

@@ -1,5 +1,6 @@
 internal import CHDF5
 internal import Glibc
+internal import Tensors
 
 /// Reads attributes: the names of all, the texts of those that were asked for.
 struct AttributeReader {
@@ -25,7 +26,7 @@ struct AttributeReader {
 
     var attributes: [Attribute] = []
     for bytes in names {
-      let name = text(bytes, escapingBackslash: true)
+      let name = TensorName(text(bytes, escapingBackslash: true))
       do {
         attributes.append(Attribute(name: name, texts: isWanted(name) ? try texts(of: object, bytes) : nil))
       } catch {
@@ -35,8 +36,8 @@ struct AttributeReader {
     return attributes
   }
 
-  private func isWanted(_ name: String) -> Bool {
-    wanted.contains { $0.hasSuffix("*") ? name.hasPrefix($0.dropLast()) : name == $0 }
+  private func isWanted(_ name: TensorName) -> Bool {
+    wanted.contains { $0.hasSuffix("*") ? name.hasPrefix(TensorName($0.dropLast())) : name == TensorName($0) }
   }
 
   /// The strings of an attribute, row-major; none when it has no elements; `nil` when its elements are not strings.

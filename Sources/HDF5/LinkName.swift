@@ -1,3 +1,5 @@
+public import Tensors
+
 /// The name of a link as bytes: what stands between two slashes of a path.
 public struct LinkName: Hashable, Sendable {
   /// At least one byte, none of them 0 or `/`; not `.` alone.
@@ -7,7 +9,7 @@ public struct LinkName: Hashable, Sendable {
   ///
   /// Of `\xHH` every one becomes its byte, but for the two that no name can have: 0 and `/`. A backslash that begins
   /// nothing of the kind is one. Like HDF5 itself this passes over empty names and `.`, so there may be none left.
-  public static func path(_ spelling: String) -> [LinkName] {
+  public static func path(_ spelling: TensorName) -> [LinkName] {
     spelling.utf8.split(separator: slash).map { unescaped(Array($0)) }.filter { $0 != [UInt8(ascii: ".")] }
       .map(LinkName.init)
   }

@@ -62,7 +62,7 @@ public struct Session: ~Copyable {
     guard reader.isAtEnd, table.fileSize == fileSize, table.userBlock < fileSize else { throw WireReader.nonsense }
     for object in table.objects {
       guard case .dataset(let dataset) = object.kind else { continue }
-      if let error = dataset.inconsistency(fileSize: fileSize) { throw error.at(object.paths[0]) }
+      if let error = dataset.inconsistency(fileSize: fileSize) { throw error.at("\(object.paths[0])") }
     }
     return table
   }

@@ -1,3 +1,5 @@
+public import Tensors
+
 /// What an HDF5 file holds, as a plain value: no handle, nothing read lazily.
 public struct TableOfContents: Sendable, Equatable {
   /// Bytes of the file.
@@ -32,12 +34,12 @@ public struct Object: Sendable, Equatable {
   public var address: UInt64
   /// Every path, without leading slash (`""` is the root), first found first. Bytes that are not UTF-8, and the
   /// backslash, are written `\xHH` with upper-case digits.
-  public var paths: [String]
+  public var paths: [TensorName]
   public var kind: Kind
   /// Every attribute's name with its texts where it was asked for and is text.
   public var attributes: [Attribute]
 
-  public init(address: UInt64, paths: [String], kind: Kind, attributes: [Attribute]) {
+  public init(address: UInt64, paths: [TensorName], kind: Kind, attributes: [Attribute]) {
     self.address = address
     self.paths = paths
     self.kind = kind
@@ -46,11 +48,11 @@ public struct Object: Sendable, Equatable {
 }
 
 public struct Attribute: Sendable, Equatable {
-  public var name: String
+  public var name: TensorName
   /// The strings, row-major, of a text attribute that was asked for; `nil` otherwise.
   public var texts: [String]?
 
-  public init(name: String, texts: [String]?) {
+  public init(name: TensorName, texts: [String]?) {
     self.name = name
     self.texts = texts
   }
@@ -59,12 +61,12 @@ public struct Attribute: Sendable, Equatable {
 /// A soft, external or user-defined link.
 public struct Link: Sendable, Equatable {
   public enum Kind: String, Sendable { case soft, external, userDefined }
-  public var path: String
+  public var path: TensorName
   public var kind: Kind
   /// The target path (soft), `file:path` (external), or empty.
   public var target: String
 
-  public init(path: String, kind: Kind, target: String) {
+  public init(path: TensorName, kind: Kind, target: String) {
     self.path = path
     self.kind = kind
     self.target = target

@@ -1,5 +1,6 @@
 internal import CHDF5
 internal import Glibc
+internal import Tensors
 
 /// Builds a table of contents: depth first from the root, by hard links, every object once.
 ///
@@ -26,7 +27,7 @@ struct Walk {
 
   /// A link on the way, not yet looked at.
   private struct Step {
-    var path: String
+    var path: TensorName
     var depth: Int
     var target: Target
 
@@ -87,7 +88,7 @@ struct Walk {
     } catch {
       let error = Self.naming(error, address, file)
       // Nothing can be said about a root that is newer than libhdf5; any other object can still be carried along.
-      guard case .unsupported(let reason) = error, !step.path.isEmpty else { throw error.at(step.path) }
+      guard case .unsupported(let reason) = error, !step.path.isEmpty else { throw error.at(step.path.text) }
       objects.append(Object(address: address, paths: [step.path], kind: .unreadable(reason), attributes: []))
       return []
     }
@@ -106,8 +107,8 @@ struct Walk {
     var steps: [Step] = []
     let found = try FoundLink.all(in: group, by: H5_INDEX_NAME, left: &linksLeft)
     for link in found.sorted(by: { $0.name.lexicographicallyPrecedes($1.name) }) {
-      let shown = text(link.name, escapingBackslash: true)
-      let path = parent.path.isEmpty ? shown : parent.path + "/" + shown
+      let shown = TensorName(text(link.name, escapingBackslash: true))
+      let path = parent.path.isEmpty ? shown : "\(parent.path)/\(shown)"
       try spend(path.utf8.count + 128)
       let target = try target(of: group, link)
       steps.append(Step(path: path, depth: parent.depth + 1, target: target))

@@ -1,3 +1,5 @@
+internal import Tensors
+
 /// What the parent asks of the child.
 enum Request: UInt8 {
   case open = 1
@@ -66,6 +68,8 @@ struct WireWriter {
 
   mutating func write(_ text: String) { write(Array(text.utf8)) }
 
+  mutating func write(_ name: TensorName) { write(name.text) }
+
   mutating func write(_ run: [UInt8]) {
     write(UInt64(run.count))
     bytes.append(contentsOf: run)
@@ -125,6 +129,8 @@ struct WireReader {
     guard let text = String(validating: try run(), as: UTF8.self) else { throw Self.nonsense }
     return text
   }
+
+  mutating func name() throws(HDF5Error) -> TensorName { TensorName(try text()) }
 
   mutating func list<T>(
     _ element: (inout WireReader) throws(HDF5Error) -> T
@@ -247,7 +253,7 @@ extension WireReader {
 
   private mutating func object() throws(HDF5Error) -> Object {
     let address = try integer(UInt64.self)
-    let paths = try texts()
+    let paths = try list { (reader) throws(HDF5Error) in try reader.name() }
     let kind: Object.Kind =
       switch try integer(UInt8.self) {
       case 0: .group
@@ -257,7 +263,7 @@ extension WireReader {
       default: throw Self.nonsense
       }
     let attributes = try list { (reader) throws(HDF5Error) in
-      let name = try reader.text()
+      let name = try reader.name()
       let isText = try reader.bool()
       let texts = try reader.texts()
       return Attribute(name: name, texts: isText ? texts : nil)
@@ -267,7 +273,7 @@ extension WireReader {
   }
 
   private mutating func link() throws(HDF5Error) -> Link {
-    let path = try text()
+    let path = try name()
     guard let kind = Link.Kind(rawValue: try text()) else { throw Self.nonsense }
     return Link(path: path, kind: kind, target: try text())
   }

@@ -1,5 +1,8 @@
 /// A JSON value that keeps the order of members and the spelling of numbers.
-public enum JSON: Sendable, Hashable {
+///
+/// Keys and strings are bytes of UTF-8: they are equal byte for byte, as JSON has it, where `String` would take `é` and
+/// `e` with a combining accent for one.
+public enum JSON: Sendable {
   case null
   case bool(Bool)
   /// The number as it was spelled.
@@ -8,7 +11,7 @@ public enum JSON: Sendable, Hashable {
   case array([JSON])
   case object([Member])
 
-  public struct Member: Sendable, Hashable {
+  public struct Member: Sendable {
     public var key: String
     public var value: JSON
     public init(_ key: String, _ value: JSON) {
@@ -54,6 +57,39 @@ extension JSON {
   public var double: Double? {
     guard case .number(let spelling) = self, let value = Double(spelling) else { return nil }
     return value.isInfinite && !spelling.hasSuffix("Infinity") ? nil : value
+  }
+}
+
+extension JSON: Hashable {
+  public static func == (a: JSON, b: JSON) -> Bool {
+    switch (a, b) {
+    case (.null, .null): true
+    case (.bool(let a), .bool(let b)): a == b
+    case (.number(let a), .number(let b)), (.string(let a), .string(let b)): a.isSpelled(b)
+    case (.array(let a), .array(let b)): a == b
+    case (.object(let a), .object(let b)): a == b
+    default: false
+    }
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    switch self {
+    case .null: hasher.combine(0)
+    case .bool(let value): hasher.combine(value)
+    // Equal texts have equal bytes, and equal hashes; that some others have them too does no harm.
+    case .number(let text), .string(let text): hasher.combine(text)
+    case .array(let elements): hasher.combine(elements)
+    case .object(let members): hasher.combine(members)
+    }
+  }
+}
+
+extension JSON.Member: Hashable {
+  public static func == (a: Self, b: Self) -> Bool { a.key.isSpelled(b.key) && a.value == b.value }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(key)
+    hasher.combine(value)
   }
 }
 

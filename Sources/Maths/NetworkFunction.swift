@@ -61,7 +61,7 @@ public struct NetworkFunction: Sendable {
   /// - Throws: `NetworkFunctionError`, and what `matrix` and `vector` throw.
   public init(
     _ network: Network, precision: ElementType? = nil, inputShape: [Int]? = nil,
-    matrix: (String) throws -> WeightMatrix, vector: (String) throws -> [Double]
+    matrix: (TensorName) throws -> WeightMatrix, vector: (TensorName) throws -> [Double]
   ) throws {
     for node in network.nodes {
       if case .opaque(let name, _) = node.operation { throw NetworkFunctionError.opaque(name) }
@@ -329,32 +329,31 @@ private struct Tensors {
   let precision: ElementType?
   var matrices: [WeightMatrix] = []
   var vectors: [[Double]] = []
-  var matrixNames: [String] = []
-  var vectorNames: [String] = []
-  // By bytes: names that look alike may differ.
-  private var matrixNumbers: [[UInt8]: Int] = [:]
-  private var vectorNumbers: [[UInt8]: Int] = [:]
+  var matrixNames: [TensorName] = []
+  var vectorNames: [TensorName] = []
+  private var matrixNumbers: [TensorName: Int] = [:]
+  private var vectorNumbers: [TensorName: Int] = [:]
 
   init(precision: ElementType?) { self.precision = precision }
 
-  mutating func matrix(_ name: String, _ read: (String) throws -> WeightMatrix) throws -> Int {
-    if let known = matrixNumbers[Array(name.utf8)] { return known }
+  mutating func matrix(_ name: TensorName, _ read: (TensorName) throws -> WeightMatrix) throws -> Int {
+    if let known = matrixNumbers[name] { return known }
     var matrix = try read(name)
     if let precision {
       matrix = .dense(matrix.elements.map { precision.nearest($0) }, rows: matrix.rows, columns: matrix.columns)
     }
     matrices.append(matrix)
     matrixNames.append(name)
-    matrixNumbers[Array(name.utf8)] = matrices.count - 1
+    matrixNumbers[name] = matrices.count - 1
     return matrices.count - 1
   }
 
-  mutating func vector(_ name: String, _ read: (String) throws -> [Double]) throws -> Int {
-    if let known = vectorNumbers[Array(name.utf8)] { return known }
+  mutating func vector(_ name: TensorName, _ read: (TensorName) throws -> [Double]) throws -> Int {
+    if let known = vectorNumbers[name] { return known }
     let vector = try read(name)
     vectors.append(precision.map { precision in vector.map { precision.nearest($0) } } ?? vector)
     vectorNames.append(name)
-    vectorNumbers[Array(name.utf8)] = vectors.count - 1
+    vectorNumbers[name] = vectors.count - 1
     return vectors.count - 1
   }
 }

@@ -43,8 +43,8 @@ public struct DataFile: Sendable {
     self.name = name
     self.options = options
     func dataset(_ name: String) -> Int? {
-      let name = ExactName(name.hasPrefix("/") ? String(name.dropFirst()) : name)
-      return file.tensors.firstIndex { ExactName($0.name) == name || $0.path.map { ExactName($0) } == name }
+      let name = TensorName(name.utf8.first == UInt8(ascii: "/") ? String(name.dropFirst()) : name)
+      return file.tensors.firstIndex { $0.name == name || $0.path == name }
     }
     guard let x = dataset(options.x) else {
       throw NetworkError(.unusable, "no dataset \(options.x) of numbers (--x names another)")

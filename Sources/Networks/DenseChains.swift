@@ -3,7 +3,7 @@ internal import Tensors
 /// A part of a network that can be run though the whole cannot.
 struct DenseChain {
   /// The first layer's name, and the last one's.
-  var name: String
+  var name: TensorName
   /// The chain alone, of one input whose shape the first layer says.
   var network: Network
 }

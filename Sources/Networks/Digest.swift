@@ -53,7 +53,7 @@ public struct Digest: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// The digest of a file.
-  init(container: (kind: String, size: Int, crcs: [UInt32])?, tensors: [(name: String, digest: Digest)]) {
+  init(container: (kind: String, size: Int, crcs: [UInt32])?, tensors: [(name: TensorName, digest: Digest)]) {
     var message = SHA256()
     if let container {
       message.update("container \(container.kind) \(container.size)\n".utf8)

@@ -55,7 +55,7 @@ extension TensorRecord {
       .init("byte_order", .string(byteOrder.rawValue)),
       .init("encoding", .integer(encoding.id)),
       .init("history", .array(history.map(\.json))),
-      .init("name", .string(name)),
+      .init("name", .string(name.text)),
       .init("parameters", encoding.parameters),
       .init("parts", .array(parts.map(JSON.integer))),
       .init("role", .string(role.rawValue)),
@@ -63,10 +63,10 @@ extension TensorRecord {
       .init("size", .integer(size)),
       .init("type", .string(type.rawValue)),
     ]
-    if !aliases.isEmpty { members.append(.init("aliases", .array(aliases.map(JSON.string)))) }
+    if !aliases.isEmpty { members.append(.init("aliases", .array(aliases.map { .string($0.text) }))) }
     if let digest { members.append(.init("digest", .string("\(digest)"))) }
     if isTransposed { members.append(.init("transposed", .bool(true))) }
-    if let path { members.append(.init("path", .string(path))) }
+    if let path { members.append(.init("path", .string(path.text))) }
     if let place { members.append(.init("place", place.json)) }
     return .object(members + extensions)
   }
@@ -173,12 +173,11 @@ extension Directory {
     for (index, json) in list.enumerated() { tensors.append(try TensorRecord(json, index: index)) }
     extensions = try object.extensions()
 
-    // Names are bytes: `String` would take é for e with an accent.
-    var names: Set<ExactName> = []
-    for tensor in tensors where !names.insert(ExactName(tensor.name)).inserted {
+    var names: Set<TensorName> = []
+    for tensor in tensors where !names.insert(tensor.name).inserted {
       throw NetworkError(.corrupt, "two tensors are named \(tensor.name)")
     }
-    for name in network?.tensorNames ?? [] where !names.contains(ExactName(name)) {
+    for name in network?.tensorNames ?? [] where !names.contains(name) {
       throw NetworkError(.corrupt, "network: no tensor is named \(name)")
     }
     try checkPayloads(count: payloadCount)
@@ -223,7 +222,7 @@ extension Directory.Container {
 extension TensorRecord {
   fileprivate init(_ json: JSON, index: Int) throws(NetworkError) {
     var object = try ObjectReader(json, "tensor \(index)")
-    let name = try object.string("name")
+    let name = try object.name("name")
     guard name.utf8.count <= 4096 else {
       throw NetworkError(.overLimit, "a name of \(name.utf8.count) bytes, limit 4096")
     }
@@ -284,11 +283,11 @@ extension TensorRecord {
       throw error.of(name)
     }
 
-    func text(_ json: JSON, _ what: String) throws(NetworkError) -> String {
+    func text(_ json: JSON, _ what: String) throws(NetworkError) -> TensorName {
       guard let string = json.string, string.hasOnlyPathEscapes else {
         throw NetworkError(.corrupt, "\(what): expected a string with no backslash but in \\x5C and \\x80…\\xFF")
       }
-      return string
+      return TensorName(string)
     }
   }
 }

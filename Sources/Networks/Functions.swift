@@ -23,8 +23,8 @@ extension NetworkFile {
   /// The precision that the file asks for: that of its framework's policy, else a 16-bit type that all its matrices have.
   public var ownPrecision: Precision {
     guard let network else { return .full }
-    let kernels = Set(network.denseKernels.map { ExactName($0) })
-    let types = Set(tensors.filter { kernels.contains(ExactName($0.name)) }.map(\.type))
+    let kernels = Set(network.denseKernels)
+    let types = Set(tensors.filter { kernels.contains($0.name) }.map(\.type))
     switch network.precision ?? (types.count == 1 ? types.first : nil) {
     case .float16: return .float16
     case .bfloat16: return .bfloat16
@@ -44,16 +44,16 @@ extension NetworkFile {
     guard let network = part ?? network else {
       throw NetworkError(.unsupported, "no network that could be run: how the layers are connected is not known")
     }
-    var byName: [ExactName: Int] = [:]
-    for (index, tensor) in tensors.enumerated() { byName[ExactName(tensor.name)] = index }
-    func index(_ name: String) throws -> Int {
-      guard let index = byName[ExactName(name)] else { throw NetworkError(.unsupported, "\(name): cannot be read") }
+    var byName: [TensorName: Int] = [:]
+    for (index, tensor) in tensors.enumerated() { byName[tensor.name] = index }
+    func index(_ name: TensorName) throws -> Int {
+      guard let index = byName[name] else { throw NetworkError(.unsupported, "\(name): cannot be read") }
       guard tensors[index].type.isFloat else {
         throw NetworkError(.unsupported, "\(name): \(tensors[index].type.rawValue), expected floating-point weights")
       }
       return index
     }
-    let weights = network.tensorNames.compactMap { byName[ExactName($0)] }
+    let weights = network.tensorNames.compactMap { byName[$0] }
     var room = options.memory / 8
     for index in Set(weights).sorted() {
       room -= min(tensors[index].shape.count, room + 1)
@@ -109,7 +109,7 @@ extension NetworkFile {
 
 extension Network {
   /// The weight matrices of dense layers, in the order of the graph.
-  var denseKernels: [String] {
+  var denseKernels: [TensorName] {
     nodes.compactMap { if case .dense(let kernel, _) = $0.operation { kernel } else { nil } }
   }
 }

@@ -19,7 +19,7 @@ final class HDF5Source {
   /// What a user should be told about how the file was understood.
   let notes: [String]
   /// Where the tensors without a place are read from.
-  private let compactAddresses: [String: UInt64]
+  private let compactAddresses: [TensorName: UInt64]
   private let session: OpenSession
   /// A process of its own for `reencodesExactly`; nothing when there are no chunks, or the time is up.
   private var checker: OpenSession?
@@ -65,7 +65,7 @@ final class HDF5Source {
     var tensors: [TensorRecord] = []
     var sealed: [SealedMatrix] = []
     var notes = reading.notes
-    var compactAddresses: [String: UInt64] = [:]
+    var compactAddresses: [TensorName: UInt64] = [:]
     for described in reading.tensors {
       let object = contents.objects[described.object]
       if case .unreadable(let reason) = object.kind, described.role == .kernel {
@@ -85,8 +85,8 @@ final class HDF5Source {
       }
     }
     // A damaged group can hold two links of one name.
-    var names: Set<ExactName> = []
-    if let twice = tensors.first(where: { !names.insert(ExactName($0.name)).inserted }) {
+    var names: Set<TensorName> = []
+    if let twice = tensors.first(where: { !names.insert($0.name).inserted }) {
       throw NetworkError(.corrupt, "/\(twice.path ?? twice.name): two objects have this name")
     }
     self.tensors = tensors
@@ -187,7 +187,7 @@ private final class OpenSession {
 
 /// A weight matrix that is carried in the container because its values cannot be read.
 struct SealedMatrix: Sendable {
-  let name: String
+  let name: TensorName
   let reason: String
 }
 
@@ -206,18 +206,18 @@ extension Dataset {
   }
 }
 
-extension String {
+extension TensorName {
   /// The same with every control character as `\xHH`: names are printed, and hashed with a line feed after them.
-  fileprivate var withoutControlCharacters: String {
-    var text = ""
-    for scalar in unicodeScalars {
+  fileprivate var withoutControlCharacters: TensorName {
+    var escaped = ""
+    for scalar in text.unicodeScalars {
       if scalar.value < 0x20 || scalar.value == 0x7F {
-        text += "\\x" + (scalar.value < 0x10 ? "0" : "") + String(scalar.value, radix: 16, uppercase: true)
+        escaped += "\\x" + (scalar.value < 0x10 ? "0" : "") + String(scalar.value, radix: 16, uppercase: true)
       } else {
-        text.unicodeScalars.append(scalar)
+        escaped.unicodeScalars.append(scalar)
       }
     }
-    return text
+    return TensorName(escaped)
   }
 }
 

@@ -1,4 +1,5 @@
 internal import SystemPackage
+internal import Tensors
 
 /// The members of a `.keras` archive that matter: a zip file without compression.
 ///
@@ -31,9 +32,9 @@ struct KerasArchive {
   }
 
   init(_ file: FileDescriptor, size: Int) throws(NetworkError) {
-    var members: [String: Member] = [:]
+    var members: [TensorName: Member] = [:]
     for entry in try Self.entries(file, size: size) {
-      let name = String(decoding: entry.name, as: UTF8.self)
+      let name = TensorName(String(decoding: entry.name, as: UTF8.self))
       guard ["model.weights.h5", "config.json"].contains(name) else { continue }
       guard members[name] == nil else { throw NetworkError(.corrupt, "two members are named \(name)") }
       members[name] = try Self.member(
@@ -86,7 +87,7 @@ struct KerasArchive {
   }
 
   private static func member(
-    _ name: String, file: FileDescriptor, fileSize: Int, entry: [UInt8], entryOffset: Int
+    _ name: TensorName, file: FileDescriptor, fileSize: Int, entry: [UInt8], entryOffset: Int
   ) throws(NetworkError) -> Member {
     let flags = integer(entry, 8, 2)
     let method = integer(entry, 10, 2)

@@ -6,7 +6,7 @@ internal import Tensors
 struct KerasConfiguration {
   struct Layer {
     let className: String
-    let name: String
+    let name: TensorName
     /// The layer's own settings.
     let settings: JSON
     /// Where a layer of a functional model is applied: one value a call.
@@ -20,11 +20,11 @@ struct KerasConfiguration {
     /// The layer a wrapper (`TimeDistributed`, …) is around.
     var wrapped: Int?
     /// The parts by name; a name that occurs twice leads to the first.
-    var partsByName: [ExactName: Int] = [:]
+    var partsByName: [TensorName: Int] = [:]
     /// Likewise, with the parts of parts where they bear a name of their own.
-    var allByName: [ExactName: Int] = [:]
+    var allByName: [TensorName: Int] = [:]
     /// The parts by the name of their group in `.weights.h5`: class in snake case, numbered from the second on.
-    var partsByGroup: [ExactName: Int] = [:]
+    var partsByGroup: [TensorName: Int] = [:]
     var hasRepeatedNames = false
 
     /// The name of the policy that says in which types it computes and keeps its variables.
@@ -95,12 +95,13 @@ struct KerasConfiguration {
     let index = layers.count
     layers.append(
       Layer(
-        className: className, name: json["name"]?.string ?? settings["name"]?.string ?? "", settings: settings,
+        className: className, name: TensorName(json["name"]?.string ?? settings["name"]?.string ?? ""),
+        settings: settings,
         calls: json["inbound_nodes"]?.array ?? [], module: json["module"]?.string))
     // Keras 1 has the list of layers where later versions have an object that holds it.
     if let parts = settings["layers"]?.array ?? settings.array {
       layers[index].isModel = true
-      var countOfClass: [String: Int] = [:]
+      var countOfClass: [TensorName: Int] = [:]
       for part in parts {
         let partIndex = try add(part)
         layers[index].parts.append(partIndex)
@@ -108,7 +109,7 @@ struct KerasConfiguration {
         let group = Self.snakeCase(layers[partIndex].className)
         let count = countOfClass[group, default: 0]
         countOfClass[group] = count + 1
-        layers[index].partsByGroup[ExactName(count == 0 ? group : "\(group)_\(count)")] = partIndex
+        layers[index].partsByGroup[count == 0 ? group : "\(group)_\(count)"] = partIndex
       }
     } else if let inner = settings["layer"], inner["class_name"] != nil {
       let wrapped = try add(inner)
@@ -124,7 +125,7 @@ struct KerasConfiguration {
   }
 
   private mutating func register(_ part: Int, in layer: Int) {
-    let name = ExactName(layers[part].name)
+    let name = layers[part].name
     if layers[layer].partsByName[name] == nil {
       layers[layer].partsByName[name] = part
     } else {
@@ -133,7 +134,7 @@ struct KerasConfiguration {
   }
 
   /// `BatchNormalization` as `batch_normalization`, `Conv2D` as `conv2d`, the way Keras names groups.
-  static func snakeCase(_ className: String) -> String {
+  static func snakeCase(_ className: String) -> TensorName {
     let letters = Array(className.utf8)
     func isUpper(_ i: Int) -> Bool { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(letters[i]) }
     func isLower(_ i: Int) -> Bool { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(letters[i]) }
@@ -144,6 +145,6 @@ struct KerasConfiguration {
       }
       snake.append(isUpper(i) ? letters[i] | 0x20 : letters[i])
     }
-    return String(decoding: snake, as: UTF8.self)
+    return TensorName(String(decoding: snake, as: UTF8.self))
   }
 }

@@ -128,7 +128,7 @@ extension KerasNetwork {
     for reference in outputs
       + described.parts.flatMap({ configuration.layers[$0].calls.flatMap { References($0).all } })
     {
-      guard let layer = described.partsByName[ExactName(reference.layer)] else { continue }
+      guard let layer = described.partsByName[reference.layer] else { continue }
       if configuration.layers[layer].isModel, reference.call == configuration.layers[layer].calls.count {
         countedFromOne.insert(layer)
       }
@@ -194,7 +194,7 @@ extension KerasNetwork {
   }
 
   private func callID(_ reference: References.Reference, in model: Int) throws(Contradiction) -> CallID {
-    guard let layer = configuration.layers[model].partsByName[ExactName(reference.layer)] else {
+    guard let layer = configuration.layers[model].partsByName[reference.layer] else {
       throw contradiction(model, "mentions the layer '\(reference.layer)', which it does not have")
     }
     return CallID(layer: layer, call: countedFromOne.contains(layer) ? reference.call - 1 : reference.call)
@@ -231,7 +231,7 @@ extension KerasNetwork {
 /// `__keras_tensor__` whose `keras_history` is `[name, call, output]`; at any depth in lists and objects.
 private struct References {
   struct Reference {
-    let layer: String
+    let layer: TensorName
     let call: Int
     let output: Int
   }
@@ -282,7 +282,7 @@ private struct References {
     guard items.count >= 3, let layer = items[0].string, let call = items[1].integer, call >= 0,
       let output = items[2].integer, output >= 0
     else { return nil }
-    return Reference(layer: layer, call: call, output: output)
+    return Reference(layer: TensorName(layer), call: call, output: output)
   }
 }
 
@@ -410,7 +410,7 @@ extension KerasNetwork {
     guard axes.count == 1, let axis = axes[0].integer, isLastAxis(axis, of: input),
       settings["rms_scaling"]?.bool != true, epsilon.isFinite, epsilon >= 0
     else { return nil }
-    func tensor(_ weight: String, unless setting: String? = nil) throws(Contradiction) -> String? {
+    func tensor(_ weight: TensorName, unless setting: String? = nil) throws(Contradiction) -> TensorName? {
       if let setting, settings[setting]?.bool == false { return nil }
       guard let variable = owned[index].first(where: { $0.weight == weight }) else {
         throw contradiction(index, "has no \(weight) in the file")
@@ -433,7 +433,7 @@ extension KerasNetwork {
 
   /// A layer that cannot be run, with all tensors it owns.
   private mutating func appendOpaque(_ index: Int, _ inputs: [Int]) -> Int {
-    var tensors: [String: String] = [:]
+    var tensors: [TensorName: TensorName] = [:]
     var remaining = [index]
     while let next = remaining.popLast() {
       for variable in owned[next] {

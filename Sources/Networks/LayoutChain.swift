@@ -3,7 +3,7 @@ internal import Tensors
 /// The dense layers of a file as a chain, for files that do not say how their layers are connected.
 struct LayoutChain {
   private struct Layer {
-    let name: String
+    let name: TensorName
     let kernel: LayoutTensor
     let inputs: Int
     let outputs: Int
@@ -16,15 +16,15 @@ struct LayoutChain {
   /// In the order that is assumed.
   private var layers: [Layer] = []
   /// Layers of other kinds: where they belong is not known.
-  private var others: [String] = []
+  private var others: [TensorName] = []
   /// A weight matrix that cannot be read, or a layer of a numbered series that is missing, as in one shard of several.
-  private var gap: String?
+  private var gap: TensorName?
 
   init(_ file: LayoutVariables) {
     self.file = file
     let isKeras = [.kerasModel, .kerasWeights, .keras3Weights].contains(file.kind)
-    var layerOfGroup: [ExactName: Int] = [:]
-    var groups: [String] = []
+    var layerOfGroup: [TensorName: Int] = [:]
+    var groups: [TensorName] = []
     for variable in file.variables where variable.tensor.role == .kernel {
       guard let extents = variable.tensor.shape?.extents, let orientation = variable.tensor.orientation else {
         gap = variable.tensor.name
@@ -32,7 +32,7 @@ struct LayoutChain {
       }
       let (inputs, outputs) =
         orientation == .inputsByOutputs ? (extents[0], extents[1]) : (extents[1], extents[0])
-      layerOfGroup[ExactName(variable.group)] = layers.count
+      layerOfGroup[variable.group] = layers.count
       groups.append(variable.group)
       layers.append(
         Layer(
@@ -40,7 +40,7 @@ struct LayoutChain {
           activation: file.tree.text("activation", of: file.tree.object(at: variable.group))))
     }
     for variable in file.variables where !variable.layer.isEmpty {
-      let layer = layerOfGroup[ExactName(variable.group)]
+      let layer = layerOfGroup[variable.group]
       // Floats of a layer without weight matrix; where a layout has no layers, only what is known to belong to one.
       let isOfAnotherKind =
         layer == nil
@@ -59,36 +59,36 @@ struct LayoutChain {
 
   /// Keras lists its layers in their order, and numbers the groups of `.weights.h5` in it; elsewhere the numbers in
   /// the names are all there is.
-  private mutating func sort(_ groups: [String]) {
-    var listed: [ExactName: Int] = [:]
+  private mutating func sort(_ groups: [TensorName]) {
+    var listed: [TensorName: Int] = [:]
     if file.kind == .kerasWeights || file.kind == .kerasModel {
       let container = file.tree.object(at: file.kind == .kerasModel ? "model_weights" : "")
       for (place, name) in (file.tree.list("layer_names", of: container) ?? []).enumerated()
-      where listed[ExactName(name)] == nil {
-        listed[ExactName(name)] = place
+      where listed[TensorName(name)] == nil {
+        listed[TensorName(name)] = place
       }
     }
     let places = layers.map { layer in
-      listed[ExactName(layer.name)] ?? listed[ExactName(layer.name.components.first ?? "")] ?? listed.count
+      listed[layer.name] ?? listed[layer.name.components.first ?? ""] ?? listed.count
     }
     let order = layers.indices.sorted { a, b in
-      places[a] != places[b] ? places[a] < places[b] : naturallyPrecedes(groups[a], groups[b])
+      places[a] != places[b] ? places[a] < places[b] : TensorName.naturallyPrecedes(groups[a], groups[b])
     }
     layers = order.map { layers[$0] }
     guard file.kind == .keras3Weights else { return }
-    let present = Set(groups.map { ExactName($0) })
+    let present = Set(groups)
     for group in groups {
       // …/layers/dense/vars comes first, then …/layers/dense_1/vars, …/layers/dense_2/vars, ….
       let (parent, own) = group.splitAtLast("/").before.splitAtLast("/")
       guard parent.components.last == "layers" else { continue }
       let (before, digits) = own.splitAtLast("_")
-      let isNumbered = !before.isEmpty && Int(digits) != nil
-      let stem = "\(parent)/\(isNumbered ? before : own)"
-      let number = isNumbered ? Int(digits) ?? 0 : 0
-      func layer(_ number: Int) -> String { number == 0 ? stem : "\(stem)_\(number)" }
-      if number > 0, !present.contains(ExactName(layer(number - 1) + "/vars")) { gap = layer(number - 1) }
+      let isNumbered = !before.isEmpty && Int(digits.text) != nil
+      let stem: TensorName = "\(parent)/\(isNumbered ? before : own)"
+      let number = isNumbered ? Int(digits.text) ?? 0 : 0
+      func layer(_ number: Int) -> TensorName { number == 0 ? stem : "\(stem)_\(number)" }
+      if number > 0, !present.contains(layer(number - 1) + "/vars") { gap = layer(number - 1) }
       let (next, overflow) = number.addingReportingOverflow(1)
-      if !overflow, !present.contains(ExactName(layer(next) + "/vars")), file.tree.object(at: layer(next)) != nil {
+      if !overflow, !present.contains(layer(next) + "/vars"), file.tree.object(at: layer(next)) != nil {
         gap = layer(next)
       }
     }
@@ -96,7 +96,7 @@ struct LayoutChain {
 
   /// The chain, and what was assumed to make it.
   func network(
-    activations: [String]?, order: [String]?
+    activations: [String]?, order: [TensorName]?
   ) throws(LayoutError) -> (network: Network?, note: String?) {
     let chain = try order.map { (names) throws(LayoutError) in try select(names) } ?? layers
     if chain.isEmpty {
@@ -122,7 +122,7 @@ struct LayoutChain {
     }
 
     var nodes = [Network.Node(.input(shape: [chain[0].inputs]), inputs: [])]
-    var used: [String] = []
+    var used: [TensorName] = []
     for (index, layer) in chain.enumerated() {
       nodes.append(
         Network.Node(
@@ -142,14 +142,14 @@ struct LayoutChain {
     )
   }
 
-  private func note(_ says: String, _ chain: [Layer], _ used: [String], isAskedFor: Bool) -> String {
+  private func note(_ says: String, _ chain: [Layer], _ used: [TensorName], isAskedFor: Bool) -> String {
     let isDefault = !isAskedFor && chain.allSatisfy { $0.activation == nil }
     guard isDefault else { return "\(isAskedFor ? "" : says + ": ")assuming \(abbreviated(used))" }
     let functions = chain.count == 1 ? ", linear" : " with relu between and linear last"
     return "\(says): assuming \(abbreviated(chain.map(\.name)))\(functions)"
   }
 
-  private func select(_ names: [String]) throws(LayoutError) -> [Layer] {
+  private func select(_ names: [TensorName]) throws(LayoutError) -> [Layer] {
     var chosen: [Layer] = []
     for name in names {
       // A name of its own, or the name of its kernel.
@@ -196,13 +196,13 @@ extension [Activation] {
 extension Activation {
   /// `NAME`, `NAME:PARAMETER` or `steps:LEVEL/THRESHOLD/LEVEL…`; without the parameter, the framework's own.
   fileprivate init?(spelling: String, isPyTorch: Bool) {
-    let (before, after) = spelling.splitAtLast(":")
+    let (before, after) = TensorName(spelling).splitAtLast(":")
     guard before.isEmpty else {
       if before == "steps" {
-        self.init(steps: after)
+        self.init(steps: after.text)
         return
       }
-      guard let parameter = Double(after), parameter.isFinite else { return nil }
+      guard let parameter = Double(after.text), parameter.isFinite else { return nil }
       switch before {
       case "leaky_relu": self = .leakyReLU(slope: parameter.roundedAsStored)
       case "elu": self = .elu(alpha: parameter.roundedAsStored)
@@ -224,16 +224,16 @@ extension Network {
   ///
   /// - Throws: `LayoutError`; a layer is called by its kernel's name, or by what stands before the last `/` or `.` in it.
   func chain(_ assumption: Assumption) throws(LayoutError) -> Network {
-    var layers: [(kernel: String, bias: String?)] = []
+    var layers: [(kernel: TensorName, bias: TensorName?)] = []
     for node in nodes {
       if case .dense(let kernel, let bias) = node.operation { layers.append((kernel, bias)) }
     }
-    func name(_ kernel: String) -> String {
+    func name(_ kernel: TensorName) -> TensorName {
       let (layer, _) = kernel.splitAtLast(kernel.utf8.contains(UInt8(ascii: "/")) ? "/" : ".")
       return layer.isEmpty ? kernel : layer
     }
     if let order = assumption.order {
-      var chosen: [(kernel: String, bias: String?)] = []
+      var chosen: [(kernel: TensorName, bias: TensorName?)] = []
       for wanted in order {
         guard let layer = layers.first(where: { $0.kernel == wanted || name($0.kernel) == wanted }) else {
           throw .unknownLayer(wanted, known: layers.map { name($0.kernel) })

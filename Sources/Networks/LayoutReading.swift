@@ -48,9 +48,9 @@ public struct LayoutTensor: Sendable, Equatable {
   /// Its index among the objects of the table of contents.
   public var object: Int
   /// Its first path in the file.
-  public var path: String
+  public var path: TensorName
   /// The name users see and globs match: short, and no other dataset's.
-  public var name: String
+  public var name: TensorName
   public var role: TensorRole
   /// Of a kernel; `nil` for every other role.
   public var orientation: MatrixOrientation?
@@ -69,12 +69,12 @@ public enum LayoutError: Error, Sendable, Equatable, CustomStringConvertible {
   case unknownActivation(String)
   /// `given` activations for `layers` dense layers.
   case activationCount(given: Int, layers: Int)
-  case unknownLayer(String, known: [String])
-  case repeatedLayer(String)
+  case unknownLayer(TensorName, known: [TensorName])
+  case repeatedLayer(TensorName)
   /// Two layers, one after the other in the order asked for, whose shapes do not fit.
-  case doesNotChain(from: String, outputs: Int, to: String, inputs: Int)
+  case doesNotChain(from: TensorName, outputs: Int, to: TensorName, inputs: Int)
   /// A layer whose bias is not one number for each of its outputs.
-  case biasCount(layer: String, outputs: Int, biases: Int)
+  case biasCount(layer: TensorName, outputs: Int, biases: Int)
 
   public var description: String {
     switch self {
@@ -140,7 +140,7 @@ public struct LayoutReading: Sendable, Equatable {
   ///     the network is a chain of dense layers whatever the file says.
   /// - Throws: `LayoutError` when `activations` or `order` do not fit the file.
   public static func read(
-    _ table: TableOfContents, configuration: [UInt8]? = nil, activations: [String]? = nil, order: [String]? = nil
+    _ table: TableOfContents, configuration: [UInt8]? = nil, activations: [String]? = nil, order: [TensorName]? = nil
   ) throws(LayoutError) -> LayoutReading {
     var file = LayoutVariables(table, configuration: configuration)
     var network: Network?
@@ -173,10 +173,10 @@ public struct LayoutReading: Sendable, Equatable {
 }
 
 /// `a, b, c`, or the first few and the last when there are many.
-func abbreviated(_ names: [String]) -> String {
+func abbreviated(_ names: [TensorName]) -> String {
   names.count <= 6
-    ? names.joined(separator: ", ")
-    : names.prefix(3).joined(separator: ", ") + ", …, \(names[names.count - 1]) (\(names.count))"
+    ? "\(names.joined(separator: ", "))"
+    : "\(names.prefix(3).joined(separator: ", ")), …, \(names[names.count - 1]) (\(names.count))"
 }
 
 /// Of numbers that are not negative: the largest integer where the result would be more.

@@ -6,15 +6,15 @@ internal import Tensors
 struct LayoutVariable {
   var tensor: LayoutTensor
   /// The names of the layers it is in, from the outside in; empty outside the layout and for optimizer state.
-  var layer: [String] = []
+  var layer: [TensorName] = []
   /// What its layer calls it: `kernel`, `bias`, `gamma`, ….
-  var weight: String
+  var weight: TensorName
   /// The directory in the file (PyTorch: the prefix) that the variables of one layer share.
-  var group: String
+  var group: TensorName
   /// Its place in the list `weight_names` of its layer.
   var ordinal: Int?
   /// The class of its layer in snake case, where the names of groups tell.
-  var groupClass: String?
+  var groupClass: TensorName?
   var description = Description.none
 
   enum Description: Equatable {
@@ -26,7 +26,7 @@ struct LayoutVariable {
     case inside(Int)
   }
 
-  var layerName: String { layer.joined(separator: "/") }
+  var layerName: TensorName { layer.joined(separator: "/") }
   var isFloat: Bool { tensor.elementType?.isFloat ?? false }
   var rank: Int? { tensor.shape?.rank }
 }
@@ -39,7 +39,7 @@ struct LayoutVariables {
   var configuration: KerasConfiguration?
   /// All datasets, in the order of the table of contents, with their names and roles.
   var variables: [LayoutVariable] = []
-  private var groups: [ExactName: LayoutGroup] = [:]
+  private var groups: [TensorName: LayoutGroup] = [:]
   var notes: [String] = []
 
   init(_ table: TableOfContents, configuration text: [UInt8]?) {
@@ -63,7 +63,7 @@ struct LayoutVariables {
     case .pyTorch, .plain, .unknown: locateByPath()
     }
     for variable in variables where !variable.layer.isEmpty {
-      groups[ExactName(variable.group), default: LayoutGroup()].add(variable)
+      groups[variable.group, default: LayoutGroup()].add(variable)
     }
     for index in variables.indices {
       let (role, orientation) = role(of: variables[index])
@@ -108,7 +108,7 @@ struct LayoutGroup {
   var hasVectorWeight = false
 
   /// `W` is Keras 1's.
-  static let kernels: Set<String> = ["kernel", "W"]
+  static let kernels: Set<TensorName> = ["kernel", "W"]
 
   mutating func add(_ variable: LayoutVariable) {
     if Self.kernels.contains(variable.weight) { hasKernel = true }
@@ -119,7 +119,7 @@ struct LayoutGroup {
 
 extension LayoutVariables {
   /// Every dataset, and every object that cannot be opened and so may be one: without a description.
-  private func datasets() -> [(index: Int, path: String, dataset: Dataset?)] {
+  private func datasets() -> [(index: Int, path: TensorName, dataset: Dataset?)] {
     tree.table.objects.enumerated().compactMap { index, object in
       // A damaged file may have a dataset for its root; without a name it is no tensor.
       guard let path = object.paths.first, !path.components.isEmpty else { return nil }
@@ -132,7 +132,7 @@ extension LayoutVariables {
   }
 
   private func variable(
-    _ index: Int, _ path: String, _ dataset: Dataset?, name: String, weight: String, group: String
+    _ index: Int, _ path: TensorName, _ dataset: Dataset?, name: TensorName, weight: TensorName, group: TensorName
   ) -> LayoutVariable {
     let said = tree.text("dtype", of: index)
     let isSilentBFloat16 = said == nil && kind != .keras3Weights && (configuration?.usesBFloat16 ?? false)
@@ -146,7 +146,7 @@ extension LayoutVariables {
   }
 
   /// A dataset that does not belong to the layout.
-  private func foreign(_ index: Int, _ path: String, _ dataset: Dataset?) -> LayoutVariable {
+  private func foreign(_ index: Int, _ path: TensorName, _ dataset: Dataset?) -> LayoutVariable {
     variable(index, path, dataset, name: path, weight: path.splitAtLast("/").after, group: "")
   }
 
@@ -154,7 +154,7 @@ extension LayoutVariables {
   /// mention of the layer; then the weight without `:0` and without the layer's name in front:
   /// `model_weights/fc1/model/fc1/kernel` and `fc1/fc1/kernel:0` become `fc1/kernel`, `model_weights/a/a/b/kernel`
   /// (a layer `b` in a model `a`) `a/b/kernel`, `dense_1/dense_1_W` `dense_1/W`.
-  private mutating func locateInKerasLayers(under prefix: String) {
+  private mutating func locateInKerasLayers(under prefix: TensorName) {
     let listed = listedWeights(under: prefix)
     for (index, path, dataset) in datasets() {
       var components = path.components
@@ -165,8 +165,8 @@ extension LayoutVariables {
         variables.append(state)
         continue
       }
-      var layer: [String]
-      var rest: [String]
+      var layer: [TensorName]
+      var rest: [TensorName]
       let place = listed[index]
       if let place {
         layer = place.layer.components
@@ -195,7 +195,8 @@ extension LayoutVariables {
       }
       layer += rest
       weight = weight.withoutOutputNumber
-      if weight.hasPrefix(layer[layer.count - 1] + "_") { weight.removeFirst(layer[layer.count - 1].count + 1) }
+      let stem = layer[layer.count - 1] + "_"
+      if weight.hasPrefix(stem) { weight = weight.dropFirst(stem.utf8.count) }
       if weight.isEmpty { weight = rest.last ?? innermost }
       var found = variable(
         index, path, dataset, name: (layer + [weight]).joined(separator: "/"), weight: weight,
@@ -209,15 +210,15 @@ extension LayoutVariables {
 
   /// The datasets that `layer_names` and `weight_names` lead to, by object.
   private mutating func listedWeights(
-    under prefix: String
-  ) -> [Int: (layer: String, weight: String, ordinal: Int)] {
+    under prefix: TensorName
+  ) -> [Int: (layer: TensorName, weight: TensorName, ordinal: Int)] {
     let container = tree.object(at: prefix)
-    var listed: [Int: (layer: String, weight: String, ordinal: Int)] = [:]
+    var listed: [Int: (layer: TensorName, weight: TensorName, ordinal: Int)] = [:]
     var seen: Set<Int> = []
-    var missing: [String] = []
+    var missing: [TensorName] = []
     for layer in tree.list("layer_names", of: container) ?? [] {
       guard let group = tree.object(at: layer.asPath, from: container), group != container else {
-        missing.append(layer)
+        missing.append(TensorName(layer))
         continue
       }
       guard seen.insert(group).inserted else { continue }
@@ -247,19 +248,19 @@ extension LayoutVariables {
         continue
       }
       guard components[0] != "optimizer" else {
-        var state = variable(index, path, dataset, name: path, weight: String(number), group: "")
+        var state = variable(index, path, dataset, name: path, weight: TensorName(String(number)), group: "")
         state.tensor.role = .optimizer
         variables.append(state)
         continue
       }
-      var layer: [String] = []
+      var layer: [TensorName] = []
       var description = LayoutVariable.Description.none
       // The model the walk is in, as long as the configuration describes it.
       var model: Int? = configuration.flatMap { $0.describesLayers ? 0 : nil }
-      var group = ""
-      var container: String?
+      var group: TensorName = ""
+      var container: TensorName?
       for component in components.dropLast(2) {
-        group += group.isEmpty ? component : "/" + component
+        group = group.isEmpty ? component : "\(group)/\(component)"
         if container == nil, Self.containers.contains(component) {
           container = component
           continue
@@ -271,7 +272,7 @@ extension LayoutVariables {
           let part =
             container == nil
             ? (component == "layer" ? parent.wrapped : nil)
-            : name.flatMap { parent.partsByName[ExactName($0)] } ?? parent.partsByGroup[ExactName(component)]
+            : name.flatMap { parent.partsByName[$0] } ?? parent.partsByGroup[component]
           if let part {
             description = .layer(part)
             model = part
@@ -297,7 +298,7 @@ extension LayoutVariables {
         groupClass = "dense"
       }
       let names = weightNames(class: groupClass, in: group, description)
-      let weight = names.indices.contains(number) ? names[number] : String(number)
+      let weight = names.indices.contains(number) ? names[number] : TensorName(String(number))
       var found = variable(
         index, path, dataset, name: (layer + [weight]).joined(separator: "/"), weight: weight,
         group: components.dropLast().joined(separator: "/"))
@@ -310,22 +311,23 @@ extension LayoutVariables {
   }
 
   /// Groups that hold layers and are none themselves.
-  private static let containers: Set<String> = ["layers", "_layer_checkpoint_dependencies"]
+  private static let containers: Set<TensorName> = ["layers", "_layer_checkpoint_dependencies"]
 
   /// The number of a dataset `…/vars/NUMBER`.
-  private static func varsIndex(_ path: String) -> Int? {
+  private static func varsIndex(_ path: TensorName) -> Int? {
     let (directory, number) = path.splitAtLast("/")
-    guard directory == "vars" || directory.hasSuffix("/vars"), let index = Int(number), String(index) == number
+    guard directory == "vars" || directory.hasSuffix("/vars"), let index = Int(number.text),
+      TensorName(String(index)) == number
     else { return nil }
     return index
   }
 
   /// What the layer in `group` calls its variables, in the order they are stored in, if its class is known here.
   private func weightNames(
-    class name: String, in group: String, _ description: LayoutVariable.Description
-  ) -> [String] {
+    class name: TensorName, in group: TensorName, _ description: LayoutVariable.Description
+  ) -> [TensorName] {
     if name.hasPrefix("dense") || name.hasPrefix("conv") { return ["kernel", "bias"] }
-    let names: [String]
+    let names: [TensorName]
     switch name {
     case "embedding": return ["embeddings"]
     case "batch_normalization": names = ["gamma", "beta", "moving_mean", "moving_variance"]
@@ -346,7 +348,9 @@ extension LayoutVariables {
     for (index, path, dataset) in datasets() {
       let (layer, weight) = Self.splitAtWeight(path)
       var found = variable(index, path, dataset, name: path, weight: weight, group: layer)
-      let parts = path.utf8.split { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: ".") }.map { String($0) ?? "" }
+      let parts = path.utf8.split { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: ".") }.map {
+        TensorName(Substring($0))
+      }
       if tree.text("role", of: index) == nil,
         parts.first.map(Self.trainingStates.contains) ?? false || !Self.slots.isDisjoint(with: parts)
       {
@@ -360,28 +364,28 @@ extension LayoutVariables {
   }
 
   /// What people call the part of a file that holds the optimizer.
-  private static let trainingStates: Set<String> = [
+  private static let trainingStates: Set<TensorName> = [
     "optimizer", "optimizer_state", "optimizer_state_dict", "optimizer_weights",
   ]
 
   /// What PyTorch's optimizers call their state.
-  private static let slots: Set<String> = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"]
+  private static let slots: Set<TensorName> = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"]
 
   /// A path cut at its last slash or dot, whichever comes last.
-  static func splitAtWeight(_ path: String) -> (layer: String, weight: String) {
+  static func splitAtWeight(_ path: TensorName) -> (layer: TensorName, weight: TensorName) {
     let slash = path.splitAtLast("/")
     let dot = slash.after.splitAtLast(".")
     guard !dot.before.isEmpty else { return (slash.before, slash.after) }
-    return (slash.before.isEmpty ? dot.before : slash.before + "/" + dot.before, dot.after)
+    return (slash.before.isEmpty ? dot.before : "\(slash.before)/\(dot.before)", dot.after)
   }
 
   /// What the configuration says about a layer given by its names from the outside in.
-  private func describe(_ names: [String]) -> LayoutVariable.Description {
+  private func describe(_ names: [TensorName]) -> LayoutVariable.Description {
     guard let configuration, configuration.describesLayers else { return .none }
     var current = 0
     for name in names {
       let layer = configuration.layers[current]
-      guard let part = layer.allByName[ExactName(name)] else {
+      guard let part = layer.allByName[name] else {
         return current == 0 || layer.isModel ? .none : .inside(current)
       }
       current = part
@@ -391,16 +395,16 @@ extension LayoutVariables {
 
   /// Gives every dataset that would share its name with another one its path as its name instead.
   private mutating func makeNamesUnique() {
-    var claims: [ExactName: [Int]] = [:]
-    for index in variables.indices { claims[ExactName(variables[index].tensor.name), default: []].append(index) }
-    var contested = variables.indices.filter { claims[ExactName(variables[$0].tensor.name), default: []].count > 1 }
+    var claims: [TensorName: [Int]] = [:]
+    for index in variables.indices { claims[variables[index].tensor.name, default: []].append(index) }
+    var contested = variables.indices.filter { claims[variables[$0].tensor.name, default: []].count > 1 }
     while let index = contested.popLast() {
       let path = variables[index].tensor.path
       guard variables[index].tensor.name != path else { continue }
       variables[index].tensor.name = path
       // Nobody else has this path, but somebody's short name may be spelled like it.
-      contested += (claims[ExactName(path)] ?? []).filter { $0 != index }
-      claims[ExactName(path), default: []].append(index)
+      contested += (claims[path] ?? []).filter { $0 != index }
+      claims[path, default: []].append(index)
     }
   }
 }
@@ -433,27 +437,28 @@ extension LayoutVariables {
     return (.kernel, variable.weight.hasPrefix("weight") ? .outputsByInputs : .inputsByOutputs)
   }
 
-  private static let normalisations: Set<String> = [
+  private static let normalisations: Set<TensorName> = [
     "gamma", "beta", "moving_mean", "moving_variance", "running_mean", "running_var", "running_std",
     "num_batches_tracked",
   ]
 
-  private func group(of variable: LayoutVariable) -> LayoutGroup { groups[ExactName(variable.group)] ?? LayoutGroup() }
+  private func group(of variable: LayoutVariable) -> LayoutGroup { groups[variable.group] ?? LayoutGroup() }
 
   /// Whether the layer convolves: by its class where that is known, otherwise by what its weight is called.
   private func isConvolution(_ variable: LayoutVariable) -> Bool {
-    let isNamed = ["kernel", "weight", "W"].contains(variable.weight) || variable.weight.hasSuffix("_kernel")
+    let isNamed =
+      (["kernel", "weight", "W"] as [TensorName]).contains(variable.weight) || variable.weight.hasSuffix("_kernel")
     switch variable.description {
     case .layer(let layer): return configuration?.layers[layer].className.lowercased().contains("conv") ?? false
     case .inside: return false
-    case .none: return variable.groupClass?.contains("conv") ?? isNamed
+    case .none: return variable.groupClass?.utf8.contains("conv".utf8) ?? isNamed
     }
   }
 
   private func isEmbedding(_ variable: LayoutVariable) -> Bool {
     switch kind {
     case .pyTorch, .plain, .unknown:
-      variable.weight == "weight" && variable.tensor.path.lowercased().utf8.contains("embed".utf8)
+      variable.weight == "weight" && variable.tensor.path.text.lowercased().utf8.contains("embed".utf8)
     case .kerasModel, .kerasWeights, .keras3Weights: variable.weight == "embeddings"
     }
   }
@@ -526,16 +531,16 @@ extension LayoutVariables {
 
   /// A tensor that a network needs and the file does not have, or not in the shape it must have.
   private func misfit(of network: Network) -> String? {
-    var tensors: [ExactName: LayoutTensor] = [:]
-    for variable in variables { tensors[ExactName(variable.tensor.name)] = variable.tensor }
-    for name in network.tensorNames where tensors[ExactName(name)]?.shape == nil { return "there is no \(name)" }
+    var tensors: [TensorName: LayoutTensor] = [:]
+    for variable in variables { tensors[variable.tensor.name] = variable.tensor }
+    for name in network.tensorNames where tensors[name]?.shape == nil { return "there is no \(name)" }
     for case .dense(let kernel, let bias) in network.nodes.map(\.operation) {
-      guard let tensor = tensors[ExactName(kernel)], let extents = tensor.shape?.extents,
+      guard let tensor = tensors[kernel], let extents = tensor.shape?.extents,
         let orientation = tensor.orientation, extents.count == 2
       else { return "\(kernel) is no dense weight matrix" }
       let outputs = extents[orientation == .inputsByOutputs ? 1 : 0]
       guard let bias else { continue }
-      guard tensors[ExactName(bias)]?.shape?.count == outputs else {
+      guard tensors[bias]?.shape?.count == outputs else {
         return "\(bias) is not one number for each of the \(outputs) outputs of \(kernel)"
       }
     }
@@ -545,25 +550,28 @@ extension LayoutVariables {
 
 // MARK: - Spelling
 
-extension String {
+extension TensorName {
   /// Without the `:0` by which TensorFlow numbers the outputs of an operation.
-  fileprivate var withoutOutputNumber: String {
+  fileprivate var withoutOutputNumber: TensorName {
     let (name, number) = splitAtLast(":")
-    return name.isEmpty || Int(number) == nil ? self : name
+    return name.isEmpty || Int(number.text) == nil ? self : name
   }
 
   /// Without the `_1` by which Keras tells layers of a class apart.
-  fileprivate var withoutNumber: String {
+  fileprivate var withoutNumber: TensorName {
     let (name, number) = splitAtLast("_")
-    return name.isEmpty || Int(number) == nil ? self : name
+    return name.isEmpty || Int(number.text) == nil ? self : name
   }
 
-  fileprivate func isNumbered(_ name: String) -> Bool { self != name && withoutNumber == name }
+  fileprivate func isNumbered(_ name: TensorName) -> Bool { self != name && withoutNumber == name }
+}
 
+extension String {
   /// A text of the file as it would stand in a path of the table of contents.
-  fileprivate var asPath: String {
-    utf8.contains(UInt8(ascii: "\\"))
-      ? split(separator: "\\", omittingEmptySubsequences: false).joined(separator: "\\x5C") : self
+  fileprivate var asPath: TensorName {
+    TensorName(
+      utf8.contains(UInt8(ascii: "\\"))
+        ? split(separator: "\\", omittingEmptySubsequences: false).joined(separator: "\\x5C") : self)
   }
 }
 

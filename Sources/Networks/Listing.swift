@@ -110,14 +110,14 @@ extension Listing.Row {
       .init("bytes", .integer(bytes)),
       .init("encoding", .string(storage)),
       .init("history", .array(tensor.history.map(\.json))),
-      .init("name", .string(tensor.name)),
+      .init("name", .string(tensor.name.text)),
       .init("role", .string(tensor.role.rawValue)),
       .init("shape", .array(tensor.shape.extents.map(JSON.integer))),
       .init("type", .string(tensor.type.rawValue)),
     ]
     if let bitsPerWeight { members.append(.init("bits_per_weight", .real(bitsPerWeight))) }
     if let digest = tensor.digest { members.append(.init("digest", .string("\(digest)"))) }
-    if let path = tensor.path { members.append(.init("path", .string(path))) }
+    if let path = tensor.path { members.append(.init("path", .string(path.text))) }
     return .object(members)
   }
 }
@@ -148,7 +148,7 @@ extension Network.Operation {
   fileprivate var summary: String {
     switch self {
     case .input(let shape): shape.map { $0.map(String.init).joined(separator: "×") } ?? "input"
-    case .dense(let kernel, _): kernel.hasSuffix(".weight") ? String(kernel.dropLast(7)) : kernel.layer
+    case .dense(let kernel, _): "\(kernel.layer)"
     case .activation(let activation): activation.name
     case .opaque(let className, _): "(\(className))"
     default: name
@@ -156,9 +156,10 @@ extension Network.Operation {
   }
 }
 
-extension String {
-  /// The name of a layer from that of one of its tensors.
-  fileprivate var layer: String {
+extension TensorName {
+  /// The name of a layer from that of its weight matrix.
+  fileprivate var layer: TensorName {
+    if hasSuffix(".weight") { return splitAtLast(".").before }
     let (layer, _) = splitAtLast("/")
     return layer.isEmpty ? self : layer
   }

@@ -2,6 +2,7 @@ internal import Codecs
 internal import HDF5
 internal import Maths
 internal import NCZ
+internal import Tensors
 
 /// Why a network file could not be read, changed or written. The tool adds the file's name.
 public struct NetworkError: Error, Sendable, Equatable {
@@ -35,6 +36,7 @@ public struct NetworkError: Error, Sendable, Equatable {
   }
 
   /// The same verdict about the named object.
+  func of(_ object: TensorName) -> NetworkError { of(object.text) }
   func of(_ object: String) -> NetworkError { NetworkError(verdict, "\(object): \(message)", file: file) }
 
   init(_ error: any Error) {
@@ -80,6 +82,10 @@ public struct NetworkError: Error, Sendable, Equatable {
   private init(_ error: LayoutError) {
     self.init(error.isUsage ? .usage : .unusable, "\(error)")
   }
+}
+
+func about<Result>(_ object: TensorName, _ work: () throws -> Result) throws(NetworkError) -> Result {
+  try about(object.text, work)
 }
 
 /// Does `work`, turning every error into a `NetworkError` about `object`.

@@ -32,9 +32,9 @@ public struct Assumption: Sendable {
   /// Of the hidden layers (one), or of every layer.
   public var activations: [String]?
   /// Names of the layers, first to last.
-  public var order: [String]?
+  public var order: [TensorName]?
 
-  public init(activations: [String]? = nil, order: [String]? = nil) {
+  public init(activations: [String]? = nil, order: [TensorName]? = nil) {
     self.activations = activations
     self.order = order
   }
@@ -109,8 +109,8 @@ public final class NetworkFile {
     }
     source = .hdf5(hdf5)
     tensors = hdf5.tensors
-    let names = Set(hdf5.tensors.map { ExactName($0.name) })
-    let missing = hdf5.reading.network?.tensorNames.first { !names.contains(ExactName($0)) }
+    let names = Set(hdf5.tensors.map { $0.name })
+    let missing = hdf5.reading.network?.tensorNames.first { !names.contains($0) }
     network = missing == nil ? hdf5.reading.network : nil
     assumption = missing == nil ? hdf5.reading.assumption : nil
     layout = hdf5.reading.kind.rawValue

@@ -50,7 +50,7 @@ extension Network.Node {
       JSON.Member("inputs", .array(inputs.map { JSON.integer($0) })),
       JSON.Member("op", .string(operation.name)),
       JSON.Member("parameters", .object(operation.parameters)),
-      JSON.Member("tensors", .object(operation.tensors.map { JSON.Member($0.role, .string($0.name)) })),
+      JSON.Member("tensors", .object(operation.tensors.map { JSON.Member($0.role.text, .string($0.name.text)) })),
     ])
   }
 
@@ -89,25 +89,25 @@ extension Network.Operation {
     case "input":
       self = .input(shape: try parameters.optionalIntegers("shape"))
     case "dense":
-      self = .dense(kernel: try tensors.string("kernel"), bias: try tensors.optionalString("bias"))
+      self = .dense(kernel: try tensors.name("kernel"), bias: try tensors.optionalName("bias"))
     case "activation":
       self = .activation(try Activation(&parameters))
     case "batch_normalization":
       self = .batchNormalization(
-        mean: try tensors.string("mean"), variance: try tensors.string("variance"),
-        gamma: try tensors.optionalString("gamma"), beta: try tensors.optionalString("beta"),
+        mean: try tensors.name("mean"), variance: try tensors.name("variance"),
+        gamma: try tensors.optionalName("gamma"), beta: try tensors.optionalName("beta"),
         epsilon: try parameters.real("epsilon"))
     case "layer_normalization":
       self = .layerNormalization(
-        gamma: try tensors.optionalString("gamma"), beta: try tensors.optionalString("beta"),
+        gamma: try tensors.optionalName("gamma"), beta: try tensors.optionalName("beta"),
         epsilon: try parameters.real("epsilon"))
     case "add": self = .add
     case "concatenate": self = .concatenate
     case "flatten": self = .flatten
     case "dropout": self = .dropout(rate: try parameters.real("rate"))
     case "opaque":
-      var named: [String: String] = [:]
-      for key in tensors.keys { named[key] = try tensors.string(key) }
+      var named: [TensorName: TensorName] = [:]
+      for key in tensors.keys { named[key] = try tensors.name(key) }
       self = .opaque(className: try parameters.string("class"), tensors: named)
     default: throw NetworkError(.unsupported, "network: unknown operation \(name)")
     }

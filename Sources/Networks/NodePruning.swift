@@ -11,14 +11,14 @@ internal import Tensors
 struct NodePruning {
   /// A layer of which nodes were chosen.
   struct Layer: Equatable {
-    var kernel: String
+    var kernel: TensorName
     /// Whether each node stays.
     var kept: [Bool]
   }
 
   /// Why a layer was left as it is.
   struct Note: Equatable {
-    var kernel: String
+    var kernel: TensorName
     var reason: String
     /// Whether a weight is infinite or not a number.
     var isNonFinite = false
@@ -55,12 +55,12 @@ extension NetworkFile {
     } sparing: {
       selection.excepts(tensors[$0].name)
     }
-    let planned = Set(pruning.layers.map { ExactName($0.kernel) })
+    let planned = Set(pruning.layers.map(\.kernel))
     for tensor in tensors where selection.insists(on: tensor.name) && selection.includes(tensor.name) {
-      if let note = pruning.notes.first(where: { ExactName($0.kernel) == ExactName(tensor.name) }) {
+      if let note = pruning.notes.first(where: { $0.kernel == tensor.name }) {
         throw NetworkError(.unusable, "\(note.kernel): \(note.reason)")
       }
-      guard planned.contains(ExactName(tensor.name)) else {
+      guard planned.contains(tensor.name) else {
         throw NetworkError(.unusable, "\(tensor.name): not the weights of a hidden layer, whose nodes can be removed")
       }
     }
@@ -79,7 +79,7 @@ extension NetworkFile {
               threads: self.options.threads)
           }, transposed: tensor.isTransposed)
       }
-      let layer = pruning.layers.first { ExactName($0.kernel) == ExactName(tensor.name) }
+      let layer = pruning.layers.first { $0.kernel == tensor.name }
       return .changed(
         weights, squaredNorm: loss.squaredNorm, squaredError: loss.squaredError, relativeL2: loss.relativeL2,
         kept: layer.map { Kept(count: $0.kept.count { $0 }, of: $0.kept.count) })
@@ -101,15 +101,15 @@ extension NetworkFile {
     guard let network else {
       throw NetworkError(.unusable, "no network: how the layers are connected is not known")
     }
-    var byName: [ExactName: Int] = [:]
-    for (index, tensor) in tensors.enumerated() { byName[ExactName(tensor.name)] = index }
+    var byName: [TensorName: Int] = [:]
+    for (index, tensor) in tensors.enumerated() { byName[tensor.name] = index }
     let (hidden, entangled) = network.hiddenLayers()
     var pruning = NodePruning()
-    pruning.notes = entangled.filter { layer in byName[ExactName(layer.kernel)].map(includes) ?? false }
+    pruning.notes = entangled.filter { layer in byName[layer.kernel].map(includes) ?? false }
       .map { NodePruning.Note(kernel: $0.kernel, reason: $0.reason) }
     // Last to first: what a layer contributes to a removed node of the next is not needed.
     for layer in hidden.reversed() {
-      guard let index = byName[ExactName(layer.kernel)], includes(index) else { continue }
+      guard let index = byName[layer.kernel], includes(index) else { continue }
       do {
         try prune(layer, rule, byName, sparing: spares, &pruning)
       } catch let note as NodePruning.Note {
@@ -120,10 +120,10 @@ extension NetworkFile {
     }
     let order = Dictionary(
       network.nodes.enumerated().compactMap { position, node in
-        if case .dense(let kernel, _) = node.operation { (ExactName(kernel), position) } else { nil }
+        if case .dense(let kernel, _) = node.operation { (kernel, position) } else { nil }
       }, uniquingKeysWith: min)
     pruning.layers.reverse()
-    pruning.notes.sort { order[ExactName($0.kernel)] ?? 0 < order[ExactName($1.kernel)] ?? 0 }
+    pruning.notes.sort { order[$0.kernel] ?? 0 < order[$1.kernel] ?? 0 }
     return pruning
   }
 
@@ -158,7 +158,7 @@ extension NetworkFile {
 
   /// - Throws: a `NodePruning.Note` where the layer has to stay as it is.
   private func prune(
-    _ layer: HiddenLayer, _ rule: PruningRule, _ byName: [ExactName: Int], sparing spares: (Int) -> Bool,
+    _ layer: HiddenLayer, _ rule: PruningRule, _ byName: [TensorName: Int], sparing spares: (Int) -> Bool,
     _ pruning: inout NodePruning
   ) throws {
     func note(_ reason: String) -> NodePruning.Note { NodePruning.Note(kernel: layer.kernel, reason: reason) }
@@ -314,20 +314,20 @@ struct HiddenLayerTensors {
   let bias: Int?
   let consumers: [Consumer]
 
-  init(_ layer: HiddenLayer, in tensors: [TensorRecord], _ byName: [ExactName: Int]) throws(Misfit) {
-    func matrix(_ name: String) throws(Misfit) -> (index: Int, outputs: Int, inputs: Int) {
-      guard let index = byName[ExactName(name)], tensors[index].isDenseMatrix else {
+  init(_ layer: HiddenLayer, in tensors: [TensorRecord], _ byName: [TensorName: Int]) throws(Misfit) {
+    func matrix(_ name: TensorName) throws(Misfit) -> (index: Int, outputs: Int, inputs: Int) {
+      guard let index = byName[name], tensors[index].isDenseMatrix else {
         throw Misfit(reason: "\(name) is no dense weight matrix")
       }
       let extents = tensors[index].shape.extents
       return tensors[index].isTransposed ? (index, extents[1], extents[0]) : (index, extents[0], extents[1])
     }
-    func vector(_ name: String, _ count: Int) throws(Misfit) -> Int {
-      guard let index = byName[ExactName(name)], tensors[index].type.isFloat, tensors[index].isVector(of: count)
+    func vector(_ name: TensorName, _ count: Int) throws(Misfit) -> Int {
+      guard let index = byName[name], tensors[index].type.isFloat, tensors[index].isVector(of: count)
       else { throw Misfit(reason: "\(name) is not one number for each of \(count) nodes") }
       return index
     }
-    func optional(_ name: String?, _ count: Int) throws(Misfit) -> Int? {
+    func optional(_ name: TensorName?, _ count: Int) throws(Misfit) -> Int? {
       if let name { try vector(name, count) } else { nil }
     }
 

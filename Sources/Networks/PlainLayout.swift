@@ -76,7 +76,7 @@ extension NetworkFile {
     guard let activations = network?.activationsOfChain else { return [:] }
     var byGroup: [[LinkName]: Activation] = [:]
     for (index, tensor) in tensors.enumerated() {
-      if let activation = activations[ExactName(tensor.name)] {
+      if let activation = activations[tensor.name] {
         byGroup[Array(places[index].path.dropLast())] = activation
       }
     }
@@ -86,9 +86,9 @@ extension NetworkFile {
   private func rootTexts(_ tensors: [TensorRecord], _ places: PlainPlaces) -> [NewFile.Text] {
     let format = [NewFile.Text("format", PlainFormat.name)]
     guard let network else { return format }
-    var names: [ExactName: String] = [:]
-    for (index, tensor) in tensors.enumerated() { names[ExactName(tensor.name)] = places[index].path.spelling }
-    let renamed = network.renamingTensors { names[ExactName($0)] ?? $0 }
+    var names: [TensorName: TensorName] = [:]
+    for (index, tensor) in tensors.enumerated() { names[tensor.name] = TensorName(places[index].path.spelling) }
+    let renamed = network.renamingTensors { names[$0] ?? $0 }
     return format + PlainFormat.texts(of: renamed)
   }
 }
@@ -191,21 +191,21 @@ extension TensorRecord {
 extension Network {
   /// Of a chain, the function applied to the output of each dense layer, by the name of its kernel; nothing if the
   /// network is none.
-  fileprivate var activationsOfChain: [ExactName: Activation]? {
+  fileprivate var activationsOfChain: [TensorName: Activation]? {
     guard outputs == [nodes.count - 1],
       nodes.indices.allSatisfy({ nodes[$0].inputs == ($0 == 0 ? [] : [$0 - 1]) })
     else { return nil }
-    var activations: [ExactName: Activation] = [:]
+    var activations: [TensorName: Activation] = [:]
     for (index, node) in nodes.enumerated() {
-      guard case .dense(let kernel, _) = node.operation, activations[ExactName(kernel)] == nil else { continue }
+      guard case .dense(let kernel, _) = node.operation, activations[kernel] == nil else { continue }
       var function = Activation.linear
       if index + 1 < nodes.count, case .activation(let next) = nodes[index + 1].operation { function = next }
-      activations[ExactName(kernel)] = function
+      activations[kernel] = function
     }
     return activations
   }
 
-  func renamingTensors(_ name: (String) -> String) -> Network {
+  func renamingTensors(_ name: (TensorName) -> TensorName) -> Network {
     var network = self
     for index in nodes.indices {
       let operation = nodes[index].operation

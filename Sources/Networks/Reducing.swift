@@ -95,14 +95,14 @@ extension NetworkFile {
     _ hdf5: FileDescriptor, _ source: HDF5Source, _ reduction: Reduction, without state: [[LinkName]],
     configuration: [UInt8]?, to file: FileDescriptor
   ) throws(NetworkError) -> [String] {
-    var addresses: [ExactName: UInt64] = [:]
+    var addresses: [TensorName: UInt64] = [:]
     for object in source.contents.objects {
-      for path in object.paths { addresses[ExactName(path)] = object.address }
+      for path in object.paths { addresses[path] = object.address }
     }
     var changes = CopyChanges(without: state)
     var tensorAt: [UInt64: Int] = [:]
     for (index, cut) in reduction.cuts {
-      guard let address = tensors[index].path.flatMap({ addresses[ExactName($0)] }) else {
+      guard let address = tensors[index].path.flatMap({ addresses[$0] }) else {
         throw NetworkError(.corrupt, "\(tensors[index].name): no longer in the file")
       }
       changes.extents[address] = cut.extents(of: tensors[index]).map(UInt64.init)
@@ -185,8 +185,8 @@ struct TensorCut: Equatable {
 extension NetworkFile {
   /// The hidden nodes that can go, last layer first: an outgoing weight to a node that is gone does not count.
   func reduction(of network: Network) throws(NetworkError) -> Reduction {
-    var byName: [ExactName: Int] = [:]
-    for (index, tensor) in tensors.enumerated() { byName[ExactName(tensor.name)] = index }
+    var byName: [TensorName: Int] = [:]
+    for (index, tensor) in tensors.enumerated() { byName[tensor.name] = index }
     let (hidden, _) = network.hiddenLayers()
     var reduction = Reduction()
     for layer in hidden.reversed() {
@@ -209,7 +209,7 @@ extension NetworkFile {
       for node in layer.nodes { reduction.widths[node] = WidthChange(before: kept.count, after: count) }
       reduction.layers.append(
         ReductionReport.Layer(
-          name: LayoutVariables.splitAtWeight(layer.kernel).layer, nodes: kept.count, removed: kept.count - count))
+          name: LayoutVariables.splitAtWeight(layer.kernel).layer.text, nodes: kept.count, removed: kept.count - count))
     }
     reduction.layers.reverse()
     reduction.notes.reverse()
@@ -308,9 +308,9 @@ extension HDF5Source {
 
   /// Links to training state and to nothing else: the outermost groups, or datasets, that have no other dataset.
   fileprivate var trainingState: [[LinkName]] {
-    var state: [String] = []
+    var state: [TensorName] = []
     // The datasets that stay, and the groups they are in.
-    var others: Set<ExactName> = []
+    var others: Set<TensorName> = []
     for tensor in reading.tensors {
       for path in contents.objects[tensor.object].paths {
         if tensor.role == .optimizer {
@@ -318,15 +318,15 @@ extension HDF5Source {
           continue
         }
         var rest = path
-        while !rest.isEmpty, others.insert(ExactName(rest)).inserted { rest = rest.splitAtLast("/").before }
+        while !rest.isEmpty, others.insert(rest).inserted { rest = rest.splitAtLast("/").before }
       }
     }
-    var seen: Set<ExactName> = []
+    var seen: Set<TensorName> = []
     return state.compactMap { path in
-      let components = path.split(separator: "/")
+      let components = path.components
       let outermost = components.indices.lazy.map { components[...$0].joined(separator: "/") }
-        .first { !others.contains(ExactName($0)) }
-      guard let outermost, seen.insert(ExactName(outermost)).inserted else { return nil }
+        .first { !others.contains($0) }
+      guard let outermost, seen.insert(outermost).inserted else { return nil }
       return LinkName.path(outermost)
     }
   }

@@ -1,4 +1,5 @@
 internal import JSON
+internal import Tensors
 
 /// How many values there are along the last axis, before and after nodes were removed.
 struct WidthChange: Equatable {
@@ -87,7 +88,7 @@ struct ReducedConfiguration {
     case .object(var members):
       if json["class_name"]?.string == "__keras_tensor__" {
         guard let name = json["config"]?["keras_history"]?.array?.first?.string,
-          let layer = configuration.layers[model].partsByName[ExactName(name)], let change = outputs[layer],
+          let layer = configuration.layers[model].partsByName[TensorName(name)], let change = outputs[layer],
           let index = members.firstIndex(where: { $0.key == "config" }),
           case .object(var settings) = members[index].value
         else { return json }

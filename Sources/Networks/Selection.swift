@@ -1,3 +1,5 @@
+internal import Tensors
+
 /// Which tensors a tool changes: those that match one of `only` (all, when there is none) and none of `except`.
 public struct Selection: Sendable {
   private let only: [String]
@@ -8,18 +10,18 @@ public struct Selection: Sendable {
     self.except = except
   }
 
-  func includes(_ name: String) -> Bool {
+  func includes(_ name: TensorName) -> Bool {
     (only.isEmpty || insists(on: name)) && !excepts(name)
   }
 
   /// Whether the tensor was excepted by name.
-  func excepts(_ name: String) -> Bool { except.contains { matches(name, $0) } }
+  func excepts(_ name: TensorName) -> Bool { except.contains { matches(name, $0) } }
 
   /// Whether the tensor was asked for by `only`.
-  func insists(on name: String) -> Bool { only.contains { matches(name, $0) } }
+  func insists(on name: TensorName) -> Bool { only.contains { matches(name, $0) } }
 
   /// Refuses a pattern that matches no name; `*` means all there are, also none.
-  func check(_ names: [String]) throws(NetworkError) {
+  func check(_ names: [TensorName]) throws(NetworkError) {
     for pattern in only + except where pattern != "*" && !names.contains(where: { matches($0, pattern) }) {
       throw NetworkError(.usage, "no tensor matches \(pattern)")
     }
@@ -28,8 +30,8 @@ public struct Selection: Sendable {
 
 /// Whether `name` matches a glob: `*` stands for any characters (also `/`), `?` for one, `[abc]`, `[a-z]` and `[!a]` for one
 /// of a set. Time is at most the product of the lengths.
-func matches(_ name: String, _ glob: String) -> Bool {
-  let text = Array(name.unicodeScalars)
+func matches(_ name: TensorName, _ glob: String) -> Bool {
+  let text = Array(name.text.unicodeScalars)
   let pattern = Array(glob.unicodeScalars)
   var (t, p) = (0, 0)
   // Where to resume when a match fails: after the last star, one character of text further.

@@ -131,7 +131,8 @@ extension NetworkFile {
         : LayerTailIndices(of: weights, rows: rows, columns: columns, using: &random, threads: options.threads)
       statistics.layers.append(
         Statistics.Layer(
-          name: tensor.name, shape: tensor.shape.description, weights: weights.count, zeros: weights.count { $0 == 0 },
+          name: tensor.name.text, shape: tensor.shape.description, weights: weights.count,
+          zeros: weights.count { $0 == 0 },
           kurtosis: kurtosis(of: weights),
           tailIndices: (tails.rows?.value, tails.entries?.value, tails.norms?.value), errors: errors,
           l1Errors: magnitudes.relativeErrors(keeping: counts(of: weights.count), norm: .l1),
@@ -153,7 +154,7 @@ extension NetworkFile {
 
 extension Network {
   /// The weight matrix of the last dense layer.
-  fileprivate var lastKernel: String? {
+  fileprivate var lastKernel: TensorName? {
     for node in nodes.reversed() {
       if case .dense(let kernel, _) = node.operation { return kernel }
     }

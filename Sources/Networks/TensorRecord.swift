@@ -6,11 +6,11 @@ public import Tensors
 /// A tensor as a directory describes it.
 public struct TensorRecord: Sendable, Equatable {
   /// The name that globs match and `nc-info` prints.
-  public var name: String
+  public var name: TensorName
   /// Path of the dataset in the source file, without leading slash.
-  public var path: String?
+  public var path: TensorName?
   /// Its further paths.
-  public var aliases: [String]
+  public var aliases: [TensorName]
   public var type: ElementType
   /// Of the source; values in memory are little-endian.
   public var byteOrder: ByteOrder

@@ -58,11 +58,11 @@ struct Verifier {
   // MARK: Tensors
 
   mutating func compareTensors() throws(VerificationError) {
-    var places: [ExactName: Int] = [:]
-    for (index, tensor) in b.tensors.enumerated() { places[ExactName(tensor.name)] = index }
+    var places: [TensorName: Int] = [:]
+    for (index, tensor) in b.tensors.enumerated() { places[tensor.name] = index }
     for (index, tensor) in a.tensors.enumerated() {
       a.didReach(index)
-      guard let place = places.removeValue(forKey: ExactName(tensor.name)) else {
+      guard let place = places.removeValue(forKey: tensor.name) else {
         tell(tensor, isOnlyIn: "first")
         continue
       }
@@ -78,7 +78,7 @@ struct Verifier {
       try compare(index, place)
     }
     a.didReach(a.tensors.count)
-    for tensor in b.tensors where places[ExactName(tensor.name)] != nil {
+    for tensor in b.tensors where places[tensor.name] != nil {
       tell(tensor, isOnlyIn: "second")
     }
     for (side, count) in lonelyStates.sorted(by: { $0.key < $1.key }) {
@@ -121,7 +121,7 @@ struct Verifier {
     _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer, _ tensor: TensorRecord, _ other: TensorRecord
   ) throws -> Verification.TensorComparison {
     var comparison = Verification.TensorComparison(
-      name: tensor.name, shape: tensor.shape.extents, encodings: (tensor.encoding.name, other.encoding.name),
+      name: tensor.name.text, shape: tensor.shape.extents, encodings: (tensor.encoding.name, other.encoding.name),
       isTrainingState: tensor.role == .optimizer, isEqual: areEqual(before, after))
     comparison.claims = try check(other.history, of: tensor, before, after)
     guard tensor.type.isFloat else { return comparison }
@@ -174,7 +174,7 @@ struct Verifier {
     }
     for (number, step) in history.enumerated().dropFirst(first) {
       var claim = Verification.Claim(
-        tensor: tensor.name, tool: step.tool, options: step.options, claimed: step.error, status: .unknown)
+        tensor: tensor.name.text, tool: step.tool, options: step.options, claimed: step.error, status: .unknown)
       if isKnown, number + 1 == history.count {
         claim.check(withStart { error($0, after, tensor) })
       } else if isKnown, number - first < Self.mostRebuilt,

@@ -19,8 +19,8 @@ extension Verifier {
     else { return leaveOut("how the layers are connected is not known: outputs and kernels are not compared") }
     if ownA.isAssumed, let assumption = a.assumption ?? b.assumption { result.notes.append(assumption) }
     for (network, file, which) in [(ownA, a, "first"), (ownB, b, "second")] {
-      let known = Set(file.tensors.map { ExactName($0.name) })
-      if let missing = network.tensorNames.first(where: { !known.contains(ExactName($0)) }) {
+      let known = Set(file.tensors.map { $0.name })
+      if let missing = network.tensorNames.first(where: { !known.contains($0) }) {
         return leaveOut("the \(which) has no \(missing): outputs and kernels are not compared")
       }
     }
@@ -33,16 +33,16 @@ extension Verifier {
     }
     let unused = options.data == nil ? "" : ", not on the data"
     leaveOut("\(obstacle) cannot be run: each chain of dense layers is compared by itself, on Gaussian input\(unused)")
-    var others: [ExactName: Network] = [:]
-    for chain in chainsB { others[ExactName(chain.name)] = chain.network }
+    var others: [TensorName: Network] = [:]
+    for chain in chainsB { others[chain.name] = chain.network }
     for chain in chainsA {
-      if let other = others.removeValue(forKey: ExactName(chain.name)) {
-        try compare(Verification.Part(name: chain.name, isWhole: false), chain.network, other, on: nil)
+      if let other = others.removeValue(forKey: chain.name) {
+        try compare(Verification.Part(name: chain.name.text, isWhole: false), chain.network, other, on: nil)
       } else {
-        tell(chain.name, isOnlyIn: "first")
+        tell(chain.name.text, isOnlyIn: "first")
       }
     }
-    for chain in chainsB where others[ExactName(chain.name)] != nil { tell(chain.name, isOnlyIn: "second") }
+    for chain in chainsB where others[chain.name] != nil { tell(chain.name.text, isOnlyIn: "second") }
   }
 
   private mutating func tell(_ chain: String, isOnlyIn side: String) {

@@ -36,12 +36,13 @@ public struct Network: Sendable, Equatable {
     /// A value given from outside; `shape` is `nil` where some extent is not known.
     case input(shape: [Int]?)
     /// Wx + b along the last axis, W and b being the tensors named.
-    case dense(kernel: String, bias: String?)
+    case dense(kernel: TensorName, bias: TensorName?)
     case activation(Activation)
     /// γ(x − μ)/√(σ² + ε) + β along the last axis, with the stored mean μ and variance σ².
-    case batchNormalization(mean: String, variance: String, gamma: String?, beta: String?, epsilon: Double)
+    case batchNormalization(
+      mean: TensorName, variance: TensorName, gamma: TensorName?, beta: TensorName?, epsilon: Double)
     /// γ(x − μ)/√(σ² + ε) + β with μ and σ² taken over the last axis of each sample.
-    case layerNormalization(gamma: String?, beta: String?, epsilon: Double)
+    case layerNormalization(gamma: TensorName?, beta: TensorName?, epsilon: Double)
     /// The sum of all inputs.
     case add
     /// All inputs one after the other along the last axis.
@@ -51,7 +52,7 @@ public struct Network: Sendable, Equatable {
     /// Noise of training: the identity when the network is applied. `rate` is kept for the record.
     case dropout(rate: Double)
     /// An operation this version cannot run, with the tensors it owns by what its framework calls them.
-    case opaque(className: String, tensors: [String: String])
+    case opaque(className: String, tensors: [TensorName: TensorName])
   }
 }
 
@@ -137,7 +138,7 @@ extension Network {
   }
 
   /// The names of all tensors the graph refers to, in the order of the nodes; a shared tensor occurs again.
-  public var tensorNames: [String] { nodes.flatMap { $0.operation.tensors.map(\.name) } }
+  public var tensorNames: [TensorName] { nodes.flatMap { $0.operation.tensors.map(\.name) } }
 
   /// Whether every node can be run.
   public var isRunnable: Bool {
@@ -187,8 +188,8 @@ extension Network.Operation {
   }
 
   /// The tensors by role, roles in the order of their names.
-  public var tensors: [(role: String, name: String)] {
-    func present(_ pairs: [(String, String?)]) -> [(role: String, name: String)] {
+  public var tensors: [(role: TensorName, name: TensorName)] {
+    func present(_ pairs: [(TensorName, TensorName?)]) -> [(role: TensorName, name: TensorName)] {
       pairs.compactMap { role, name in name.map { (role, $0) } }
     }
     return switch self {

@@ -18,7 +18,8 @@ extension Listing {
       let tensor = row.tensor
       let errors = tensor.history.map { significant($0.error, 3) }.joined(separator: ", ")
       table.add([
-        tensor.name, tensor.shape.description, tensor.type.rawValue + (tensor.byteOrder == .big ? " big-endian" : ""),
+        tensor.name.text, tensor.shape.description,
+        tensor.type.rawValue + (tensor.byteOrder == .big ? " big-endian" : ""),
         tensor.role.rawValue, row.storage, String(row.bytes), row.bitsPerWeight.map { significant($0, 3) } ?? "",
         errors,
       ])

@@ -2,6 +2,7 @@ public import ArgumentParser
 public import Compression
 public import Networks
 internal import Parallel
+internal import Tensors
 
 /// Options that every tool has.
 public struct CommonOptions: ParsableArguments {
@@ -128,7 +129,7 @@ public struct ArchitectureOptions: ParsableArguments {
   public init() {}
 
   public var assumption: Assumption {
-    Assumption(activations: activation.map(list), order: order.map(list))
+    Assumption(activations: activation.map(list), order: order.map { list($0).map { TensorName($0) } })
   }
 
   private func list(_ text: String) -> [String] { text.split(separator: ",").map(String.init) }

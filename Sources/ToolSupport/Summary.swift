@@ -57,7 +57,7 @@ extension WritingReport {
     for report in tensors {
       let error = report.outcome != .carried ? report.tensor.history.last.map { significant($0.error, 3) } : nil
       table.add([
-        report.tensor.name, report.tensor.shape.description, report.kept.map { "\($0.count) of \($0.of)" } ?? "",
+        report.tensor.name.text, report.tensor.shape.description, report.kept.map { "\($0.count) of \($0.of)" } ?? "",
         report.tensor.encoding.name, String(report.storedBytes), error ?? "",
       ])
     }

@@ -227,7 +227,7 @@ struct ActivationTests {
 struct HiddenLayerTests {
   private static let input = Network.Node(.input(shape: nil), inputs: [])
 
-  private static func dense(_ name: String, _ input: Int, bias: String? = nil) -> Network.Node {
+  private static func dense(_ name: TensorName, _ input: Int, bias: TensorName? = nil) -> Network.Node {
     Network.Node(.dense(kernel: name, bias: bias), inputs: [input])
   }
 

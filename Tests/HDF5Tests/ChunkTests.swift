@@ -1,5 +1,6 @@
 import HDF5
 import SystemPackage
+import Tensors
 import Testing
 
 private let datasets = ["all", "big", "deflate", "grows", "lzf", "never", "scaleoffset", "sparse", "szip"]

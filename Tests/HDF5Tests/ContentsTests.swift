@@ -1,5 +1,6 @@
 import HDF5
 import SystemPackage
+import Tensors
 import Testing
 
 private let float32 = Datatype.float(size: 4, exponentBits: 8, mantissaBits: 23, bias: 127, bigEndian: false)

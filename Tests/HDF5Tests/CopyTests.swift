@@ -1,12 +1,13 @@
 import Random
 import SystemPackage
+import Tensors
 import Testing
 
 @testable import HDF5
 
 /// What can be said of an object wherever it lies: addresses and offsets are left out.
 private struct Likeness: Equatable, CustomStringConvertible {
-  var paths: [String]
+  var paths: [TensorName]
   var kind: String
   var attributes: [Attribute]
   var values: [UInt8]?
@@ -71,9 +72,11 @@ private struct Likeness: Equatable, CustomStringConvertible {
     for phrase in result.leftBehind {
       let quoted = phrase.split(separator: "'")
       if quoted.count > 1 {
-        for index in before.objects.indices { before.objects[index].attributes.removeAll { $0.name == quoted[1] } }
+        for index in before.objects.indices {
+          before.objects[index].attributes.removeAll { $0.name == TensorName(quoted[1]) }
+        }
       } else {
-        before.objects.removeAll { object in object.paths.contains { phrase.hasPrefix($0 + ",") } }
+        before.objects.removeAll { object in object.paths.contains { phrase.hasPrefix("\($0),") } }
       }
     }
     before.links.removeAll { $0.kind == .userDefined }
@@ -129,9 +132,9 @@ private struct Likeness: Equatable, CustomStringConvertible {
 
     var reader = try openSession(copy)
     let after = try reader.tableOfContents(texts: ["*"])
-    #expect(try after.dataset(second.paths[0]).extents == [0, 7])
-    let changed = try after.object(first.paths[0])
-    #expect(try after.dataset(first.paths[0]).extents == [3, 5] && changed.attributes == first.attributes)
+    #expect(try after.dataset(second.paths[0].text).extents == [0, 7])
+    let changed = try after.object(first.paths[0].text)
+    #expect(try after.dataset(first.paths[0].text).extents == [3, 5] && changed.attributes == first.attributes)
     #expect(try reader.values(ofDatasetAt: changed.address, byteCount: 60) == floats(1...15))
     #expect(
       after.objects.map(\.paths) == table.objects.map(\.paths).filter { !$0[0].hasPrefix("optimizer_weights") })
@@ -153,7 +156,7 @@ private struct Likeness: Equatable, CustomStringConvertible {
         defer { try? copy.close() }
         var session = try openSession(copy)
         let root = try session.tableOfContents(texts: ["*"]).objects[0]
-        #expect(root.attributes.first { $0.name == name }?.texts == [text])
+        #expect(root.attributes.first { $0.name == TensorName(name) }?.texts == [text])
       }
     }
     for name in ["array", "vlen_list"] {

@@ -2,6 +2,7 @@ import Glibc
 import HDF5
 import Random
 import SystemPackage
+import Tensors
 import Testing
 
 @Suite struct GuardTests {

@@ -1,4 +1,5 @@
 import SystemPackage
+import Tensors
 import Testing
 
 @testable import HDF5
@@ -10,9 +11,9 @@ import Testing
     (#"\x2f"#, #"\x5Cx2f"#), (#"\x00"#, #"\x5Cx00"#), (#"\x4"#, #"\x5Cx4"#), (#"\"#, #"\x5C"#), ("..", ".."),
   ])
   func spellings(_ given: String, _ spelled: String) {
-    let path = LinkName.path(given)
+    let path = LinkName.path(TensorName(given))
     #expect(path.spelling == spelled)
-    #expect(LinkName.path(path.spelling) == path)
+    #expect(LinkName.path(TensorName(path.spelling)) == path)
   }
 }
 
@@ -36,7 +37,7 @@ import Testing
     try new.addGroup(LinkName.path(#"\xff"#), texts: [.init("activation", "relu")])
     for (number, type) in Self.types.enumerated() {
       for (rank, extents) in Self.shapes.enumerated() {
-        let path = LinkName.path(#"\xff/\x0a"# + "\(number) \(rank)")
+        let path = LinkName.path(TensorName(#"\xff/\x0a"# + "\(number) \(rank)"))
         let extent = try new.addDataset(path, type: type, extents: extents, texts: [.init("role", "other")])
         let count = Int(extents.reduce(1, *)) * type.size
         #expect(extent?.length ?? 0 == UInt64(count))
@@ -65,7 +66,7 @@ import Testing
     for (number, type) in Self.types.enumerated() {
       for (rank, extents) in Self.shapes.enumerated() {
         let object = try table.object(#"\xFF/"# + "\n\(number) \(rank)")
-        let dataset = try table.dataset(object.paths[0])
+        let dataset = try table.dataset(object.paths[0].text)
         #expect(dataset.type == type && dataset.extents == extents && dataset.filters.isEmpty)
         #expect(object.attributes == [Attribute(name: "role", texts: ["other"])])
         let count = Int(extents.reduce(1, *)) * type.size

@@ -1,4 +1,5 @@
 import Random
+import Tensors
 import Testing
 
 @testable import HDF5

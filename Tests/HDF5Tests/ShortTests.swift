@@ -1,4 +1,5 @@
 import SystemPackage
+import Tensors
 import Testing
 
 @testable import HDF5

@@ -1,6 +1,7 @@
 import Glibc
 import HDF5
 import SystemPackage
+import Tensors
 
 let ample = Limits(memory: 1 << 30, seconds: 10)
 
@@ -56,7 +57,7 @@ func temporaryFile(_ bytes: [UInt8]) throws -> FileDescriptor {
 
 extension TableOfContents {
   func object(_ path: String) throws -> Object {
-    guard let object = objects.first(where: { $0.paths.contains(path) }) else { throw NotFound(path: path) }
+    guard let object = objects.first(where: { $0.paths.contains(TensorName(path)) }) else { throw NotFound(path: path) }
     return object
   }
 

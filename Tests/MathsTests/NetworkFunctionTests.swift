@@ -401,7 +401,7 @@ extension SampleNetwork {
 
   @Test func tensorsAreReadOnce() throws {
     let network = NetworkSamples.shared
-    var read: [String] = []
+    var read: [TensorName] = []
     _ = try NetworkFunction(Network(nodes: network.nodes, outputs: network.outputs)) { name in
       read.append(name)
       let rows = network.matrices[name]!
@@ -477,7 +477,7 @@ extension SampleNetwork {
     behind.outputs = [behind.activation(activation, behind.dense(behind.input(3), 3, 2, "w"))]
     #expect(try !behind.function().isDifferentiable)
 
-    for (gamma, beta) in [("g", nil), (nil, "b")] as [(String?, String?)] {
+    for (gamma, beta) in [("g", nil), (nil, "b")] as [(TensorName?, TensorName?)] {
       var scaled = SampleNetwork(seed: 5)
       let x = scaled.layerNormalization(scaled.input(3), 3, gamma: gamma, beta: beta)
       scaled.outputs = [scaled.dense(scaled.activation(activation, scaled.add(.dropout(rate: 0), x)), 3, 2, "w")]

@@ -131,7 +131,7 @@ import Testing
     var network = SampleNetwork(seed: 69)
     // Forty places, and twenty more; then one.
     let (x, y) = (network.input(40, 16), network.input(20, 16))
-    for name in ["a", "b"] { network.matrices[name] = [] }
+    for name in ["a", "b"] as [TensorName] { network.matrices[name] = [] }
     network.packed["a"] = .dense([Double](repeating: 0, count: 16 * 16), rows: 16, columns: 16)
     network.packed["b"] = .dense([Double](repeating: 0, count: 5 * 960), rows: 5, columns: 960)
     let (a, b) = (network.dense(x, 16, 16, "a"), network.dense(y, 16, 16, "a"))

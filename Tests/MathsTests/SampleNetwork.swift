@@ -9,10 +9,10 @@ struct SampleNetwork {
   var nodes: [Network.Node] = []
   var outputs: [Int] = []
   /// Output units × inputs, row by row.
-  var matrices: [String: [[Double]]] = [:]
-  var vectors: [String: [Double]] = [:]
+  var matrices: [TensorName: [[Double]]] = [:]
+  var vectors: [TensorName: [Double]] = [:]
   /// Matrices that are handed over in another form than the dense one.
-  var packed: [String: WeightMatrix] = [:]
+  var packed: [TensorName: WeightMatrix] = [:]
   var random: SplitMix64
 
   init(seed: UInt64) { random = SplitMix64(seed: seed) }
@@ -30,12 +30,12 @@ struct SampleNetwork {
   mutating func activation(_ function: Activation, _ input: Int) -> Int { add(.activation(function), input) }
 
   /// A vector of that name, made if it is not there yet.
-  mutating func vector(_ name: String?, _ count: Int, _ number: (inout SplitMix64) -> Double = { $0.gaussian() }) {
+  mutating func vector(_ name: TensorName?, _ count: Int, _ number: (inout SplitMix64) -> Double = { $0.gaussian() }) {
     guard let name, vectors[name] == nil else { return }
     vectors[name] = (0..<count).map { _ in number(&random) }
   }
 
-  mutating func dense(_ input: Int, _ columns: Int, _ rows: Int, _ kernel: String, bias: String? = nil) -> Int {
+  mutating func dense(_ input: Int, _ columns: Int, _ rows: Int, _ kernel: TensorName, bias: TensorName? = nil) -> Int {
     if matrices[kernel] == nil {
       let size = 1 / Double(max(1, columns)).squareRoot()
       matrices[kernel] = (0..<rows).map { _ in (0..<columns).map { _ in size * random.gaussian() } }
@@ -45,7 +45,8 @@ struct SampleNetwork {
   }
 
   mutating func batchNormalization(
-    _ input: Int, _ width: Int, _ name: String, gamma: String? = nil, beta: String? = nil, epsilon: Double = 1e-3
+    _ input: Int, _ width: Int, _ name: TensorName, gamma: TensorName? = nil, beta: TensorName? = nil,
+    epsilon: Double = 1e-3
   ) -> Int {
     vector(name + "/mean", width) { 0.2 * $0.gaussian() }
     vector(name + "/variance", width) { 0.5 + $0.uniform() }
@@ -57,7 +58,7 @@ struct SampleNetwork {
   }
 
   mutating func layerNormalization(
-    _ input: Int, _ width: Int, gamma: String? = nil, beta: String? = nil, epsilon: Double = 1e-2
+    _ input: Int, _ width: Int, gamma: TensorName? = nil, beta: TensorName? = nil, epsilon: Double = 1e-2
   ) -> Int {
     vector(gamma, width)
     vector(beta, width)
@@ -148,7 +149,7 @@ struct SampleNetwork {
         case .batchNormalization(let mean, let variance, let gamma, let beta, let epsilon):
           input.map { x in
             x.indices.map { i in
-              func number(_ name: String) -> Double { rounding(vectors[name]![i]) }
+              func number(_ name: TensorName) -> Double { rounding(vectors[name]![i]) }
               let normal = (x[i] - number(mean)) / sqrt(number(variance) + epsilon)
               return (gamma.map(number) ?? 1) * normal + (beta.map(number) ?? 0)
             }
@@ -158,7 +159,7 @@ struct SampleNetwork {
             let mean = x.reduce(0, +) / Double(x.count)
             let variance = x.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(x.count)
             return x.indices.map { i in
-              func number(_ name: String) -> Double { rounding(vectors[name]![i]) }
+              func number(_ name: TensorName) -> Double { rounding(vectors[name]![i]) }
               return (gamma.map(number) ?? 1) * (x[i] - mean) / sqrt(variance + epsilon) + (beta.map(number) ?? 0)
             }
           }
@@ -194,8 +195,8 @@ struct SampleNetwork {
   // MARK: Derivatives
 
   /// What a network is differentiated by, each tensor once.
-  private var parameters: [(isMatrix: Bool, name: String, row: Int, column: Int)] {
-    var names: [(isMatrix: Bool, name: String)] = []
+  private var parameters: [(isMatrix: Bool, name: TensorName, row: Int, column: Int)] {
+    var names: [(isMatrix: Bool, name: TensorName)] = []
     for node in nodes {
       switch node.operation {
       case .dense(let kernel, let bias): names += [(true, kernel)] + [bias].compactMap { $0.map { (false, $0) } }
@@ -204,7 +205,7 @@ struct SampleNetwork {
       default: break
       }
     }
-    var seen: Set<String> = []
+    var seen: Set<TensorName> = []
     return names.filter { seen.insert($0.name).inserted }.flatMap { isMatrix, name in
       isMatrix
         ? matrices[name]!.indices.flatMap { row in matrices[name]![row].indices.map { (true, name, row, $0) } }

@@ -119,15 +119,15 @@ import Testing
   /// Weights whose products are in the range of a double, and larger ones.
   @Test func largeWeights() throws {
     for (weight, isTaken) in [(1e69, true), (1e71, false), (1e100, false)] {
-      for name in ["w1", "w2"] {
+      for name in ["w1", "w2"] as [TensorName] {
         var network = SampleNetwork.chain([3, 4, 2], .relu, seed: 97)
         network.matrices[name]![0][0] = -weight
         #expect((try found(network) != nil) == isTaken, "\(weight) in \(name)")
       }
     }
     var large = SampleNetwork.chain([3, 4, 2], .relu, seed: 97)
-    for name in ["w1", "w2"] { large.matrices[name] = large.matrices[name]!.map { $0.map { 1e69 * $0 } } }
-    for name in ["b1", "b2"] { large.vectors[name] = large.vectors[name]!.map { 1e69 * $0 } }
+    for name in ["w1", "w2"] as [TensorName] { large.matrices[name] = large.matrices[name]!.map { $0.map { 1e69 * $0 } } }
+    for name in ["b1", "b2"] as [TensorName] { large.vectors[name] = large.vectors[name]!.map { 1e69 * $0 } }
     let two = try #require(try found(large))
     let loss = try #require(populationLoss(two, two, threads: Threads(1)))
     #expect(loss.squaredNorm > 1e270 && loss.squaredError == 0)

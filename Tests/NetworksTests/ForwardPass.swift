@@ -9,7 +9,7 @@ import Tensors
 struct ForwardPass {
   private let network: Network
   /// Values by name; matrices with the number of their columns, output units × inputs.
-  private var tensors: [String: [Double]] = [:]
+  private var tensors: [TensorName: [Double]] = [:]
 
   /// - Parameters:
   ///   - network: `nil` for that of the file.

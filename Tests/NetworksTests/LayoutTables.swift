@@ -1,4 +1,5 @@
 import HDF5
+import Tensors
 
 /// Builds tables of contents: groups come into being with what is put into them.
 struct TableBuilder {
@@ -11,42 +12,40 @@ struct TableBuilder {
     group("")
   }
 
-  mutating func group(_ path: String, _ attributes: [String: [String]] = [:]) {
+  mutating func group(_ path: TensorName, _ attributes: [String: [String]] = [:]) {
     add(path, .group, attributes)
   }
 
   mutating func dataset(
-    _ path: String, _ extents: [UInt64]?, _ type: Datatype = float32, _ attributes: [String: [String]] = [:]
+    _ path: TensorName, _ extents: [UInt64]?, _ type: Datatype = float32, _ attributes: [String: [String]] = [:]
   ) {
     add(path, .dataset(Dataset(type: type, extents: extents, layout: .contiguous(nil), filters: [])), attributes)
   }
 
   /// A dense layer in a directory: `kernel` inputs × outputs and, unless told otherwise, `bias`.
   mutating func dense(
-    _ directory: String, _ inputs: UInt64, _ outputs: UInt64, kernel: String = "kernel", bias: String? = "bias"
+    _ directory: TensorName, _ inputs: UInt64, _ outputs: UInt64, kernel: String = "kernel", bias: String? = "bias"
   ) {
     dataset("\(directory)/\(kernel)", [inputs, outputs])
     if let bias { dataset("\(directory)/\(bias)", [outputs]) }
   }
 
-  mutating func add(_ path: String, _ kind: Object.Kind, _ attributes: [String: [String]] = [:]) {
+  mutating func add(_ path: TensorName, _ kind: Object.Kind, _ attributes: [String: [String]] = [:]) {
     // Keras writes an empty list as an attribute of numbers.
     let added = attributes.sorted { $0.key < $1.key }
-      .map { Attribute(name: $0.key, texts: $0.value.isEmpty ? nil : $0.value) }
+      .map { Attribute(name: TensorName($0.key), texts: $0.value.isEmpty ? nil : $0.value) }
     if let known = table.objects.firstIndex(where: { $0.paths.contains(path) }) {
-      table.objects[known].attributes.removeAll { attributes.keys.contains($0.name) }
+      table.objects[known].attributes.removeAll { attributes.keys.contains($0.name.text) }
       table.objects[known].attributes += added
       return
     }
-    if let slash = path.lastIndex(of: "/") {
-      group(String(path[..<slash]))
-    }
+    if !path.isEmpty { group(path.splitAtLast("/").before) }
     table.objects.append(
       Object(address: UInt64(table.objects.count), paths: [path], kind: kind, attributes: added))
   }
 
   /// Another hard link to an object.
-  mutating func link(_ path: String, to target: String) {
+  mutating func link(_ path: TensorName, to target: TensorName) {
     guard let known = table.objects.firstIndex(where: { $0.paths.contains(target) }) else { return }
     table.objects[known].paths.append(path)
   }
@@ -65,7 +64,7 @@ struct TableBuilder {
       let names = ["kernel", "bias"].map { (place + [$0 + suffix]).joined(separator: "/") }
       builder.group("model_weights/\(layer.name)", ["weight_names": names])
       builder.dense(
-        "model_weights/\(layer.name)/" + place.joined(separator: "/"), layer.inputs, layer.outputs,
+        "model_weights/\(layer.name)/\(place.joined(separator: "/"))", layer.inputs, layer.outputs,
         kernel: "kernel" + suffix, bias: "bias" + suffix)
     }
     return builder

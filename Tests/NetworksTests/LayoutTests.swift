@@ -6,17 +6,17 @@ import Tensors
 import Testing
 
 private func read(
-  _ builder: TableBuilder, configuration: String? = nil, activations: [String]? = nil, order: [String]? = nil
+  _ builder: TableBuilder, configuration: String? = nil, activations: [String]? = nil, order: [TensorName]? = nil
 ) throws -> LayoutReading {
   try LayoutReading.read(
     builder.table, configuration: configuration.map { Array($0.utf8) }, activations: activations, order: order)
 }
 
 extension LayoutReading {
-  fileprivate func names(_ role: TensorRole) -> [String] { tensors.filter { $0.role == role }.map(\.name) }
+  fileprivate func names(_ role: TensorRole) -> [String] { tensors.filter { $0.role == role }.map(\.name.text) }
 
   fileprivate func tensor(_ name: String) throws -> LayoutTensor {
-    try #require(tensors.first { $0.name == name })
+    try #require(tensors.first { $0.name == TensorName(name) })
   }
 
   /// The operations in words: `dense fc1/kernel`, `relu`.

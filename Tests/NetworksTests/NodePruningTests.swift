@@ -19,7 +19,7 @@ func plainNetwork(
     try new.addGroup([], texts: [.init("format", PlainFormat.name)] + PlainFormat.texts(of: network))
     var groups: Set<String> = []
     for (name, extents, values) in tensors {
-      let path = LinkName.path(name)
+      let path = LinkName.path(TensorName(name))
       if groups.insert(path[0].description).inserted { try new.addGroup([path[0]]) }
       let role: TensorRole = extents.count == 2 ? .kernel : .bias
       let place = try new.addDataset(
@@ -42,7 +42,7 @@ extension NetworkFile {
     return changes
   }
 
-  fileprivate func index(_ name: String) throws -> Int { try #require(tensors.firstIndex { $0.name == name }) }
+  fileprivate func index(_ name: TensorName) throws -> Int { try #require(tensors.firstIndex { $0.name == name }) }
 
   fileprivate func withMatrix<Result>(
     _ index: Int, _ changes: [Int: [UInt8]], _ body: (StoredMatrix) throws -> Result
@@ -153,7 +153,7 @@ struct NodePruningTests {
     ("n/short", [2], [1, 1]),
   ]
 
-  private func values(_ file: NetworkFile, _ changes: [Int: [UInt8]], _ name: String) throws -> [Double] {
+  private func values(_ file: NetworkFile, _ changes: [Int: [UInt8]], _ name: TensorName) throws -> [Double] {
     let index = try file.index(name)
     return ElementType.float32.numbers(try changes[index] ?? file.values(of: index))
   }

@@ -28,14 +28,14 @@ struct PlainTests {
         #expect(plain.notes.isEmpty)
         for (index, before) in source.tensors.enumerated() {
           let name = places[index].path.spelling
-          let other = try #require(plain.tensors.firstIndex { $0.name == name }, "\(name)")
+          let other = try #require(plain.tensors.firstIndex { $0.name == TensorName(name) }, "\(name)")
           let after = plain.tensors[other]
           #expect(after.type == before.type && after.shape == before.shape && after.byteOrder == .little)
           #expect(after.role == before.role && after.isTransposed == before.isTransposed, "\(name)")
           #expect(try plain.values(of: other) == source.values(of: index), "\(name)")
         }
         let renamed = source.network?.renamingTensors { name in
-          source.tensors.firstIndex { $0.name == name }.map { places[$0].path.spelling } ?? "?"
+          source.tensors.firstIndex { $0.name == name }.map { TensorName(places[$0].path.spelling) } ?? "?"
         }
         #expect(plain.network == renamed)
       }
@@ -50,7 +50,7 @@ struct PlainTests {
       var new = try NewFile(file, limits: Limits(memory: 1 << 30, seconds: 10))
       let float = Datatype.float(size: 4, exponentBits: 8, mantissaBits: 23, bias: 127, bigEndian: false)
       for (number, layer) in layers.enumerated() {
-        try new.addGroup(LinkName.path(layer))
+        try new.addGroup(LinkName.path(TensorName(layer)))
         let extent = try new.addDataset(LinkName.path("\(layer)/kernel"), type: float, extents: [1, 1])
         _ = try file.writeAll(toAbsoluteOffset: Int64(extent?.offset ?? 0), [0, 0, 0, UInt8(number % 64)])
       }
@@ -71,7 +71,7 @@ struct PlainTests {
   @Test func oddNamesInEveryFormat() throws {
     let names = [#"\x5C"#, #"\x5CxFF"#, #"\xE9"#, "e\u{301}", "é"]
     try withNetwork(chain(names)) { source in
-      #expect(Set(source.tensors.map { ExactName($0.name) }) == Set(names.map { ExactName($0 + "/kernel") }))
+      #expect(Set(source.tensors.map { $0.name }) == Set(names.map { TensorName($0 + "/kernel") }))
       let compressed = try OpenFile()
       _ = try compressed.with { file, _ in
         try source.ternarize(
@@ -83,7 +83,7 @@ struct PlainTests {
       try withNetwork(compressed) { network in
         #expect(network.tensors.map(\.name) == source.tensors.map(\.name))
         try withNetwork(writePlain(network)) { plain in
-          #expect(plain.tensors.map { ExactName($0.name) } == source.tensors.map { ExactName($0.name) })
+          #expect(plain.tensors.map { $0.name } == source.tensors.map { $0.name })
           #expect(plain.network == source.network && plain.notes.isEmpty)
         }
       }
@@ -95,7 +95,8 @@ struct PlainTests {
   private func names(_ tensors: [(name: String, role: TensorRole, isTransposed: Bool)]) throws -> [String] {
     let records = try tensors.map { tensor in
       TensorRecord(
-        name: tensor.name, aliases: [], type: .float32, byteOrder: .little, shape: try #require(Shape([2, 3])),
+        name: TensorName(tensor.name), aliases: [], type: .float32, byteOrder: .little,
+        shape: try #require(Shape([2, 3])),
         role: tensor.role, isTransposed: tensor.isTransposed, encoding: .raw, parts: [], history: [])
     }
     let places = try PlainPlaces(of: records)

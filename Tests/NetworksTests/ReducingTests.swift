@@ -127,7 +127,7 @@ struct ReducingTests {
   private func values(_ file: NetworkFile) throws -> [String: [Double]] {
     var values: [String: [Double]] = [:]
     for (index, tensor) in file.tensors.enumerated() {
-      values[tensor.name] = tensor.type.numbers(try file.values(of: index))
+      values[tensor.name.text] = tensor.type.numbers(try file.values(of: index))
     }
     return values
   }

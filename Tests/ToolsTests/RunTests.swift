@@ -16,7 +16,7 @@ import Testing
   /// The numbers of a dataset of float32.
   private func numbers(_ path: FilePath, _ name: String) throws -> [Float] {
     try withNetwork(try OpenFile(path)) { file in
-      let index = try #require(file.tensors.firstIndex { $0.name == name })
+      let index = try #require(file.tensors.firstIndex { $0.name.text == name })
       try #require(file.tensors[index].type == .float32)
       return try file.values(of: index).withUnsafeBytes { bytes in
         (0..<bytes.count / 4).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
