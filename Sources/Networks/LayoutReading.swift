@@ -27,6 +27,10 @@ public enum TensorRole: String, Sendable, Hashable, CaseIterable {
   case bias
   case embedding
   case convolution
+  /// A matrix of a layer with a state of its own (LSTM, GRU, …): rank 2 or more, floating-point.
+  case recurrent
+  /// A projection of an attention layer, known by its class or name: rank 2 or more, floating-point.
+  case attention
   /// Scale, offset, mean or variance of a normalisation.
   case normalisation
   /// State of training, which running the network does not need.

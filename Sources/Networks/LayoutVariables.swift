@@ -424,7 +424,37 @@ extension LayoutVariables {
     guard variable.isFloat, let rank = variable.rank else { return (.other, nil) }
     if isEmbedding(variable) { return (.embedding, nil) }
     if weight == "bias" || weight == "b" { return (.bias, nil) }
+    guard rank >= 2 else { return (.other, nil) }
+    if isRecurrent(variable) { return (.recurrent, nil) }
+    if isAttention(variable) { return (.attention, nil) }
     return (rank >= 3 && isConvolution(variable) ? .convolution : .other, nil)
+  }
+
+  /// The class of the layer that a variable is in, or is in a part of, in snake case: as the configuration or, without
+  /// one, the groups have it.
+  private func classes(of variable: LayoutVariable) -> [TensorName] {
+    switch variable.description {
+    case .layer(let layer), .inside(let layer):
+      configuration.map { [KerasConfiguration.snakeCase($0.layers[layer].className)] } ?? []
+    case .none: variable.tensor.path.components.dropLast().map(\.withoutNumber)
+    }
+  }
+
+  private static let recurrentClasses: Set<TensorName> = [
+    "lstm", "gru", "simple_rnn", "rnn", "lstm_cell", "gru_cell", "simple_rnn_cell", "bidirectional", "conv_lstm2d",
+  ]
+
+  /// Keras's layers by class, or a matrix beside a `recurrent_kernel`; PyTorch's by the names of their matrices.
+  private func isRecurrent(_ variable: LayoutVariable) -> Bool {
+    group(of: variable).isRecurrent || variable.weight == "recurrent_kernel"
+      || variable.weight.hasPrefix("weight_ih") || variable.weight.hasPrefix("weight_hh")
+      || classes(of: variable).contains { Self.recurrentClasses.contains($0) }
+  }
+
+  /// Keras's layers by class; PyTorch's by the names of their matrices.
+  private func isAttention(_ variable: LayoutVariable) -> Bool {
+    ["in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"].contains(variable.weight)
+      || classes(of: variable).contains { $0.utf8.contains("attention".utf8) }
   }
 
   /// What a plain file says about a dataset itself, if that can be.

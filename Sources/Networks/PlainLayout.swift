@@ -177,7 +177,7 @@ extension TensorRecord {
     var path: [LinkName]
     switch role {
     case .optimizer, .other: path = LinkName.path(name)
-    case .kernel, .bias, .embedding, .convolution, .normalisation:
+    case .kernel, .bias, .embedding, .convolution, .recurrent, .attention, .normalisation:
       let (layer, weight) = LayoutVariables.splitAtWeight(name)
       path =
         isDenseMatrix
