@@ -87,6 +87,14 @@ public struct Reader: Sendable {
   /// Opens blocks of one payload for reading.
   public func blocks(of payload: Int) -> Blocks { Blocks(file: file, payload: payloads[payload]) }
 
+  /// Checks the CRC-32 of every block.
+  public func checkBlocks() throws(NCZError) {
+    for number in payloads.indices {
+      let blocks = blocks(of: number)
+      for index in 0..<blocks.count { _ = try blocks.bytes(index) }
+    }
+  }
+
   /// Checks that the bytes between the end of each payload and what follows are zero.
   public func checkPadding() throws(NCZError) {
     for payload in payloads {

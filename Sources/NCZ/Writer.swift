@@ -4,13 +4,20 @@ public import SystemPackage
 /// Writes a `.ncz` file front to back, so that the output may be a pipe.
 public struct Writer: ~Copyable {
   private let file: FileDescriptor
+  private let mirror: FileDescriptor?
+  /// Whether what is written now is also written to the mirror.
+  private var isMirrored = true
   private var offset = 0
   private var payloads: [Payload] = []
   private var open: Payload?
 
   /// Writes the header.
-  public init(to file: FileDescriptor) throws(NCZError) {
+  ///
+  /// - Parameter mirror: an empty file, for an output that cannot be read back: all but the payloads that need not be
+  ///   read to check it is written there too, at the same offsets.
+  public init(to file: FileDescriptor, mirror: FileDescriptor? = nil) throws(NCZError) {
     self.file = file
+    self.mirror = mirror
     try write(Header(major: Format.majorVersion, minor: Format.minorVersion, requiredFeatures: 0).bytes)
   }
 
@@ -18,9 +25,12 @@ public struct Writer: ~Copyable {
   public var byteCount: Int { offset }
 
   /// Begins a payload and returns its number; blocks follow.
-  public mutating func beginPayload() throws(NCZError) -> Int {
+  ///
+  /// - Parameter isMirrored: whether it must be read to check the output.
+  public mutating func beginPayload(isMirrored: Bool = false) throws(NCZError) -> Int {
     try endPayload()
     try write([UInt8](repeating: 0, count: Format.padding(after: offset)))
+    self.isMirrored = isMirrored
     open = Payload(offset: offset, blocks: [])
     return payloads.count
   }
@@ -39,40 +49,60 @@ public struct Writer: ~Copyable {
     try write(block)
   }
 
-  /// Writes the directory and the trailer, and returns the bytes of the whole file. `content` is an object without the
-  /// key `payloads`.
-  public consuming func finish(content: JSON) throws(NCZError) -> Int {
+  /// Writes the directory and the trailer, and returns the bytes of the whole file.
+  ///
+  /// - Parameters:
+  ///   - content: an object without the key `payloads`.
+  ///   - check: is called with a file that reads like the output, and its size: the output itself, or the mirror before
+  ///     the output has got directory and trailer. When it throws, such an output stays cut short, and every reader says so.
+  public consuming func finish(content: JSON, check: (FileDescriptor, Int) throws -> Void = { _, _ in }) throws -> Int {
     try endPayload()
-    try write([UInt8](repeating: 0, count: Format.padding(after: offset)))
     let members = (content.members ?? []) + [.init("payloads", .array(payloads.map(\.json)))]
     let directory = JSON.object(members).canonical().serialized()
     guard directory.count <= Format.directoryLimit else {
-      throw .overLimit("a directory of \(directory.count) bytes, limit \(Format.directoryLimit)")
+      throw NCZError.overLimit("a directory of \(directory.count) bytes, limit \(Format.directoryLimit)")
     }
-    let directoryOffset = offset
-    try write(directory)
-    try write([UInt8](repeating: 0, count: Format.padding(after: offset)))
-    try write(
+    var end = [UInt8](repeating: 0, count: Format.padding(after: offset))
+    let directoryOffset = offset + end.count
+    end += directory
+    end += [UInt8](repeating: 0, count: Format.padding(after: offset + end.count))
+    let size = offset + end.count + Format.trailerSize
+    end +=
       Trailer(
-        directoryOffset: directoryOffset, directorySize: directory.count, directoryCRC: crc32(directory),
-        fileSize: offset + Format.trailerSize
-      ).bytes)
-    return offset
+        directoryOffset: directoryOffset, directorySize: directory.count, directoryCRC: crc32(directory), fileSize: size
+      ).bytes
+    if let mirror {
+      try write(end, to: mirror, at: offset)
+      try check(mirror, size)
+      try write(end, to: file)
+    } else {
+      try write(end, to: file)
+      try check(file, size)
+    }
+    return size
   }
 
   private mutating func endPayload() throws(NCZError) {
     if let payload = open { payloads.append(payload) }
     open = nil
+    isMirrored = true
   }
 
   private mutating func write(_ bytes: [UInt8]) throws(NCZError) {
-    do {
-      _ = try bytes.withUnsafeBytes { try file.writeAll($0) }
-    } catch let error as Errno {
-      throw .output(error)
-    } catch {
-      throw .output(.ioError)
-    }
+    try write(bytes, to: file)
+    if let mirror, isMirrored { try write(bytes, to: mirror, at: offset) }
     offset += bytes.count
+  }
+
+  private func write(_ bytes: [UInt8], to file: FileDescriptor, at offset: Int? = nil) throws(NCZError) {
+    do {
+      if let offset {
+        try file.writeAll(toAbsoluteOffset: Int64(offset), bytes)
+      } else {
+        try bytes.withUnsafeBytes { _ = try file.writeAll($0) }
+      }
+    } catch {
+      throw .output(error as? Errno ?? .ioError)
+    }
   }
 }

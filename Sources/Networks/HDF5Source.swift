@@ -21,8 +21,14 @@ final class HDF5Source {
   /// Where the tensors without a place are read from.
   private let compactAddresses: [TensorName: UInt64]
   private let session: OpenSession
-  /// A process of its own for `reencodesExactly`; nothing when there are no chunks, or the time is up.
+  /// What libhdf5 reads: the source file, or a copy of the part of it that is HDF5.
+  private let hdf5: FileDescriptor
+  private let hdf5Size: Int
+  private let options: ReadingOptions
+  /// A process of its own for `reencodesExactly`, once it is needed.
   private var checker: OpenSession?
+  /// Whether it was given up.
+  private var isOutOfTime = false
   /// What it answered: a file may be written several times.
   private var exactly: [UInt64: Bool] = [:]
 
@@ -45,7 +51,6 @@ final class HDF5Source {
       configuration = try read(file, at: member.offset, count: member.size)
     }
     let copy = try temporaryCopy(of: file, at: weights.offset, count: weights.size)
-    defer { try? copy.close() }
     try self.init(
       file, kind: .keras, hdf5: copy, offset: weights.offset, size: weights.size, fileSize: size,
       configuration: configuration, options: options)
@@ -93,17 +98,20 @@ final class HDF5Source {
     self.sealed = sealed
     self.notes = notes
     self.compactAddresses = compactAddresses
-    // Overlapping storage would be cut out twice.
-    _ = try Place.cuts(of: tensors, size: fileSize)
+    // Overlapping storage would be cut out twice, and change with a tensor that it is not of.
+    try contents.checkStorage()
     self.file = file
     containerKind = kind
     self.offset = offset
     self.reading = reading
     self.contents = contents
-    let hasChunks = tensors.contains { if case .chunked = $0.place { true } else { false } }
-    checker = hasChunks ? try OpenSession(hdf5, Limits(trying: size, options: options)) : nil
+    self.hdf5 = hdf5
+    self.options = options
+    hdf5Size = size
     self.session = session
   }
+
+  deinit { if containerKind == .keras { try? hdf5.close() } }
 
   /// Values, little-endian, row-major.
   func values(of index: Int, threads: Threads) throws -> [UInt8] {
@@ -158,20 +166,20 @@ final class HDF5Source {
   /// Whether a chunked dataset, decoded and encoded again, is known to have the same bytes.
   ///
   /// Encoding can be a hundred times slower than decoding. When a file takes too long, the rest of it is not tried, and
-  /// its chunks stay as they are. When libhdf5 cannot encode the dataset at all, that is an error only for one whose
-  /// values will be other ones: `nc-restore` must be able to.
-  func reencodesExactly(_ address: UInt64, mustBeEncoded: Bool) throws -> Bool {
+  /// its chunks stay as they are; so do those of a dataset that libhdf5 cannot encode at all.
+  func reencodesExactly(_ address: UInt64) -> Bool {
     if let known = exactly[address] { return known }
-    guard let checker else { return false }
     do {
+      if isOutOfTime { return false }
+      let checker = try checker ?? OpenSession(hdf5, Limits(trying: hdf5Size, options: options))
+      self.checker = checker
       let isExact = try checker.session.reencodesExactly(datasetAt: address)
       exactly[address] = isExact
       return isExact
     } catch {
-      // The process may be gone.
-      self.checker = nil
-      if case .overLimit = error { return false }
-      if mustBeEncoded { throw error }
+      // The process may be gone; the next dataset may fare better, unless the time of all is up.
+      checker = nil
+      if case HDF5Error.overLimit = error { isOutOfTime = true }
       return false
     }
   }
@@ -189,6 +197,32 @@ private final class OpenSession {
 struct SealedMatrix: Sendable {
   let name: TensorName
   let reason: String
+}
+
+extension TableOfContents {
+  /// Checks that no two datasets, tensors or not, share a byte.
+  fileprivate func checkStorage() throws(NetworkError) {
+    var stored: [(extent: Extent, object: Int)] = []
+    for (index, object) in objects.enumerated() {
+      guard case .dataset(let dataset) = object.kind else { continue }
+      switch dataset.layout {
+      case .contiguous(let extent?): stored.append((extent, index))
+      case .chunked(_, let chunks): stored += chunks.map { ($0.extent, index) }
+      case .contiguous(nil), .compact, .external, .virtual: break
+      }
+    }
+    stored.removeAll { $0.extent.length == 0 }
+    stored.sort { $0.extent.offset < $1.extent.offset }
+    for (first, second) in zip(stored, stored.dropFirst())
+    where second.extent.offset - first.extent.offset < first.extent.length {
+      let names = [first.object, second.object].map { "/\(objects[$0].paths.first ?? "")" }
+      throw NetworkError(
+        .corrupt,
+        names[0] == names[1]
+          ? "\(names[0]): two of its chunks share byte \(second.extent.offset)"
+          : "\(names[0]) and \(names[1]) share byte \(second.extent.offset)")
+    }
+  }
 }
 
 extension Dataset {
@@ -249,8 +283,10 @@ func temporaryCopy(of file: FileDescriptor, at offset: Int, count: Int) throws(N
   let piece = 1 << 20
   for start in stride(from: 0, to: count, by: piece) {
     let bytes = try read(file, at: offset + start, count: min(piece, count - start))
-    try writeBytes(bytes, to: copy, at: start)
+    // Holes stay holes.
+    if !bytes.allSatisfy({ $0 == 0 }) { try writeBytes(bytes, to: copy, at: start) }
   }
+  try resize(copy, to: count)
   return copy
 }
 

@@ -1,17 +1,22 @@
+internal import NCZ
 internal import SystemPackage
 internal import Tensors
 
-/// The members of a `.keras` archive that matter: a zip file without compression.
+/// The members of a `.keras` archive: a zip file, of which those that matter are stored without compression.
 ///
-/// Read by APPNOTE.TXT 4.3 (PKWARE): end of central directory, central directory, local headers; zip64 and encryption are
-/// refused.
+/// Read by APPNOTE.TXT 4.3 (PKWARE): end of central directory, central directory, local headers. Zip64 and encryption are
+/// refused. Readers of zip files differ in which of two copies of a number they believe: an archive whose local headers,
+/// data descriptors and central directory contradict each other is therefore corrupt, and so is one whose members share
+/// bytes.
 struct KerasArchive {
   /// One stored member.
   struct Member {
     /// Offset of its bytes in the archive.
     let offset: Int
     let size: Int
-    /// Offsets of its two CRC-32 fields: in the local header and in the central directory.
+    /// Of its bytes, as the archive has it.
+    let crc: UInt32
+    /// Offsets of the CRC-32 fields that hold it.
     let crcFields: [Int]
   }
 
@@ -19,6 +24,8 @@ struct KerasArchive {
   let weights: Member
   /// `config.json`.
   let configuration: Member?
+  /// All members whose bytes are stored as they are.
+  let stored: [(name: TensorName, member: Member)]
 
   static let signature: [UInt8] = [0x50, 0x4B, 0x03, 0x04]
 
@@ -29,26 +36,79 @@ struct KerasArchive {
     let name: [UInt8]
     /// Offset of the entry in the archive.
     let offset: Int
+
+    var flags: Int { integer(fields, 8, 2) }
+    var method: Int { integer(fields, 10, 2) }
+    var crc: UInt32 { UInt32(truncatingIfNeeded: integer(fields, 16, 4)) }
+    /// Bytes in the archive, and after decompression.
+    var storedSize: Int { integer(fields, 20, 4) }
+    var size: Int { integer(fields, 24, 4) }
+    var localOffset: Int { integer(fields, 42, 4) }
+    /// The name as text.
+    var text: TensorName { TensorName(String(decoding: name, as: UTF8.self)) }
+    /// Whether sizes and CRC-32 follow the data.
+    var hasDescriptor: Bool { flags & 8 != 0 }
+    var isStored: Bool { method == 0 && flags & 1 == 0 && storedSize == size }
   }
 
   init(_ file: FileDescriptor, size: Int) throws(NetworkError) {
-    var members: [TensorName: Member] = [:]
-    for entry in try Self.entries(file, size: size) {
-      let name = TensorName(String(decoding: entry.name, as: UTF8.self))
-      guard ["model.weights.h5", "config.json"].contains(name) else { continue }
-      guard members[name] == nil else { throw NetworkError(.corrupt, "two members are named \(name)") }
-      members[name] = try Self.member(
-        name, file: file, fileSize: size, entry: entry.fields, entryOffset: entry.offset)
+    let (entries, directory) = try Self.directory(of: file, size: size)
+    var stored: [(name: TensorName, member: Member)] = []
+    var ranges: [Range<Int>] = []
+    for entry in entries {
+      let place = try Self.place(of: entry, in: file, before: directory)
+      ranges.append(place.range)
+      if ["model.weights.h5", "config.json"].contains(entry.text) {
+        guard entry.isStored else {
+          throw NetworkError(
+            .unsupported, "\(entry.text) is compressed or encrypted (method \(entry.method)); expected it stored")
+        }
+        guard !stored.contains(where: { $0.name == entry.text }) else {
+          throw NetworkError(.corrupt, "two members are named \(entry.text)")
+        }
+      }
+      if entry.isStored {
+        let fields = place.crcFields + [entry.offset + 16]
+        stored.append(
+          (entry.text, Member(offset: place.data.lowerBound, size: entry.size, crc: entry.crc, crcFields: fields)))
+      }
     }
-    guard let weights = members["model.weights.h5"] else {
-      throw NetworkError(.unsupported, "a zip archive without model.weights.h5 is no .keras file")
+    ranges.sort { $0.lowerBound < $1.lowerBound }
+    for (range, next) in zip(ranges, ranges.dropFirst()) where next.lowerBound < range.upperBound {
+      throw NetworkError(.corrupt, "two members of the zip archive share byte \(next.lowerBound)")
+    }
+    guard let weights = stored.first(where: { $0.name == "model.weights.h5" })?.member else {
+      throw NetworkError(
+        .unsupported,
+        "a zip archive without model.weights.h5 is no .keras file; NumPy's .npz and PyTorch's .pt are zip archives too: convert them to HDF5 first"
+      )
     }
     self.weights = weights
-    configuration = members["config.json"]
+    self.stored = stored
+    configuration = stored.first { $0.name == "config.json" }?.member
+  }
+
+  /// Checks the CRC-32 of every member whose bytes are stored as they are.
+  func checkBytes(of file: FileDescriptor) throws(NetworkError) {
+    for (name, member) in stored {
+      let crc = try member.computedCRC(in: file)
+      guard crc == member.crc else {
+        throw NetworkError(
+          .corrupt,
+          "\(name): the archive says CRC-32 \(String(member.crc, radix: 16)), its bytes have \(String(crc, radix: 16))")
+      }
+    }
   }
 
   /// All members, in the order of the central directory.
   static func entries(_ file: FileDescriptor, size: Int) throws(NetworkError) -> [Entry] {
+    try directory(of: file, size: size).entries
+  }
+
+  /// All members, and where the central directory begins.
+  private static func directory(
+    of file: FileDescriptor, size: Int
+  ) throws(NetworkError) -> (entries: [Entry], offset: Int) {
     let endSize = 22
     let tailSize = min(size, endSize + 0xFFFF)
     let tail = try read(file, at: size - tailSize, count: tailSize)
@@ -61,11 +121,15 @@ struct KerasArchive {
     let count = integer(tail, end + 10, 2)
     let directorySize = integer(tail, end + 12, 4)
     let directoryOffset = integer(tail, end + 16, 4)
-    guard count != 0xFFFF, directoryOffset != 0xFFFF_FFFF else {
+    let hasLocator = end >= 20 && tail[(end - 20)...].starts(with: [0x50, 0x4B, 0x06, 0x07])
+    guard count != 0xFFFF, directoryOffset != 0xFFFF_FFFF, directorySize != 0xFFFF_FFFF, !hasLocator else {
       throw NetworkError(.unsupported, "a zip64 archive (4 GiB or more)")
     }
-    guard directoryOffset + directorySize <= size else {
-      throw NetworkError(.corrupt, "the zip directory lies outside the file")
+    guard integer(tail, end + 4, 4) == 0, integer(tail, end + 8, 2) == count else {
+      throw NetworkError(.unsupported, "a zip archive in several parts")
+    }
+    guard directoryOffset + directorySize == size - tailSize + end else {
+      throw NetworkError(.corrupt, "the zip directory does not end where the end of the archive begins")
     }
     let directory = try read(file, at: directoryOffset, count: directorySize)
     var entries: [Entry] = []
@@ -83,31 +147,72 @@ struct KerasArchive {
           offset: directoryOffset + at))
       at = next
     }
-    return entries
+    guard at == directory.count else {
+      throw NetworkError(.corrupt, "the zip directory has \(directory.count) bytes, its entries \(at)")
+    }
+    return (entries, directoryOffset)
   }
 
-  private static func member(
-    _ name: TensorName, file: FileDescriptor, fileSize: Int, entry: [UInt8], entryOffset: Int
-  ) throws(NetworkError) -> Member {
-    let flags = integer(entry, 8, 2)
-    let method = integer(entry, 10, 2)
-    let size = integer(entry, 24, 4)
-    let localOffset = integer(entry, 42, 4)
-    guard flags & 1 == 0, method == 0, integer(entry, 20, 4) == size else {
-      throw NetworkError(.unsupported, "\(name) is compressed or encrypted (method \(method)); expected it stored")
+  /// Where a member lies: from its local header to its last byte, its data alone, and its CRC-32 fields.
+  struct Place {
+    let range: Range<Int>
+    let data: Range<Int>
+    let crcFields: [Int]
+  }
+
+  /// Finds a member by its local header, which must say what the central directory says.
+  ///
+  /// - Parameter end: where the central directory begins.
+  static func place(of entry: Entry, in file: FileDescriptor, before end: Int) throws(NetworkError) -> Place {
+    let name = entry.text
+    func corrupt(_ what: String) -> NetworkError { NetworkError(.corrupt, "\(name) \(what)") }
+    let start = entry.localOffset
+    guard start + 30 <= end else { throw corrupt("lies outside the archive") }
+    let local = try read(file, at: start, count: 30)
+    guard local.starts(with: signature) else { throw corrupt("has no local header") }
+    let nameSize = integer(local, 26, 2)
+    let data = start + 30 + nameSize + integer(local, 28, 2)
+    guard data + entry.storedSize <= end else { throw corrupt("lies outside the archive") }
+    guard try read(file, at: start + 30, count: nameSize) == entry.name else {
+      throw corrupt("has another name in its local header")
     }
-    guard localOffset + 30 <= fileSize else { throw NetworkError(.corrupt, "\(name) lies outside the file") }
-    let local = try read(file, at: localOffset, count: 30)
-    guard local.starts(with: signature) else { throw NetworkError(.corrupt, "\(name) has no local header") }
-    let offset = localOffset + 30 + integer(local, 26, 2) + integer(local, 28, 2)
-    guard offset + size <= fileSize else { throw NetworkError(.corrupt, "\(name) lies outside the file") }
-    // With bit 3 the local CRC-32 stands in a descriptor after the data, with or without a signature.
-    var localField = localOffset + 14
-    if flags & 8 != 0 {
-      let after = try read(file, at: offset + size, count: min(4, fileSize - offset - size))
-      localField = offset + size + (after == [0x50, 0x4B, 0x07, 0x08] ? 4 : 0)
+    // Bit 11 only says that the name is UTF-8.
+    guard integer(local, 6, 2) & ~0x800 == entry.flags & ~0x800, integer(local, 8, 2) == entry.method else {
+      throw corrupt("has other flags or another method in its local header than in the zip directory")
     }
-    return Member(offset: offset, size: size, crcFields: [localField, entryOffset + 16])
+    let found = [14, 18, 22].map { integer(local, $0, 4) }
+    let expected = [Int(entry.crc), entry.storedSize, entry.size]
+    let after = data + entry.storedSize
+    if !entry.hasDescriptor {
+      guard found == expected else { throw corrupt("has another size or CRC-32 in its local header") }
+      return Place(range: start..<after, data: data..<after, crcFields: [start + 14])
+    }
+    guard zip(found, expected).allSatisfy({ $0 == 0 || $0 == $1 }) else {
+      throw corrupt("has another size or CRC-32 in its local header")
+    }
+    // With or without a signature of its own.
+    let descriptor = try read(file, at: after, count: min(16, end - after))
+    let hasSignature = descriptor.starts(with: [0x50, 0x4B, 0x07, 0x08])
+    let fields = descriptor.dropFirst(hasSignature ? 4 : 0).prefix(12)
+    guard fields.count == 12, [0, 4, 8].map({ integer(Array(fields), $0, 4) }) == expected else {
+      throw corrupt("is followed by another size or CRC-32 than in the zip directory")
+    }
+    let crcField = after + fields.startIndex
+    return Place(
+      range: start..<(crcField + 12), data: data..<after,
+      crcFields: found[0] == 0 ? [crcField] : [start + 14, crcField])
+  }
+}
+
+extension KerasArchive.Member {
+  /// The CRC-32 of the bytes that are there.
+  func computedCRC(in file: FileDescriptor) throws(NetworkError) -> UInt32 {
+    var crc: UInt32 = 0
+    for start in stride(from: 0, to: size, by: 1 << 20) {
+      let bytes = try read(file, at: offset + start, count: min(1 << 20, size - start))
+      crc = bytes.withUnsafeBytes { crc32($0, continuing: crc) }
+    }
+    return crc
   }
 }
 

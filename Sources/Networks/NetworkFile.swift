@@ -11,17 +11,20 @@ public struct ReadingOptions: Sendable {
   /// Most bytes for one tensor, and for the process that reads HDF5.
   public var memory: Int
   public var threads: Threads
+  /// Most bytes that may be written or decoded where a file claims many times its own size; `nil` for the default.
+  public var output: Int?
   /// What to assume of a file without architecture.
   public var assumption: Assumption
   /// Told now and then how many bytes of values are done, of how many.
   public var progress: (@Sendable (_ done: Int, _ total: Int) -> Void)?
 
   public init(
-    memory: Int, threads: Threads, assumption: Assumption = Assumption(),
+    memory: Int, threads: Threads, output: Int? = nil, assumption: Assumption = Assumption(),
     progress: (@Sendable (_ done: Int, _ total: Int) -> Void)? = nil
   ) {
     self.memory = memory
     self.threads = threads
+    self.output = output
     self.assumption = assumption
     self.progress = progress
   }
@@ -64,6 +67,8 @@ public final class NetworkFile {
 
   let source: Source
   let options: ReadingOptions
+  /// Bytes of the values of all tensors.
+  private(set) lazy var totalSize = tensors.reduce(0) { $0.addingOrMaximum($1.size) }
 
   /// Where the values come from.
   enum Source {
@@ -170,10 +175,24 @@ public final class NetworkFile {
     }
   }
 
+  /// Checks that the values, and what they are decoded from, fit the memory, and that all values together are not out
+  /// of proportion to the file.
   private func checkMemory(_ tensor: TensorRecord) throws(NetworkError) {
-    guard tensor.size <= options.memory else {
+    let needed = max(tensor.size, kind == .ncz ? tensor.decodedSize : 0)
+    guard needed <= options.memory else {
       throw NetworkError(
-        .overLimit, "\(tensor.name): \(tensor.size) bytes, more than \(options.memory); --memory raises the limit")
+        .overLimit, "\(tensor.name): \(needed) bytes, more than \(options.memory); --memory raises the limit")
+    }
+    try checkProportion(totalSize, "its tensors take")
+  }
+
+  /// Refuses more than 4 GiB that are also more than a thousand times what was read: a small file must not fill a disk,
+  /// or keep a machine busy.
+  func checkProportion(_ byteCount: Int, _ what: String) throws(NetworkError) {
+    let limit = options.output ?? max(4 << 30, size.multipliedOrMaximum(by: 1000))
+    guard byteCount <= limit else {
+      throw NetworkError(
+        .overLimit, "\(what) \(byteCount) bytes, more than \(limit); --max-output-size raises the limit")
     }
   }
 

@@ -79,8 +79,10 @@ extension NetworkFile {
     let nowhere = try about { try FileDescriptor.open("/dev/null", .writeOnly) }
     defer { try? nowhere.close() }
     func keep(_ steps: Int) -> Fraction { Fraction("\(steps)e-4") ?? .one }
+    var trial = options
+    trial.writing.isTrial = true
     func byteCount(_ steps: Int) throws(NetworkError) -> Int {
-      try prune(to: nowhere, by: method, .keep(keep(steps)), options, decompositions).outputBytes
+      try prune(to: nowhere, by: method, .keep(keep(steps)), trial, decompositions).outputBytes
     }
     if try byteCount(10_000) <= size { return .one }
     let least = try byteCount(0)

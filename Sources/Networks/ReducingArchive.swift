@@ -1,5 +1,6 @@
 internal import NCZ
 internal import SystemPackage
+internal import Tensors
 
 extension KerasArchive {
   /// Writes an archive with other weights: its members in their order, with the same names and times.
@@ -19,10 +20,10 @@ extension KerasArchive {
     for entry in entries {
       var fields = entry.fields
       let start = end
-      let name = String(decoding: entry.name, as: UTF8.self)
+      let name = entry.text
       let isNew = name == "model.weights.h5" || (name == "config.json" && configuration != nil)
       // Sizes and checksum stand in the local header, and not in a descriptor behind the data.
-      fields.set(integer(fields, 8, 2) & ~8, at: 8, 2)
+      fields.set(entry.flags & ~8, at: 8, 2)
       // Extra fields, and the comment.
       fields.set(0, at: 30, 2)
       fields.set(0, at: 32, 2)
@@ -48,11 +49,11 @@ extension KerasArchive {
         fields.set(end - before, at: 20, 4)
         fields.set(end - before, at: 24, 4)
       } else {
-        let count = integer(fields, 20, 4)
+        let count = entry.storedSize
         // Members that share their bytes could make any number of them.
         copied += count
         guard copied <= size else { throw NetworkError(.corrupt, "members of the zip archive overlap") }
-        let data = try dataOffset(of: entry, named: name, in: source, size: size)
+        let data = try place(of: entry, in: source, before: size).data.lowerBound
         for piece in stride(from: 0, to: count, by: 1 << 20) {
           try writeBytes(
             try read(source, at: data + piece, count: min(1 << 20, count - piece)), to: file, at: end)
@@ -72,20 +73,6 @@ extension KerasArchive {
     tail.set(directory.count, at: 12, 4)
     tail.set(end, at: 16, 4)
     try writeBytes(tail, to: file, at: end + directory.count)
-  }
-
-  private static func dataOffset(
-    of entry: Entry, named name: String, in file: FileDescriptor, size: Int
-  ) throws(NetworkError) -> Int {
-    let localOffset = integer(entry.fields, 42, 4)
-    guard localOffset + 30 <= size else { throw NetworkError(.corrupt, "\(name) lies outside the file") }
-    let local = try read(file, at: localOffset, count: 30)
-    guard local.starts(with: signature) else { throw NetworkError(.corrupt, "\(name) has no local header") }
-    let offset = localOffset + 30 + integer(local, 26, 2) + integer(local, 28, 2)
-    guard offset + integer(entry.fields, 20, 4) <= size else {
-      throw NetworkError(.corrupt, "\(name) lies outside the file")
-    }
-    return offset
   }
 }
 

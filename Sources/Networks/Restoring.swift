@@ -10,6 +10,11 @@ extension NetworkFile {
   /// - Parameter file: seekable, empty, open for reading and writing.
   /// - Returns: bytes of the file.
   public func restore(to file: FileDescriptor) throws(NetworkError) -> Int {
+    try restore(to: file, isStructureOnly: false)
+  }
+
+  /// - Parameter isStructureOnly: leave out values that only have to be put into their place.
+  func restore(to file: FileDescriptor, isStructureOnly: Bool) throws(NetworkError) -> Int {
     guard case .ncz(let source) = source else {
       throw NetworkError(.unusable, "is \(kind.rawValue) already; expected .ncz")
     }
@@ -17,12 +22,14 @@ extension NetworkFile {
       throw NetworkError(
         .unsupported, "has no container, it was not made from an HDF5 file; --layout plain writes its tensors")
     }
+    try checkProportion(container.size, "the source file has")
     try about { try writeContainer(source, container, to: file) }
     var chunked: [Int] = []
     var archiveChanged = false
     for (index, tensor) in tensors.enumerated() {
-      didReach(index)
+      if !isStructureOnly { didReach(index) }
       switch tensor.place {
+      case .contiguous where isStructureOnly: break
       case .contiguous(let run):
         var offset = run.offset
         try forEachPiece(of: index) { piece in
@@ -35,7 +42,8 @@ extension NetworkFile {
           }
           offset += piece.count
         }
-      case .chunked(_, _, let isKept) where !(isKept && tensor.history.isEmpty):
+      // Unchanged chunks that are not kept are known to be encoded as they were.
+      case .chunked(_, _, let isKept) where !tensor.history.isEmpty || !(isKept || isStructureOnly):
         chunked.append(index)
       case .chunked, nil:
         break
@@ -43,8 +51,8 @@ extension NetworkFile {
       archiveChanged = archiveChanged || !tensor.history.isEmpty
     }
     if !chunked.isEmpty { try about { try writeChunks(chunked, container, to: file) } }
-    didReach(tensors.count)
-    if container.kind == .keras, archiveChanged { try patchArchive(file, size: container.size) }
+    if !isStructureOnly { didReach(tensors.count) }
+    if container.kind == .keras, archiveChanged, !isStructureOnly { try patchArchive(file, size: container.size) }
     return try about { Int(try file.seek(offset: 0, from: .end)) }
   }
 
@@ -125,11 +133,7 @@ extension NetworkFile {
   /// Sets the CRC-32 fields of the weights in a `.keras` archive to those of its bytes.
   private func patchArchive(_ file: FileDescriptor, size: Int) throws(NetworkError) {
     let weights = try KerasArchive(file, size: size).weights
-    var crc: UInt32 = 0
-    for start in stride(from: 0, to: weights.size, by: 1 << 20) {
-      let bytes = try read(file, at: weights.offset + start, count: min(1 << 20, weights.size - start))
-      crc = bytes.withUnsafeBytes { crc32($0, continuing: crc) }
-    }
+    let crc = try weights.computedCRC(in: file)
     for field in weights.crcFields {
       try writeBytes((0..<4).map { UInt8(truncatingIfNeeded: crc >> (8 * $0)) }, to: file, at: field)
     }

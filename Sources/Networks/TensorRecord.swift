@@ -32,6 +32,24 @@ public struct TensorRecord: Sendable, Equatable {
 
   /// Bytes of the decoded values. (`init(json:)` and the HDF5 reader refuse what overflows.)
   public var size: Int { shape.count * type.byteCount }
+
+  /// Bytes that the form takes in which an encoding is decoded, as far as its sizes follow from the shape.
+  var decodedSize: Int {
+    let (rows, columns) = matrixExtents
+    func bytes(_ counts: Int...) -> Int { counts.reduce(1) { $0.multipliedOrMaximum(by: $1) } }
+    switch encoding {
+    case .raw, .unknown: return size
+    case .ternary(let group), .sparseSigns(let group):
+      let scales = group == .tensor ? 1 : bytes(rows, max(1, group.perRow(columns: columns)))
+      return bytes(rows, TernaryMatrix.rowBytes(columns: columns)).addingOrMaximum(bytes(8, scales))
+    case .sparse: return bytes(rows, SparseMatrix.maskRowBytes(columns: columns)).addingOrMaximum(size)
+    case .lowRank(let values):
+      return bytes(4, values.count, rows).addingOrMaximum(bytes(4, values.count, columns))
+    }
+  }
+
+  /// Whether its values are stored in chunks.
+  var isChunked: Bool { if case .chunked = place { true } else { false } }
 }
 
 /// How a tensor's values are written as bytes (`spec/ncz-v1.md` §4).

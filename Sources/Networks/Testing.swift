@@ -14,6 +14,9 @@ extension NetworkFile {
       try forEachPiece(of: index) { _ in }
     }
     didReach(tensors.count)
+    if kind == .keras, case .hdf5(let source) = source {
+      try KerasArchive(source.file, size: size).checkBytes(of: source.file)
+    }
     guard case .ncz(let source) = source else { return }
     try about { try source.reader.checkPadding() }
     let crcs = try about("container") { try source.forEachContainerPiece(threads: options.threads) { _, _ in } }
@@ -24,16 +27,6 @@ extension NetworkFile {
     guard digest == directory.digest else {
       throw NetworkError(.corrupt, "content digest \(directory.digest), computed \(digest)")
     }
-    guard directory.container != nil else { return }
-    let size = try restore(to: scratch)
-    let restored = try about("container") { try NetworkFile(scratch, size: size, options: options) }
-    let found = Dictionary(restored.tensors.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
-    for tensor in tensors where tensor.place != nil {
-      guard let other = found[tensor.path], other.type == tensor.type, other.byteOrder == tensor.byteOrder,
-        other.shape == tensor.shape
-      else {
-        throw NetworkError(.corrupt, "\(tensor.name): the container has no such dataset /\(tensor.path ?? "")")
-      }
-    }
+    if directory.container != nil { _ = try restoreStructure(to: scratch) }
   }
 }

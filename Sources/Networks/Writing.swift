@@ -11,6 +11,8 @@ public struct WritingOptions: Sendable {
   public var level: Int?
   /// Store ternary codes plain, for use from a memory map.
   public var isMapped: Bool
+  /// Nobody will read what is written: only its size counts, and nothing is checked.
+  var isTrial = false
 
   public init(level: Int? = nil, isMapped: Bool = false) {
     self.level = level
@@ -58,7 +60,10 @@ extension NetworkFile {
     to file: FileDescriptor, _ writing: WritingOptions, change: (Int) throws -> Change?
   ) throws(NetworkError) -> (tensors: [TensorReport], byteCount: Int) {
     try about {
-      var writer = try Writer(to: file)
+      let isReadable = isReadable(file)
+      let mirror = isReadable || writing.isTrial ? nil : try temporaryFile()
+      defer { try? mirror?.close() }
+      var writer = try Writer(to: file, mirror: mirror)
       var reports: [TensorReport] = []
       for index in tensors.indices {
         didReach(index)
@@ -73,7 +78,10 @@ extension NetworkFile {
           container: container.map { ($0.record.kind.rawValue, $0.record.size, $0.crcs) },
           tensors: records.compactMap { record in record.digest.map { (record.name, $0) } }),
         network: network, tensors: records, extensions: extensions)
-      return (reports, try writer.finish(content: directory.json))
+      let byteCount = try writer.finish(content: directory.json) { file, size in
+        if !writing.isTrial { try checkWritten(file, size: size, isWhole: isReadable) }
+      }
+      return (reports, byteCount)
     }
   }
 
@@ -88,16 +96,18 @@ extension NetworkFile {
   ) throws -> TensorReport {
     var tensor = tensors[index]
     var stored = 0
+    // Chunks of changed tensors are encoded to see whether they can be restored.
+    let isMirrored = tensor.isChunked && (change != nil || !tensor.history.isEmpty)
     if let change {
       if let step = change.step { tensor.history.append(step) }
-      (tensor.parts, stored) = try write(change.weights, of: &tensor, to: &writer, writing)
+      (tensor.parts, stored) = try write(change.weights, of: &tensor, to: &writer, writing, isMirrored: isMirrored)
     } else if case .ncz(let source) = source {
       // Its blocks are copied as they are; what is wrong in them must not be passed on.
       try forEachPiece(of: index) { _ in }
       tensor.parts = []
       for payload in tensors[index].parts {
         let blocks = source.reader.blocks(of: payload)
-        tensor.parts.append(try writer.beginPayload())
+        tensor.parts.append(try writer.beginPayload(isMirrored: isMirrored))
         for number in 0..<blocks.count {
           let bytes = try blocks.bytes(number)
           stored += bytes.count
@@ -113,10 +123,7 @@ extension NetworkFile {
     }
     if case .hdf5(let source) = source, case .chunked(let address, let chunks, _) = tensor.place {
       // A changed dataset is encoded anew; another may be left out only when that gives the same bytes again.
-      let isExact = try about(tensor.name) {
-        try source.reencodesExactly(address, mustBeEncoded: change != nil)
-      }
-      let isKept = change == nil && !isExact
+      let isKept = change == nil && !source.reencodesExactly(address)
       tensor.place = .chunked(address: address, chunks: chunks, isKept: isKept)
     }
     return TensorReport(tensor: tensor, storedBytes: stored, outcome: change?.outcome ?? .carried, kept: change?.kept)
@@ -124,14 +131,15 @@ extension NetworkFile {
 
   /// Encodes weights, appends their payloads, and sets encoding and digest.
   private func write(
-    _ weights: Weights, of tensor: inout TensorRecord, to writer: inout Writer, _ writing: WritingOptions
+    _ weights: Weights, of tensor: inout TensorRecord, to writer: inout Writer, _ writing: WritingOptions,
+    isMirrored: Bool
   ) throws -> (parts: [Int], stored: Int) {
     let threads = options.threads
     var parts: [[[UInt8]]]
     var mayBeSmallerRaw = false
     switch weights {
     case .dense(let bytes):
-      let payload = try writer.beginPayload()
+      let payload = try writer.beginPayload(isMirrored: isMirrored)
       let before = writer.byteCount
       try bytes.withUnsafeBytes { try write($0, of: &tensor, to: &writer, writing) }
       return ([payload], writer.byteCount - before)
@@ -166,7 +174,7 @@ extension NetworkFile {
     tensor.digest = Digest(crcs, type: tensor.type, shape: tensor.shape)
     var payloads: [Int] = []
     for part in parts {
-      payloads.append(try writer.beginPayload())
+      payloads.append(try writer.beginPayload(isMirrored: isMirrored))
       for block in part { try writer.append(block: block) }
     }
     return (payloads, parts.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } })
@@ -212,7 +220,7 @@ extension NetworkFile {
       let cuts = try Place.cuts(of: tensors, size: size)
       let remaining = RemainingBytes(size: size, cuts: cuts)
       let codec = try containerCodec(byteCount: remaining.count)
-      let payload = try writer.beginPayload()
+      let payload = try writer.beginPayload(isMirrored: true)
       var crcs: [UInt32] = []
       var cursor = (run: 0, start: 0)
       let threads = options.threads
@@ -241,7 +249,7 @@ extension NetworkFile {
     case .ncz(let source):
       guard var record = source.directory.container else { return nil }
       let blocks = source.reader.blocks(of: record.payload)
-      record.payload = try writer.beginPayload()
+      record.payload = try writer.beginPayload(isMirrored: true)
       let crcs = try source.forEachContainerPiece(threads: options.threads) { number, _ in
         try writer.append(block: try blocks.bytes(number), crc: blocks.crc(number))
       }

@@ -12,6 +12,11 @@ public struct CommonOptions: ParsableArguments {
   @Option(help: "Most memory for one file, such as 500M or 4GiB (default: 1 GiB and three times the input).")
   public var memory: ByteSize?
 
+  @Option(
+    help: ArgumentHelp(
+      "Maximum bytes that a file may be unpacked to (default: 4 GiB, or 1000 times its size).", valueName: "size"))
+  public var maxOutputSize: ByteSize?
+
   @Flag(name: .shortAndLong, help: "Say nothing but errors.")
   public var quiet = false
 
@@ -42,7 +47,8 @@ public struct CommonOptions: ParsableArguments {
   public func reading(size: Int, _ assumption: Assumption = Assumption(), tool: any Tool.Type) -> ReadingOptions {
     let byDefault = (1 << 30) + 3 * size
     return ReadingOptions(
-      memory: memory?.bytes ?? byDefault, threads: Threads(threads), assumption: assumption,
+      memory: memory?.bytes ?? byDefault, threads: Threads(threads), output: maxOutputSize?.bytes,
+      assumption: assumption,
       progress: quiet ? nil : Progress.line(tool._commandName))
   }
 

@@ -277,7 +277,9 @@ struct HiddenLayerTests {
   }
 
   @Test func aTensorInTwoPlaces() {
-    for (first, last, bias, shared) in [("a", "a", "y", "a"), ("a", "z", "b", "b")] as [(TensorName, TensorName, TensorName, String)] {
+    for (first, last, bias, shared) in [("a", "a", "y", "a"), ("a", "z", "b", "b")]
+      as [(TensorName, TensorName, TensorName, String)]
+    {
       let network = Network(
         nodes: [Self.input, Self.dense(first, 0, bias: "b"), Self.dense(last, 1, bias: bias)], outputs: [2])
       let (hidden, entangled) = network.hiddenLayers()

@@ -126,7 +126,9 @@ import Testing
       }
     }
     var large = SampleNetwork.chain([3, 4, 2], .relu, seed: 97)
-    for name in ["w1", "w2"] as [TensorName] { large.matrices[name] = large.matrices[name]!.map { $0.map { 1e69 * $0 } } }
+    for name in ["w1", "w2"] as [TensorName] {
+      large.matrices[name] = large.matrices[name]!.map { $0.map { 1e69 * $0 } }
+    }
     for name in ["b1", "b2"] as [TensorName] { large.vectors[name] = large.vectors[name]!.map { 1e69 * $0 } }
     let two = try #require(try found(large))
     let loss = try #require(populationLoss(two, two, threads: Threads(1)))

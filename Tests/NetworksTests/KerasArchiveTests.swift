@@ -13,8 +13,12 @@ struct KerasArchiveTests {
       var bytes: [UInt8]
       var flags: UInt16 = 0
       var method: UInt16 = 0
-      /// After the bytes, when bit 3 of the flags says so.
-      var descriptor: [UInt8] = []
+      /// Of the descriptor after the bytes, when bit 3 of the flags says that there is one.
+      var descriptorSignature: [UInt8] = [0x50, 0x4B, 7, 8]
+      /// What the local header has otherwise than the central directory.
+      var localName: String?
+      var localFlags: UInt16?
+      var localCRC: UInt32?
     }
     var members: [Member]
     var comment: [UInt8] = []
@@ -24,14 +28,17 @@ struct KerasArchiveTests {
       for member in members {
         let crc = little(crc32(member.bytes), 4)
         let isLate = member.flags & 8 != 0
-        let common = little(member.flags, 2) + little(member.method, 2) + [0, 0, 0x21, 0]
+        func common(_ flags: UInt16) -> [UInt8] { little(flags, 2) + little(member.method, 2) + [0, 0, 0x21, 0] }
         let sizes = little(UInt32(member.bytes.count), 4) + little(UInt32(member.bytes.count), 4)
         let name = little(UInt16(member.name.utf8.count), 2)
         let zeros = [UInt8](repeating: 0, count: 12)
-        directory += [0x50, 0x4B, 1, 2, 20, 0, 20, 0] + common + crc + sizes + name + zeros.prefix(12)
+        directory += [0x50, 0x4B, 1, 2, 20, 0, 20, 0] + common(member.flags) + crc + sizes + name + zeros.prefix(12)
         directory += little(UInt32(file.count), 4) + Array(member.name.utf8)
-        file += [0x50, 0x4B, 3, 4, 20, 0] + common + (isLate ? zeros : crc + sizes) + name + [0, 0]
-        file += Array(member.name.utf8) + member.bytes + member.descriptor
+        let localCRC = member.localCRC.map { little($0, 4) } ?? crc
+        file += [0x50, 0x4B, 3, 4, 20, 0] + common(member.localFlags ?? member.flags)
+        file += (isLate ? zeros : localCRC + sizes) + name + [0, 0]
+        file += Array((member.localName ?? member.name).utf8) + member.bytes
+        if isLate { file += member.descriptorSignature + localCRC + sizes }
       }
       let end =
         [0x50, 0x4B, 5, 6, 0, 0, 0, 0] + little(UInt16(members.count), 2) + little(UInt16(members.count), 2)
@@ -93,10 +100,61 @@ struct KerasArchiveTests {
   {
     var archive = sound
     archive.members[2].flags = 8
-    archive.members[2].descriptor = signature + [1, 2, 3, 4, 7, 0, 0, 0, 7, 0, 0, 0]
+    archive.members[2].descriptorSignature = signature
     let bytes = archive.bytes
-    let field = try read(bytes).weights.crcFields[0]
-    #expect(Array(bytes[field..<field + 4]) == [1, 2, 3, 4])
+    let weights = try read(bytes).weights
+    #expect(weights.crcFields[0] == weights.offset + weights.size + signature.count)
+    for field in weights.crcFields { #expect(integer(bytes, field, 4) == Int(crc32(Array("weights".utf8)))) }
+  }
+
+  /// Readers differ in which copy they believe: what one of them took for a checksum, another took for data.
+  @Test func contradictionsOfTwoHeadersAreCorrupt() {
+    let changes: [(inout Archive.Member) -> Void] = [
+      {
+        $0.flags = 8
+        $0.localFlags = 0
+      }, { $0.localFlags = 8 }, { $0.localFlags = 1 }, { $0.localCRC = 1 },
+      {
+        $0.flags = 8
+        $0.localCRC = 1
+      }, { $0.localName = "model.weights.h6" },
+    ]
+    for (number, change) in changes.enumerated() {
+      var archive = sound
+      change(&archive.members[2])
+      #expect(verdict(archive) == .corrupt, "change \(number)")
+    }
+    // Whether a name is UTF-8 is no contradiction.
+    var archive = sound
+    archive.members[2].localFlags = 0x800
+    #expect(verdict(archive) == nil)
+  }
+
+  @Test func membersThatShareBytesAreCorrupt() throws {
+    var bytes = sound.bytes
+    // The second member's entry leads to the first one's local header, whose name it is given.
+    var archive = sound
+    archive.members[1] = archive.members[0]
+    bytes = archive.bytes
+    let first = try #require(bytes.indices.first { bytes[$0...].starts(with: [0x50, 0x4B, 1, 2]) })
+    let second = try #require(bytes.indices.first { $0 > first && bytes[$0...].starts(with: [0x50, 0x4B, 1, 2]) })
+    #expect(throws: Never.self) { try read(bytes) }
+    bytes.replaceSubrange((second + 42)..<(second + 46), with: [0, 0, 0, 0])
+    let error = #expect(throws: NetworkError.self) { try read(bytes) }
+    #expect(error?.verdict == .corrupt)
+  }
+
+  @Test func bytesAreHeldAgainstTheirChecksum() throws {
+    var bytes = sound.bytes
+    let weights = try read(bytes).weights
+    try OpenFile(bytes).with { try KerasArchive($0, size: $1).checkBytes(of: $0) }
+    bytes[weights.offset] ^= 1
+    let error = #expect(throws: NetworkError.self) {
+      do { try OpenFile(bytes).with { try KerasArchive($0, size: $1).checkBytes(of: $0) } } catch {
+        throw NetworkError(error)
+      }
+    }
+    #expect(error?.verdict == .corrupt)
   }
 
   @Test func whatIsCompressedOrEncryptedIsUnsupported() {

@@ -231,7 +231,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
       let reading = try read(file)
       #expect(reading.names(.embedding) == ["embedding/embeddings"])
       #expect(reading.names(.kernel) == (configuration == nil ? ["einsum/kernel"] : ["theano/param_0"]))
-      #expect(try reading.tensor("lstm/lstm_cell/kernel").role == .other)
+      #expect(try reading.tensor("lstm/lstm_cell/kernel").role == .recurrent)
       #expect(try reading.tensor("elsewhere/kernel").role == .other)
     }
   }
@@ -311,7 +311,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     var file = file
     file.dataset("layers/multi_head_attention/query_dense/vars/0", [8, 2, 4])
     let reading = try read(file)
-    #expect(try reading.tensor("multi_head_attention/query_dense/0").role == .other)
+    #expect(try reading.tensor("multi_head_attention/query_dense/0").role == .attention)
     #expect(reading.network == nil)
     #expect(try read(file, order: ["fc1", "fc2"]).network != nil)
     // The state of a random generator is no layer.
