@@ -51,12 +51,12 @@ extension NetworkFile {
   ///
   /// - Parameters:
   ///   - settings: the options that decided the values, as the command line spells them.
-  ///   - chosen: the tensors, by index, that `change` is asked for.
+  ///   - choice: the tensors that `change` is asked for.
   func compress(
-    to file: FileDescriptor, _ options: CompressingOptions, settings: String, chosen: Set<Int>,
+    to file: FileDescriptor, _ options: CompressingOptions, settings: String, _ choice: Choice,
     change: (Int, UnsafeRawBufferPointer) throws -> Compressed
   ) throws(NetworkError) -> WritingReport {
-    var warnings = assumption.map { [$0] } ?? []
+    var warnings = (assumption.map { [$0] } ?? []) + choice.notes
     var (squaredError, squaredNorm, largest) = (0.0, 0.0, 0.0)
     let threads = self.options.threads
     func step(_ settings: String, from: Digest, error: Double) -> Step {
@@ -77,7 +77,7 @@ extension NetworkFile {
           weights: .dense([UInt8](repeating: 0, count: tensor.size)),
           step: step("--drop optimizer", from: from, error: isZero ? 0 : 1), outcome: .dropped)
       }
-      guard chosen.contains(index) else { return nil }
+      guard choice.tensors.contains(index) else { return nil }
       let (compressed, from) = try withValues(of: index) { values in
         (
           try change(index, values),
@@ -104,7 +104,7 @@ extension NetworkFile {
       case .nonFinite(let element):
         let position = tensor.shape.position(of: element)
         guard !options.selection.insists(on: tensor.name) else {
-          throw NetworkError(.unusable, "\(tensor.name): NaN or infinity at \(position)")
+          throw NetworkError(.unsupported, "\(tensor.name): NaN or infinity at \(position)")
         }
         warnings.append("\(tensor.name): NaN or infinity at \(position): carried unchanged")
         return nil
@@ -119,49 +119,6 @@ extension NetworkFile {
         ? (isCounted ? total : largest) : nil,
       warnings: warnings)
   }
-
-  /// Refuses a selection that names nothing, a chosen matrix that cannot be read, and a tensor asked for by name that
-  /// the method cannot take.
-  ///
-  /// - Parameter ranks: the ranks of the tensors that the method takes.
-  func check(_ selection: Selection, ranks: ClosedRange<Int> = 2...2) throws(NetworkError) {
-    try selection.check(tensors.map(\.name) + sealed.map(\.name))
-    if let matrix = sealed.first(where: { selection.includes($0.name) }) {
-      throw NetworkError(
-        .unsupported, "\(matrix.name): \(matrix.reason); --except '\(matrix.name)' carries it unchanged")
-    }
-    for tensor in tensors where selection.insists(on: tensor.name) {
-      guard tensor.type.isFloat else {
-        throw NetworkError(.unusable, "\(tensor.name): \(tensor.type.rawValue), expected floating-point weights")
-      }
-      guard ranks.contains(tensor.shape.rank) else {
-        let expected = ranks.count == 1 ? "\(ranks.lowerBound)" : "at least \(ranks.lowerBound)"
-        throw NetworkError(.unusable, "\(tensor.name): rank \(tensor.shape.rank), expected \(expected)")
-      }
-      guard tensor.isReplaceable else {
-        throw NetworkError(
-          .unusable, "\(tensor.name): its storage is compact, expected contiguous or chunked")
-      }
-    }
-  }
-
-  /// The tensors, by index, that a compressor takes.
-  func chosen(by selection: Selection) -> Set<Int> { Set(tensors.indices.filter { takes($0, selection) }) }
-
-  /// Whether a compressor takes a tensor: unasked dense weight matrices, else what `--only` names.
-  func takes(_ index: Int, _ selection: Selection) -> Bool {
-    let tensor = tensors[index]
-    return selection.includes(tensor.name)
-      && (selection.insists(on: tensor.name) || (tensor.isDenseMatrix && tensor.isReplaceable))
-  }
-}
-
-extension TensorRecord {
-  /// Whether compressors take it unasked.
-  var isDenseMatrix: Bool { role == .kernel && shape.rank == 2 && type.isFloat }
-
-  /// Whether other values can be put in its place; not those inside an object header.
-  var isReplaceable: Bool { place != nil || size == 0 }
 }
 
 extension Shape {

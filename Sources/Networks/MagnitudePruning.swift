@@ -9,14 +9,13 @@ extension NetworkFile {
     to file: FileDescriptor, _ rule: PruningRule, isGlobal: Bool, _ values: MagnitudeValues,
     _ options: CompressingOptions
   ) throws(NetworkError) -> WritingReport {
+    let choice = try choose(by: options.selection)
     var cuts: [Int: MagnitudeCut]?
-    if isGlobal, case .keep(let keep) = rule {
-      cuts = try globalCuts(of: chosen(by: options.selection).sorted(), keep: keep)
-    }
+    if isGlobal, case .keep(let keep) = rule { cuts = try globalCuts(of: choice.tensors.sorted(), keep: keep) }
     let settings =
       rule.settings + (isGlobal ? " --scope network" : "") + (values == .exact ? "" : " --values \(values.rawValue)")
     return try compress(
-      to: file, options, settings: settings, chosen: chosen(by: options.selection)
+      to: file, options, settings: settings, choice
     ) { index, bytes in
       do {
         return try pruned(index, bytes, cut: cuts.map { $0[index] ?? .everything }, rule, values)

@@ -50,22 +50,26 @@ extension NetworkFile {
     to file: FileDescriptor, _ rule: PruningRule, _ options: CompressingOptions
   ) throws(NetworkError) -> WritingReport {
     let selection = options.selection
+    var choice = try choose(by: selection)
+    let asked = choice.tensors
     let pruning = try planNodePruning(rule) {
-      takes($0, selection)
+      asked.contains($0)
     } sparing: {
       selection.excepts(tensors[$0].name)
     }
     let planned = Set(pruning.layers.map(\.kernel))
-    for tensor in tensors where selection.insists(on: tensor.name) && selection.includes(tensor.name) {
-      if let note = pruning.notes.first(where: { $0.kernel == tensor.name }) {
-        throw NetworkError(.unusable, "\(note.kernel): \(note.reason)")
-      }
-      guard planned.contains(tensor.name) else {
-        throw NetworkError(.unusable, "\(tensor.name): not the weights of a hidden layer, whose nodes can be removed")
-      }
+    let others = asked.filter { selection.insists(on: tensors[$0].name) && !planned.contains(tensors[$0].name) }
+    if let first = others.min(), others.count == asked.count {
+      let name = tensors[first].name
+      let reason = pruning.notes.first { $0.kernel == name }?.reason ?? "not the weights of a hidden layer"
+      throw NetworkError(.usage, "--only: no nodes can be removed: \(name): \(reason)")
     }
+    for index in others.sorted() where !pruning.notes.contains(where: { $0.kernel == tensors[index].name }) {
+      choice.notes.append("\(tensors[index].name): not the weights of a hidden layer: carried unchanged")
+    }
+    choice.tensors = pruning.changedTensors
     var report = try compress(
-      to: file, options, settings: "--by node \(rule.settings)", chosen: pruning.changedTensors
+      to: file, options, settings: "--by node \(rule.settings)", choice
     ) { index, _ in
       let tensor = tensors[index]
       guard let (bytes, loss) = try pruned(index, by: pruning) else { return .unchanged("nothing to remove") }
@@ -99,7 +103,9 @@ extension NetworkFile {
     _ rule: PruningRule, includes: (Int) -> Bool, sparing spares: (Int) -> Bool = { _ in false }
   ) throws(NetworkError) -> NodePruning {
     guard let network else {
-      throw NetworkError(.unusable, "no network: how the layers are connected is not known")
+      throw NetworkError(
+        .unsupported,
+        "no network: how the layers are connected is not known; --order with --activation, or --like, says it")
     }
     var byName: [TensorName: Int] = [:]
     for (index, tensor) in tensors.enumerated() { byName[tensor.name] = index }

@@ -39,12 +39,6 @@ extension NetworkFile {
   public func prune(
     to file: FileDescriptor, by method: PruningMethod, _ aim: PruningAim, _ options: CompressingOptions
   ) throws(NetworkError) -> WritingReport {
-    switch method {
-    case .magnitude(_, .exact), .magnitude(_, .float16), .magnitude(_, .bfloat16):
-      try check(options.selection, ranks: 1...32)
-    case .magnitude(_, .ternary), .singularValue, .node:
-      try check(options.selection)
-    }
     switch aim {
     case .rule(let rule):
       return try prune(to: file, by: method, rule, options, Decompositions(byteCount: 0))

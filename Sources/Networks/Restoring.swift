@@ -16,7 +16,7 @@ extension NetworkFile {
   /// - Parameter isStructureOnly: leave out values that only have to be put into their place.
   func restore(to file: FileDescriptor, isStructureOnly: Bool) throws(NetworkError) -> Int {
     guard case .ncz(let source) = source else {
-      throw NetworkError(.unusable, "is \(kind.rawValue) already; expected .ncz")
+      throw NetworkError(.usage, "is \(kind.rawValue) already; expected .ncz")
     }
     guard let container = source.directory.container else {
       throw NetworkError(

@@ -1,9 +1,11 @@
 internal import Tensors
 
-/// Which tensors a tool changes: those that match one of `only` (all, when there is none) and none of `except`.
+/// Which weight matrices a tool changes: those that match one of `only` (all, when there is none) and none of `except`.
+///
+/// Globs choose among what the tools can change; see `NetworkFile.choose(by:)`.
 public struct Selection: Sendable {
-  private let only: [String]
-  private let except: [String]
+  fileprivate let only: [String]
+  fileprivate let except: [String]
 
   public init(only: [String] = [], except: [String] = []) {
     self.only = only
@@ -19,13 +21,86 @@ public struct Selection: Sendable {
 
   /// Whether the tensor was asked for by `only`.
   func insists(on name: TensorName) -> Bool { only.contains { matches(name, $0) } }
+}
 
-  /// Refuses a pattern that matches no name; `*` means all there are, also none.
-  func check(_ names: [TensorName]) throws(NetworkError) {
-    for pattern in only + except where pattern != "*" && !names.contains(where: { matches($0, pattern) }) {
-      throw NetworkError(.usage, "no tensor matches \(pattern)")
+/// The matrices that a selection leaves to be changed, and what to say about what it does not reach.
+struct Choice {
+  /// By index.
+  var tensors: Set<Int> = []
+  var notes: [String] = []
+}
+
+extension NetworkFile {
+  /// The tensors that a compressor takes: unasked dense weight matrices, with `--only` also matrices of unknown role.
+  ///
+  /// Globs choose among matrices: floating-point tensors of rank 2 that are weights of dense layers or of which nobody
+  /// knows what they are. Vectors, convolutions, embeddings, recurrent and attention weights and training state are not
+  /// reached; how many matches were passed over is noted.
+  ///
+  /// - Throws: `.usage` for a pattern of `--only` that matches no matrix, or of `--except` that matches nothing (`*` means
+  ///   all there are, also none); `.unsupported` for a
+  ///   chosen matrix whose values cannot be read.
+  func choose(by selection: Selection) throws(NetworkError) -> Choice {
+    let matrices = tensors.indices.filter { tensors[$0].reasonNotChosen == nil }
+    for (option, patterns) in [("--only", selection.only), ("--except", selection.except)] {
+      for pattern in patterns where pattern != "*" {
+        let others = tensors.filter { matches($0.name, pattern) }
+        if others.isEmpty, !sealed.contains(where: { matches($0.name, pattern) }) {
+          throw NetworkError(.usage, "\(option): no tensor matches \(pattern)")
+        }
+        // What is excepted may be what nobody would change.
+        if option == "--only", !others.isEmpty, others.allSatisfy({ $0.reasonNotChosen != nil }) {
+          throw NetworkError(.usage, "--only: \(pattern) matches no weight matrix: \(Self.list(others))")
+        }
+      }
     }
+    if let matrix = sealed.first(where: { selection.includes($0.name) }) {
+      throw NetworkError(
+        .unsupported, "\(matrix.name): \(matrix.reason); --except '\(matrix.name)' carries it unchanged")
+    }
+    var choice = Choice()
+    choice.tensors = Set(
+      matrices.filter {
+        selection.includes(tensors[$0].name) && (tensors[$0].isDenseMatrix || selection.insists(on: tensors[$0].name))
+      })
+    let matched = tensors.filter { selection.insists(on: $0.name) && selection.includes($0.name) }
+    let others = matched.filter { $0.reasonNotChosen != nil }
+    if !others.isEmpty {
+      choice.notes.append(
+        "--only: \(others.count) of \(matched.count) matches are not weight matrices and stay as they are: \(Self.list(others))"
+      )
+    }
+    return choice
   }
+
+  /// The first few tensors with what they are.
+  private static func list(_ tensors: [TensorRecord]) -> String {
+    let shown = tensors.prefix(3).map { "\($0.name) (\($0.reasonNotChosen ?? "matrix"))" }.joined(separator: ", ")
+    return shown + (tensors.count > 3 ? ", …" : "")
+  }
+}
+
+extension TensorRecord {
+  /// Whether compressors take it unasked.
+  var isDenseMatrix: Bool { role == .kernel && shape.rank == 2 && type.isFloat }
+
+  /// Why no compressor takes a tensor, whatever is asked, in a word or two; `nil` for a matrix that can be taken.
+  var reasonNotChosen: String? {
+    switch role {
+    case .kernel, .other: break
+    case .bias, .embedding, .convolution: return role.rawValue
+    case .recurrent: return "recurrent weights"
+    case .attention: return "attention weights"
+    case .normalisation: return "normalization"
+    case .optimizer: return "training state"
+    }
+    if !type.isFloat { return type.rawValue }
+    if shape.rank != 2 { return "rank \(shape.rank)" }
+    return isReplaceable ? nil : "stored inside an object header"
+  }
+
+  /// Whether other values can be put in its place; not those inside an object header.
+  var isReplaceable: Bool { place != nil || size == 0 }
 }
 
 /// Whether `name` matches a glob: `*` stands for any characters (also `/`), `?` for one, `[abc]`, `[a-z]` and `[!a]` for one

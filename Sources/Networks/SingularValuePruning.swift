@@ -39,7 +39,7 @@ extension NetworkFile {
   ) throws(NetworkError) -> WritingReport {
     try compress(
       to: file, options, settings: "--by singular-value \(rule.settings)",
-      chosen: chosen(by: options.selection)
+      try choose(by: options.selection)
     ) { index, bytes in
       let tensor = tensors[index]
       let (rows, columns) = tensor.sourceExtents

@@ -88,11 +88,11 @@ extension NetworkFile {
   ///
   /// - Parameters:
   ///   - keeps: the fractions at which errors are told.
-  ///   - selection: which matrices; those that `--only` names need a rank of 2.
+  ///   - selection: which matrices.
   public func statistics(keeps: [Fraction], selection: Selection = Selection()) throws(NetworkError) -> Statistics {
-    try check(selection)
-    var statistics = Statistics(keeps: keeps, layers: [], notes: [])
-    for index in tensors.indices where takes(index, selection) {
+    let choice = try choose(by: selection)
+    var statistics = Statistics(keeps: keeps, layers: [], notes: choice.notes)
+    for index in choice.tensors.sorted() {
       didReach(index)
       let tensor = tensors[index]
       let (rows, columns) = tensor.matrixExtents

@@ -9,9 +9,8 @@ extension NetworkFile {
   public func ternarize(
     to file: FileDescriptor, group: ScaleGroup, rule: TernaryRule, _ options: CompressingOptions
   ) throws(NetworkError) -> WritingReport {
-    try check(options.selection)
-    return try compress(
-      to: file, options, settings: settings(group, rule), chosen: chosen(by: options.selection)
+    try compress(
+      to: file, options, settings: settings(group, rule), try choose(by: options.selection)
     ) { index, values in
       let tensor = tensors[index]
       let extents = tensor.shape.extents

@@ -1,4 +1,6 @@
+import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 @testable import Networks
@@ -46,11 +48,64 @@ struct SelectionTests {
     #expect(!Selection(except: ["*"]).includes("anything"))
   }
 
-  @Test func aPatternThatMatchesNothingIsAUsageError() {
-    let names: [TensorName] = ["a", "b"]
-    #expect(throws: Never.self) { try Selection(only: ["a"], except: ["?"]).check(names) }
-    for selection in [Selection(only: ["a", "c"]), Selection(except: ["c"])] {
-      #expect(throws: NetworkError(.usage, "no tensor matches c")) { try selection.check(names) }
+  // MARK: Choices
+
+  private func choose(_ name: String, only: [String] = [], except: [String] = []) throws -> (
+    names: [String], notes: [String]
+  ) {
+    BuiltTools.serveHDF5()
+    return try withNetwork(OpenFile(Fixtures.folder.appending("networks/\(name)"))) { file in
+      let choice = try file.choose(by: Selection(only: only, except: except))
+      return (choice.tensors.sorted().map { file.tensors[$0].name.text }, choice.notes)
     }
+  }
+
+  @Test func globsChooseAmongMatrices() throws {
+    let all = try choose("digits_relu.h5")
+    #expect(all.notes.isEmpty && !all.names.isEmpty)
+    for pattern in ["*", "fc1/*"] {
+      let chosen = try choose("digits_relu.h5", only: [pattern])
+      #expect(chosen.names == all.names.filter { pattern == "*" || $0.hasPrefix("fc1/") })
+      // Biases and training state match as well.
+      #expect(chosen.notes.count == 1 && chosen.notes[0].contains("matches are not weight matrices"), "\(chosen.notes)")
+    }
+    #expect(try choose("digits_relu.h5", except: ["*/kernel"]).names.isEmpty)
+    #expect(try choose("digits_relu.h5", except: ["fc1/bias"]).names == all.names)
+    #expect(try choose("digits_relu.h5", only: ["*/kernel"], except: ["*"]).names.isEmpty)
+  }
+
+  /// What no compressor can take is refused by its own name, and by a glob that reaches nothing else.
+  @Test(arguments: [
+    ("*/bias", "bias"), ("fc1/bias", "bias"), ("optimizer/*", "training state"), ("nothing", "no tensor matches"),
+  ])
+  func aPatternThatReachesNoMatrixIsAUsageError(pattern: String, reason: String) {
+    let error = #expect(throws: NetworkError.self) { try choose("digits_relu.h5", only: [pattern]) }
+    #expect(error?.verdict == .usage && error?.message.contains(reason) == true, "\(error?.message ?? "")")
+    let other = #expect(throws: NetworkError.self) { try choose("digits_relu.h5", only: ["fc1/kernel", pattern]) }
+    #expect(other?.verdict == .usage)
+  }
+
+  @Test func anExceptionThatMatchesNothingIsAUsageError() {
+    let error = #expect(throws: NetworkError.self) { try choose("digits_relu.h5", except: ["nothing"]) }
+    #expect(error?.verdict == .usage)
+    #expect(throws: Never.self) { try choose("digits_relu.h5", except: ["*"]) }
+  }
+
+  /// Of a matrix it is known what it is: no glob reaches it.
+  @Test(arguments: [TensorRole.convolution, .recurrent, .embedding, .attention, .optimizer, .bias, .normalisation])
+  func knownLayersAreNotReached(role: TensorRole) throws {
+    var record = TensorRecord(
+      name: "a", aliases: [], type: .float32, byteOrder: .little, shape: try #require(Shape([2, 3])), role: role,
+      isTransposed: false, encoding: .raw, parts: [], history: [], place: .contiguous(.init(offset: 0, length: 24)))
+    #expect(record.reasonNotChosen != nil)
+    record.role = .other
+    #expect(record.reasonNotChosen == nil)
+    record.type = .int32
+    #expect(record.reasonNotChosen == "int32")
+    record.type = .float32
+    record.place = nil
+    #expect(record.reasonNotChosen == "stored inside an object header")
+    record.shape = try #require(Shape([6]))
+    #expect(record.reasonNotChosen == "rank 1")
   }
 }
