@@ -25,6 +25,8 @@ public struct WritingOptions: Sendable {
 /// What a step made of a tensor.
 struct Change {
   var weights: Weights
+  /// Of the values that they restore to, where it is known.
+  var digest: Digest?
   /// Nothing where the history is to stay as it is.
   var step: Step?
   var outcome = TensorReport.Outcome.changed
@@ -100,7 +102,8 @@ extension NetworkFile {
     let isMirrored = tensor.isChunked && (change != nil || !tensor.history.isEmpty)
     if let change {
       if let step = change.step { tensor.history.append(step) }
-      (tensor.parts, stored) = try write(change.weights, of: &tensor, to: &writer, writing, isMirrored: isMirrored)
+      (tensor.parts, stored) = try write(
+        change.weights, change.digest, of: &tensor, to: &writer, writing, isMirrored: isMirrored)
     } else if case .ncz(let source) = source {
       // Its blocks are copied as they are; what is wrong in them must not be passed on.
       try forEachPiece(of: index) { _ in }
@@ -131,8 +134,8 @@ extension NetworkFile {
 
   /// Encodes weights, appends their payloads, and sets encoding and digest.
   private func write(
-    _ weights: Weights, of tensor: inout TensorRecord, to writer: inout Writer, _ writing: WritingOptions,
-    isMirrored: Bool
+    _ weights: Weights, _ digest: Digest?, of tensor: inout TensorRecord, to writer: inout Writer,
+    _ writing: WritingOptions, isMirrored: Bool
   ) throws -> (parts: [Int], stored: Int) {
     let threads = options.threads
     var parts: [[[UInt8]]]
@@ -169,9 +172,7 @@ extension NetworkFile {
       tensor.encoding = .raw
       parts = [raw]
     }
-    var crcs = PieceCRCs()
-    weights.forEachPiece(type: tensor.type, threads: threads) { crcs.update($0) }
-    tensor.digest = Digest(crcs, type: tensor.type, shape: tensor.shape)
+    tensor.digest = digest ?? weights.digest(type: tensor.type, shape: tensor.shape, threads: threads)
     var payloads: [Int] = []
     for part in parts {
       payloads.append(try writer.beginPayload(isMirrored: isMirrored))
