@@ -66,7 +66,7 @@ extension Verifier {
     if isUnexplained, claims.isEmpty {
       reasons.append(
         "\(unexplained.count) of \(result.tensors.count) tensors differ: "
-          + abbreviated(unexplained.map(\.tensor)))
+          + abbreviated(unexplained.map { TensorName($0.tensor) }))
     }
     result.failures = result.differences + result.failures + reasons
     result.verdict = verdict

@@ -85,7 +85,7 @@ struct Verifier {
     for (side, count) in lonelyStates.sorted(by: { $0.key < $1.key }) {
       result.notes.append("\(count) tensors of training state are only in the \(side)")
     }
-    let states = result.tensors.filter { !$0.isEqual && $0.isTrainingState }.map(\.name)
+    let states = result.tensors.filter { !$0.isEqual && $0.isTrainingState }.map { TensorName($0.name) }
     if !states.isEmpty {
       result.notes.append("not equal, and no part of the network: \(abbreviated(states))")
     }

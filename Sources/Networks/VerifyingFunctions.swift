@@ -148,6 +148,9 @@ extension Verifier {
       }
       let (own, others) = try on(nil) { (try f.evaluate(outputsA, data), try g.evaluate(outputsB, data)) }
       if let note = own.note { leaveOut(note) }
+      if let labels = try on(nil, { try data.labels(classes: f.classCount) }), f.doubt(labels, data) != nil {
+        comparison.agreement = nil
+      }
       if let correctA = own.result?.correct, let correctB = others.result?.correct {
         let count = Double(data.samples)
         comparison.accuracies = (Double(correctA) / count, Double(correctB) / count)
