@@ -95,9 +95,12 @@ expect 66 "nc-run --data missing.h5 net.ncz"
 quick="--points 64 --samples 500"
 expect 0 "nc-verify --json $quick '$network' net.ncz"; ok "nc-verify --json" python3 -m json.tool out /dev/null
 expect 0 "nc-verify -q $quick '$network' net.ncz"; quiet "nc-verify -q"; silent "nc-verify -q"
-expect 0 "nc-verify $quick '$network' net.h5"; ok "nothing claimed" grep -q 'nothing was claimed about this pair' err
-expect 1 "nc-verify $quick --max-weight .01 '$network' net.ncz"; ok "says why" grep -q '^failed: ' out
-expect 1 "nc-prune -q --keep .1 '$network' | nc-verify -q $quick --max-output .01 '$network' -"; quiet "status 1"
+expect 1 "nc-verify $quick '$network' net.h5"; ok "nothing recorded" grep -q '^FAILED: B has no record of coming from A' out
+expect 0 "nc-verify -q $quick --no-verdict '$network' net.h5"; quiet "nc-verify --no-verdict"; silent "nc-verify --no-verdict"
+for arguments in "--no-verdict --max-weight 1" "--measure outputs" "--max-size x" "--max-bits nan"; do expect 64 "nc-verify $quick $arguments '$network' net.ncz"; done
+expect 0 "nc-verify -q $quick --max-size 100k --max-bits 2 '$network' net.ncz"; expect 1 "nc-verify -q $quick --max-size 10k '$network' net.ncz"
+expect 1 "nc-verify $quick --max-weight .01 '$network' net.ncz"; ok "says why" grep -q ', limit 0.01$' err; ok "checks first" awk 'NR == 1 && !/^FAILED: 1 of 1 limits exceeded$/ || NR == 3 && !/FAILED$/ {exit 1}' out
+expect 1 "nc-prune -q --keep .1 '$network' | nc-verify -q $quick --max-output .01 '$network' -"; silent "status 1"; ok "-q says why" grep -q 'output error .*, limit 0.01$' err
 expect 0 "nc-verify -q $quick --report page.html '$network' net.ncz"; ok "a page" grep -q '</html>' page.html
 expect 73 "nc-verify $quick --report page.html '$network' net.ncz"; silent "an existing page"
 expect 74 "nc-verify $quick --report /dev/full '$network' net.ncz"

@@ -349,8 +349,11 @@ def distances(a, b):
     if n > 1 and na:
         ratios = [la[k - 1] / la[k] if la[k] > 1e-12 * la[0] else np.inf for k in range(1, min(10, n - 1) + 1)]
         k = int(np.argmax(ratios)) + 1
+        lb = lb[::-1]
         u, v = ua[:, :k], ub[:, :k]
-        found["subspace"] = {"dimension": k, "gap": float(ratios[k - 1]), "sine": float(min(1.0, np.linalg.norm(v - u @ (u.T @ v), 2)))}
+        found["subspace"] = {"dimension": k, "gap": float(ratios[k - 1]) if np.isfinite(ratios[k - 1]) else None,
+                             "sine": float(min(1.0, np.linalg.norm(v - u @ (u.T @ v), 2))) if lb[k - 1] > 1e-12 * max(lb[0], 0) and lb[0] > 0 else None,
+                             "least": float(lb[k - 1] / lb[0]) if lb[0] > 0 else 0.0}
     centred = lambda m: m - m.mean(0) - m.mean(1)[:, None] + m.mean()
     p, q = centred(a), centred(b)
     found["alignment"] = over((p * q).sum(), np.linalg.norm(p) * np.linalg.norm(q))

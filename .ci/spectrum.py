@@ -37,8 +37,11 @@ def subspace(found, wanted, what):
         return
     if not expect(found["dimension"] == wanted["dimension"], f"{what}: {found}, NumPy: {wanted}"):
         return
-    if wanted["gap"] < 1e9:                              # else: of a matrix of lower rank, whose other eigenvalues are rounding
-        expect(near(found["gap"], wanted["gap"], 1e-9 * max(1, wanted["gap"] / 1e3)), f"{what}: gap {found['gap']}, NumPy: {wanted['gap']}")
+    # Of a matrix of lower rank, whose other eigenvalues are rounding, there is none, or one that is hardly more.
+    gaps = [value["gap"] or np.inf for value in (found, wanted)]
+    expect(min(gaps) >= 1e9 or near(*gaps, 1e-9 * max(1, gaps[1] / 1e3)), f"{what}: gap {found['gap']}, NumPy: {wanted['gap']}")
+    if wanted["least"] < 1e-10 and (found["sine"] is None or wanted["sine"] is None):
+        return expect(wanted["least"] > 1e-14 or found["sine"] is None, f"{what}: sine {found['sine']} of a space that B has not")
     # √(1 − σ²) of rounded σ: what is small is known to its square only.
     squares = found["sine"]**2, wanted["sine"]**2
     expect(abs(squares[0] - squares[1]) <= 1e-9 * max(wanted["sine"], 1e-6), f"{what}: sine {found['sine']}, NumPy: {wanted['sine']}")
@@ -109,7 +112,7 @@ class Pair:
                 expect(near(tensor["relative_l2"], wanted, 1e-9), f"{what}: {tensor['name']}: relative_l2 {tensor['relative_l2']}, NumPy: {wanted}")
                 if v.ndim == 2 and tensor["spectral_error"] is not None:
                     wanted = np.linalg.norm(v - w, 2) / np.linalg.norm(v, 2)
-                    expect(near(tensor["spectral_error"], wanted, 1e-6, 1e-15), f"{what}: {tensor['name']}: spectral_error {tensor['spectral_error']}, NumPy: {wanted}")
+                    expect(not tensor["spectral_error_is_bound"] and near(tensor["spectral_error"], wanted, 2e-4, 1e-7), f"{what}: {tensor['name']}: spectral_error {tensor['spectral_error']}, NumPy: {wanted}")
                 if tensor["singular_values"]:
                     for letter, m in (("a", v), ("b", w)):
                         wanted, values = np.linalg.svd(m, compute_uv=False), np.array(tensor["singular_values"][letter])
@@ -244,7 +247,7 @@ def special(digits):
         expect(spectrum["ntk"] is None, f"{name}: an NTK, where derivatives are zero almost everywhere")
     random_points()
     # A file that was packed as one with relu between, and --activation: both networks are to be of that, or neither.
-    source, options = fixtures / "torch_digits.flat.h5", ("--json", "--measure", "outputs", "--activation", "tanh", "--data", digits)
+    source, options = fixtures / "torch_digits.flat.h5", ("--json", "--no-verdict", "--measure", "outputs", "--activation", "tanh", "--data", digits)
     packed = compressed(tools, source, scratch / "packed.h5", ("nc-prune", "--keep", ".5"))
     try:
         errors = [run(tools, "nc-verify", *options, source, path)["parts"][0]["outputs"]["relative_error"] for path in (scratch / "packed.h5", packed)]
@@ -263,7 +266,7 @@ def random_points():
             "mixture": lambda: np.concatenate([generator.standard_normal((n // 2, p)) + centre(0), generator.standard_normal((n - n // 2, p)) * np.sqrt(1 + 8 / np.sqrt(p)) + centre(1)])}
     for law, draw in laws.items():
         ours = [np.linalg.norm(np.maximum(draw(), 0), 2)**2 for _ in range(1000)]
-        found = [run(tools, "nc-verify", "--json", "--measure", "spectrum", "--points", n, "--law", law, "--seed", seed, path, path)["parts"][0]["spectrum"]["ck"]["norm_a"] for seed in range(1, 13)]
+        found = [run(tools, "nc-verify", "--json", "--no-verdict", "--measure", "spectrum", "--points", n, "--law", law, "--seed", seed, path, path)["parts"][0]["spectrum"]["ck"]["norm_a"] for seed in range(1, 13)]
         expect(abs(np.mean(found) - np.mean(ours)) <= 4 * np.std(ours) / np.sqrt(len(found)) and len(set(found)) == len(found),
                f"{law} points: norm {np.mean(found)}, NumPy: {np.mean(ours)} ± {np.std(ours) / np.sqrt(len(found))}")
 

@@ -492,3 +492,52 @@ double nc_squared_distance(const float *a, const float *b, size_t n) {
   }
   return added(sums);
 }
+
+/* Eight floats, and the same as doubles. */
+typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
+typedef double wide_eight __attribute__((vector_size(64)));
+
+NC_BODY void losses_body(const float *a, const float *b, size_t n, double *norm, double *error) {
+  wide_eight sums[4] = {{0}, {0}, {0}, {0}};
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (int half = 0; half < 2; half++) {
+      wide_eight x = __builtin_convertvector(*(const eight *)(a + i + 8 * half), wide_eight);
+      wide_eight y = __builtin_convertvector(*(const eight *)(b + i + 8 * half), wide_eight);
+      wide_eight d = x - y;
+      wide_eight xx = x * x, dd = d * d;
+      sums[half] += xx;
+      sums[2 + half] += dd;
+    }
+  double norms[lanes], errors[lanes];
+  memcpy(norms, sums, sizeof norms);
+  memcpy(errors, sums + 2, sizeof errors);
+  for (; i < n; i++) {
+    double x = (double)a[i], d = x - (double)b[i];
+    double xx = x * x, dd = d * d;
+    norms[i % lanes] += xx;
+    errors[i % lanes] += dd;
+  }
+  *norm = added(norms);
+  *error = added(errors);
+}
+
+static void losses_plain(const float *a, const float *b, size_t n, double *norm, double *error) {
+  losses_body(a, b, n, norm, error);
+}
+
+#if defined(__x86_64__)
+NC_AVX2 static void losses_avx2(const float *a, const float *b, size_t n, double *norm, double *error) {
+  losses_body(a, b, n, norm, error);
+}
+#endif
+
+void nc_losses(const float *a, const float *b, size_t n, double *norm, double *error) {
+#if defined(__x86_64__)
+  if (nc_level() >= 1) {
+    losses_avx2(a, b, n, norm, error);
+    return;
+  }
+#endif
+  losses_plain(a, b, n, norm, error);
+}

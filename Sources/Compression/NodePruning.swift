@@ -130,27 +130,8 @@ extension StoredMatrix {
     return inputs == 0 ? [Bool](repeating: true, count: outputs) : blocks.flatMap { $0 }
   }
 
-  /// The weights as bytes of the source, with all of some output units and of some inputs as +0, and what is lost by
-  /// that.
-  ///
-  /// - Throws: `NonFiniteWeight` for an infinity or NaN.
-  public func zeroing(
-    outputs removedOutputs: [Bool], inputs removedInputs: [Bool], threads: Threads
-  ) throws(NonFiniteWeight) -> (bytes: [UInt8], loss: SquaredLoss) {
-    let unit = try unit(threads: threads)
-    let losses = threads.results(weights.blocks) { block in
-      let rows = weights.rows(ofBlock: block)
-      return withDoubles(rows) { x in
-        var loss = SquaredLoss(unit: unit)
-        for row in rows {
-          for input in 0..<inputs {
-            let scaled = x[(row - rows.lowerBound) * inputs + input] / unit
-            loss.add(scaled, isLost: removedOutputs[row] || removedInputs[input])
-          }
-        }
-        return loss
-      }
-    }
+  /// The weights as bytes of the source, with all of some output units and of some inputs as +0.
+  public func zeroing(outputs removedOutputs: [Bool], inputs removedInputs: [Bool]) -> [UInt8] {
     var bytes = Array(weights.bytes)
     let size = weights.type.byteCount
     let (slow, fast) = weights.transposed ? (removedInputs, removedOutputs) : (removedOutputs, removedInputs)
@@ -160,7 +141,7 @@ extension StoredMatrix {
         for byte in start..<start + size { bytes[byte] = 0 }
       }
     }
-    return (bytes, losses.reduce(into: SquaredLoss(unit: unit)) { $0.add($1) })
+    return bytes
   }
 
   /// A power of two near the largest magnitude; 1 for zeros.
@@ -186,82 +167,6 @@ extension StoredMatrix {
         return body(UnsafeBufferPointer(doubles))
       }
     }
-  }
-}
-
-/// Squared norms of values and of what became zero or other values, in units of `unit`².
-public struct SquaredLoss: Sendable {
-  private let unit: Double
-  private var scaledNorm = 0.0
-  private var scaledError = 0.0
-
-  init(unit: Double) { self.unit = unit }
-
-  /// Of numbers before and after.
-  public init(_ before: [Double], _ after: [Double]) {
-    let largest = (before + after).reduce(0) { max($0, $1.magnitude) }
-    self.init(unit: largest > 0 ? largest.binade : 1)
-    for (x, y) in zip(before, after) {
-      let (norm, error) = (x / unit, (x / unit) - (y / unit))
-      scaledNorm += norm * norm
-      scaledError += error * error
-    }
-  }
-
-  /// Of elements of a floating-point type before and after, the same on any number of threads; NaN where an element is
-  /// not finite.
-  public init(
-    _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer, type: ElementType, threads: Threads
-  ) {
-    precondition(type.isFloat && before.count == after.count, "as many elements of one type")
-    let count = before.count / type.byteCount
-    let size = 1 << 16
-    nonisolated(unsafe) let (before, after) = (before, after)
-    func block<R: Sendable>(_ body: @Sendable (UnsafeBufferPointer<Double>, UnsafeBufferPointer<Double>) -> R) -> [R] {
-      threads.results((count + size - 1) / size) { number in
-        let some = min(size, count - number * size)
-        return withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * some) { room in
-          let (x, y) = (room[..<some], room[some...])
-          type.read(before, from: number * size, to: UnsafeMutableBufferPointer(rebasing: x))
-          type.read(after, from: number * size, to: UnsafeMutableBufferPointer(rebasing: y))
-          return body(UnsafeBufferPointer(rebasing: x), UnsafeBufferPointer(rebasing: y))
-        }
-      }
-    }
-    // Squares of the other types' values neither overflow nor vanish.
-    let largest =
-      type == .float64 ? block { x, y in zip(x, y).reduce(0) { max($0, $1.0.magnitude, $1.1.magnitude) } }.max() : nil
-    let unit = largest.map { $0 > 0 && $0.isFinite ? $0.binade : 1 } ?? 1
-    self.init(unit: unit)
-    let losses = block { x, y in
-      var loss = SquaredLoss(unit: unit)
-      for i in x.indices {
-        let (norm, error) = (x[i] / unit, x[i] / unit - y[i] / unit)
-        loss.scaledNorm += norm * norm
-        loss.scaledError += error * error
-      }
-      return loss
-    }
-    for loss in losses { add(loss) }
-  }
-
-  /// ‖before‖².
-  public var squaredNorm: Double { scaledNorm * unit * unit }
-  /// ‖before − after‖².
-  public var squaredError: Double { scaledError * unit * unit }
-  /// ‖before − after‖ ÷ ‖before‖; 0 where ‖before‖ is 0, NaN where an element before is not finite.
-  public var relativeL2: Double {
-    scaledNorm > 0 ? (scaledError / scaledNorm).squareRoot() : scaledNorm == 0 ? 0 : .nan
-  }
-
-  mutating func add(_ scaled: Double, isLost: Bool) {
-    scaledNorm += scaled * scaled
-    if isLost { scaledError += scaled * scaled }
-  }
-
-  mutating func add(_ other: SquaredLoss) {
-    scaledNorm += other.scaledNorm
-    scaledError += other.scaledError
   }
 }
 

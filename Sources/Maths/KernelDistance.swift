@@ -35,9 +35,11 @@ public struct KernelDistance: Sendable {
   public struct Subspace: Sendable {
     /// k, of 1…10 that at the widest gap of A.
     public let dimension: Int
-    /// λ_k/λ_{k+1} of A. Near 1 the space is not determined, and the angle means nothing.
-    public let gap: Double
-    public let sine: Double
+    /// λ_k/λ_{k+1} of A. Near 1 the space is not determined, and the angle means nothing. `nil` where A has rank k: what
+    /// follows is zero but for rounding, 10⁻¹² of the largest.
+    public let gap: Double?
+    /// `nil` where B has fewer than k eigenvalues that are not zero but for rounding.
+    public let sine: Double?
   }
 
   /// All eigenvalues, descending, and the vectors of the first.
@@ -101,11 +103,17 @@ public struct KernelDistance: Sendable {
     _ a: Eigenvalues, _ b: Eigenvalues, _ most: Int
   ) throws(LinearAlgebraError) -> Subspace? {
     guard most > 0, let largest = a.values.first, largest > 0 else { return nil }
-    // Eigenvalues that are rounding make no gap.
-    let least = largest * 1e-12
-    func gap(_ k: Int) -> Double { a.values[k - 1] / max(a.values[k], least) }
+    // Eigenvalues that are rounding have no ratio; what they end is the widest gap.
+    func isRounding(_ value: Double, in spectrum: Eigenvalues) -> Bool { value <= spectrum.values[0] * 1e-12 }
+    func gap(_ k: Int) -> Double {
+      isRounding(a.values[k], in: a) ? .infinity : a.values[k - 1] / a.values[k]
+    }
     var dimension = 1
-    for k in 1...most where a.values[k - 1] > least && gap(k) > gap(dimension) { dimension = k }
+    for k in 1...most where !isRounding(a.values[k - 1], in: a) && gap(k) > gap(dimension) { dimension = k }
+    let width = gap(dimension).isFinite ? gap(dimension) : nil
+    guard b.values[0] > 0, !isRounding(b.values[dimension - 1], in: b) else {
+      return Subspace(dimension: dimension, gap: width, sine: nil)
+    }
     // The norm of what B's vectors have outside the space of A: 1 − cos² would lose what is below 10⁻⁸.
     let outside = (0..<dimension).flatMap { j -> [Double] in
       var rest = b.vectors[j]
@@ -122,6 +130,6 @@ public struct KernelDistance: Sendable {
       }
     }
     let sine = try SymmetricMatrix(gram, count: dimension).spectralNorm(threads: Threads(1)).squareRoot()
-    return Subspace(dimension: dimension, gap: gap(dimension), sine: min(1, sine))
+    return Subspace(dimension: dimension, gap: width, sine: min(1, sine))
   }
 }

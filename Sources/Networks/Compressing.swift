@@ -37,7 +37,7 @@ public struct WritingReport: Sendable {
 /// What a compressor makes of the values of a tensor.
 enum Compressed {
   /// `kept`: of how many weights, singular values or nodes how many are left, where some are dropped.
-  case changed(Weights, squaredNorm: Double, squaredError: Double, relativeL2: Double, kept: Kept? = nil)
+  case changed(Weights, kept: Kept? = nil)
   /// Not changed, and why.
   case unchanged(String)
   /// Holds a NaN or an infinity, here.
@@ -50,74 +50,69 @@ extension NetworkFile {
   /// One with a NaN or an infinity is carried unchanged with a warning, unless `--only` names it.
   ///
   /// - Parameters:
-  ///   - settings: the options that decided the values, as the command line spells them.
+  ///   - method: what `change` does, for the history.
   ///   - choice: the tensors that `change` is asked for.
   func compress(
-    to file: FileDescriptor, _ options: CompressingOptions, settings: String, _ choice: Choice,
+    to file: FileDescriptor, _ options: CompressingOptions, _ method: Step.Method, _ choice: Choice,
     change: (Int, UnsafeRawBufferPointer) throws -> Compressed
   ) throws(NetworkError) -> WritingReport {
     var warnings = (assumption.map { [$0] } ?? []) + choice.notes
-    var (squaredError, squaredNorm, largest) = (0.0, 0.0, 0.0)
+    var total = SquaredLoss()
     let threads = self.options.threads
-    func step(_ settings: String, from: Digest, error: Double) -> Step {
-      Step(tool: options.tool, version: options.version, options: settings, from: from, error: error)
+    /// The change to these weights, measured.
+    func measured(
+      _ tensor: TensorRecord, _ values: UnsafeRawBufferPointer, to weights: Weights, by method: Step.Method,
+      _ outcome: TensorReport.Outcome, kept: Kept? = nil
+    ) -> (change: Change, difference: ValueDifference) {
+      let (difference, digest) = weights.loss(from: values, type: tensor.type, shape: tensor.shape, threads: threads)
+      let step = Step(
+        tool: options.tool, version: options.version, options: method.options,
+        from: Digest(values: values, type: tensor.type, shape: tensor.shape, threads: threads), error: difference.error)
+      return (Change(weights: weights, digest: digest, step: step, outcome: outcome, kept: kept), difference)
     }
 
     let written = try write(to: file, options.writing) { index in
       let tensor = tensors[index]
       if options.dropsOptimizer, tensor.role == .optimizer, tensor.shape.rank > 0 {
         // A fresh start. (Scalars, such as the learning rate, stay.)
-        let (from, isZero) = try withValues(of: index) { values in
-          (
-            Digest(values: values, type: tensor.type, shape: tensor.shape, threads: threads),
-            values.allSatisfy { $0 == 0 }
-          )
-        }
-        return Change(
-          weights: .dense([UInt8](repeating: 0, count: tensor.size)),
-          step: step("--drop optimizer", from: from, error: isZero ? 0 : 1), outcome: .dropped)
+        let zeros = Weights.dense([UInt8](repeating: 0, count: tensor.size))
+        return try withValues(of: index) { measured(tensor, $0, to: zeros, by: .dropOptimizer, .dropped).change }
       }
       guard choice.tensors.contains(index) else { return nil }
-      let (compressed, from) = try withValues(of: index) { values in
-        (
-          try change(index, values),
-          Digest(values: values, type: tensor.type, shape: tensor.shape, threads: threads)
-        )
-      }
-      switch compressed {
-      case .changed(let weights, let norm, let error, let relativeL2, let kept):
-        // What loses nothing more stays as it is stored: another encoding could only be larger.
-        if relativeL2 == 0, kind == .ncz, tensor.encoding != .raw { return nil }
-        largest = max(largest, relativeL2)
-        squaredError += error
-        squaredNorm += norm
-        if case .hdf5(let source) = source {
-          for filter in source.roundingFilters(of: tensor) {
-            warnings.append(
-              "\(tensor.name): the file keeps it behind the filter \(filter), which may round what is restored")
+      return try withValues(of: index) { values in
+        switch try change(index, values) {
+        case .changed(let weights, let kept):
+          let (change, difference) = measured(tensor, values, to: weights, by: method, .changed, kept: kept)
+          // What loses nothing more stays as it is stored: another encoding could only be larger.
+          if difference.error == 0, kind == .ncz, tensor.encoding != .raw { return nil }
+          // The same values in another form are no step.
+          if change.digest == change.step?.from {
+            return Change(weights: weights, digest: change.digest, outcome: .carried, kept: kept)
           }
+          total.add(difference.loss)
+          if case .hdf5(let source) = source {
+            for filter in source.roundingFilters(of: tensor) {
+              warnings.append(
+                "\(tensor.name): the file keeps it behind the filter \(filter), which may round what is restored")
+            }
+          }
+          return change
+        case .unchanged(let reason):
+          warnings.append("\(tensor.name): \(reason): carried unchanged")
+          return nil
+        case .nonFinite(let element):
+          let position = tensor.shape.position(of: element)
+          guard !options.selection.insists(on: tensor.name) else {
+            throw NetworkError(.unsupported, "\(tensor.name): NaN or infinity at \(position)")
+          }
+          warnings.append("\(tensor.name): NaN or infinity at \(position): carried unchanged")
+          return nil
         }
-        return Change(weights: weights, step: step(settings, from: from, error: relativeL2), kept: kept)
-      case .unchanged(let reason):
-        warnings.append("\(tensor.name): \(reason): carried unchanged")
-        return nil
-      case .nonFinite(let element):
-        let position = tensor.shape.position(of: element)
-        guard !options.selection.insists(on: tensor.name) else {
-          throw NetworkError(.unsupported, "\(tensor.name): NaN or infinity at \(position)")
-        }
-        warnings.append("\(tensor.name): NaN or infinity at \(position): carried unchanged")
-        return nil
       }
     }
-    // Squares of extreme weights overflow or vanish; then the largest of the errors is told.
-    let isCounted = squaredNorm.isFinite && (squaredNorm > 0 || largest == 0)
-    let total = squaredNorm > 0 ? (squaredError / squaredNorm).squareRoot() : 0
     return WritingReport(
       tensors: written.tensors, inputBytes: size, outputBytes: written.byteCount,
-      relativeL2: written.tensors.contains(where: { $0.outcome == .changed })
-        ? (isCounted ? total : largest) : nil,
-      warnings: warnings)
+      relativeL2: written.tensors.contains(where: { $0.outcome == .changed }) ? total.error : nil, warnings: warnings)
   }
 }
 

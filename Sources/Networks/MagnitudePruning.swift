@@ -12,70 +12,19 @@ extension NetworkFile {
     let choice = try choose(by: options.selection)
     var cuts: [Int: MagnitudeCut]?
     if isGlobal, case .keep(let keep) = rule { cuts = try globalCuts(of: choice.tensors.sorted(), keep: keep) }
-    let settings =
-      rule.settings + (isGlobal ? " --scope network" : "") + (values == .exact ? "" : " --values \(values.rawValue)")
-    return try compress(
-      to: file, options, settings: settings, choice
-    ) { index, bytes in
-      do {
-        return try pruned(index, bytes, cut: cuts.map { $0[index] ?? .everything }, rule, values)
-      } catch let error as NonFiniteWeight {
-        guard let type = error.rounded else { return .nonFinite(index: error.index) }
-        let position = tensors[index].shape.position(of: error.index)
-        return .unchanged("the weight at \(position) is too large for \(type)")
+    let method = Step.Method.magnitude(rule, values, isGlobal: isGlobal)
+    return try compress(to: file, options, method, choice) { index, bytes in
+      let tensor = tensors[index]
+      let result = try tensor.pruningMagnitudes(
+        bytes, rule, values, cut: cuts.map { $0[index] ?? .everything }, threads: self.options.threads)
+      // What is ± a scale already stays so, in two bits a weight.
+      if values == .exact, tensor.encoding.isTernary, case .changed(.sparse(let kept, _), let count) = result,
+        case .ternary(let matrix, let transposed) = try self.weights(of: index)
+      {
+        return .changed(.ternary(matrix.masked(by: kept.mask), transposed: transposed), kept: count)
       }
+      return result
     }
-  }
-
-  private func pruned(
-    _ index: Int, _ bytes: UnsafeRawBufferPointer, cut: MagnitudeCut?, _ rule: PruningRule, _ values: MagnitudeValues
-  ) throws -> Compressed {
-    let tensor = tensors[index]
-    let threads = options.threads
-    let type = tensor.type
-    let (rows, columns) = tensor.sourceExtents
-    let stored: KeptValues =
-      switch values {
-      case .exact: tensor.encoding.keptValues
-      case .ternary: .exact
-      case .float16: .float16
-      case .bfloat16: .bfloat16
-      }
-    if values == .ternary {
-      let cut = try cut ?? magnitudeCut(bytes, type: type, rule: rule, threads: threads)
-      let result = try Compression.ternarize(
-        bytes, type: type, rows: rows, columns: columns, transposed: tensor.isTransposed, cut: cut, threads: threads)
-      return .changed(
-        .ternary(result.matrix, transposed: tensor.isTransposed), squaredNorm: result.squaredNorm,
-        squaredError: result.squaredError, relativeL2: result.relativeL2,
-        kept: Kept(count: result.nonzeroCount, of: tensor.shape.count))
-    }
-    var result: MagnitudePruning
-    if let cut {
-      result = try Compression.prune(
-        bytes, type: type, rows: rows, columns: columns, transposed: tensor.isTransposed, cut: cut, values: stored,
-        threads: threads)
-    } else {
-      result = try pruneMagnitude(
-        bytes, type: type, rows: rows, columns: columns, transposed: tensor.isTransposed, rule: rule, values: stored,
-        threads: threads)
-    }
-    // Rounded, they may exceed the bound though all are kept.
-    if case .error(let bound) = rule, result.relativeL2 > bound {
-      result = try pruneMagnitude(
-        bytes, type: type, rows: rows, columns: columns, transposed: tensor.isTransposed, rule: rule, threads: threads)
-    }
-    var weights = Weights.sparse(result.matrix, transposed: tensor.isTransposed)
-    // What is ± a scale already stays so, in two bits a weight.
-    if values == .exact, tensor.encoding.isTernary,
-      case .ternary(let matrix, let transposed) = try self.weights(of: index)
-    {
-      weights = .ternary(matrix.masked(by: result.matrix.mask), transposed: transposed)
-    }
-    return .changed(
-      weights, squaredNorm: result.squaredNorm,
-      squaredError: result.squaredError, relativeL2: result.relativeL2,
-      kept: Kept(count: result.nonzeroCount, of: tensor.shape.count))
   }
 
   /// The cuts of several matrices that keep the largest weights of all of them; nothing for one with a NaN or an infinity.
@@ -90,6 +39,47 @@ extension NetworkFile {
 }
 
 extension TensorRecord {
+  /// Keeps the largest of these weights, or those that a cut keeps which other matrices have decided as well.
+  func pruningMagnitudes(
+    _ bytes: UnsafeRawBufferPointer, _ rule: PruningRule, _ values: MagnitudeValues, cut: MagnitudeCut?,
+    threads: Threads
+  ) throws(NetworkError) -> Compressed {
+    let (rows, columns) = sourceExtents
+    func pruned(_ stored: KeptValues, cut: MagnitudeCut?) throws(NonFiniteWeight) -> MagnitudePruning {
+      if let cut {
+        return try Compression.prune(
+          bytes, type: type, rows: rows, columns: columns, transposed: isTransposed, cut: cut, values: stored,
+          threads: threads)
+      }
+      return try pruneMagnitude(
+        bytes, type: type, rows: rows, columns: columns, transposed: isTransposed, rule: rule, values: stored,
+        threads: threads)
+    }
+    do throws(NonFiniteWeight) {
+      if values == .ternary {
+        let cut = if let cut { cut } else { try magnitudeCut(bytes, type: type, rule: rule, threads: threads) }
+        let result = try Compression.ternarize(
+          bytes, type: type, rows: rows, columns: columns, transposed: isTransposed, cut: cut, threads: threads)
+        return .changed(
+          .ternary(result.matrix, transposed: isTransposed), kept: Kept(count: result.nonzeroCount, of: shape.count))
+      }
+      let stored: KeptValues =
+        switch values {
+        case .exact, .ternary: encoding.keptValues
+        case .float16: .float16
+        case .bfloat16: .bfloat16
+        }
+      var result = try pruned(stored, cut: cut)
+      // Rounded, they may exceed the bound though all are kept.
+      if case .error(let bound) = rule, result.relativeL2 > bound { result = try pruned(.exact, cut: nil) }
+      return .changed(
+        .sparse(result.matrix, transposed: isTransposed), kept: Kept(count: result.nonzeroCount, of: shape.count))
+    } catch {
+      guard let narrow = error.rounded else { return .nonFinite(index: error.index) }
+      return .unchanged("the weight at \(shape.position(of: error.index)) is too large for \(narrow)")
+    }
+  }
+
   /// Rows and columns of the source: of a tensor that is no matrix, all axes but the last, and the last.
   var sourceExtents: (rows: Int, columns: Int) {
     let (rows, columns) = matrixExtents

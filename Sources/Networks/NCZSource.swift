@@ -23,12 +23,11 @@ struct NCZSource {
     let tensor = directory.tensors[index]
     switch tensor.encoding {
     case .raw:
-      let codec = try RawCodec(tensor.type, count: tensor.shape.count)
-      let parts = try self.parts(of: tensor, blockCounts: [codec.blockCount])
+      let (codec, blocks) = try rawBlocks(of: tensor)
       return .dense(
         try [UInt8](unsafeUninitializedCapacity: tensor.size) { buffer, initialized in
           let bytes = UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: tensor.size)
-          try codec.decode(into: bytes, threads: threads) { try parts[0].bytes($0) }
+          try codec.decode(into: bytes, threads: threads) { try blocks.bytes($0) }
           initialized = tensor.size
         })
     case .ternary(let group):
@@ -55,6 +54,12 @@ struct NCZSource {
     case .unknown(let id, _):
       throw NetworkError(.unsupported, "encoding \(id) is not known to this version")
     }
+  }
+
+  /// The blocks of a tensor in raw encoding.
+  func rawBlocks(of tensor: TensorRecord) throws -> (codec: RawCodec, blocks: Blocks) {
+    let codec = try RawCodec(tensor.type, count: tensor.shape.count)
+    return (codec, try parts(of: tensor, blockCounts: [codec.blockCount])[0])
   }
 
   /// Decodes the container piece by piece, in order, and returns the CRC-32 of each.

@@ -69,10 +69,10 @@ extension NetworkFile {
     }
     choice.tensors = pruning.changedTensors
     var report = try compress(
-      to: file, options, settings: "--by node \(rule.settings)", choice
+      to: file, options, .node(rule), choice
     ) { index, _ in
       let tensor = tensors[index]
-      guard let (bytes, loss) = try pruned(index, by: pruning) else { return .unchanged("nothing to remove") }
+      guard let bytes = try pruned(index, by: pruning) else { return .unchanged("nothing to remove") }
       var weights = Weights.dense(bytes)
       if tensor.shape.rank == 2 {
         let (rows, columns) = tensor.sourceExtents
@@ -85,8 +85,7 @@ extension NetworkFile {
       }
       let layer = pruning.layers.first { $0.kernel == tensor.name }
       return .changed(
-        weights, squaredNorm: loss.squaredNorm, squaredError: loss.squaredError, relativeL2: loss.relativeL2,
-        kept: layer.map { Kept(count: $0.kept.count { $0 }, of: $0.kept.count) })
+        weights, kept: layer.map { Kept(count: $0.kept.count { $0 }, of: $0.kept.count) })
     }
     report.warnings = pruning.notes.map(\.text) + report.warnings
     return report
@@ -133,19 +132,13 @@ extension NetworkFile {
     return pruning
   }
 
-  /// The new bytes of a tensor, and what it loses; nothing for one that stays as it is.
-  func pruned(
-    _ index: Int, by pruning: NodePruning
-  ) throws(NetworkError) -> (bytes: [UInt8], loss: SquaredLoss)? {
-    let tensor = tensors[index]
+  /// The new bytes of a tensor; `nil` for one that stays as it is.
+  func pruned(_ index: Int, by pruning: NodePruning) throws(NetworkError) -> [UInt8]? {
     switch pruning.edits[index] {
-    case nil: return nil
-    case .bias(let numbers):
-      let before = tensor.type.numbers(try values(of: index))
-      let bytes = tensor.type.bytes(rounding: numbers)
-      return (bytes, SquaredLoss(before, tensor.type.numbers(bytes)))
+    case nil: nil
+    case .bias(let numbers): tensors[index].type.bytes(rounding: numbers)
     case .matrix(let outputs, let inputs):
-      return try withMatrix(index) { try $0.zeroing(outputs: outputs, inputs: inputs, threads: options.threads) }
+      try withMatrix(index) { $0.zeroing(outputs: outputs, inputs: inputs) }
     }
   }
 

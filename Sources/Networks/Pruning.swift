@@ -91,13 +91,3 @@ extension NetworkFile {
     return keep(fits)
   }
 }
-
-extension PruningRule {
-  /// As the command line spells it.
-  var settings: String {
-    switch self {
-    case .keep(let fraction): "--keep \(fraction)"
-    case .error(let bound): "--max-error \(bound)"
-    }
-  }
-}

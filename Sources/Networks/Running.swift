@@ -100,6 +100,18 @@ extension NetworkFunction {
     network.outputs.count > 1 || outputPositions > 1 ? 1 : meaning == .probability ? 2 : outputCount
   }
 
+  /// Why the outputs are no classes for these labels; `nil` where they may be.
+  ///
+  /// A softmax, a single sigmoid, or a row for each sample with a single 1 say that they are. Else the labels must use more
+  /// than a tenth of the outputs, and more than half where there are as many outputs as inputs, as an autoencoder has.
+  func doubt(_ labels: [Int], _ data: DataFile) -> String? {
+    guard data.answerCount == 1, meaning != .probability, !endsInSoftmax, let largest = labels.max() else { return nil }
+    let used = largest + 1
+    guard outputCount >= 10 * used || (outputCount == inputCount && outputCount >= 2 * used) else { return nil }
+    return
+      "labels up to \(largest) and \(outputCount) outputs that no softmax makes: taken for no classes, so not compared (rows with a single 1 would say that they are)"
+  }
+
   /// Compares outputs with what the data say; or why not.
   func evaluate(_ outputs: Outputs, _ data: DataFile) throws(NetworkError) -> (result: Evaluation?, note: String?) {
     guard let answers = data.answers else { return (nil, nil) }
@@ -108,6 +120,7 @@ extension NetworkFunction {
       return (nil, "\(y): NaN or infinity for sample \(sample / data.answerCount): not compared")
     }
     if let labels = try data.labels(classes: classCount) {
+      if let doubt = doubt(labels, data) { return (nil, "\(y): \(doubt)") }
       let values = meaning == .logits ? outputs.logits : outputs.values
       return (Evaluation(values, width: outputs.width, meaning, labels: labels), nil)
     }

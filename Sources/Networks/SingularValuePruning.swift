@@ -37,41 +37,50 @@ extension NetworkFile {
   func pruneSingularValues(
     to file: FileDescriptor, _ rule: PruningRule, _ options: CompressingOptions, _ decompositions: Decompositions
   ) throws(NetworkError) -> WritingReport {
-    try compress(
-      to: file, options, settings: "--by singular-value \(rule.settings)",
-      try choose(by: options.selection)
-    ) { index, bytes in
-      let tensor = tensors[index]
-      let (rows, columns) = tensor.sourceExtents
-      do {
-        let needed = try singularValueByteCount(rows: rows, columns: columns, vectors: true)
-        guard needed <= self.options.memory else {
-          throw NetworkError(
-            .overLimit,
-            "its singular values take \(needed) bytes of memory, more than \(self.options.memory); --memory raises the limit"
-          )
-        }
-        let result = try decompositions.with(index, byteCount: 8 * min(rows, columns) * (rows + columns + 1)) {
-          try Compression.pruneSingularValues(
-            bytes, type: tensor.type, rows: rows, columns: columns, transposed: tensor.isTransposed, rule: rule,
-            threads: self.options.threads, known: &$0)
-        }
-        if result.matrix.rank == min(rows, columns) { return .unchanged("nothing to drop") }
-        // Rounding adds 2⁻⁸ at most, unless factors vanish.
-        if result.relativeL2 > 1.01 * result.spectralError + 0.01 {
-          return .unchanged("the weights are too small for float32 factors")
-        }
-        return .changed(
-          .lowRank(result.matrix, transposed: tensor.isTransposed), squaredNorm: result.squaredNorm,
-          squaredError: result.squaredError, relativeL2: result.relativeL2,
-          kept: Kept(count: result.matrix.rank, of: min(rows, columns)))
-      } catch let error as NonFiniteWeight {
-        return .nonFinite(index: error.index)
-      } catch let error as LowRankOverflow {
-        return .unchanged("\(error)")
-      } catch let error as SingularValueError {
-        throw NetworkError(error)
+    try compress(to: file, options, .singularValue(rule), try choose(by: options.selection)) { index, bytes in
+      let (rows, columns) = tensors[index].sourceExtents
+      return try decompositions.with(index, byteCount: 8 * min(rows, columns) * (rows + columns + 1)) {
+        try tensors[index].pruningSingularValues(bytes, rule, self.options, known: &$0)
       }
+    }
+  }
+}
+
+extension TensorRecord {
+  /// Keeps the largest singular values of a matrix with these values.
+  ///
+  /// - Parameter known: the decomposition, once it was made.
+  func pruningSingularValues(
+    _ bytes: UnsafeRawBufferPointer, _ rule: PruningRule, _ options: ReadingOptions,
+    known: inout SingularValueDecomposition?
+  ) throws(NetworkError) -> Compressed {
+    let (rows, columns) = sourceExtents
+    do {
+      let needed = try singularValueByteCount(rows: rows, columns: columns, vectors: true)
+      guard needed <= options.memory else {
+        throw NetworkError(
+          .overLimit,
+          "its singular values take \(needed) bytes of memory, more than \(options.memory); --memory raises the limit")
+      }
+      let result = try Compression.pruneSingularValues(
+        bytes, type: type, rows: rows, columns: columns, transposed: isTransposed, rule: rule,
+        threads: options.threads, known: &known)
+      if result.matrix.rank == min(rows, columns) { return .unchanged("nothing to drop") }
+      // Rounding adds 2⁻⁸ at most, unless factors vanish.
+      if result.relativeL2 > 1.01 * result.spectralError + 0.01 {
+        return .unchanged("the weights are too small for float32 factors")
+      }
+      return .changed(
+        .lowRank(result.matrix, transposed: isTransposed),
+        kept: Kept(count: result.matrix.rank, of: min(rows, columns)))
+    } catch let error as NonFiniteWeight {
+      return .nonFinite(index: error.index)
+    } catch let error as LowRankOverflow {
+      return .unchanged("\(error)")
+    } catch let error as SingularValueError {
+      throw NetworkError(error)
+    } catch {
+      throw NetworkError(error)
     }
   }
 }

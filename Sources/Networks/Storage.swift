@@ -14,16 +14,24 @@ func read(_ file: FileDescriptor, at offset: Int, count: Int, threads: Threads =
       adviseHugePages(buffer)
       _ = try threads.map((count + piece - 1) / piece) { index in
         let start = index * piece
-        var rest = UnsafeMutableRawBufferPointer(rebasing: buffer[start..<min(start + piece, count)])
-        var position = Int64(offset + start)
-        while !rest.isEmpty {
-          let got = try file.read(fromAbsoluteOffset: position, into: rest)
-          guard got > 0 else { throw NetworkError(.corrupt, "the file ends at byte \(position)") }
-          position += Int64(got)
-          rest = UnsafeMutableRawBufferPointer(rebasing: rest[got...])
-        }
+        let part = UnsafeMutableRawBufferPointer(rebasing: buffer[start..<min(start + piece, count)])
+        try read(file, at: offset + start, into: part)
       }
       initialized = count
+    }
+  }
+}
+
+/// Reads as many bytes at `offset` as `out` has room for.
+func read(_ file: FileDescriptor, at offset: Int, into out: UnsafeMutableRawBufferPointer) throws(NetworkError) {
+  try about {
+    var rest = out
+    var position = Int64(offset)
+    while !rest.isEmpty {
+      let got = try file.read(fromAbsoluteOffset: position, into: rest)
+      guard got > 0 else { throw NetworkError(.corrupt, "the file ends at byte \(position)") }
+      position += Int64(got)
+      rest = UnsafeMutableRawBufferPointer(rebasing: rest[got...])
     }
   }
 }

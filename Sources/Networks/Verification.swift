@@ -8,11 +8,13 @@ public struct Verification: Sendable {
   public var tensors: [TensorComparison] = []
   /// The networks as functions: all of them, or each chain of dense layers.
   public var parts: [Part] = []
+  /// What was held against what: tolerances, then the errors that B's history records.
+  public var checks: [Check] = []
   /// Why the networks do not agree; empty when they do.
   public var failures: [String] = []
-  public var verdict = Verdict.unclaimed
-  /// Whether the caller gave any.
-  public var hasTolerance = false
+  public var verdict = Verdict.none
+  /// The verdict in words.
+  public var sentence = ""
   /// What a user should be told.
   public var notes: [String] = []
   /// The data file, if any; numbers of a sample, and what they were multiplied with.
@@ -26,11 +28,37 @@ public struct Verification: Sendable {
   public enum Verdict: String, Sendable {
     /// All values are equal, bit for bit.
     case equal
-    /// No tolerance is exceeded, and no claim that could be checked fails.
+    /// All values but those of training state and of integer counters.
+    case equalNetworks = "equal but for training state"
+    /// They differ, and no tolerance is exceeded, and no recorded error that can be checked is another.
     case within = "within tolerance"
     case differs
-    /// No tolerance was given, and no step of B started from A, or none that can be checked.
-    case unclaimed = "no tolerance"
+    /// None was asked for.
+    case none = "no verdict"
+  }
+
+  /// A number that was held against a limit.
+  public struct Check: Sendable {
+    public enum Measure: String, Sendable {
+      case weight = "relative L2 error"
+      case output = "output error"
+      case conjugate = "conjugate kernel distance"
+      case tangent = "tangent kernel distance"
+      case accuracyLoss = "loss of accuracy"
+      case size = "bytes of B"
+      case bits = "bits a weight of B"
+      /// An error that a step of B's history records.
+      case recorded = "recorded error"
+    }
+    public var measure: Measure
+    /// The tensor or the part of the network, where it is not all of it.
+    public var object: String?
+    /// The most that is allowed; of a recorded error what it says.
+    public var limit: Double
+    /// `nil` where it is not defined, or cannot be found.
+    public var measured: Double?
+    /// `nil` for a recorded error that cannot be checked.
+    public var holds: Bool?
   }
 
   /// A tensor that both have, in one shape and type.
@@ -39,15 +67,19 @@ public struct Verification: Sendable {
     public var shape: [Int]
     /// How each stores it.
     public var encodings: (a: String, b: String)
-    /// Training state: no part of a network.
+    /// Training state, or an integer that counts: no part of a network.
     public var isTrainingState: Bool
     public var isEqual: Bool
     /// What the steps of B's history claim, from the last that started from A's values on.
     public var claims: [Claim] = []
     /// ‖W − Ŵ‖/‖W‖; nothing for integers, where W is zero and Ŵ is not, and where one of them is not finite.
     public var relativeL2: Double?
-    /// σ₁(W − Ŵ)/σ₁(W) of a weight matrix.
+    /// ‖W − Ŵ‖; `nil` for integers, and where one of them is not finite.
+    public var distance: Double?
+    /// σ₁(W − Ŵ)/σ₁(W) of a weight matrix; `nil` for a fast comparison.
     public var spectralError: Double?
+    /// Whether the spectral error is only known to be at least this.
+    public var isSpectralErrorBound = false
     /// All singular values of a weight matrix, largest first.
     public var singularValues: (a: [Double], b: [Double])?
     public var histogram: WeightHistogram?
@@ -60,9 +92,11 @@ public struct Verification: Sendable {
     public var options: String
     /// ‖before − after‖/‖before‖ as recorded.
     public var claimed: Double
-    /// The same as found; nothing where the values before or after are not at hand.
+    /// The same as found; `nil` where the values before or after are not at hand.
     public var measured: Double?
     public var status: Status
+    /// Why it fails, where it is not the number.
+    public var reason: String?
 
     public enum Status: String, Sendable {
       case holds, fails
@@ -93,6 +127,9 @@ public struct Verification: Sendable {
     public var squaredError: Double
     /// Of `relativeError`, where x is drawn at random.
     public var standardError: Double?
+    /// (Σ d)²/Σ d², d the squared errors of the samples: about how many of them carry the mean, where x is drawn at random;
+    /// `nil` where no sample shows an error.
+    public var effectiveSamples: Double?
     /// Fraction of the samples for which both have the same largest output.
     public var agreement: Double?
     public var accuracies: (a: Double, b: Double)?
@@ -142,19 +179,27 @@ public struct VerifyingOptions: Sendable {
     public var tangent: Double?
     /// By how much B's accuracy may be lower.
     public var accuracyLoss: Double?
+    /// Bytes of B.
+    public var size: Int?
+    /// 8 × the bytes of B ÷ the numbers of A that are no training state.
+    public var bits: Double?
 
     public init(
       weight: Double? = nil, output: Double? = nil, conjugate: Double? = nil, tangent: Double? = nil,
-      accuracyLoss: Double? = nil
+      accuracyLoss: Double? = nil, size: Int? = nil, bits: Double? = nil
     ) {
       self.weight = weight
       self.output = output
       self.conjugate = conjugate
       self.tangent = tangent
       self.accuracyLoss = accuracyLoss
+      self.size = size
+      self.bits = bits
     }
 
-    var isEmpty: Bool { [weight, output, conjugate, tangent, accuracyLoss].allSatisfy { $0 == nil } }
+    public var isEmpty: Bool {
+      [weight, output, conjugate, tangent, accuracyLoss, bits].allSatisfy { $0 == nil } && size == nil
+    }
   }
 
   public enum Measure: String, Sendable, CaseIterable {
@@ -172,13 +217,21 @@ public struct VerifyingOptions: Sendable {
   public var samples: Int
   public var seed: UInt64
   public var tangentOutput: TangentOutput
-  /// Without what costs the cube of a size: eigenvalues and singular values but the largest.
+  /// Without what costs more than a pass over the values, or the cube of the points: no singular values, and of kernels
+  /// only the largest eigenvalue.
   public var isFast: Bool
+  /// Whether histograms of weights are wanted, for a page.
+  public var wantsHistograms: Bool
+  /// Whether they are only measured.
+  public var isWithoutVerdict: Bool
+  /// That of the tools: steps that other versions recorded may not be done again as they were.
+  public var version: String
 
   public init(
     tolerances: Tolerances = Tolerances(), measures: Set<Measure> = Set(Measure.allCases), data: DataFile? = nil,
     points: Int = 512, law: InputLaw = .gaussian, samples: Int = 10_000, seed: UInt64 = 1,
-    tangentOutput: TangentOutput = .sum, isFast: Bool = false
+    tangentOutput: TangentOutput = .sum, isFast: Bool = false, wantsHistograms: Bool = false,
+    isWithoutVerdict: Bool = false, version: String
   ) {
     self.tolerances = tolerances
     self.measures = measures
@@ -189,6 +242,9 @@ public struct VerifyingOptions: Sendable {
     self.seed = seed
     self.tangentOutput = tangentOutput
     self.isFast = isFast
+    self.wantsHistograms = wantsHistograms
+    self.isWithoutVerdict = isWithoutVerdict
+    self.version = version
   }
 }
 

@@ -10,6 +10,7 @@ extension Verification {
     .object([
       .init("a", .string(a)),
       .init("b", .string(b)),
+      .init("checks", .array(checks.map(\.json))),
       .init("claims", .array(claims.map(\.json))),
       .init("data", data.map { .string($0.name) } ?? .null),
       .init("differences", .array(differences.map(JSON.string))),
@@ -18,6 +19,7 @@ extension Verification {
       .init("notes", .array(notes.map(JSON.string))),
       .init("parts", .array(parts.map(\.json))),
       .init("seed", .integer(Int(clamping: seed))),
+      .init("sentence", .string(sentence)),
       .init("tensors", .array(tensors.map(\.json))),
       .init("verdict", .string(verdict.rawValue)),
     ])
@@ -28,12 +30,25 @@ extension Verification {
 func real(_ value: Double?) -> JSON { value.flatMap { $0.isFinite ? JSON.shortest($0) : nil } ?? .null }
 private func integer(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
 
+extension Verification.Check {
+  fileprivate var json: JSON {
+    .object([
+      .init("holds", holds.map(JSON.bool) ?? .null),
+      .init("limit", real(limit)),
+      .init("measure", .string(measure.rawValue)),
+      .init("measured", real(measured)),
+      .init("object", object.map(JSON.string) ?? .null),
+    ])
+  }
+}
+
 extension Verification.Claim {
   fileprivate var json: JSON {
     .object([
       .init("claimed", real(claimed)),
       .init("measured", real(measured)),
       .init("options", .string(options)),
+      .init("reason", reason.map(JSON.string) ?? .null),
       .init("status", .string(status.rawValue)),
       .init("tensor", .string(tensor)),
       .init("tool", .string(tool)),
@@ -44,6 +59,7 @@ extension Verification.Claim {
 extension Verification.TensorComparison {
   fileprivate var json: JSON {
     .object([
+      .init("distance", real(distance)),
       .init("encoding_a", .string(encodings.a)),
       .init("encoding_b", .string(encodings.b)),
       .init("equal", .bool(isEqual)),
@@ -56,6 +72,7 @@ extension Verification.TensorComparison {
           .object([.init("a", .array(values.a.map { real($0) })), .init("b", .array(values.b.map { real($0) }))])
         } ?? .null),
       .init("spectral_error", real(spectralError)),
+      .init("spectral_error_is_bound", .bool(isSpectralErrorBound)),
     ])
   }
 }
@@ -77,6 +94,7 @@ extension Verification.OutputComparison {
       .init("accuracy_b", real(accuracies?.b)),
       .init("agreement", real(agreement)),
       .init("divergence", real(divergence)),
+      .init("effective_samples", real(effectiveSamples)),
       .init("method", .string(method.rawValue)),
       .init("relative_error", real(relativeError)),
       .init("samples", integer(samples)),

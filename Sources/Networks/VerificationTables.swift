@@ -65,7 +65,11 @@ extension KernelDistance {
         Measurement(
           name: "angle of spaces (sine)", value: subspace?.sine,
           comment: subspace.map {
-            "\($0.dimension) largest, gap \(short($0.gap))" + ($0.gap < 1.5 ? ": too small to mean much" : "")
+            $0.sine == nil
+              ? "\($0.dimension) largest: B has fewer that are not zero"
+              : $0.gap.map { gap in
+                "\(subspace?.dimension ?? 0) largest, gap \(short(gap))" + (gap < 1.5 ? ": too small to mean much" : "")
+              } ?? "\($0.dimension) largest: A has rank \($0.dimension)"
           } ?? ""))
     }
     list.append(

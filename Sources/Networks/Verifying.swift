@@ -7,7 +7,8 @@ internal import Tensors
 /// Compares B with A, from which it may have been made.
 ///
 /// Where a step of B's history started from the values that A has, what that step recorded is checked: this is B's claim.
-/// Through several steps every one is checked whose start can be made again by doing the steps before it.
+/// Steps are done again from their recorded options, as far as they take no other tensor, and must give the values whose
+/// digest was recorded.
 ///
 /// - Throws: `VerificationError`, when it cannot be told whether they agree.
 public func verify(
@@ -44,8 +45,8 @@ struct Verifier {
   let b: NetworkFile
   let options: VerifyingOptions
   var result = Verification()
-  /// Tensors that no step of B says it changed, and that are not as in A.
-  private var unexplained: [String] = []
+  /// Tensors that no checked step of B says it changed, and that are not as in A.
+  var unexplained: [(tensor: String, reason: String)] = []
   private var lonelyStates: [String: Int] = [:]
   /// Why something could not be compared: the last reason of all.
   var obstacle: String?
@@ -84,11 +85,15 @@ struct Verifier {
     for (side, count) in lonelyStates.sorted(by: { $0.key < $1.key }) {
       result.notes.append("\(count) tensors of training state are only in the \(side)")
     }
+    let states = result.tensors.filter { !$0.isEqual && $0.isTrainingState }.map { TensorName($0.name) }
+    if !states.isEmpty {
+      result.notes.append("not equal, and no part of the network: \(abbreviated(states))")
+    }
   }
 
   /// Training state is no part of a network: it may be missing.
   private mutating func tell(_ tensor: TensorRecord, isOnlyIn side: String) {
-    if tensor.role == .optimizer {
+    if tensor.isTrainingState {
       lonelyStates[side, default: 0] += 1
     } else {
       result.differences.append("\(tensor.name): only in the \(side)")
@@ -97,189 +102,214 @@ struct Verifier {
 
   private mutating func compare(_ index: Int, _ place: Int) throws(VerificationError) {
     let (tensor, other) = (a.tensors[index], b.tensors[place])
-    let after = try on(.b) { try b.values(of: place) }
-    let comparison = try on(.a) {
-      try a.withValues(of: index) { before in
-        try after.withUnsafeBytes { after in try compare(before, after, tensor, other) }
-      }
-    }
-    result.tensors.append(comparison)
-    let claims = comparison.claims
-    if !comparison.isEqual, claims.isEmpty {
-      unexplained.append(
-        "\(tensor.name): differs, and "
-          + (other.history.isEmpty
-            ? "no step of the second file says so" : "what the second file says of it did not start from the first"))
-    }
-    if claims.count > 1, let bound = claims.bound, let error = comparison.relativeL2, !(error <= bound) {
-      result.failures.append(
-        "\(tensor.name): its steps claim a relative L2 error of at most \(bound) together, found \(error)")
-    }
-  }
-
-  private func compare(
-    _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer, _ tensor: TensorRecord, _ other: TensorRecord
-  ) throws -> Verification.TensorComparison {
+    let pair = TensorPair(a: (a, index), b: (b, place))
+    let (difference, digest) = try pair.difference(withDigest: !other.history.isEmpty)
     var comparison = Verification.TensorComparison(
       name: tensor.name.text, shape: tensor.shape.extents, encodings: (tensor.encoding.name, other.encoding.name),
-      isTrainingState: tensor.role == .optimizer, isEqual: areEqual(before, after))
-    comparison.claims = try check(other.history, of: tensor, before, after)
-    guard tensor.type.isFloat else { return comparison }
-    comparison.relativeL2 = comparison.isEqual ? 0 : error(before, after, tensor).flatMap { $0.isFinite ? $0 : nil }
-    guard tensor.isDenseMatrix, !comparison.isEqual else { return comparison }
-    let (rows, columns) = tensor.matrixExtents
-    guard 3 * 8 * rows * columns <= a.options.memory else { return comparison }
-    func elements(_ bytes: UnsafeRawBufferPointer) -> [Double] {
-      doubles(
-        bytes, type: tensor.type, rows: tensor.shape.extents[0], columns: tensor.shape.extents[1],
-        transposed: tensor.isTransposed)
-    }
-    let (own, others) = (elements(before), elements(after))
-    guard own.allSatisfy(\.isFinite), others.allSatisfy(\.isFinite) else { return comparison }
-    comparison.histogram = Verification.WeightHistogram(own, others)
-    let lost = zip(own, others).map { $0 - $1 }
-    let size = try largestSingularValue(of: own, rows: rows, columns: columns, threads: threads)
-    let error = try largestSingularValue(of: lost, rows: rows, columns: columns, threads: threads)
-    comparison.spectralError = size > 0 ? error / size : error == 0 ? 0 : nil
-    if !options.isFast, min(rows, columns) <= Self.mostSingularValues {
-      func values(_ matrix: [Double]) throws -> [Double] {
-        try SingularValueDecomposition.values(rows: rows, columns: columns) { _ = $0.update(fromContentsOf: matrix) }
+      isTrainingState: tensor.isTrainingState, isEqual: difference.isEqual, relativeL2: difference.relativeL2)
+    if tensor.type.isFloat, difference.loss.distance.isFinite { comparison.distance = difference.loss.distance }
+    if let digest {
+      comparison.claims = try on(.a) {
+        try ClaimCheck(a: a, index: index, b: other, difference, pair, options: options).claims(from: digest)
       }
-      comparison.singularValues = (try values(own), try values(others))
     }
-    return comparison
+    if tensor.isDenseMatrix, !comparison.isEqual {
+      try pair.measureSpectra(difference, &comparison, isFast: options.isFast)
+      if options.wantsHistograms { comparison.histogram = try pair.histogram(difference.loss) }
+    }
+    result.tensors.append(comparison)
+    guard !comparison.isEqual else { return }
+    let claims = comparison.claims
+    let bound = claims.count > 1 ? claims.bound : nil
+    if let bound, let error = comparison.relativeL2, !(error <= bound) {
+      result.failures.append(
+        "\(tensor.name): its steps record a relative L2 error of at most \(bound) together, found \(error)")
+    }
+    if comparison.isTrainingState { return }
+    if claims.isEmpty {
+      unexplained.append(
+        (
+          tensor.name.text,
+          other.history.isEmpty
+            ? "differs, and no step of the second file says so"
+            : "differs, and what the second file records of it did not start from the first"
+        ))
+    } else if bound == nil || comparison.relativeL2 == nil, claims.allSatisfy({ $0.status == .unknown }) {
+      unexplained.append((tensor.name.text, "differs, and nothing that the second file records of it can be checked"))
+    }
+  }
+}
+
+extension TensorRecord {
+  /// What running the network does not need: state of training, and integers that count or seed.
+  var isTrainingState: Bool {
+    role == .optimizer || !type.isFloat && (shape.count <= 1 || name.text.contains("seed_generator"))
+  }
+}
+
+// MARK: - What the history records
+
+/// Checks what the steps of one tensor of B recorded.
+private struct ClaimCheck {
+  let a: NetworkFile
+  let index: Int
+  let b: TensorRecord
+  let difference: ValueDifference
+  let pair: TensorPair
+  let options: VerifyingOptions
+
+  init(
+    a: NetworkFile, index: Int, b: TensorRecord, _ difference: ValueDifference, _ pair: TensorPair,
+    options: VerifyingOptions
+  ) {
+    (self.a, self.index, self.b) = (a, index, b)
+    (self.difference, self.pair, self.options) = (difference, pair, options)
   }
 
-  /// Of larger matrices all singular values would take long.
-  private static let mostSingularValues = 1024
-
-  // MARK: Claims
-
   /// Most steps that are done again.
-  private static let mostRebuilt = 16
+  private static let mostRepeated = 16
+  /// Extents of a matrix up to which singular values are computed again.
+  private static let mostSingularValues = 2048
 
-  private func check(
-    _ history: [Step], of tensor: TensorRecord, _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer
-  ) throws -> [Verification.Claim] {
-    guard !history.isEmpty else { return [] }
-    let digest = Digest(values: before, type: tensor.type, shape: tensor.shape, threads: threads)
+  /// - Parameter digest: of A's values.
+  func claims(from digest: Digest) throws -> [Verification.Claim] {
+    let history = b.history
     // The last step that started from what A has: steps that change nothing may stand before it.
     guard let first = history.lastIndex(where: { $0.from == digest }) else { return [] }
     var claims: [Verification.Claim] = []
     // What the steps so far made of A's values, as far as it is known.
     var made: [UInt8]?
     var isKnown = true
-    func withStart<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-      made.map { $0.withUnsafeBytes(body) } ?? body(before)
+    func withStart<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
+      try made.map { try $0.withUnsafeBytes(body) } ?? a.withValues(of: index, body)
     }
     for (number, step) in history.enumerated().dropFirst(first) {
+      let isLast = number + 1 == history.count
       var claim = Verification.Claim(
-        tensor: tensor.name.text, tool: step.tool, options: step.options, claimed: step.error, status: .unknown)
-      if isKnown, number + 1 == history.count {
-        claim.check(withStart { error($0, after, tensor) })
-      } else if isKnown, number - first < Self.mostRebuilt,
-        let values = withStart({ rebuilt($0, tensor, by: step, expecting: history[number + 1].from) })
-      {
-        claim.check(withStart { start in values.withUnsafeBytes { error(start, $0, tensor) } })
-        made = values
-      } else {
-        isKnown = false
+        tensor: b.name.text, tool: step.tool, options: step.options, claimed: step.error, status: .unknown)
+      var values: [UInt8]?
+      if isKnown {
+        if isLast {
+          let found = try made.map { try pair.difference(from: $0) } ?? difference
+          claim.check(found.error)
+        }
+        if number - first < Self.mostRepeated {
+          let expected = isLast ? b.digest : history[number + 1].from
+          switch try repeated(step, isLast: isLast, expecting: expected, withStart) {
+          case .unknown: break
+          case .refuted(let reason):
+            claim.status = .fails
+            claim.reason = reason
+          case .similar(let error):
+            claim.check(error)
+          case .same(let weights, let error):
+            if !isLast {
+              claim.check(error)
+              values = weights.bytes(size: b.size, type: b.type, threads: a.options.threads)
+            }
+          case .unchanged:
+            claim.check(0)
+            values = try withStart { Array($0) }
+          }
+        }
       }
+      made = values
+      isKnown = values != nil
       claims.append(claim)
     }
     return claims
   }
 
-  private func rebuilt(
-    _ start: UnsafeRawBufferPointer, _ tensor: TensorRecord, by step: Step, expecting digest: Digest
-  ) -> [UInt8]? {
-    if step.from == digest { return Array(start) }
-    var values: [UInt8] = []
-    a.rebuild(start, tensor, by: step)?
-      .forEachPiece(type: tensor.type, threads: threads) { values.append(contentsOf: $0) }
-    guard values.count == start.count else { return nil }
-    let found = values.withUnsafeBytes {
-      Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: threads)
-    }
-    return found == digest ? values : nil
+  private enum Repetition {
+    /// It takes other tensors, another version, or too long.
+    case unknown
+    /// The values that were recorded, and the error.
+    case same(Weights, Double)
+    /// It changed nothing.
+    case unchanged
+    /// By another linear algebra, values that are other in last bits at most.
+    case similar(Double)
+    case refuted(String)
   }
 
-  /// ‖before − after‖/‖before‖: infinite where only the divisor is 0, or what is after is not finite; nothing where what is
-  /// before is not.
-  private func error(
-    _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer, _ tensor: TensorRecord
-  ) -> Double? {
-    guard tensor.type.isFloat else { return areEqual(before, after) ? 0 : 1 }
-    let loss = SquaredLoss(before, after, type: tensor.type, threads: threads)
-    guard loss.squaredNorm.isFinite else { return nil }
-    return loss.squaredError.isFinite && (loss.squaredNorm > 0 || loss.squaredError == 0) ? loss.relativeL2 : .infinity
-  }
-
-  // MARK: Verdict
-
-  mutating func judge() {
-    let tolerances = options.tolerances
-    let claims = result.claims
-    result.failures = result.differences + result.failures
-    for claim in claims where claim.status == .fails {
-      result.failures.append(
-        "\(claim.tensor): \(claim.tool) claims a relative L2 error of \(claim.claimed), found \(claim.measured ?? .infinity)"
-      )
+  /// Does a step again.
+  private func repeated(
+    _ step: Step, isLast: Bool, expecting digest: Digest?,
+    _ withStart: ((UnsafeRawBufferPointer) throws -> Repetition) throws -> Repetition
+  ) throws -> Repetition {
+    if step.from == digest, !isLast { return .unchanged }
+    // What another version did, this one may do otherwise: only what agrees says something.
+    func refuted(_ reason: String) -> Repetition { step.version == options.version ? .refuted(reason) : .unknown }
+    guard let method = Step.Method(tool: step.tool, options: step.options) else {
+      return Step.Method.tools.contains(step.tool)
+        ? refuted("'\(step.options)' is not what \(step.tool) \(step.version) records") : .unknown
     }
-    if !claims.isEmpty { result.failures += unexplained }
-    let unchecked = claims.count { $0.status == .unknown }
-    if unchecked > 0 {
-      result.notes.append(
-        "\(unchecked) of \(claims.count) claims are not checkable: what one of their steps started from, or left, is not at hand"
-      )
-    }
-    func require(_ what: String, _ value: Double?, _ most: Double?) {
-      guard let most, !((value ?? .nan) <= most) else { return }
-      let found = value.flatMap { $0.isFinite ? "\($0)" : nil } ?? "undefined"
-      result.failures.append("\(what): \(found), expected at most \(most)")
-    }
-    for tensor in result.tensors where !tensor.isEqual && !tensor.isTrainingState {
-      require("\(tensor.name): relative L2 error", tensor.relativeL2, tolerances.weight)
-    }
-    for part in result.parts {
-      let name = part.isWhole ? "" : "\(part.name): "
-      require("\(name)output error", part.outputs?.relativeError, tolerances.output)
-      require(
-        "\(name)distance of conjugate kernels", part.spectrum?.conjugate.relativeSpectralNorm, tolerances.conjugate)
-      require("\(name)distance of tangent kernels", part.spectrum?.tangent?.relativeSpectralNorm, tolerances.tangent)
-      if let accuracies = part.outputs?.accuracies {
-        // Accuracies are exact in decimals; their difference is not.
-        require(
-          "\(name)loss of accuracy", ((accuracies.a - accuracies.b) * 1e12).rounded() / 1e12, tolerances.accuracyLoss)
+    guard method.isLocal, let digest else { return .unknown }
+    guard method.takes(b) else { return refuted("'\(step.options)' is not for this tensor") }
+    let isSingular = if case .singularValue = method { true } else { false }
+    let (rows, columns) = b.matrixExtents
+    // Of the last step, the error is measured; what is left would be a decomposition to check a number by.
+    if isSingular, isLast || options.isFast || min(rows, columns) > Self.mostSingularValues { return .unknown }
+    // As it was stored then, values are the same.
+    var start = b
+    start.encoding = .raw
+    let (record, reading) = (start, a.options)
+    return try withStart { values in
+      guard let compressed = try result(of: method, values, record, reading) else { return .unknown }
+      guard case .changed(let weights, _) = compressed else {
+        return refuted("'\(step.options)' changes nothing of the values that it started from")
       }
+      let (difference, found) = weights.loss(
+        from: values, type: b.type, shape: b.shape, threads: reading.threads)
+      if found == digest { return .same(weights, difference.error) }
+      if isSingular, (difference.error - step.error).magnitude <= 1e-6 * step.error { return .similar(step.error) }
+      return refuted(
+        "'\(step.options)' does not give the values that \(isLast ? "it has" : "the next step started from")")
     }
-    let isEqual =
-      options.measures.contains(.weights) && result.differences.isEmpty && result.tensors.allSatisfy(\.isEqual)
-    result.verdict =
-      !result.failures.isEmpty
-      ? .differs : isEqual ? .equal : unchecked < claims.count || !tolerances.isEmpty ? .within : .unclaimed
-    result.hasTolerance = !tolerances.isEmpty
+  }
+}
+
+/// What a method makes of values; `nil` where that takes more memory than is allowed, or a library that is missing.
+private func result(
+  of method: Step.Method, _ values: UnsafeRawBufferPointer, _ tensor: TensorRecord, _ options: ReadingOptions
+) throws(NetworkError) -> Compressed? {
+  do throws(NetworkError) {
+    return try method.result(of: values, tensor, options)
+  } catch {
+    if error.verdict == .overLimit || error.verdict == .unsupported { return nil }
+    throw error
+  }
+}
+
+extension Weights {
+  fileprivate func bytes(size: Int, type: ElementType, threads: Threads) -> [UInt8] {
+    if case .dense(let bytes) = self { return bytes }
+    var values: [UInt8] = []
+    values.reserveCapacity(size)
+    forEachPiece(type: type, threads: threads) { values.append(contentsOf: $0) }
+    return values
   }
 }
 
 extension Verification.Claim {
   /// Compares with what was found. An error is recorded to nine significant digits; sums in double, in whatever order,
   /// differ by far less than 10⁻¹⁰ of themselves.
-  fileprivate mutating func check(_ found: Double?) {
-    guard let found else { return }
-    measured = found
+  fileprivate mutating func check(_ found: Double) {
+    measured = found.isFinite ? found : nil
     var unit = 1e-8
     while unit * 1e8 > max(claimed, 1e-300) { unit /= 10 }
     while unit * 1e9 <= claimed { unit *= 10 }
+    // Recorded errors below 10⁻³⁰⁰ have fewer digits.
     status = (found - claimed).magnitude <= 0.5 * unit + 1e-10 * claimed ? .holds : .fails
   }
 }
 
 extension [Verification.Claim] {
-  /// What the steps of one tensor can have lost together, if what each claims is true: errors relative to norms that each
-  /// step changes by at most its own error.
+  /// What the steps of one tensor can have lost together, if what each records is true: errors relative to norms that each
+  /// step changes by at most its own error. `nil` where one of them may have made it zero, and the next recorded no relative
+  /// error.
   fileprivate var bound: Double? {
-    if isEmpty { return nil }
+    if isEmpty || dropLast().contains(where: { $0.claimed >= 1 }) { return nil }
     var (total, norm) = (0.0, 1.0)
     for claim in self {
       total += claim.claimed * norm
@@ -287,37 +317,4 @@ extension [Verification.Claim] {
     }
     return total * (1 + 1e-7) + 1e-12
   }
-}
-
-extension Verification.WeightHistogram {
-  /// - Parameters: all finite.
-  init?(_ a: [Double], _ b: [Double]) {
-    let largest = a.reduce(0) { max($0, $1.magnitude) }
-    guard largest > 0 else { return nil }
-    // What lies beyond four standard deviations is put into the outermost bins.
-    let deviation = (a.reduce(0) { $0 + $1 / largest * ($1 / largest) } / Double(a.count)).squareRoot() * largest
-    limit = min(largest, 4 * deviation)
-    let bins = 81
-    counts = [Int](repeating: 0, count: bins)
-    zeroed = counts
-    var most = 0.0
-    for (x, y) in zip(a, b) {
-      let bin = min(bins - 1, max(0, Int(((x / limit).clamped + 1) / 2 * Double(bins))))
-      counts[bin] += 1
-      if y == 0 {
-        zeroed[bin] += 1
-        most = max(most, x.magnitude)
-      }
-    }
-    threshold = most > 0 ? most : nil
-  }
-}
-
-private func areEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
-  guard a.count == b.count, let first = a.baseAddress, let second = b.baseAddress else { return a.count == b.count }
-  return memcmp(first, second, a.count) == 0
-}
-
-extension Double {
-  fileprivate var clamped: Double { min(1, max(-1, self)) }
 }

@@ -12,12 +12,17 @@ extension Verifier {
 
   /// Compares the networks as functions: all of them, or where that cannot be run each chain of dense layers.
   mutating func compareFunctions() throws(VerificationError) {
-    // Files without architecture take that of the other.
+    // A file that does not say how its layers are connected takes the other's word, before any guess.
     let stated = (a.statedNetwork, b.statedNetwork)
     guard let ownA = stated.0 ?? stated.1 ?? a.network ?? b.network,
       let ownB = stated.1 ?? stated.0 ?? b.network ?? a.network
     else { return leaveOut("how the layers are connected is not known: outputs and kernels are not compared") }
-    if ownA.isAssumed, let assumption = a.assumption ?? b.assumption { result.notes.append(assumption) }
+    if ownA.isAssumed {
+      try refuseTolerances(of: ownA)
+      result.notes += [a.assumption ?? b.assumption].compactMap { $0 }
+    } else {
+      tellWhoStates(ownA)
+    }
     for (network, file, which) in [(ownA, a, "first"), (ownB, b, "second")] {
       let known = Set(file.tensors.map { $0.name })
       if let missing = network.tensorNames.first(where: { !known.contains($0) }) {
@@ -43,6 +48,33 @@ extension Verifier {
       }
     }
     for chain in chainsB where others[chain.name] != nil { tell(chain.name.text, isOnlyIn: "second") }
+  }
+
+  /// Refuses tolerances for what a network does whose layers are only assumed to be connected so.
+  private func refuseTolerances(of network: Network) throws(VerificationError) {
+    let tolerances = options.tolerances
+    let refused = [
+      ("--max-output", tolerances.output), ("--max-ck", tolerances.conjugate), ("--max-ntk", tolerances.tangent),
+      ("--max-accuracy-loss", tolerances.accuracyLoss),
+    ].first { $0.1 != nil }
+    guard let (option, _) = refused else { return }
+    throw VerificationError(
+      side: nil,
+      error: NetworkError(
+        .unsupported,
+        "\(option): no file says how the layers are connected, and \(network.summary) is only assumed; say it with --activation, --order or --like FILE"
+      ))
+  }
+
+  /// Notes where a network is not what its own file says.
+  private mutating func tellWhoStates(_ network: Network) {
+    if [a, b].contains(where: \.isStatedByCaller) {
+      result.notes.append("the network is as --activation, --order or --like state it: \(network.summary)")
+      return
+    }
+    for (file, which, other) in [(a, "A", "B"), (b, "B", "A")] where file.statedNetwork == nil {
+      result.notes.append("the network of \(which) is as \(other) states it: \(network.summary)")
+    }
   }
 
   private mutating func tell(_ chain: String, isOnlyIn side: String) {
@@ -116,6 +148,9 @@ extension Verifier {
       }
       let (own, others) = try on(nil) { (try f.evaluate(outputsA, data), try g.evaluate(outputsB, data)) }
       if let note = own.note { leaveOut(note) }
+      if let labels = try on(nil, { try data.labels(classes: f.classCount) }), f.doubt(labels, data) != nil {
+        comparison.agreement = nil
+      }
       if let correctA = own.result?.correct, let correctB = others.result?.correct {
         let count = Double(data.samples)
         comparison.accuracies = (Double(correctA) / count, Double(correctB) / count)
@@ -137,9 +172,19 @@ extension Verifier {
     tell(outputsA, outputsB)
     var comparison = Verification.OutputComparison(.monteCarlo, outputsA, outputsB, samples: points.count)
     comparison.agreement = OutputAgreement.fraction(f, outputsA, outputsB)
+    if let effective = comparison.effectiveSamples, effective < Self.fewSamples {
+      result.notes.append(
+        "about \(max(1, Int(effective.rounded()))) of \(points.count) random inputs carry the output error: ± may be far too small; take --data, or more --samples"
+      )
+    } else if comparison.squaredError == 0, result.tensors.contains(where: { !$0.isEqual && !$0.isTrainingState }) {
+      result.notes.append(
+        "none of \(points.count) random inputs shows an output error: it may be rare; take --data, or more --samples")
+    }
     return comparison
   }
 
+  /// With fewer that count, a standard error means little.
+  private static let fewSamples = 30.0
   /// With more of them, a closed form would take longer than a mean over samples.
   private static let mostCorners = 4096
 
@@ -204,22 +249,27 @@ extension Verifier {
   func checkMeasured() throws(VerificationError) {
     let tolerances = options.tolerances
     func require(
-      _ option: String, _ tolerance: Double?, _ measure: VerifyingOptions.Measure, _ isMeasured: Bool,
-      _ reason: String? = nil
+      _ option: String, _ tolerance: Double?, _ measure: VerifyingOptions.Measure, _ isMeasured: Bool
     ) throws(VerificationError) {
       guard tolerance != nil, !isMeasured, result.differences.isEmpty else { return }
-      let why = options.measures.contains(measure) ? reason ?? obstacle ?? "there is none" : "--measure leaves it out"
+      let why = options.measures.contains(measure) ? obstacle ?? "there is none" : "--measure leaves it out"
       throw VerificationError(
         side: nil, error: NetworkError(.unsupported, "\(option): nothing to hold it against: \(why)"))
     }
     let parts = result.parts
+    if tolerances.bits != nil, bitsPerWeight == nil {
+      throw VerificationError(side: .a, error: NetworkError(.unsupported, "--max-bits: there are no weights"))
+    }
+    if tolerances.accuracyLoss != nil, options.measures.contains(.outputs), options.data?.answers == nil {
+      throw VerificationError(
+        side: nil, error: NetworkError(.unsupported, "--max-accuracy-loss needs --data FILE with labels y"))
+    }
     try require("--max-weight", tolerances.weight, .weights, options.measures.contains(.weights))
     try require("--max-output", tolerances.output, .outputs, parts.contains { $0.outputs != nil })
     try require("--max-ck", tolerances.conjugate, .spectrum, parts.contains { $0.spectrum != nil })
     try require("--max-ntk", tolerances.tangent, .spectrum, parts.contains { $0.spectrum?.tangent != nil })
     try require(
-      "--max-accuracy-loss", tolerances.accuracyLoss, .outputs, parts.contains { $0.outputs?.accuracies != nil },
-      options.data?.answers == nil ? "it takes labels: --data with y" : nil)
+      "--max-accuracy-loss", tolerances.accuracyLoss, .outputs, parts.contains { $0.outputs?.accuracies != nil })
   }
 }
 
@@ -248,6 +298,8 @@ extension Verification.OutputComparison {
       return sum + rest * rest
     }
     standardError = (variance / (count * (count - 1))).squareRoot() / squaredNorm
+    let (total, squares) = (errors.reduce(0, +), errors.reduce(0) { $0 + $1 * $1 })
+    if squares > 0, total.isFinite, squares.isFinite { effectiveSamples = total * total / squares }
   }
 }
 
@@ -270,6 +322,11 @@ private enum OutputAgreement {
 }
 
 extension NetworkFile {
+  /// Whether options say how its layers are connected.
+  fileprivate var isStatedByCaller: Bool {
+    options.assumption.activations != nil || options.assumption.order != nil
+  }
+
   /// The network, where the file or the caller says how its layers are connected.
   fileprivate var statedNetwork: Network? { network.flatMap { $0.isAssumed ? nil : $0 } }
 }

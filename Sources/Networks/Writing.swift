@@ -25,6 +25,8 @@ public struct WritingOptions: Sendable {
 /// What a step made of a tensor.
 struct Change {
   var weights: Weights
+  /// Of the values that they restore to, where it is known.
+  var digest: Digest?
   /// Nothing where the history is to stay as it is.
   var step: Step?
   var outcome = TensorReport.Outcome.changed
@@ -96,11 +98,13 @@ extension NetworkFile {
   ) throws -> TensorReport {
     var tensor = tensors[index]
     var stored = 0
+    let isChanged = change?.step != nil
     // Chunks of changed tensors are encoded to see whether they can be restored.
-    let isMirrored = tensor.isChunked && (change != nil || !tensor.history.isEmpty)
+    let isMirrored = tensor.isChunked && (isChanged || !tensor.history.isEmpty)
     if let change {
       if let step = change.step { tensor.history.append(step) }
-      (tensor.parts, stored) = try write(change.weights, of: &tensor, to: &writer, writing, isMirrored: isMirrored)
+      (tensor.parts, stored) = try write(
+        change.weights, change.digest, of: &tensor, to: &writer, writing, isMirrored: isMirrored)
     } else if case .ncz(let source) = source {
       // Its blocks are copied as they are; what is wrong in them must not be passed on.
       try forEachPiece(of: index) { _ in }
@@ -123,7 +127,7 @@ extension NetworkFile {
     }
     if case .hdf5(let source) = source, case .chunked(let address, let chunks, _) = tensor.place {
       // A changed dataset is encoded anew; another may be left out only when that gives the same bytes again.
-      let isKept = change == nil && !source.reencodesExactly(address)
+      let isKept = !isChanged && !source.reencodesExactly(address)
       tensor.place = .chunked(address: address, chunks: chunks, isKept: isKept)
     }
     return TensorReport(tensor: tensor, storedBytes: stored, outcome: change?.outcome ?? .carried, kept: change?.kept)
@@ -131,8 +135,8 @@ extension NetworkFile {
 
   /// Encodes weights, appends their payloads, and sets encoding and digest.
   private func write(
-    _ weights: Weights, of tensor: inout TensorRecord, to writer: inout Writer, _ writing: WritingOptions,
-    isMirrored: Bool
+    _ weights: Weights, _ digest: Digest?, of tensor: inout TensorRecord, to writer: inout Writer,
+    _ writing: WritingOptions, isMirrored: Bool
   ) throws -> (parts: [Int], stored: Int) {
     let threads = options.threads
     var parts: [[[UInt8]]]
@@ -169,9 +173,7 @@ extension NetworkFile {
       tensor.encoding = .raw
       parts = [raw]
     }
-    var crcs = PieceCRCs()
-    weights.forEachPiece(type: tensor.type, threads: threads) { crcs.update($0) }
-    tensor.digest = Digest(crcs, type: tensor.type, shape: tensor.shape)
+    tensor.digest = digest ?? weights.digest(type: tensor.type, shape: tensor.shape, threads: threads)
     var payloads: [Int] = []
     for part in parts {
       payloads.append(try writer.beginPayload(isMirrored: isMirrored))

@@ -5,7 +5,13 @@ extension Verification {
   ///
   /// - Parameter isVerbose: also tensors that are equal.
   public func text(a: String, b: String, isVerbose: Bool) -> String {
-    var lines = ["A \(printable(a))", "B \(printable(b))"]
+    var lines = [sentence]
+    if !checks.isEmpty { lines.append(checkTable(isVerbose: isVerbose)) }
+    lines += differences.prefix(isVerbose ? .max : 20).map { "differs: \(printable($0))" }
+    if !isVerbose, differences.count > 20 {
+      lines.append("and \(differences.count - 20) differences more (-v lists them)")
+    }
+    lines += ["A \(printable(a))", "B \(printable(b))"]
     if let data {
       lines.append("x \(sampled(data.samples, of: data.inputs, from: data.name, scale: data.scale))")
     }
@@ -19,16 +25,12 @@ extension Verification {
       table.add([
         tensor.name, tensor.extents, tensor.encodings.a, tensor.encodings.b,
         tensor.isEqual ? "equal" : tensor.relativeL2.map { significant($0, 4) } ?? "differs",
-        tensor.spectralError.map { significant($0, 4) } ?? "",
+        tensor.spectralText,
         tensor.claims.map { "\(significant($0.claimed, 4)) \($0.status.rawValue)" }.joined(separator: ", "),
       ])
     }
     if !shown.isEmpty { lines.append(table.text.droppingLastNewline) }
     if !isVerbose, equal > 0 { lines.append("\(equal) of \(tensors.count) tensors are equal, bit for bit") }
-    let states = tensors.count { !$0.isEqual && $0.isTrainingState }
-    if !isVerbose, states > 0 {
-      lines.append("\(counted(states, "tensor")) of training state: not equal (-v lists them)")
-    }
     for part in parts {
       var measures = Table([(part.isWhole ? "measure" : part.name, .left), ("value", .right), ("", .left)])
       func add(_ heading: String, _ measurements: [Measurement]) {
@@ -46,9 +48,6 @@ extension Verification {
       lines.append(measures.text.droppingLastNewline)
     }
     lines += notes.map { "note: \(printable($0))" }
-    lines += failures.map { "failed: \(printable($0))" }
-    // Nothing that was not claimed is answered here; standard error says so.
-    if verdict != .unclaimed { lines.append(sentence) }
     return lines.joined(separator: "\n") + "\n"
   }
 }
@@ -67,19 +66,46 @@ extension Measurement {
 }
 
 extension Verification {
-  /// The verdict for people.
-  public var sentence: String {
-    switch verdict {
-    case .equal: "equal, bit for bit"
-    case .within where hasTolerance: "within tolerance"
-    case .within:
-      (claims.contains { $0.status == .unknown } ? "the claims that can be checked hold" : "the claims hold")
-        + "; no other tolerance was given"
-    case .differs: "DIFFERENT"
-    case .unclaimed:
-      claims.isEmpty
-        ? "no tolerance: nothing was claimed about this pair"
-        : "no tolerance, and nothing that was claimed about this pair can be checked"
+  /// What was held against what. Recorded errors that hold are one row, unless all are asked for.
+  private func checkTable(isVerbose: Bool) -> String {
+    var table = Table([("check", .left), ("limit", .right), ("measured", .right), ("", .left)])
+    for row in checkRows(isVerbose: isVerbose) { table.add(row) }
+    return table.text.droppingLastNewline
+  }
+
+  /// Measure, limit, what was measured, outcome.
+  public func checkRows(isVerbose: Bool) -> [[String]] {
+    let recorded = checks.filter { $0.measure == .recorded }
+    let isListed: (Check) -> Bool = { isVerbose || $0.measure != .recorded || $0.holds == false }
+    var rows = checks.filter(isListed).map { check in
+      [
+        (check.object.map { "\($0): " } ?? "") + check.measure.rawValue, number(check.limit),
+        check.measured.map(number) ?? (check.holds == nil ? "" : "undefined"),
+        check.holds.map { $0 ? "ok" : "FAILED" } ?? "not checkable",
+      ]
     }
+    if !isVerbose, !recorded.isEmpty {
+      let (holds, unknown) = (recorded.count { $0.holds == true }, recorded.count { $0.holds == nil })
+      if holds > 0 { rows.append(["recorded errors", "\(recorded.count)", "\(holds) as recorded", "ok"]) }
+      if unknown > 0 { rows.append(["recorded errors", "\(recorded.count)", "\(unknown)", "not checkable"]) }
+    }
+    return rows
+  }
+
+  private func number(_ value: Double) -> String {
+    value == value.rounded() && value.magnitude < 1e15 ? String(Int(value)) : significant(value, 4)
+  }
+
+  /// Why they do not agree, for standard error: the first reasons of many.
+  public var reasons: [String] {
+    let most = 20
+    return failures.prefix(most) + (failures.count > most ? ["and \(failures.count - most) reasons more"] : [])
+  }
+}
+
+extension Verification.TensorComparison {
+  /// The spectral error; `≥` where it is a lower bound.
+  public var spectralText: String {
+    spectralError.map { (isSpectralErrorBound ? "≥ " : "") + significant($0, 4) } ?? ""
   }
 }

@@ -135,7 +135,7 @@ func measureSparsePeers(scratch: String, into bench: inout Measurements) throws 
   for pruned in Pruned.all(deviation: 0.02) {
     var rows = pruned.rows
     unlink(dense)
-    try writeMatrix(to: dense, size: Pruned.size) { rows.next() }
+    try writeMatrices(to: dense, size: Pruned.size) { rows.next() }
     for (name, arguments, output) in peers {
       guard isInstalled(arguments[0]) else {
         if bench.wants(name) {

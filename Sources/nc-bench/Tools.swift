@@ -14,7 +14,7 @@ func measureTools(in folder: String, scratch: String, size: Int, into bench: ino
     rmdir(directory)
   }
   var random = SplitMix64(seed: 2)
-  try writeMatrix(to: dense, size: size) { random.floats(.gaussian, size) }
+  try writeMatrices(to: dense, size: size) { random.floats(.gaussian, size) }
 
   let data = "\(size)×\(size) float32"
   func measure(_ name: String, _ arguments: [String], threads: Int = 1, bytes: Int?) throws {
@@ -79,26 +79,32 @@ func temporaryDirectory(in folder: String) throws(Failure) -> String {
 
 // MARK: - A network in HDF5
 
-/// Writes an HDF5 file with the float32 dataset `fc1/kernel`, size × size, contiguous, whose rows `row` makes in order.
-func writeMatrix(to path: String, size: Int, row: () -> [Float]) throws(Failure) {
+/// Writes an HDF5 file with the float32 datasets `fc1/kernel`, …, size × size, contiguous, whose rows `row` makes in order.
+func writeMatrices(_ count: Int = 1, to path: String, size: Int, row: () -> [Float]) throws(Failure) {
   guard let file = fopen(path, "wx") else { throw Failure(.cannotCreate, file: path, String(cString: strerror(errno))) }
-  var written = matrixHeader(size: size)
+  var written = matrixHeader(count: count, size: size)
   var isSound = fwrite(&written, 1, written.count, file) == written.count
-  for _ in 0..<size where isSound { isSound = fwrite(row(), 4, size, file) == size }
+  for _ in 0..<count * size where isSound { isSound = fwrite(row(), 4, size, file) == size }
   isSound = fclose(file) == 0 && isSound
   guard isSound else { throw Failure(.ioError, file: path, String(cString: strerror(errno))) }
 }
 
 /// All that precedes the values: as little HDF5 as the library reads. (HDF5 File Format Specification 3.0: superblock
 /// version 0, which needs no checksum; object headers version 1; groups as link messages.)
-private func matrixHeader(size: Int) -> [UInt8] {
+private func matrixHeader(count: Int, size: Int) -> [UInt8] {
   let undefined = UInt64.max
-  let (root, group, dataset, values) = (96, 192, 288, 512)
+  // Room for each of the objects, and for a link of each group in the root.
+  let (root, group, dataset) = (96, 192 + 64 * count, 224)
+  func groups(_ number: Int) -> Int { group + 96 * number }
+  func datasets(_ number: Int) -> Int { groups(count) + dataset * number }
+  let values = (datasets(count) + 511) / 512 * 512
+  let byteCount = 4 * size * size
 
   var superblock: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]
   // Versions, 8 bytes an address and a length, ranks of B-trees that are not there, flags.
   superblock += [0, 0, 0, 0, 0, 8, 8, 0] + little(4, 2) + little(16, 2) + little(0, 4)
-  superblock += little(0, 8) + little(undefined, 8) + little(UInt64(values + 4 * size * size), 8) + little(undefined, 8)
+  superblock +=
+    little(0, 8) + little(undefined, 8) + little(UInt64(values + count * byteCount), 8) + little(undefined, 8)
   // The root group: no name, its object header, nothing cached.
   superblock += little(0, 8) + little(UInt64(root), 8) + little(0, 24)
 
@@ -112,28 +118,31 @@ private func matrixHeader(size: Int) -> [UInt8] {
     let body = messages.flatMap { $0 }
     return [1, 0] + little(UInt64(messages.count), 2) + little(1, 4) + little(UInt64(body.count), 8) + body
   }
-  /// A group with one hard link; link info says that links are messages.
-  func groupWith(_ name: String, at address: Int) -> [UInt8] {
+  /// A group of hard links; link info says that links are messages.
+  func groupWith(_ links: [(name: String, address: Int)]) -> [UInt8] {
+    object(
+      [message(2, [0, 0] + little(undefined, 8) + little(undefined, 8))]
+        + links.map { name, address in
+          message(6, [1, 0, UInt8(name.utf8.count)] + Array(name.utf8) + little(UInt64(address), 8))
+        })
+  }
+  func kernel(_ number: Int) -> [UInt8] {
     object([
-      message(2, [0, 0] + little(undefined, 8) + little(undefined, 8)),
-      message(6, [1, 0, UInt8(name.utf8.count)] + Array(name.utf8) + little(UInt64(address), 8)),
+      // Dataspace: version 1, rank 2.
+      message(1, [1, 2, 0, 0, 0, 0, 0, 0] + little(UInt64(size), 8) + little(UInt64(size), 8)),
+      // Datatype: floating point, little-endian, IEEE single precision.
+      message(3, [0x11, 0x20, 31, 0] + little(4, 4) + little(0, 2) + little(32, 2) + [23, 8, 0, 23] + little(127, 4)),
+      // Fill value: version 2, none.
+      message(5, [2, 2, 2, 0]),
+      // Layout: version 3, contiguous.
+      message(8, [3, 1] + little(UInt64(values + number * byteCount), 8) + little(UInt64(byteCount), 8)),
     ])
   }
-  let kernel = object([
-    // Dataspace: version 1, rank 2.
-    message(1, [1, 2, 0, 0, 0, 0, 0, 0] + little(UInt64(size), 8) + little(UInt64(size), 8)),
-    // Datatype: floating point, little-endian, IEEE single precision.
-    message(3, [0x11, 0x20, 31, 0] + little(4, 4) + little(0, 2) + little(32, 2) + [23, 8, 0, 23] + little(127, 4)),
-    // Fill value: version 2, none.
-    message(5, [2, 2, 2, 0]),
-    // Layout: version 3, contiguous.
-    message(8, [3, 1] + little(UInt64(values), 8) + little(UInt64(4 * size * size), 8)),
-  ])
+  var parts = [(0, superblock), (root, groupWith((0..<count).map { ("fc\($0 + 1)", groups($0)) }))]
+  parts += (0..<count).map { (groups($0), groupWith([("kernel", datasets($0))])) }
+  parts += (0..<count).map { (datasets($0), kernel($0)) }
   var header: [UInt8] = []
-  for (address, part) in [
-    (0, superblock), (root, groupWith("fc1", at: group)), (group, groupWith("kernel", at: dataset)), (dataset, kernel),
-    (values, []),
-  ] {
+  for (address, part) in parts + [(values, [])] {
     header += [UInt8](repeating: 0, count: address - header.count) + part
   }
   return header

@@ -1,25 +1,35 @@
 public import ArgumentParser
 public import Maths
 import Networks
+import ToolSupport
 
 /// What may be lost.
 struct ToleranceOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Most relative L2 error of a tensor.", valueName: "e")) var maxWeight: Double?
-  @Option(help: ArgumentHelp("Most E‖f_A − f_B‖²/E‖f_A‖².", valueName: "e")) var maxOutput: Double?
-  @Option(help: ArgumentHelp("Most ‖A − B‖₂/‖A‖₂ of the conjugate kernels.", valueName: "e")) var maxCk: Double?
-  @Option(help: ArgumentHelp("Most ‖A − B‖₂/‖A‖₂ of the tangent kernels.", valueName: "e")) var maxNtk: Double?
-  @Option(help: ArgumentHelp("Most by which the accuracy may fall (needs labels).", valueName: "e"))
+  @Option(help: ArgumentHelp("Maximum relative L2 error of a tensor.", valueName: "e")) var maxWeight: Double?
+  @Option(help: ArgumentHelp("Maximum E‖f_A − f_B‖²/E‖f_A‖².", valueName: "e")) var maxOutput: Double?
+  @Option(help: ArgumentHelp("Maximum ‖A − B‖₂/‖A‖₂ of the conjugate kernels.", valueName: "e")) var maxCk: Double?
+  @Option(help: ArgumentHelp("Maximum ‖A − B‖₂/‖A‖₂ of the tangent kernels.", valueName: "e")) var maxNtk: Double?
+  @Option(help: ArgumentHelp("Maximum by which the accuracy may fall (needs labels).", valueName: "e"))
   var maxAccuracyLoss: Double?
+  @Option(help: ArgumentHelp("Maximum size of file B, such as 500k or 2MiB.", valueName: "size")) var maxSize: ByteSize?
+  @Option(
+    help: ArgumentHelp("Maximum of 8 × bytes of B ÷ numbers of A that are no training state.", valueName: "bits"))
+  var maxBits: Double?
+  @Flag(help: "Only report: the status is 0, whatever is found.") var noVerdict = false
 
   func validate() throws {
-    for tolerance in [maxWeight, maxOutput, maxCk, maxNtk, maxAccuracyLoss].compactMap({ $0 }) {
-      guard tolerance >= 0 else { throw ValidationError("a tolerance is a number ≥ 0, found \(tolerance)") }
+    for tolerance in [maxWeight, maxOutput, maxCk, maxNtk, maxAccuracyLoss, maxBits].compactMap({ $0 }) {
+      guard tolerance >= 0, tolerance.isFinite else {
+        throw ValidationError("a tolerance is a number ≥ 0, found \(tolerance)")
+      }
     }
+    if noVerdict, !tolerances.isEmpty { throw ValidationError("--no-verdict: a --max-… asks for a verdict") }
   }
 
   var tolerances: VerifyingOptions.Tolerances {
     VerifyingOptions.Tolerances(
-      weight: maxWeight, output: maxOutput, conjugate: maxCk, tangent: maxNtk, accuracyLoss: maxAccuracyLoss)
+      weight: maxWeight, output: maxOutput, conjugate: maxCk, tangent: maxNtk, accuracyLoss: maxAccuracyLoss,
+      size: maxSize?.bytes, bits: maxBits)
   }
 }
 
@@ -36,7 +46,8 @@ struct MeasureOptions: ParsableArguments {
   @Option(help: "Seed of random points and inputs.") var seed: UInt64 = 1
   @Option(help: ArgumentHelp("Tangent kernel of one output, by index, or their sum.", valueName: "sum|index"))
   var ntkOutput = TangentOutput.sum
-  @Flag(help: "Largest eigenvalues and singular values only: nothing that costs the cube of a size.") var fast = false
+  @Flag(help: "One pass over the weights, no singular values; of kernels the largest eigenvalue alone.") var fast =
+    false
 
   func validate() throws {
     guard (2...1 << 15).contains(points) else { throw ValidationError("--points: expected 2…32768, found \(points)") }
@@ -46,13 +57,16 @@ struct MeasureOptions: ParsableArguments {
     guard try !measures.isEmpty else { throw ValidationError("--measure: expected weights, outputs or spectrum") }
   }
 
-  func options(_ data: DataFile?, _ tolerances: VerifyingOptions.Tolerances) throws -> VerifyingOptions {
+  func options(
+    _ data: DataFile?, _ tolerances: ToleranceOptions, isOnPage: Bool
+  ) throws -> VerifyingOptions {
     VerifyingOptions(
-      tolerances: tolerances, measures: try measures, data: data, points: points, law: law, samples: samples,
-      seed: seed, tangentOutput: ntkOutput, isFast: fast)
+      tolerances: tolerances.tolerances, measures: try measures, data: data, points: points, law: law,
+      samples: samples, seed: seed, tangentOutput: ntkOutput, isFast: fast, wantsHistograms: isOnPage,
+      isWithoutVerdict: tolerances.noVerdict, version: Version.number)
   }
 
-  private var measures: Set<VerifyingOptions.Measure> {
+  var measures: Set<VerifyingOptions.Measure> {
     get throws {
       guard let measure else { return Set(VerifyingOptions.Measure.allCases) }
       return Set(

@@ -6,8 +6,14 @@ import ToolSupport
 extension Verification {
   /// The page that `--report` writes: what the tables say, and pictures of spectra, singular values and weights.
   func page(a: String, b: String) -> String {
-    var page = Page(title: "\(b) against \(a)")
-    page.add(verdict: sentence, verdict == .differs ? .bad : verdict == .unclaimed ? .neutral : .good)
+    var page = Page(title: "\(fileName(b)) against \(fileName(a))")
+    page.add(verdict: sentence, verdict == .differs ? .bad : verdict == .none ? .neutral : .good)
+    let rows = checkRows(isVerbose: false)
+    if !rows.isEmpty {
+      var table = Page.Table([("check", .left), ("limit", .right), ("measured", .right), ("", .left)])
+      for row in rows { table.add(row, isMarked: row.last == "FAILED") }
+      page.add(table)
+    }
     for failure in failures { page.add(paragraph: failure) }
     if let data {
       page.add(paragraph: "x: \(sampled(data.samples, of: data.inputs, from: data.name, scale: data.scale)).")
@@ -35,7 +41,7 @@ extension Verification {
       table.add(
         [
           tensor.name, tensor.extents, tensor.encodings.a, tensor.encodings.b, text(tensor.relativeL2),
-          text(tensor.spectralError), own.map { significant($0.claimed, 4) }.joined(separator: ", "),
+          tensor.spectralText, own.map { significant($0.claimed, 4) }.joined(separator: ", "),
           own.map(\.status.rawValue).joined(separator: ", "),
         ], isMarked: own.contains { $0.status == .fails })
     }
@@ -44,6 +50,10 @@ extension Verification {
     page.add([.init("Relative L2 error", BarChart(errors).picture)])
     page.add(changed.compactMap(\.figure))
     page.add(changed.compactMap(\.decay))
+  }
+
+  private func fileName(_ path: String) -> String {
+    String(path[(path.lastIndex(of: "/").map(path.index(after:)) ?? path.startIndex)...])
   }
 
   private func text(_ value: Double?) -> String { value.map { significant($0, 4) } ?? "" }
@@ -62,9 +72,9 @@ extension Verification.Part {
     page.add(heading: "Conjugate kernel")
     page.add(Page.Table(spectrum.conjugateMeasurements))
     if let tangent = spectrum.tangent, let measurements = spectrum.tangentMeasurements {
-      page.add(heading: "Neural tangent kernel\(spectrum.output)")
+      page.add(heading: "Tangent kernel\(spectrum.output)")
       page.add(Page.Table(measurements))
-      figures.append(spectrum.figure("Neural tangent kernel", tangent))
+      figures.append(spectrum.figure("Tangent kernel", tangent))
     }
     page.add(figures.compactMap { $0 })
   }

@@ -9,9 +9,10 @@ struct Verify: Tool {
     commandName: "nc-verify",
     abstract: "Measure what a compressed network lost: weights, outputs, kernel spectra.",
     discussion: """
-      The exit status answers: 0 within tolerance, 1 not, 64 and more: cannot be told.
-      What the steps of B claim of A is checked in any case; where there is neither a
-      claim nor a --max option, the status is 0.
+      The exit status answers: 0 equal, within every --max-…, or as B's history records;
+      1 not; 64 and more: it cannot be told. Every error that B's history records is
+      checked against A. Different values without such a record, and without a --max-…,
+      are different: 1. A report without verdict is --no-verdict.
 
         nc-verify net.h5 net.ncz
         nc-prune --keep 0.1 net.h5 | nc-verify net.h5 -
@@ -26,7 +27,7 @@ struct Verify: Tool {
   @OptionGroup var tolerances: ToleranceOptions
   @OptionGroup var measures: MeasureOptions
 
-  @Option(help: ArgumentHelp("Write a page for people.", valueName: "file")) var report: String?
+  @Option(help: ArgumentHelp("Write an HTML report.", valueName: "file")) var report: String?
   @Flag(name: .shortAndLong, help: "Replace an existing --report file.") var force = false
   @Flag(help: "Print one JSON object.") var json = false
 
@@ -36,6 +37,9 @@ struct Verify: Tool {
 
   func validate() throws {
     if a == "-", b ?? "-" == "-" { throw ValidationError("only one of the two can be standard input") }
+    if try !measures.measures.contains(.weights), tolerances.tolerances.isEmpty, !tolerances.noVerdict {
+      throw ValidationError("--measure without weights decides nothing: give a --max-…, or --no-verdict")
+    }
     if json, report == "-" { throw ValidationError("--json and --report - both write to standard output") }
   }
 
@@ -44,7 +48,7 @@ struct Verify: Tool {
     let second = try Input(b)
     let page = try report.map { try Output($0, force: force) }
     let samples = data.data == nil ? nil : try data.read(common, tool: Self.self)
-    let options = try measures.options(samples, tolerances.tolerances)
+    let options = try measures.options(samples, tolerances, isOnPage: report != nil)
     let networks = (
       try common.open(first, architecture, tool: Self.self), try common.open(second, architecture, tool: Self.self)
     )
@@ -59,8 +63,7 @@ struct Verify: Tool {
     } else if !common.quiet, !(page?.isStandardOutput ?? false) {
       try ToolSupport.report(result.text(a: first.name, b: second.name, isVerbose: common.verbose))
     }
-    // Also where nothing else is said: the status alone would look like an answer.
-    if result.verdict == .unclaimed { diagnose("nc-verify: \(second.name): \(result.sentence)") }
+    for reason in result.reasons { diagnose("nc-verify: \(second.name): \(reason)") }
     if result.verdict == .differs { throw ExitCode(1) }
   }
 }

@@ -79,7 +79,7 @@ import Testing
     expect(other.relativeSpectralNorm, 0.970, within: 4 * 0.031, "another draw")
     expect(other.eigenvalueDistance, 0.0245, within: 4 * 0.0055, "another draw")
     expect(other.alignment, 0.1431, within: 4 * 0.0035, "another draw")
-    let sine = try #require(other.subspace).sine
+    let sine = try #require(other.subspace?.sine)
     #expect(sine > 0.99 && sine <= 1)
   }
 
@@ -94,8 +94,20 @@ import Testing
     }
     let found = try #require(try distance(a, b).subspace)
     #expect(found.dimension == 2)
-    #expect(abs(found.gap - 4000) <= 1e-8)
-    #expect(abs(found.sine - s) <= 1e-14 + 1e-12 * s)
+    #expect(try abs(#require(found.gap) - 4000) <= 1e-8)
+    #expect(try abs(#require(found.sine) - s) <= 1e-14 + 1e-12 * s)
+  }
+
+  /// Beside eigenvalues that are rounding there is no gap to tell, and a space that B has not has no angle.
+  @Test func lowRank() throws {
+    let three = SymmetricSamples.lowRank(40, [1, 1, 1], seed: 12)
+    let same = try #require(try distance(three, three).subspace)
+    #expect(same.dimension == 3 && same.gap == nil)
+    #expect(try #require(same.sine) <= 1e-10)
+    let zero = SymmetricMatrix([Double](repeating: 0, count: 1600), count: 40)
+    for (b, sine) in [(zero, false), (SymmetricSamples.lowRank(40, [1, 1], seed: 12), false), (three, true)] {
+      #expect((try distance(three, b).subspace?.sine != nil) == sine)
+    }
   }
 
   /// A gap is looked for among the first ten, and a matrix without more than rounding below has one there.

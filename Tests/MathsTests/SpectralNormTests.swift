@@ -2,6 +2,7 @@ import Glibc
 import Maths
 import Parallel
 import Random
+import Tensors
 import Testing
 
 /// Matrices of known and unknown spectra.
@@ -155,50 +156,93 @@ extension SymmetricMatrix {
     }
   }
 
+}
+
+@Suite struct LargestSingularValueTests {
+  /// That of bytes, in windows of `window` rows, perhaps less others.
+  private func value<Element: BitwiseCopyable>(
+    _ type: ElementType, _ rows: Int, _ columns: Int, _ a: [Element], less b: [Element]? = nil, norm: Double,
+    window: Int = .max, steps: Int = 300, threads: Int = 1
+  ) throws -> LargestSingularValue {
+    try LargestSingularValue(
+      type, rows: rows, columns: columns, norm: norm, steps: steps, threads: Threads(threads)
+    ) { body in
+      for row in stride(from: 0, to: rows, by: min(rows, window)) {
+        let range =
+          row * columns..<min(rows, row.addingReportingOverflow(window).overflow ? rows : row + window) * columns
+        a[range].withUnsafeBytes { a in
+          if let b { b[range].withUnsafeBytes { body(a, $0) } } else { body(a, nil) }
+        }
+      }
+    }
+  }
+
+  private func norm(_ x: [Double]) -> Double {
+    let unit = x.map(\.magnitude).max() ?? 0
+    return unit > 0 ? x.reduce(0) { $0 + ($1 / unit) * ($1 / unit) }.squareRoot() * unit : 0
+  }
+
   /// Shapes, and matrices of low rank, whose singular values LAPACK gives.
-  @Test(arguments: [(1, 1), (1, 9), (9, 1), (2, 2), (2, 30), (30, 2), (17, 23), (23, 17), (40, 40), (3, 600)])
+  @Test(arguments: [
+    (1, 1), (1, 9), (9, 1), (2, 2), (2, 30), (30, 2), (17, 23), (23, 17), (40, 40), (3, 600), (200, 150),
+  ])
   func ofAnyMatrix(_ rows: Int, _ columns: Int) throws {
     var random = SplitMix64(seed: UInt64(1000 * rows + columns))
-    let whole = random.matrix(rows, columns)
+    let whole = random.matrix(rows, columns).map { Double(Float($0)) }
     let (left, right) = (random.matrix(rows, 1), random.matrix(1, columns))
-    let rankOne = (0..<rows * columns).map { left[$0 / columns] * right[$0 % columns] }
+    let rankOne = (0..<rows * columns).map { Double(Float(left[$0 / columns] * right[$0 % columns])) }
     for (name, matrix) in [("random", whole), ("rank 1", rankOne)] {
       let expected = try SingularValueDecomposition.values(rows: rows, columns: columns) {
         _ = $0.update(fromContentsOf: matrix)
       }[0]
-      let found = try largestSingularValue(of: matrix, rows: rows, columns: columns, threads: Threads(1))
-      // Of the squares, Lanczos's method is right to 1e-5.
-      #expect(abs(found - expected) <= 0.5e-5 * expected, "\(name)")
-      #expect(found <= expected * (1 + 1e-13), "\(name)")
-      #expect(try largestSingularValue(of: matrix, rows: rows, columns: columns, threads: Threads(5)) == found)
+      let size = norm(matrix)
+      let narrow = matrix.map { Float($0) }
+      let found = [
+        try value(.float64, rows, columns, matrix, norm: size),
+        try value(.float32, rows, columns, narrow, norm: size),
+        try value(.float32, rows, columns, narrow.map { 3 * $0 }, less: narrow.map { 2 * $0 }, norm: size),
+        try value(.float32, rows, columns, narrow, norm: size, window: 7),
+      ]
+      for found in found {
+        #expect(found.isConverged, "\(name)")
+        #expect(abs(found.value - expected) <= 1e-4 * expected, "\(name): \(found), expected \(expected)")
+        #expect(found.value <= expected * (1 + 1e-6), "\(name)")
+      }
+      #expect(try value(.float32, rows, columns, narrow, norm: size, threads: 5) == found[1])
     }
   }
 
-  @Test(arguments: SymmetricSamples.units) func ofAnyMatrixOfEveryScale(_ unit: Double) throws {
+  /// Cut short, it is a lower bound, and says so.
+  @Test func ofFewSteps() throws {
+    var random = SplitMix64(seed: 74)
+    let matrix = random.matrix(120, 120)
+    let whole = try value(.float64, 120, 120, matrix, norm: norm(matrix))
+    let few = try value(.float64, 120, 120, matrix, norm: norm(matrix), steps: 4)
+    #expect(whole.isConverged && !few.isConverged && few.value < whole.value && few.value > 0.5 * whole.value)
+  }
+
+  @Test(arguments: SymmetricSamples.units) func ofEveryScale(_ unit: Double) throws {
     var random = SplitMix64(seed: 73)
     for (rows, columns) in [(1, 1), (4, 30), (30, 4)] {
       let matrix = random.matrix(rows, columns)
-      let expected = try largestSingularValue(of: matrix, rows: rows, columns: columns, threads: Threads(1))
-      let found = try largestSingularValue(
-        of: matrix.map { $0 * unit }, rows: rows, columns: columns, threads: Threads(1))
+      let expected = try value(.float64, rows, columns, matrix, norm: norm(matrix)).value
+      let scaled = matrix.map { $0 * unit }
+      let found = try value(.float64, rows, columns, scaled, norm: norm(scaled)).value
       #expect(abs(found / unit - expected) <= (unit < 0x1p-1022 ? 1e-3 : 1e-12) * expected, "\(unit)")
+    }
+    // Beyond what squares in float32 can hold.
+    for (type, factor) in [(ElementType.float32, Float(0x1p120)), (.float32, 0x1p-130)] {
+      let matrix = random.matrix(20, 20).map { Float($0) * factor }
+      let wide = matrix.map { Double($0) }
+      let expected = try value(.float64, 20, 20, wide, norm: norm(wide)).value
+      #expect(try abs(value(type, 20, 20, matrix, norm: norm(wide)).value - expected) <= 1e-4 * expected)
     }
   }
 
   @Test func zerosAndNothing() throws {
     for (rows, columns) in [(0, 0), (0, 3), (3, 0), (1, 1), (2, 2), (5, 9)] {
-      let zeros = [Double](repeating: 0, count: rows * columns)
-      #expect(try largestSingularValue(of: zeros, rows: rows, columns: columns, threads: Threads(2)) == 0)
-    }
-  }
-
-  @Test(arguments: [Double.nan, .infinity, -.infinity]) func refusesWhatIsNotFinite(_ element: Double) {
-    for place in 0..<6 {
-      var matrix: [Double] = [1, 2, 3, 4, 5, 6]
-      matrix[place] = element
-      #expect(throws: LinearAlgebraError.notFinite) {
-        try largestSingularValue(of: matrix, rows: 2, columns: 3, threads: Threads(1))
-      }
+      let found = try value(.float32, rows, columns, [Float](repeating: 0, count: rows * columns), norm: 0)
+      #expect(found.value == 0 && found.isConverged)
     }
   }
 }

@@ -38,7 +38,7 @@ extension NetworkFile {
   /// The tensors that pruning changes.
   fileprivate func changes(_ pruning: NodePruning) throws -> [Int: [UInt8]] {
     var changes: [Int: [UInt8]] = [:]
-    for index in pruning.changedTensors { changes[index] = try #require(try pruned(index, by: pruning)).bytes }
+    for index in pruning.changedTensors { changes[index] = try pruned(index, by: pruning) }
     return changes
   }
 
@@ -62,10 +62,7 @@ extension NetworkFile {
     for layer in pruning.layers {
       let index = try index(layer.kernel)
       zeroed[index] = try withMatrix(index) { matrix in
-        try matrix.zeroing(
-          outputs: layer.kept.map { !$0 }, inputs: [Bool](repeating: false, count: matrix.inputs),
-          threads: options.threads
-        ).bytes
+        matrix.zeroing(outputs: layer.kept.map { !$0 }, inputs: [Bool](repeating: false, count: matrix.inputs))
       }
     }
     return zeroed
@@ -97,15 +94,7 @@ struct NodePruningTests {
       for (index, bytes) in changes {
         let tensor = file.tensors[index]
         #expect(bytes.count == tensor.size)
-        let loss = try #require(try file.pruned(index, by: pruning)).loss
         let numbers = (tensor.type.numbers(try file.values(of: index)), tensor.type.numbers(bytes))
-        let (norm, error) = zip(numbers.0, numbers.1).reduce((0, 0)) { sums, pair in
-          (sums.0 + pair.0 * pair.0, sums.1 + (pair.0 - pair.1) * (pair.0 - pair.1))
-        }
-        // The same sums in another order: n terms, each rounded a few times.
-        let tolerance = Double(numbers.0.count + 4) * 0x1p-52
-        #expect((loss.squaredNorm - norm).magnitude <= tolerance * norm)
-        #expect((loss.squaredError - error).magnitude <= tolerance * norm)
         if tensor.role == .kernel {
           #expect(zip(numbers.0, numbers.1).allSatisfy { $0 == $1 || $1 == 0 }, "what is kept is kept exactly")
         }

@@ -34,16 +34,24 @@ import Testing
 
   @Test(
     arguments: [
-      (0, "net.h5 net.ncz"), (0, "net.h5 net.h5"), (0, "net.h5 back.h5"), (0, "net.ncz net.ncz"),
+      (0, "net.h5 net.ncz"), (0, "net.h5 net.h5"), (0, "net.ncz net.ncz"), (0, "--no-verdict net.h5 back.h5"),
       (0, "--max-weight .6 net.h5 net.ncz"), (0, "--max-output 10 --max-ck 10 --max-ntk 10 net.h5 net.ncz"),
-      (0, "--data ref.h5 --y label --max-accuracy-loss .5 net.h5 net.ncz"), (0, "--fast net.h5 back.h5"),
+      (0, "--data ref.h5 --y label --max-accuracy-loss .5 net.h5 net.ncz"), (0, "--fast net.h5 net.ncz"),
+      (0, "--no-verdict net.h5 other.h5"), (0, "--no-verdict --measure outputs net.h5 back.h5"),
+      (0, "--max-size 100k --max-bits 200 net.h5 net.ncz"), (0, "--max-weight .6 net.h5 back.h5"),
       (0, "--measure weights net.h5 net.ncz"), (0, "--max-output .5 net.h5 net.h5"),
       (0, "--max-weight .6 net.h5 dropped.ncz"), (0, "--order fc1,fc2,fc3 --measure weights net.h5 net.ncz"),
       // Not within tolerance.
       (1, "--max-weight .1 net.h5 net.ncz"), (1, "--max-output 1e-3 net.h5 net.ncz"), (1, "net.h5 other.h5"),
+      // Different values that nothing explains, as diff, cmp and h5diff have it.
+      (1, "net.h5 back.h5"), (1, "--measure weights back.h5 net.h5"), (1, "--fast --measure weights net.ncz net.h5"),
+      (1, "--max-size 2k net.h5 net.ncz"), (1, "--max-bits 2 net.h5 net.ncz"), (1, "--max-size 2k net.h5 net.h5"),
       (1, "--max-ck 1e-3 net.h5 net.ncz"), (1, "--max-ntk 1e-3 net.h5 back.h5"), (1, "back.h5 other.h5"),
       // Cannot be told.
       (64, ""), (64, "- -"), (64, "-"), (64, "--max-weight -1 net.h5 net.ncz"), (64, "--points 1 net.h5 net.ncz"),
+      (64, "--no-verdict --max-weight 1 net.h5 net.ncz"), (64, "--no-verdict --max-size 1M net.h5 net.ncz"),
+      (64, "--measure outputs net.h5 net.ncz"), (64, "--measure outputs,spectrum net.h5 net.ncz"),
+      (64, "--max-bits inf net.h5 net.ncz"), (64, "--max-size -1 net.h5 net.ncz"),
       (64, "--measure all net.h5 net.ncz"), (64, "--ntk-output 10 net.h5 net.ncz"), (64, "--y y net.h5 net.ncz"),
       (65, "net.h5 ref2"), (65, "--data other.h5 net.h5 net.ncz"), (66, "net.h5 missing"), (66, "missing net.h5"),
       (66, "--data missing net.h5 net.ncz"), (69, "--max-output 1 --measure weights net.h5 net.ncz"),
@@ -62,6 +70,8 @@ import Testing
       (0, "nc-prune -q --keep .1 net.h5 | nc-verify \(quick) net.h5 -"),
       (0, "nc-prune -q --keep .1 net.h5 | nc-verify \(quick) net.h5"), (0, "cat net.h5 | nc-verify \(quick) - net.ncz"),
       (1, "nc-prune -q --keep .1 net.h5 | nc-verify -q \(quick) --max-weight .1 net.h5 -"),
+      (1, "cat net.ncz | nc-verify \(quick) --max-size 2k net.h5 -"),
+      (0, "cat net.ncz | nc-verify \(quick) --max-size 100k net.h5 -"),
       (65, "head -c 3000 net.ncz | nc-verify \(quick) net.h5 -"),
       (
         141, "mkfifo p s; (exec 3< p; read -r x < s) & exec 4> p; echo > s; wait; nc-verify \(quick) net.h5 net.ncz >&4"
@@ -73,14 +83,102 @@ import Testing
     #expect(run.status == status, "\(line): \(run.diagnostics)")
   }
 
-  @Test func nothingClaimedIsSaid() throws {
+  @Test func whatDecidedIsSaid() throws {
     let run = try shell("nc-verify \(Self.quick) net.h5 back.h5", in: folder)
-    #expect(run.status == 0)
-    #expect(run.diagnostics == "nc-verify: back.h5: no tolerance: nothing was claimed about this pair\n")
+    #expect(run.status == 1)
+    #expect(run.diagnostics.hasPrefix("nc-verify: back.h5: 3 of ") && run.diagnostics.hasSuffix("kernel\n"))
+    let first = String(decoding: run.output, as: UTF8.self).split(separator: "\n").first
+    #expect(first == "FAILED: B has no record of coming from A, and no --max-… was given")
     #expect(try shell("nc-verify -q \(Self.quick) net.h5 back.h5", in: folder).diagnostics == run.diagnostics)
-    #expect(try report("net.h5 back.h5").json["verdict"]?.string == "no tolerance")
-    #expect(try report("net.h5 net.ncz").json["verdict"]?.string == "within tolerance")
-    #expect(try report("net.h5 net.h5").json["verdict"]?.string == "equal")
+    for (arguments, verdict, sentence) in [
+      ("net.h5 back.h5", "differs", "FAILED: B has no record of coming from A, and no --max-… was given"),
+      ("net.h5 net.h5", "equal", "equal, bit for bit"),
+      (
+        "net.h5 net.ncz", "within tolerance",
+        "errors are as recorded; no limit was set (--max-…), so quality was not judged"
+      ),
+      ("--max-weight .6 --max-size 1M net.h5 net.ncz", "within tolerance", "2 limits hold; errors are as recorded"),
+      ("--max-weight .1 --max-size 1M net.h5 net.ncz", "differs", "FAILED: 1 of 2 limits exceeded"),
+      ("--no-verdict net.h5 other.h5", "no verdict", "no verdict was asked for"),
+    ] {
+      let json = try report(arguments).json
+      #expect(json["verdict"]?.string == verdict && json["sentence"]?.string == sentence, "\(arguments)")
+    }
+  }
+
+  /// What was held against what, limit and outcome, is in the report; why it failed also on standard error.
+  @Test func checksAreListed() throws {
+    let (status, json) = try report("--max-weight .1 --max-bits 200 --max-size 100k net.h5 net.ncz")
+    #expect(status == 1)
+    let checks = try #require(json["checks"]?.array)
+    let limits = checks.filter { $0["measure"]?.string != "recorded error" }
+    #expect(limits.map { $0["measure"]?.string } == ["relative L2 error", "bytes of B", "bits a weight of B"])
+    #expect(limits.map { $0["holds"]?.bool } == [false, true, true])
+    #expect(limits.map { $0["limit"]?.double } == [0.1, 100_000, 200])
+    let size = try contents(of: folder / "net.ncz").count
+    #expect(limits[1]["measured"]?.double == Double(size))
+    #expect(checks.count - limits.count == json["claims"]?.array?.count)
+    #expect(checks.dropFirst(3).allSatisfy { $0["holds"]?.bool == true && $0["object"]?.string != nil })
+    let quiet = try shell(
+      "nc-verify -q --data ref.h5 --y label --points 40 --max-accuracy-loss 0 --max-output .0001 net.h5 net.ncz",
+      in: folder)
+    #expect(quiet.status == 1 && quiet.output.isEmpty)
+    #expect(quiet.diagnostics.contains("output error 0.") && quiet.diagnostics.contains(", limit 0.0001\n"))
+    let page = try shell("nc-verify -q \(Self.quick) --max-weight .1 --report - net.h5 net.ncz", in: folder)
+    let text = String(decoding: page.output, as: UTF8.self)
+    #expect(text.contains("FAILED: 1 of 1 limits exceeded") && text.contains("relative L2 error"))
+  }
+
+  /// Training state and counters are no part of a network: they are named, and decide nothing.
+  @Test func trainingStateDecidesNothing() throws {
+    let run = try shell("nc-verify --json \(Self.quick) --measure weights net.h5 dropped.ncz", in: folder)
+    let restored = try shell(
+      "nc-ternarize -q --drop optimizer --except '*' net.h5 state.ncz && nc-restore -q state.ncz state.h5; nc-verify --json --measure weights net.h5 state.h5",
+      in: folder)
+    #expect(run.status == 0 && restored.status == 0, "\(restored.diagnostics)")
+    let json = try JSON.parse(restored.output)
+    let hasState = try shell("nc-info --json net.h5 | grep -q '\"role\":\"optimizer\"'", in: folder).status == 0
+    #expect(json["verdict"]?.string == (hasState ? "equal but for training state" : "equal"))
+    if hasState {
+      #expect(json["notes"]?.array?.contains { $0.string?.hasPrefix("not equal, and no part") == true } == true)
+    }
+  }
+
+  /// A tolerance on what a network does never passes on one that is only assumed; options and the other file state it.
+  @Test(
+    arguments: ["--max-output 10", "--max-ck 10", "--max-ntk 10", "--data ref.h5 --y label --max-accuracy-loss 1"])
+  func assumptionsDecideNothing(tolerance: String) throws {
+    let lines = """
+      cp '\(Fixtures.folder.appending("networks").appending("torch_digits.flat.h5"))' a.h5
+      nc-prune -q --keep .9 a.h5 a.ncz
+      """
+    #expect(try shell(lines, in: folder).status == 0)
+    for pair in ["a.h5 a.ncz", "a.ncz a.ncz", "a.h5 a.h5"] {
+      let assumed = try shell("nc-verify -q \(Self.quick) \(tolerance) \(pair)", in: folder)
+      #expect(assumed.status == 69, "\(pair): \(assumed.diagnostics)")
+      #expect(assumed.diagnostics.contains("--activation, --order or --like FILE"), "\(assumed.diagnostics)")
+      let stated = try shell("nc-verify --json \(Self.quick) \(tolerance) --activation relu \(pair)", in: folder)
+      #expect(stated.status == 0, "\(pair): \(stated.diagnostics)")
+      let notes = try JSON.parse(stated.output)["notes"]?.array?.compactMap(\.string) ?? []
+      #expect(notes.contains { $0.hasPrefix("the network is as --activation") }, "\(notes)")
+    }
+    // Without such a tolerance it is a report.
+    #expect(try shell("nc-verify -q \(Self.quick) a.h5 a.ncz", in: folder).status == 0)
+  }
+
+  /// The other file of the pair states the network of a `.ncz` that is marked as assumed.
+  @Test func theOtherFileStates() throws {
+    let source = Fixtures.folder.appending("networks").appending("torch_digits.flat.h5")
+    let made = try shell(
+      "nc-prune -q --keep .9 '\(source)' assumed.ncz; nc-prune -q --activation tanh --keep 1 '\(source)' stated.ncz",
+      in: folder)
+    #expect(made.status == 0, "\(made.diagnostics)")
+    for (pair, which) in [("stated.ncz assumed.ncz", "B"), ("assumed.ncz stated.ncz", "A")] {
+      let run = try shell("nc-verify --json \(Self.quick) --max-output 10 --measure outputs \(pair)", in: folder)
+      #expect(run.status == 0, "\(pair): \(run.diagnostics)")
+      let notes = try JSON.parse(run.output)["notes"]?.array?.compactMap(\.string) ?? []
+      #expect(notes.contains { $0.hasPrefix("the network of \(which) is as") && $0.contains("tanh") }, "\(notes)")
+    }
   }
 
   /// Networks that nobody described are taken as the other, or as a chain; what a `.ncz` was guessed to be stays a guess.
@@ -142,6 +240,25 @@ import Testing
     #expect(run.status == 0 && claims.contains { $0["status"]?.string == "not checkable" })
   }
 
+  /// What was zero before has no relative error: the absolute one is recorded, and checked.
+  @Test func claimsAboutZeros() throws {
+    let source = Fixtures.folder.appending("networks").appending("node_zero_bias.h5")
+    let run = try shell(
+      "nc-prune -q --by node --keep .5 '\(source)' zero.ncz; nc-verify --json --measure weights '\(source)' zero.ncz",
+      in: folder)
+    #expect(run.status == 0, "\(run.diagnostics)")
+    let bias = try #require(JSON.parse(run.output)["claims"]?.array).first { $0["tensor"]?.string == "b/bias" }
+    let claimed = try #require(bias?["claimed"]?.double)
+    #expect(claimed > 0 && bias?["status"]?.string == "holds")
+    let tensor = try #require(JSON.parse(run.output)["tensors"]?.array).first { $0["name"]?.string == "b/bias" }
+    let distance = try #require(tensor?["distance"]?.double)
+    #expect(tensor?["relative_l2"] == .null && abs(distance - claimed) <= 1e-8)
+    // A relative error that is not defined is beyond every limit.
+    let limited = try shell(
+      "nc-verify -q --measure weights --max-weight 100 '\(source)' zero.ncz", in: folder)
+    #expect(limited.status == 1 && limited.diagnostics.contains("b/bias: relative L2 error undefined (A is zero"))
+  }
+
   /// One scale of many changed by a hundredth, every check made right again: the claim does not hold.
   @Test func aTamperedFileFailsByItsClaim() throws {
     let target = try OpenFile()
@@ -193,7 +310,7 @@ import Testing
   }
 
   @Test func whatCannotBeRunIsComparedInChains() throws {
-    let run = try shell("nc-verify --json \(Self.quick) --measure outputs net.h5 net.ncz", in: folder)
+    let run = try shell("nc-verify --json \(Self.quick) --no-verdict --measure outputs net.h5 net.ncz", in: folder)
     #expect(try JSON.parse(run.output)["parts"]?.array?.first?["name"]?.string == "network")
   }
 }

@@ -158,6 +158,9 @@ void nc_squares(const float *x, size_t n, float least, double *norm, double *dro
 /* As nc_squares, of x divided by `unit`, a power of two; `least` is compared with |x|. */
 void nc_wide_squares(const double *x, size_t n, double unit, double least, double *norm, double *dropped);
 
+/* The sums of a^2 and of (a - b)^2, in double, summed as in nc_magnitude_collect. */
+void nc_losses(const float *a, const float *b, size_t n, double *norm, double *error);
+
 /* The sum of (a - b)^2, summed as in nc_magnitude_collect. */
 double nc_squared_distance(const float *a, const float *b, size_t n);
 
@@ -218,6 +221,14 @@ void nc_ternary_product(const uint8_t *row, size_t row_bytes, size_t first, size
 /* Adds to each of nc_panel_lanes sums the inputs whose bits of a row of n are set times the next of `values`, in order;
    returns how many were set. */
 size_t nc_mask_product(const uint8_t *row, size_t n, const double *values, const double *panel, double *sums);
+
+/* -- Gram products ------------------------------------------------------------------------------------------------- */
+
+/* y += D^T D x, D = A - B (or A where B is NULL) of `rows` rows of `columns` elements; a row's product with x is summed in
+   64 lanes, which are added pairwise. nc_wide_gram_add in double, in 32 lanes. */
+void nc_gram_add(const float *a, const float *_Nullable b, size_t rows, size_t columns, const float *x, float *y);
+void nc_wide_gram_add(const double *a, const double *_Nullable b, size_t rows, size_t columns, const double *x,
+                      double *y);
 
 #pragma clang assume_nonnull end
 #endif

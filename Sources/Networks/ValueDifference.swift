@@ -1,0 +1,28 @@
+internal import Compression
+internal import Glibc
+internal import Parallel
+internal import Tensors
+
+/// How the values of a tensor differ from those it had before, seen piece by piece.
+struct ValueDifference: Sendable {
+  private(set) var isEqual = true
+  /// Of floating-point numbers.
+  private(set) var loss = SquaredLoss()
+  private var isFloat = true
+
+  /// Adds a piece: elements of one type, as many on both sides.
+  mutating func add(
+    _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer, type: ElementType, threads: Threads
+  ) {
+    guard let x = before.baseAddress, let y = after.baseAddress else { return }
+    isEqual = isEqual && memcmp(x, y, before.count) == 0
+    isFloat = type.isFloat
+    if isFloat { loss.add(SquaredLoss(before, after, type: type, threads: threads)) }
+  }
+
+  /// What a history records (`spec/ncz-v1.md` §3.3); of integers 0 where they are equal, else 1.
+  var error: Double { isEqual ? 0 : isFloat ? loss.error : 1 }
+
+  /// ‖before − after‖ ÷ ‖before‖; `nil` of integers that differ, and where it is not defined.
+  var relativeL2: Double? { isEqual ? 0 : isFloat ? loss.relativeL2 : nil }
+}
