@@ -1,25 +1,27 @@
 public import ArgumentParser
 public import Maths
 import Networks
+import ToolSupport
 
 /// What may be lost.
 struct ToleranceOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Most relative L2 error of a tensor.", valueName: "e")) var maxWeight: Double?
-  @Option(help: ArgumentHelp("Most E‖f_A − f_B‖²/E‖f_A‖².", valueName: "e")) var maxOutput: Double?
-  @Option(help: ArgumentHelp("Most ‖A − B‖₂/‖A‖₂ of the conjugate kernels.", valueName: "e")) var maxCk: Double?
-  @Option(help: ArgumentHelp("Most ‖A − B‖₂/‖A‖₂ of the tangent kernels.", valueName: "e")) var maxNtk: Double?
+  @Option(help: ArgumentHelp("Most relative L2 error of a tensor.", valueName: "e")) var maxWeight: FiniteNumber?
+  @Option(help: ArgumentHelp("Most E‖f_A − f_B‖²/E‖f_A‖².", valueName: "e")) var maxOutput: FiniteNumber?
+  @Option(help: ArgumentHelp("Most ‖A − B‖₂/‖A‖₂ of the conjugate kernels.", valueName: "e")) var maxCk: FiniteNumber?
+  @Option(help: ArgumentHelp("Most ‖A − B‖₂/‖A‖₂ of the tangent kernels.", valueName: "e")) var maxNtk: FiniteNumber?
   @Option(help: ArgumentHelp("Most by which the accuracy may fall (needs labels).", valueName: "e"))
-  var maxAccuracyLoss: Double?
+  var maxAccuracyLoss: FiniteNumber?
 
   func validate() throws {
-    for tolerance in [maxWeight, maxOutput, maxCk, maxNtk, maxAccuracyLoss].compactMap({ $0 }) {
+    for tolerance in [maxWeight, maxOutput, maxCk, maxNtk, maxAccuracyLoss].compactMap({ $0?.value }) {
       guard tolerance >= 0 else { throw ValidationError("a tolerance is a number ≥ 0, found \(tolerance)") }
     }
   }
 
   var tolerances: VerifyingOptions.Tolerances {
     VerifyingOptions.Tolerances(
-      weight: maxWeight, output: maxOutput, conjugate: maxCk, tangent: maxNtk, accuracyLoss: maxAccuracyLoss)
+      weight: maxWeight?.value, output: maxOutput?.value, conjugate: maxCk?.value, tangent: maxNtk?.value,
+      accuracyLoss: maxAccuracyLoss?.value)
   }
 }
 
