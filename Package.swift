@@ -91,7 +91,7 @@ let package = Package(
         "Networks", "Codecs", "Compression", "HDF5", "JSON", "Maths", "NCZ", "Parallel", "Random", "Tensors",
         "TestSupport",
       ]),
-    tests("ToolSupportTests", ["ToolSupport", "Networks", "TestSupport", argumentParser]),
+    tests("ToolSupportTests", ["ToolSupport", "Compression", "JSON", "Networks", "TestSupport", argumentParser]),
     tests(
       "ToolsTests",
       [

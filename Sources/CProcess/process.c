@@ -28,8 +28,8 @@ typedef struct {
 
 static last_words no_memory, cut_file, bug;
 
-static void prepare(last_words *words, int status, const char *tool, const char *sentence) {
-  int length = snprintf(words->text, sizeof words->text, "%s: %s\n", tool, sentence);
+static void prepare(last_words *words, int status, const char *sentence) {
+  int length = snprintf(words->text, sizeof words->text, "%.60s: %s\n", program_invocation_short_name, sentence);
   words->length = length < (int)sizeof words->text ? (size_t)length : sizeof words->text - 1;
   words->status = status;
 }
@@ -86,22 +86,23 @@ static void handle(int number, void (*handler)(int)) {
   sigaction(number, &action, NULL);
 }
 
-void nc_process_prepare(const char *tool) {
-  prepare(&no_memory, 75, tool, "out of memory");
-  prepare(&cut_file, 74, tool, "a file was cut, or could not be read, while it was in use");
-  prepare(&bug, 70, tool, "stopped by a bug of ours; please report it (with SWIFT_BACKTRACE=enable=yes it says where)");
+void nc_process_handle_traps(void) {
+  if (getenv("SWIFT_BACKTRACE") || dlsym(NULL, "__asan_init") || dlsym(NULL, "__tsan_init")) return;
+  prepare(&no_memory, 75, "out of memory");
+  prepare(&cut_file, 74, "a file was cut, or could not be read, while it was in use");
+  prepare(&bug, 70, "stopped by a bug of ours; please report it (with SWIFT_BACKTRACE=enable=yes it says where)");
 
-  if (!getenv("SWIFT_BACKTRACE") && !dlsym(NULL, "__asan_init") && !dlsym(NULL, "__tsan_init")) {
-    /* A stack that overflows leaves no room for a handler. */
-    static char room[1 << 16];
-    stack_t stack = {.ss_sp = room, .ss_size = sizeof room};
-    sigaltstack(&stack, NULL);
-    static const int traps[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGABRT, SIGFPE, SIGSYS};
-    struct sigaction action = {.sa_sigaction = trap, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof traps / sizeof *traps; i++) sigaction(traps[i], &action, NULL);
-  }
+  /* A stack that overflows leaves no room for a handler. */
+  static char room[1 << 16];
+  stack_t stack = {.ss_sp = room, .ss_size = sizeof room};
+  sigaltstack(&stack, NULL);
+  static const int traps[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGABRT, SIGFPE, SIGSYS};
+  struct sigaction action = {.sa_sigaction = trap, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  sigemptyset(&action.sa_mask);
+  for (size_t i = 0; i < sizeof traps / sizeof *traps; i++) sigaction(traps[i], &action, NULL);
+}
 
+void nc_process_handle_signals(void) {
   /* A handler, not SIG_IGN: what is ignored stays so in the programs that a process starts. */
   handle(SIGXFSZ, pass);
 
@@ -113,4 +114,6 @@ void nc_process_prepare(const char *tool) {
   }
   /* A closed pipe ends a filter, whatever started it. */
   handle(SIGPIPE, end);
+  /* Where it is ignored, nobody learns how a child ended. */
+  signal(SIGCHLD, SIG_DFL);
 }

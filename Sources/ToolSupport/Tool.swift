@@ -10,8 +10,9 @@ public protocol Tool: ParsableCommand {}
 extension Tool {
   /// Runs the tool and ends the process with the right exit status.
   public static func main() {
+    nc_process_handle_traps()
     NetworkFile.serveIfChild()
-    nc_process_prepare(_commandName)
+    nc_process_handle_signals()
     keepStandardDescriptors()
     do {
       try checkProcess()
@@ -75,13 +76,16 @@ public func report(json: [UInt8]) throws(Failure) { try report(printable(json: j
 /// Makes sure of what the work cannot do without.
 private func checkProcess() throws(Failure) {
   guard access("/proc/self/exe", X_OK) == 0 else {
-    throw Failure(.internalError, "cannot read /proc/self: /proc must be mounted, the process that reads HDF5 is started from there")
+    throw Failure(
+      .internalError, "cannot read /proc/self: /proc must be mounted, the process that reads HDF5 is started from there"
+    )
   }
   var limit = rlimit()
   // Inputs, data, output, temporary files, and the ends of a channel to a process.
   let needed: rlim_t = 32
   guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) != 0 || limit.rlim_cur >= needed else {
-    throw Failure(.overLimit, "too many open files: the limit is \(limit.rlim_cur), \(needed) are needed (ulimit -n \(needed))")
+    throw Failure(
+      .overLimit, "too many open files: the limit is \(limit.rlim_cur), \(needed) are needed (ulimit -n \(needed))")
   }
 }
 

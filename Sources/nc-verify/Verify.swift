@@ -42,7 +42,9 @@ struct Verify: Tool {
   func run() throws {
     let first = try Input(a)
     let second = try Input(b)
-    let page = try report.map { try Output($0, .html, permissions: first.permissions.intersection(second.permissions), force: force) }
+    let page = try report.map {
+      try Output($0, .html, permissions: first.permissions.intersection(second.permissions), force: force)
+    }
     let samples = data.data == nil ? nil : try data.read(common, tool: Self.self)
     let options = try measures.options(samples, tolerances.tolerances)
     let networks = (

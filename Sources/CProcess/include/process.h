@@ -3,18 +3,21 @@
 #define NC_PROCESS_H
 #pragma clang assume_nonnull begin
 
-/* Handles the signals that would end the process, for the tool of this name.
+/* Handles traps, failed allocations and the like, from the first statement of `main` on: one line on standard error, then
+   exit status 70 or, where memory ran out, 75. A mapped file that was cut: one line, 74. Sent by another process: the
+   signal takes its course.
 
-   A trap, a failed allocation and the like: one line on standard error, then exit status 70 or, where memory ran out,
-   75. Swift's own report, with a backtrace, is kept where the environment asks for it (SWIFT_BACKTRACE is set), and so
-   are the handlers of a sanitizer. A mapped file that was cut: one line, 74. Sent by another process: the signal takes
-   its course.
+   Does nothing where the environment says something about Swift's own report, with a backtrace (SWIFT_BACKTRACE is set),
+   and under a sanitizer. */
+void nc_process_handle_traps(void);
+
+/* Handles the other signals.
 
    SIGXFSZ is no longer fatal: the write fails with EFBIG.
 
    SIGINT, SIGTERM and whatever else ends a process: the hidden file is removed, then the signal takes its course. What
-   was ignored stays ignored, but for SIGPIPE. */
-void nc_process_prepare(const char *tool);
+   was ignored stays ignored, but for SIGPIPE and SIGCHLD. */
+void nc_process_handle_signals(void);
 
 /* The path of a file that is to be removed when the process is ended by a signal (not by SIGKILL), or NULL. The string
    must live until another one takes its place. */
