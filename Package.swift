@@ -47,6 +47,8 @@ let package = Package(
     // OpenBLAS (libopenblas-dev), opened by the tools that need it when they need it.
     .target(name: "COpenBLAS"),
     .target(name: "CLoops"),
+    // Arguments and signals of a process.
+    .target(name: "CProcess"),
 
     // Foundations: import nothing of ours.
     module("Tensors"),
@@ -65,7 +67,7 @@ let package = Package(
     // Joins.
     module(
       "Networks", ["HDF5", "NCZ", "Codecs", "Compression", "Maths", "Tensors", "JSON", "Parallel", "Random", system]),
-    module("ToolSupport", ["Networks", "Compression", "Parallel", "Tensors", argumentParser, system]),
+    module("ToolSupport", ["CProcess", "Networks", "Compression", "Parallel", "Tensors", argumentParser, system]),
 
     // Tools.
     tool("nc-ternarize", ["Compression", "Tensors"]),
@@ -89,7 +91,7 @@ let package = Package(
         "Networks", "Codecs", "Compression", "HDF5", "JSON", "Maths", "NCZ", "Parallel", "Random", "Tensors",
         "TestSupport",
       ]),
-    tests("ToolSupportTests", ["ToolSupport", "Networks", "TestSupport", argumentParser]),
+    tests("ToolSupportTests", ["ToolSupport", "Compression", "JSON", "Networks", "TestSupport", argumentParser]),
     tests(
       "ToolsTests",
       [

@@ -104,6 +104,12 @@ expect 1 "nc-prune -q --keep .1 '$network' | nc-verify -q $quick --max-output .0
 expect 0 "nc-verify -q $quick --report page.html '$network' net.ncz"; ok "a page" grep -q '</html>' page.html
 expect 73 "nc-verify $quick --report page.html '$network' net.ncz"; silent "an existing page"
 expect 74 "nc-verify $quick --report /dev/full '$network' net.ncz"
+for number in inf nan 1e999 0x10 -inf; do
+  for command in "nc-prune --max-error" "nc-prune --keep" "nc-prune --target-size" "nc-ternarize --sparsity" "nc-ternarize --memory" \
+    "nc-ternarize --level" "nc-run --data '$data' --input-scale" "nc-verify --max-weight" "nc-verify --max-accuracy-loss" "nc-verify --seed"; do
+    expect 64 "$command $number '$network' o"; ok "no output after 64" [ ! -e o ]
+  done
+done
 for arguments in "" "- -" "--max-output x a b" "--max-output -1 a b" "--measure size a b" "--points 0 a b" "--law cauchy a b"; do expect 64 "nc-verify $arguments"; done
 expect 69 "nc-verify --max-output 1 --measure weights '$network' net.ncz"
 expect 75 "nc-verify --points 30000 '$network' net.ncz"; ok "names the option" grep -q -e --points err
@@ -113,8 +119,43 @@ expect 73 "nc-ternarize '$network' net.ncz"; silent "existing output"
 expect 73 "nc-restore net.ncz net.h5"
 expect 73 "nc-ternarize '$network' no/such/folder.ncz"
 expect 0 "nc-ternarize -f '$network' net.ncz"
-cp "$network" same; expect 0 "nc-ternarize -f same same"; ok "the same file in and out" cmp -s same net.ncz
-expect 0 "nc-restore --force same same"; ok "the same file out and in" cmp -s same net.h5
+nc-ternarize -q net.ncz twice.ncz; cp net.ncz same
+expect 0 "nc-ternarize -f same same"; ok "the same file in and out" cmp -s same twice.ncz
+for command in "nc-ternarize -f '$network' net.h5" "nc-prune --keep .5 -f net.ncz net.h5" "nc-restore --force same same" \
+  "nc-run -f --data '$data' -o same net.h5" "nc-info --stats -f --plot same net.h5" "nc-verify -f --report net.h5 '$network' same"; do
+  expect 73 "$command"; silent "$command"
+done
+ok "a file of another kind is never replaced" cmp -s same twice.ncz
+: >empty; expect 0 "nc-ternarize -f '$network' empty"; ok "an empty file is" cmp -s empty net.ncz
+ln -s empty link; expect 0 "nc-ternarize -f '$network' link"; ok "a link is written through" [ -L link ]
+ln -s new.ncz dangling; expect 73 "nc-ternarize '$network' dangling"
+expect 0 "nc-ternarize -f '$network' dangling"; ok "also one that leads nowhere" cmp -s new.ncz net.ncz
+
+# Permissions: those of the input for a new file, under the umask; those of a file that is replaced.
+cp "$network" private.h5; chmod 600 private.h5; umask 027
+for mode in 600 640; do
+  chmod $mode private.h5
+  for command in "nc-ternarize private.h5 p" "nc-prune --keep .5 private.h5 p" "nc-run --data '$data' -o p private.h5" \
+    "nc-info --stats --plot p private.h5" "nc-verify $quick --report p private.h5 net.ncz"; do
+    rm -f p; expect 0 "$command"; ok "$command: mode $(stat -c %a p)" [ "$(stat -c %a p)" = $mode ]
+  done
+done
+rm p; expect 0 "nc-ternarize - p <private.h5"; ok "redirected" [ "$(stat -c %a p)" = 640 ]
+rm p; expect 0 "cat private.h5 | nc-ternarize - p"; ok "from a pipe" [ "$(stat -c %a p)" = 640 ]
+chmod 604 p; expect 0 "nc-ternarize -f private.h5 p"; ok "of the replaced file" [ "$(stat -c %a p)" = 604 ]
+umask 022
+
+# Starved: the cause in one line.
+starved() { expect "$1" "$2"; ok "$2: one line: $(cat err)" [ "$(wc -l <err)" = 1 ]; ok "$2: $(cat err)" grep -q "$3" err; ok "$2: no file" [ ! -e o ]; }
+starved 75 "ulimit -v 150000; timeout 20 nc-run --data '$data' net.ncz" "address space"
+starved 75 "ulimit -n 8; nc-ternarize '$network' o" "too many open files"
+starved 74 "ulimit -f 8; nc-ternarize '$network' o" "File too large"
+starved 74 "ulimit -f 8; nc-restore net.ncz o" "File too large"
+if unshare -rm mount -t tmpfs none /proc 2>/dev/null; then
+  starved 70 "unshare -rm sh -c 'mount -t tmpfs none /proc; nc-restore --help <net.ncz'" /proc
+else
+  skipped=$((skipped + 4))
+fi
 
 # Choosing tensors.
 expect 64 "nc-ternarize --only 'no such tensor' '$network' o"; ok "no output after 64" [ ! -e o ]
@@ -133,6 +174,11 @@ for name in 'a space' $'new\nline' -dash 'ünï' "quote'"; do
   ok "name '$name'" bash -c 'cd names && nc-ternarize -q -- "$1" "$1.ncz" && nc-restore -q -- "$1.ncz" "$1.h5" && cmp -s -- "$1.h5" ../net.h5' - "$name"
 done
 nc-info $'names/missing\nline' 2>err; ok "one line a problem, whatever the name" [ "$(wc -l <err)" = 1 ]
+for argument in $'x\u202ey' $'--x\u202ey' $'--only\nx\u202ey' $'--memory\nx\u202e\x1b[2Jy'; do
+  mapfile -t words <<<"$argument"
+  nc-info --stats "${words[@]}" "$network" >out 2>err
+  ok "arguments do not drive a terminal: $(cat -v err)" bash -c '[ -s err ] && ! grep -q $'"'\\u202e\\|\\x1b'"' err'
+done
 
 # A killed tool leaves no half file under the final name, a stopped one nothing at all.
 python3 - "$network" big.h5 <<'PYTHON' || exit 1

@@ -1,8 +1,12 @@
+#define _GNU_SOURCE
 #include "openblas.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #if __has_include(<openblas-pthread/cblas.h>) /* Debian */
 #include <openblas-pthread/cblas.h>
 #else
@@ -13,8 +17,39 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static nc_openblas_functions functions;
 static const nc_openblas_functions *loaded;
 static char problem[256] = "";
+static int lacks_memory;
+
+/* What one call of OpenBLAS uses beside its arguments (its BUFFER_SIZE), and what the library itself takes. */
+static const size_t buffer_size = (size_t)128 << 20, library_size = (size_t)64 << 20;
+
+/* OpenBLAS asks for a buffer again and again, for ever, when it gets none. So: as many as there can be calls at once
+   are asked for here, and when they are there OpenBLAS makes them, and keeps them. Nothing is touched, so this takes
+   address space and no memory. */
+static int has_room(size_t buffers) {
+  size_t size = library_size + buffers * buffer_size;
+  void *room = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (room != MAP_FAILED) return munmap(room, size) == 0;
+  snprintf(problem, sizeof problem, "it needs %zu MB of address space, more than is left (ulimit -v)", size / 1000000);
+  lacks_memory = 1;
+  return 0;
+}
+
+static void make_buffers(void *library, size_t count) {
+  void *(*make)(int) = (void *(*)(int))dlsym(library, "blas_memory_alloc");
+  void (*give_back)(void *) = (void (*)(void *))dlsym(library, "blas_memory_free");
+  void *buffers[64];
+  if (!make || !give_back) return;
+  for (size_t i = 0; i < count; i++) buffers[i] = make(0);
+  for (size_t i = 0; i < count; i++) give_back(buffers[i]);
+}
 
 static void load(void) {
+  /* Calls at once: one for each core. */
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  size_t buffers = cores < 1 ? 1 : cores > 64 ? 64 : (size_t)cores;
+  if (!has_room(buffers)) return;
+  /* Threads of its own would be started when it is loaded, each with a buffer. */
+  setenv("OPENBLAS_NUM_THREADS", "1", 1);
   void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
   if (library) {
     __typeof__(openblas_set_num_threads) *set_threads = dlsym(library, "openblas_set_num_threads");
@@ -27,6 +62,7 @@ static void load(void) {
     if (set_threads && functions.dgesdd && functions.dgemm && functions.dsytrd && functions.dsterf &&
         functions.dstemr && functions.dormtr) {
       set_threads(1);
+      make_buffers(library, buffers);
       loaded = &functions;
       return;
     }
@@ -41,3 +77,5 @@ const nc_openblas_functions *nc_openblas(void) {
 }
 
 const char *nc_openblas_error(void) { return problem; }
+
+int nc_openblas_lacks_memory(void) { return lacks_memory; }

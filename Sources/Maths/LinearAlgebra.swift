@@ -4,6 +4,8 @@ internal import COpenBLAS
 public enum LinearAlgebraError: Error, Equatable, CustomStringConvertible {
   /// OpenBLAS cannot be loaded.
   case noLibrary(String)
+  /// The process may not have the address space that OpenBLAS takes.
+  case noMemory(String)
   /// LAPACK counts in 32 bits.
   case tooLarge(count: Int)
   /// An element is infinite or not a number.
@@ -13,7 +15,7 @@ public enum LinearAlgebraError: Error, Equatable, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .noLibrary(let reason): "OpenBLAS cannot be loaded: \(reason)"
+    case .noLibrary(let reason), .noMemory(let reason): "OpenBLAS cannot be loaded: \(reason)"
     case .tooLarge(let count): "\(count) rows are too many for LAPACK"
     case .notFinite: "a value is infinite or not a number"
     case .notConverged: "the eigenvalues did not converge"
@@ -29,7 +31,10 @@ struct LinearAlgebra: @unchecked Sendable {
   let library: nc_openblas_functions
 
   init() throws(LinearAlgebraError) {
-    guard let library = nc_openblas()?.pointee else { throw .noLibrary(String(cString: nc_openblas_error())) }
+    guard let library = nc_openblas()?.pointee else {
+      let reason = String(cString: nc_openblas_error())
+      throw nc_openblas_lacks_memory() != 0 ? .noMemory(reason) : .noLibrary(reason)
+    }
     self.library = library
   }
 

@@ -8,6 +8,8 @@ public enum SingularValueError: Error, Equatable, CustomStringConvertible {
   case tooLarge(rows: Int, columns: Int)
   /// OpenBLAS cannot be loaded.
   case noLibrary(String)
+  /// The process may not have the address space that OpenBLAS takes.
+  case noMemory(String)
   /// The iteration gave up. Not known to happen with finite elements.
   case notConverged
 
@@ -15,7 +17,7 @@ public enum SingularValueError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .notFinite(let index): "element \(index) is infinite or not a number"
     case .tooLarge(let rows, let columns): "\(rows)×\(columns) is too large for a singular value decomposition"
-    case .noLibrary(let reason): "OpenBLAS cannot be loaded: \(reason)"
+    case .noLibrary(let reason), .noMemory(let reason): "OpenBLAS cannot be loaded: \(reason)"
     case .notConverged: "the singular value decomposition did not converge"
     }
   }
@@ -224,7 +226,10 @@ private func call(
   values: UnsafeMutablePointer<Double>?, left: UnsafeMutablePointer<Double>?, right: UnsafeMutablePointer<Double>?,
   work: UnsafeMutablePointer<Double>, workCount: Int, integers: UnsafeMutablePointer<Int32>?
 ) throws(SingularValueError) -> Int {
-  guard let library = nc_openblas()?.pointee else { throw .noLibrary(String(cString: nc_openblas_error())) }
+  guard let library = nc_openblas()?.pointee else {
+    let reason = String(cString: nc_openblas_error())
+    throw nc_openblas_lacks_memory() != 0 ? .noMemory(reason) : .noLibrary(reason)
+  }
   var job = CChar(bitPattern: UInt8(ascii: vectors ? "S" : "N"))
   var (m, n, least) = (Int32(columns), Int32(rows), Int32(min(rows, columns)))
   var count = Int32(workCount)

@@ -135,6 +135,7 @@ extension NetworkError {
 
   init(_ error: LinearAlgebraError) {
     switch error {
+    case .noMemory: self.init(.overLimit, "\(error)")
     case .noLibrary, .tooLarge: self.init(.unsupported, "\(error)")
     case .notFinite, .notConverged: self.init(.unusable, "\(error)")
     }

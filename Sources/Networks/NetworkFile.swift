@@ -123,7 +123,7 @@ public final class NetworkFile {
   }
 
   /// HDF5 files begin at 0, 512, 1024, 2048, …
-  private static func hasHDF5Signature(_ file: FileDescriptor, size: Int) throws(NetworkError) -> Bool {
+  static func hasHDF5Signature(_ file: FileDescriptor, size: Int) throws(NetworkError) -> Bool {
     var offset = 0
     while offset <= size - 8 {
       if try read(file, at: offset, count: 8) == [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A] { return true }

@@ -6,7 +6,10 @@ internal import Tensors
 
 extension NetworkError {
   init(_ error: SingularValueError) {
-    if case .tooLarge = error { self.init(.overLimit, "\(error)") } else { self.init(.unsupported, "\(error)") }
+    switch error {
+    case .tooLarge, .noMemory: self.init(.overLimit, "\(error)")
+    case .notFinite, .noLibrary, .notConverged: self.init(.unsupported, "\(error)")
+    }
   }
 }
 

@@ -8,16 +8,13 @@ public struct DataOptions: ParsableArguments {
   @Option(help: ArgumentHelp("The dataset of samples (default: x).", valueName: "name")) public var x: String?
   @Option(help: ArgumentHelp("The dataset of labels or targets (default: y).", valueName: "name"))
   public var y: String?
-  @Option(help: "What x is multiplied with (default: 1/255 for uint8, else 1).") public var inputScale: Double?
+  @Option(help: "What x is multiplied with (default: 1/255 for uint8, else 1).") public var inputScale: FiniteNumber?
 
   public init() {}
 
   public func validate() throws {
     if data == nil, x != nil || y != nil || inputScale != nil {
       throw ValidationError("--x, --y and --input-scale say how --data FILE is read")
-    }
-    if let inputScale, !inputScale.isFinite {
-      throw ValidationError("--input-scale: expected a number, found \(inputScale)")
     }
   }
 
@@ -28,7 +25,7 @@ public struct DataOptions: ParsableArguments {
     return try naming(input.name) {
       try DataFile(
         try NetworkFile(input.file, size: input.size, options: common.reading(size: input.size, tool: tool)),
-        name: data, DataFile.Options(x: x ?? "x", y: y ?? "y", scale: inputScale))
+        name: data, DataFile.Options(x: x ?? "x", y: y ?? "y", scale: inputScale?.value))
     }
   }
 }

@@ -11,8 +11,10 @@ public struct Input: ~Copyable {
   public let size: Int
   /// The path, or `standard input`.
   public let name: String
-  /// Which file it is, to recognise it as the output.
-  let identity: FileIdentity?
+  /// What a file made from this one may be used for: read and written by whom this may; by anybody where it is a pipe.
+  public let permissions: FilePermissions
+  /// What it was like when it was opened; `nil` for a copy of our own.
+  private let state: FileState?
 
   /// Opens `path`; `nil` or `-` is standard input.
   public init(_ path: String?) throws(Failure) {
@@ -48,24 +50,54 @@ public struct Input: ~Copyable {
     if status.st_mode & S_IFMT == S_IFDIR { throw Failure(.noInput, file: name, "is a directory") }
     let isRegular = status.st_mode & S_IFMT == S_IFREG && lseek(file.rawValue, 0, SEEK_CUR) == 0
     let source = isRegular ? file : try spool(file, name: name)
-    if !isRegular, fstat(source.rawValue, &status) != 0 { throw Failure(.ioError, file: name, errorText()) }
+    if !isRegular {
+      if file != .standardInput { try? file.close() }
+      guard fstat(source.rawValue, &status) == 0 else { throw Failure(.ioError, file: name, errorText()) }
+    }
     self.file = source
     size = Int(status.st_size)
     self.name = name
-    identity = isRegular ? FileIdentity(status) : nil
+    permissions = isRegular ? FilePermissions(rawValue: status.st_mode & 0o777) : .ofNewFiles
+    state = isRegular ? FileState(status) : nil
+  }
+
+  /// Makes sure that the file is what it was when it was opened: to be called after the last byte was read, before
+  /// anything is made of what was read.
+  ///
+  /// Seen are: another file, another size, another time of modification or change. Within the resolution of the file
+  /// system's clock (a few milliseconds before Linux 6.13) a change may go unseen. A copy of a pipe cannot change.
+  ///
+  /// - Throws: status 74.
+  public func checkUnchanged() throws(Failure) {
+    guard let state else { return }
+    var status = stat()
+    guard fstat(file.rawValue, &status) == 0 else { throw Failure(.ioError, file: name, errorText()) }
+    guard FileState(status) == state else { throw Failure(.ioError, file: name, "changed while it was read") }
   }
 
   deinit { if file != .standardInput { try? file.close() } }
 }
 
-/// Which file a descriptor stands for.
-struct FileIdentity: Equatable {
+/// What a file is like without a look into it.
+private struct FileState: Equatable {
   private let device: UInt
   private let number: UInt
+  private let size: Int
+  private let modified: [Int]
+  private let changed: [Int]
+
   init(_ status: stat) {
     device = UInt(status.st_dev)
     number = UInt(status.st_ino)
+    size = Int(status.st_size)
+    modified = [status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
+    changed = [status.st_ctim.tv_sec, status.st_ctim.tv_nsec]
   }
+}
+
+extension FilePermissions {
+  /// What a new file gets where nothing speaks against it.
+  public static let ofNewFiles = FilePermissions(rawValue: 0o666)
 }
 
 /// A temporary file whose failure is the tool's.

@@ -165,3 +165,15 @@ public struct ByteSize: ExpressibleByArgument, Sendable {
     }
   }
 }
+
+/// A number on a command line in decimal digits, perhaps with sign, point and exponent: `.05`, `-1`, `1e-3`. Never
+/// infinity, NaN, hexadecimal, or too large to be finite.
+public struct FiniteNumber: ExpressibleByArgument, Sendable {
+  public let value: Double
+
+  public init?(argument: String) {
+    let digits = Set("0123456789+-.eE")
+    guard argument.allSatisfy(digits.contains), let value = Double(argument), value.isFinite else { return nil }
+    self.value = value
+  }
+}

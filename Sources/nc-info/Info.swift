@@ -43,33 +43,36 @@ struct Info: Tool {
         input.file, size: input.size,
         options: common.reading(size: input.size, architecture.assumption, tool: Self.self))
     }
-    if stats { return try tellStatistics(of: network, name: input.name) }
+    if stats { return try tellStatistics(of: network, input) }
     let listing = try naming(input.name) {
       if test { try network.test(scratch: try temporaryFile()) }
       return network.listing
     }
     if json {
-      try report(String(decoding: listing.json.serialized(), as: UTF8.self) + "\n")
+      try report(json: listing.json.serialized())
     } else if !test {
       try report(listing.text(name: input.name, isVerbose: common.verbose))
     } else if !common.quiet {
-      try report("\(input.name): sound\n")
+      try report("\(printable(input.name)): sound\n")
     }
   }
 
-  private func tellStatistics(of network: NetworkFile, name: String) throws {
-    let output = try plot.map { try Output($0, force: force) }
-    let curves = try naming(name) {
+  private func tellStatistics(of network: NetworkFile, _ input: borrowing Input) throws {
+    let output = try plot.map { try Output($0, .svg, permissions: input.permissions, force: force) }
+    let curves = try naming(input.name) {
       try network.statistics(
         keeps: Statistics.tableKeeps + (plot == nil ? [] : Statistics.plotKeeps), selection: selection.selection)
     }
     if let output {
-      try output.write(curves.at(Statistics.plotKeeps).picture(title: name))
+      try output.write(curves.at(Statistics.plotKeeps).picture(title: input.name))
+      try input.checkUnchanged()
       try output.finish()
     }
     let statistics = curves.at(Statistics.tableKeeps)
-    try report(
-      json
-        ? String(decoding: statistics.json.serialized(), as: UTF8.self) + "\n" : statistics.text(name: name))
+    if json {
+      try report(json: statistics.json.serialized())
+    } else {
+      try report(statistics.text(name: input.name))
+    }
   }
 }

@@ -15,7 +15,7 @@ struct PruningOptions: ParsableArguments {
     help:
       "Keep as little as leaves the relative L2 error of each matrix (of nodes: of their incoming weights) at most this."
   )
-  var maxError: Double?
+  var maxError: FiniteNumber?
 
   @Option(help: "Keep as much as fits an output of this size, such as 100k.")
   var targetSize: ByteSize?
@@ -36,7 +36,7 @@ struct PruningOptions: ParsableArguments {
     guard [keep != nil, maxError != nil, targetSize != nil].count(where: { $0 }) == 1 else {
       throw ValidationError("expected one of --keep, --max-error and --target-size")
     }
-    if let maxError, !(0...1).contains(maxError) {
+    if let maxError = maxError?.value, !(0...1).contains(maxError) {
       throw ValidationError("--max-error: expected 0…1, found \(maxError)")
     }
     if by != .magnitude, scope != .layer || values != .exact {
@@ -58,7 +58,7 @@ struct PruningOptions: ParsableArguments {
 
   var aim: PruningAim {
     if let targetSize { return .size(targetSize.bytes) }
-    return .rule(maxError.map { .error($0) } ?? .keep(keep ?? .one))
+    return .rule(maxError.map { .error($0.value) } ?? .keep(keep ?? .one))
   }
 }
 

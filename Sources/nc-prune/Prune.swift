@@ -30,12 +30,14 @@ struct Prune: Tool {
 
   func run() throws {
     let input = try Input(input)
-    let output = try Output(try writing.path(output), force: writing.force, dryRun: writing.dryRun)
+    let output = try Output(
+      try writing.path(output), .ncz, permissions: input.permissions, force: writing.force, dryRun: writing.dryRun)
     let report = try naming(input.name, output.name) {
       let network = try common.open(input, architecture, tool: Self.self)
       return try network.prune(
         to: output.file, by: pruning.method, pruning.aim, compressing.options(selection.selection, tool: Self.self))
     }
+    try input.checkUnchanged()
     try output.finish()
     try common.tell(report, about: input.name, dryRun: writing.dryRun, tool: Self.self)
   }

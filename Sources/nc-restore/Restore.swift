@@ -29,7 +29,8 @@ struct Restore: Tool {
   func run() throws {
     let input = try Input(input)
     let output = try Output(
-      try writing.path(output), force: writing.force, seekable: true, dryRun: writing.dryRun)
+      try writing.path(output), layout == .plain ? .hdf5 : .source, permissions: input.permissions,
+      force: writing.force, dryRun: writing.dryRun)
     let report = try naming(input.name, output.name) {
       let network = try NetworkFile(
         input.file, size: input.size, options: common.reading(size: input.size, tool: Self.self))
@@ -40,6 +41,7 @@ struct Restore: Tool {
       case (.plain, .reduced): try network.writePlainReduced(to: output.file)
       }
     }
+    try input.checkUnchanged()
     try output.finish()
     if common.quiet { return }
     common.tell(report.notes, about: input.name, tool: Self.self)

@@ -41,7 +41,7 @@ struct Run: Tool {
 
   func run() throws {
     let input = try Input(input)
-    let output = try output.map { try Output($0, force: force, seekable: true) }
+    let output = try output.map { try Output($0, .hdf5, permissions: input.permissions, force: force) }
     let samples = try data.read(common, tool: Self.self)
     let result = try naming(input.name, output?.name) {
       let network = try common.open(input, architecture, tool: Self.self)
@@ -51,10 +51,11 @@ struct Run: Tool {
       }
       return result
     }
+    try input.checkUnchanged()
     try output?.finish()
     common.tell(result.notes, about: input.name, tool: Self.self)
     if json {
-      try report(String(decoding: result.json.serialized(), as: UTF8.self) + "\n")
+      try report(json: result.json.serialized())
     } else if output == nil || !common.quiet {
       let text = result.text(name: input.name, data: samples.name)
       if output?.isStandardOutput ?? false { diagnose(text: text) } else { try report(text) }

@@ -37,13 +37,15 @@ struct Ternarize: Tool {
 
   func run() throws {
     let input = try Input(input)
-    let output = try Output(try writing.path(output), force: writing.force, dryRun: writing.dryRun)
+    let output = try Output(
+      try writing.path(output), .ncz, permissions: input.permissions, force: writing.force, dryRun: writing.dryRun)
     let report = try naming(input.name, output.name) {
       let network = try common.open(input, architecture, tool: Self.self)
       return try network.ternarize(
         to: output.file, group: scalePer, rule: sparsity.map { .sparsity($0) } ?? .optimal,
         compressing.options(selection.selection, isMapped: mapped, tool: Self.self))
     }
+    try input.checkUnchanged()
     try output.finish()
     try common.tell(report, about: input.name, dryRun: writing.dryRun, tool: Self.self)
   }

@@ -5,31 +5,29 @@ import ToolSupport
 
 /// What may be lost.
 struct ToleranceOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Maximum relative L2 error of a tensor.", valueName: "e")) var maxWeight: Double?
-  @Option(help: ArgumentHelp("Maximum E‖f_A − f_B‖²/E‖f_A‖².", valueName: "e")) var maxOutput: Double?
-  @Option(help: ArgumentHelp("Maximum ‖A − B‖₂/‖A‖₂ of the conjugate kernels.", valueName: "e")) var maxCk: Double?
-  @Option(help: ArgumentHelp("Maximum ‖A − B‖₂/‖A‖₂ of the tangent kernels.", valueName: "e")) var maxNtk: Double?
+  @Option(help: ArgumentHelp("Maximum relative L2 error of a tensor.", valueName: "e")) var maxWeight: FiniteNumber?
+  @Option(help: ArgumentHelp("Maximum E‖f_A − f_B‖²/E‖f_A‖².", valueName: "e")) var maxOutput: FiniteNumber?
+  @Option(help: ArgumentHelp("Maximum ‖A − B‖₂/‖A‖₂ of the conjugate kernels.", valueName: "e")) var maxCk: FiniteNumber?
+  @Option(help: ArgumentHelp("Maximum ‖A − B‖₂/‖A‖₂ of the tangent kernels.", valueName: "e")) var maxNtk: FiniteNumber?
   @Option(help: ArgumentHelp("Maximum by which the accuracy may fall (needs labels).", valueName: "e"))
-  var maxAccuracyLoss: Double?
+  var maxAccuracyLoss: FiniteNumber?
   @Option(help: ArgumentHelp("Maximum size of file B, such as 500k or 2MiB.", valueName: "size")) var maxSize: ByteSize?
   @Option(
     help: ArgumentHelp("Maximum of 8 × bytes of B ÷ numbers of A that are no training state.", valueName: "bits"))
-  var maxBits: Double?
+  var maxBits: FiniteNumber?
   @Flag(help: "Only report: the status is 0, whatever is found.") var noVerdict = false
 
   func validate() throws {
-    for tolerance in [maxWeight, maxOutput, maxCk, maxNtk, maxAccuracyLoss, maxBits].compactMap({ $0 }) {
-      guard tolerance >= 0, tolerance.isFinite else {
-        throw ValidationError("a tolerance is a number ≥ 0, found \(tolerance)")
-      }
+    for tolerance in [maxWeight, maxOutput, maxCk, maxNtk, maxAccuracyLoss, maxBits].compactMap({ $0?.value }) {
+      guard tolerance >= 0 else { throw ValidationError("a tolerance is a number ≥ 0, found \(tolerance)") }
     }
     if noVerdict, !tolerances.isEmpty { throw ValidationError("--no-verdict: a --max-… asks for a verdict") }
   }
 
   var tolerances: VerifyingOptions.Tolerances {
     VerifyingOptions.Tolerances(
-      weight: maxWeight, output: maxOutput, conjugate: maxCk, tangent: maxNtk, accuracyLoss: maxAccuracyLoss,
-      size: maxSize?.bytes, bits: maxBits)
+      weight: maxWeight?.value, output: maxOutput?.value, conjugate: maxCk?.value, tangent: maxNtk?.value,
+      accuracyLoss: maxAccuracyLoss?.value, size: maxSize?.bytes, bits: maxBits?.value)
   }
 }
 

@@ -46,7 +46,9 @@ struct Verify: Tool {
   func run() throws {
     let first = try Input(a)
     let second = try Input(b)
-    let page = try report.map { try Output($0, force: force) }
+    let page = try report.map {
+      try Output($0, .html, permissions: first.permissions.intersection(second.permissions), force: force)
+    }
     let samples = data.data == nil ? nil : try data.read(common, tool: Self.self)
     let options = try measures.options(samples, tolerances, isOnPage: report != nil)
     let networks = (
@@ -58,8 +60,7 @@ struct Verify: Tool {
       try page.finish()
     }
     if json {
-      try ToolSupport.report(
-        String(decoding: result.json(a: first.name, b: second.name).serialized(), as: UTF8.self) + "\n")
+      try ToolSupport.report(json: result.json(a: first.name, b: second.name).serialized())
     } else if !common.quiet, !(page?.isStandardOutput ?? false) {
       try ToolSupport.report(result.text(a: first.name, b: second.name, isVerbose: common.verbose))
     }

@@ -1,3 +1,5 @@
+import Compression
+import JSON
 import Networks
 import Testing
 
@@ -76,7 +78,38 @@ struct TextTests {
 
   @Test func controlCharactersAreSpelled() {
     #expect(printable("plain é 日本 🙂 \"quoted\" \\") == "plain é 日本 🙂 \"quoted\" \\")
+    #expect(
+      printable("a\u{202E}b\u{200B}\u{2066}\u{FEFF}\u{E0041}") == "a\\u{202E}b\\u{200B}\\u{2066}\\u{FEFF}\\u{E0041}")
+    #expect(
+      printable("\u{2028}\u{2029}\u{E000}\u{AD}\u{3164}\u{378}")
+        == "\\u{2028}\\u{2029}\\u{E000}\\u{AD}\\u{3164}\\u{378}")
+    #expect(printable("❤\u{FE0F} e\u{301}") == "❤\u{FE0F} e\u{301}")
     #expect(printable("\u{1B}[2J\u{7}\n\t\u{7F}\u{85}\u{0}") == "\\x1B[2J\\x7\\xA\\x9\\x7F\\x85\\x0")
+  }
+
+  /// JSON keeps the value, and a terminal sees nothing of it.
+  @Test func jsonIsEscapedWithoutAChange() throws {
+    let value = JSON.string("é\u{202E}\u{7F}\u{9B}\u{E0041}🙂")
+    let text = printable(json: value.serialized())
+    #expect(text == #""é\u202e\u007f\u009b\udb40\udc41🙂""#)
+    #expect(try JSON.parse(Array(text.utf8)) == value)
+  }
+
+  @Test(arguments: ["0", "-1", "+.5", ".05", "1e-3", "1E3", "1.7e308", "5."])
+  func numbersAreDecimal(text: String) {
+    #expect(FiniteNumber(argument: text)?.value == Double(text))
+  }
+
+  @Test(
+    arguments: [
+      "", "inf", "-inf", "infinity", "nan", "NaN", "1e999", "-1e999", "0x10", "0x1p3", "1,5", "1_000", " 1", "1 ", "١",
+      "e",
+      ".", "1e", "--1", "snan", "nan(1)",
+    ])
+  func otherNumbersAreRefused(text: String) {
+    #expect(FiniteNumber(argument: text) == nil)
+    #expect(ByteSize(argument: text) == nil || text.isEmpty)
+    #expect(Fraction(text) == nil)
   }
 
   @Test func theVersionNamesTheLibraries() {

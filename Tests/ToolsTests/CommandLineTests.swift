@@ -172,10 +172,10 @@ struct CommandLineTests {
     "nc-ternarize -q net.h5 o", "nc-ternarize -T 1 net.h5 o", "nc-ternarize -T 2 net.h5 o",
     "nc-ternarize -T 7 net.h5 o",
     "LC_ALL=de_DE.UTF-8 nc-ternarize net.h5 o", "LC_ALL=C.UTF-8 TZ=Asia/Tokyo nc-ternarize net.h5 o",
-    "mkdir d; cd d; nc-ternarize ../net.h5 ../o; cd ..; rmdir d", "cp net.h5 o; nc-ternarize -f o o",
+    "mkdir d; cd d; nc-ternarize ../net.h5 ../o; cd ..; rmdir d", "touch o; nc-ternarize -f net.h5 o",
     "nc-ternarize net.h5 | tee o | nc-info --test",
     "nc-ternarize net.h5 | nc-restore | cmp -s - net.h5 || nc-ternarize net.h5 o",
-    "(head -c 1000; nc-info > /dev/null; true) < net.h5 > o; nc-ternarize -f net.h5 o",
+    "(head -c 1000; nc-info > /dev/null; true) < net.h5 > o; : > o; nc-ternarize -f net.h5 o",
   ])
   func theBytesDependOnInputAndOptionsAlone(line: String) throws {
     let run = try shell(line, in: folder)
@@ -186,7 +186,7 @@ struct CommandLineTests {
 
   @Test(arguments: [
     "nc-restore net.ncz o", "nc-restore net.ncz -o o", "nc-restore net.ncz > o", "nc-restore < net.ncz > o",
-    "cat net.ncz | nc-restore | cat > o", "cp net.ncz o; nc-restore -f o o", "nc-restore -T 1 - o < net.ncz",
+    "cat net.ncz | nc-restore | cat > o", "cp net.h5 o; nc-restore -f net.ncz o", "nc-restore -T 1 - o < net.ncz",
     "touch o; nc-restore --force net.ncz o",
   ])
   func whatIsRestoredDependsOnTheInputAlone(line: String) throws {
@@ -219,10 +219,10 @@ struct CommandLineTests {
   }
 
   @Test func whatFailsLeavesTheOldFile() throws {
-    let old = try contents(of: folder / "net.h5")
-    #expect(try shell("nc-ternarize -f --only nothing net.h5 net.h5", in: folder).status == 64)
+    let old = try ["net.h5", "net.ncz"].map { try contents(of: folder / $0) }
+    #expect(try shell("nc-ternarize -f --only nothing net.h5 net.ncz", in: folder).status == 64)
     #expect(try shell("head -c 9000 net.ncz | nc-restore -f - net.h5", in: folder).status == 65)
-    #expect(try contents(of: folder / "net.h5") == old)
+    #expect(try ["net.h5", "net.ncz"].map { try contents(of: folder / $0) } == old)
     #expect(names(in: folder.path) == ["net.h5", "net.ncz"])
   }
 

@@ -46,5 +46,8 @@ const nc_openblas_functions *_Nullable nc_openblas(void);
 /* Why not. */
 const char *nc_openblas_error(void);
 
+/* Whether it could be loaded if the process had more address space. */
+int nc_openblas_lacks_memory(void);
+
 #pragma clang assume_nonnull end
 #endif
