@@ -47,6 +47,8 @@ let package = Package(
     // OpenBLAS (libopenblas-dev), opened by the tools that need it when they need it.
     .target(name: "COpenBLAS"),
     .target(name: "CLoops"),
+    // The seccomp filter is made of C macros and numbers of system calls; `CHDF5`, of the system, compiles nothing.
+    .target(name: "CSandbox"),
 
     // Foundations: import nothing of ours.
     module("Tensors"),
@@ -56,7 +58,7 @@ let package = Package(
     module("Plots"),
 
     // Specialists: know nothing of each other.
-    module("HDF5", ["CHDF5", "Tensors", system]),
+    module("HDF5", ["CHDF5", "CSandbox", "Tensors", system]),
     module("NCZ", ["CLoops", "JSON", system]),
     module("Codecs", ["CZstd", "CLoops", "Tensors", "Parallel"]),
     module("Maths", ["COpenBLAS", "CLoops", "Tensors", "Parallel", "Random"]),
