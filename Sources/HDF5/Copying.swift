@@ -249,7 +249,9 @@ struct TreeCopy: ~Copyable {
     }
     if count == 0 { return }
     let (size, overflow) = Int(clamping: count).multipliedReportingOverflow(by: H5Tget_size(type.id))
-    guard !overflow, size <= memory else { throw .overLimit("\(count) elements (limit on memory: \(memory) bytes; --memory raises it)") }
+    guard !overflow, size <= memory else {
+      throw .overLimit("\(count) elements (limit on memory: \(memory) bytes; --memory raises it)")
+    }
     // Of the source's own type: nothing is converted.
     var bytes = [UInt8](repeating: 0, count: size)
     try check(H5Aread(attribute.id, type.id, &bytes), "read")
