@@ -2,11 +2,8 @@ public import ArgumentParser
 public import Compression
 public import Networks
 internal import Parallel
-<<<<<<< HEAD
 internal import Tensors
-=======
 internal import Synchronization
->>>>>>> 58d69bf (The process that runs libhdf5 is confined by seccomp and Landlock; its time is processor time)
 
 /// Options that every tool has.
 public struct CommonOptions: ParsableArguments {
