@@ -49,6 +49,8 @@ let package = Package(
     .target(name: "CLoops"),
     // Arguments and signals of a process.
     .target(name: "CProcess"),
+    // The seccomp filter is made of C macros and numbers of system calls; `CHDF5`, of the system, compiles nothing.
+    .target(name: "CSandbox"),
 
     // Foundations: import nothing of ours.
     module("Tensors"),
@@ -58,7 +60,7 @@ let package = Package(
     module("Plots"),
 
     // Specialists: know nothing of each other.
-    module("HDF5", ["CHDF5", "Tensors", system]),
+    module("HDF5", ["CHDF5", "CSandbox", "Tensors", system]),
     module("NCZ", ["CLoops", "JSON", system]),
     module("Codecs", ["CZstd", "CLoops", "Tensors", "Parallel"]),
     module("Maths", ["COpenBLAS", "CLoops", "Tensors", "Parallel", "Random"]),

@@ -6,11 +6,13 @@
 #include <hdf5.h>
 #endif
 #include "driver.h"
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 
 /* HDF5's numbers are macros around variables, casts and calls, which Swift does not import. */
 static inline hid_t chdf5_file_access_class(void) { return H5P_FILE_ACCESS; }
@@ -50,8 +52,22 @@ static inline int chdf5_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, 9
 static inline int chdf5_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
 enum { chdf5_cpu = RLIMIT_CPU, chdf5_file_size = RLIMIT_FSIZE, chdf5_core = RLIMIT_CORE,
        chdf5_open_files = RLIMIT_NOFILE, chdf5_address_space = RLIMIT_AS };
-static inline int chdf5_limit(int resource, uint64_t most) {
-  struct rlimit limit = {most, most};
+/* Lowers a limit; one that the caller has set lower stays. `grace` is how far the hard limit lies above. */
+static inline int chdf5_limit(int resource, uint64_t most, uint64_t grace) {
+  struct rlimit limit;
+  if (getrlimit(resource, &limit) != 0) return -1;
+  if (limit.rlim_max > most + grace) limit.rlim_max = most + grace;
+  if (limit.rlim_cur > most) limit.rlim_cur = most;
   return setrlimit(resource, &limit);
+}
+
+/* What the C library would ask the system for later: a second arena for malloc when memory runs out, the time zone, and
+   how much memory there is, the first time that qsort gets more than a kibibyte. */
+static inline int chdf5_equal(const void *a, const void *b) { return (void)a, (void)b, 0; }
+static inline void chdf5_prepare_libc(void) {
+  static char room[2][1024];
+  mallopt(M_ARENA_MAX, 1);
+  tzset();
+  qsort(room, 2, sizeof *room, chdf5_equal);
 }
 #endif

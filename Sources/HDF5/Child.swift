@@ -1,4 +1,5 @@
 internal import CHDF5
+internal import CSandbox
 internal import Glibc
 
 // The child's side of a session. libhdf5 may crash, loop or allocate at will here; the parent sees it end.
@@ -8,7 +9,7 @@ func serveAsChild() -> Never {
   closefrom(copyDescriptor + 1)
   _ = chdf5_die_with_parent()
   _ = chdf5_no_new_privileges()
-  _ = chdf5_limit(CInt(chdf5_core), 0)
+  _ = chdf5_limit(CInt(chdf5_core), 0, 0)
   let channel = ChildChannel()
   do {
     guard let (request, payload) = channel.receive(), request == .open else { _exit(1) }
@@ -84,6 +85,7 @@ struct OpenFile: ~Copyable {
     let memory: UInt64 = try reader.integer()
     let seconds: UInt64 = try reader.integer()
     guard let mode = Mode(rawValue: try reader.integer()) else { throw WireReader.nonsense }
+    let isFiltered = try reader.bool()
     if mode != .copy { Glibc.close(copyDescriptor) }
     let baseline = addressSpaceInUse()
 
@@ -92,33 +94,29 @@ struct OpenFile: ~Copyable {
     }
     try registerLZF()
     try LengthGuard.register()
-    if mode == .read { _ = chdf5_limit(CInt(chdf5_file_size), 0) }
-    _ = chdf5_limit(CInt(chdf5_cpu), seconds)
+    if mode == .read { _ = chdf5_limit(CInt(chdf5_file_size), 0, 0) }
+    // The hard limit, a second later, is one that no handler can stay.
+    _ = chdf5_limit(CInt(chdf5_cpu), seconds, 1)
     // The address sanitizer reserves terabytes.
-    if dlsym(nil, "__asan_init") == nil {
-      _ = chdf5_limit(CInt(chdf5_address_space), baseline.addingReportingOverflow(memory).partialValue)
+    if !nc_has_sanitizer() {
+      let (most, overflow) = baseline.addingReportingOverflow(memory)
+      _ = chdf5_limit(CInt(chdf5_address_space), overflow ? .max : most, 0)
     }
 
     var status = stat()
     guard fstat(fileDescriptor, &status) == 0 else { throw .io("fstat: \(String(cString: strerror(errno)))") }
     // What is stored once may be copied several times.
-    if mode == .copy { _ = chdf5_limit(CInt(chdf5_file_size), 2 * UInt64(clamping: status.st_size) + 16 << 20) }
+    if mode == .copy { _ = chdf5_limit(CInt(chdf5_file_size), 2 * UInt64(clamping: status.st_size) + 16 << 20, 0) }
 
-    // From here on no file can be opened, whatever this one asks for: external links, external storage and virtual
-    // datasets fail by construction.
-    let lowestFree = dup(channelDescriptor)
-    Glibc.close(lowestFree)
-    guard lowestFree >= 0, chdf5_limit(CInt(chdf5_open_files), UInt64(lowestFree)) == 0 else {
-      throw .io("setrlimit: \(String(cString: strerror(errno)))")
-    }
+    try Self.enterSandbox(mode, isFiltered: isFiltered)
 
     let access = try Handle(H5Pcreate(chdf5_file_access_class()), "file access list")
     try check(H5Pset_fclose_degree(access.id, H5F_CLOSE_STRONG), "file access list")
-    try check(chdf5_use_descriptor(access.id), "file driver")
+    try check(chdf5_use_driver(access.id), "file driver")
     let file: Handle
     switch mode {
     case .read, .change, .copy:
-      let opened = H5Fopen("descriptor", mode == .change ? chdf5_read_write() : chdf5_read_only(), access.id)
+      let opened = H5Fopen("/descriptor", mode == .change ? chdf5_read_write() : chdf5_read_only(), access.id)
       guard opened >= 0 else { throw Self.openingError() }
       file = try Handle(opened, "open")
     case .create: file = try Self.create(access)
@@ -132,6 +130,28 @@ struct OpenFile: ~Copyable {
     self.userBlock = userBlock
     self.memory = memory
     self.file = file
+  }
+
+  /// Gives up everything but what libhdf5 needs for its work on the descriptors that the process holds.
+  private static func enterSandbox(_ mode: Mode, isFiltered: Bool) throws(HDF5Error) {
+    chdf5_prepare_libc()
+    var error = nc_enter_landlock()
+    // From here on no file can be opened, whatever this one asks for: external links, external storage and virtual
+    // datasets fail by construction.
+    let lowestFree = dup(channelDescriptor)
+    Glibc.close(lowestFree)
+    guard lowestFree >= 0, chdf5_limit(CInt(chdf5_open_files), UInt64(lowestFree), 0) == 0 else {
+      throw .io("setrlimit: \(String(cString: strerror(errno)))")
+    }
+    if error == 0, isFiltered {
+      var held = nc_held_descriptors(
+        channel: channelDescriptor, files: (fileDescriptor, mode == .copy ? copyDescriptor : -1),
+        may_write: (mode == .change || mode == .create, mode == .copy))
+      error = nc_enter_seccomp(&held)
+    }
+    guard error == 0 else {
+      throw .io("the process that reads HDF5 cannot be confined: \(String(cString: strerror(error)))")
+    }
   }
 
   /// Bytes of the file; while it is being changed, with those that libhdf5 has not written yet.

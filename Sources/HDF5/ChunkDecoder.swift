@@ -34,7 +34,7 @@ final class ChunkDecoder {
       )
     }
     self.creation = guarded
-    scratch = try ScratchFile("decoded")
+    scratch = try ScratchFile()
     chunk = blocks.chunk
     chunkByteCount = blocks.chunkByteCount
   }

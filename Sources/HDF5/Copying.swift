@@ -41,7 +41,7 @@ struct TreeCopy: ~Copyable {
   private static func create(like file: borrowing OpenFile) throws(HDF5Error) -> Handle {
     let access = try Handle(H5Pcreate(chdf5_file_access_class()), "file access list")
     try check(H5Pset_fclose_degree(access.id, H5F_CLOSE_STRONG), "file access list")
-    try check(chdf5_use_descriptor(access.id), "file driver")
+    try check(chdf5_use_driver(access.id), "file driver")
     var info = H5F_info2_t()
     try check(H5Fget_info2(file.file.id, &info), "version of the file")
     // Only new object headers hold attributes beyond 64 KiB.
@@ -58,7 +58,7 @@ struct TreeCopy: ~Copyable {
     try check(H5Pset_link_creation_order(creation.id, order), "order of links")
     try check(H5Pget_attr_creation_order(list.id, &order), "order of attributes")
     try check(H5Pset_attr_creation_order(creation.id, order), "order of attributes")
-    return try Handle(H5Fcreate("copy", chdf5_create_anew(), creation.id, access.id), "create")
+    return try Handle(H5Fcreate("/copy", chdf5_create_anew(), creation.id, access.id), "create")
   }
 
   /// Copies everything and closes the copy.
@@ -249,7 +249,9 @@ struct TreeCopy: ~Copyable {
     }
     if count == 0 { return }
     let (size, overflow) = Int(clamping: count).multipliedReportingOverflow(by: H5Tget_size(type.id))
-    guard !overflow, size <= memory else { throw .overLimit("\(count) elements (limit on memory: \(memory) bytes)") }
+    guard !overflow, size <= memory else {
+      throw .overLimit("\(count) elements (limit on memory: \(memory) bytes; --memory raises it)")
+    }
     // Of the source's own type: nothing is converted.
     var bytes = [UInt8](repeating: 0, count: size)
     try check(H5Aread(attribute.id, type.id, &bytes), "read")

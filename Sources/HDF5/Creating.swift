@@ -7,7 +7,7 @@ extension OpenFile {
   static func create(_ access: borrowing Handle) throws(HDF5Error) -> Handle {
     try check(H5Pset_libver_bounds(access.id, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "versions")
     let creation = try untimed(chdf5_file_creation_class())
-    return try Handle(H5Fcreate("descriptor", chdf5_create_anew(), creation.id, access.id), "create")
+    return try Handle(H5Fcreate("/descriptor", chdf5_create_anew(), creation.id, access.id), "create")
   }
 
   /// A creation list of a class, for objects that do not record when they were made.

@@ -34,7 +34,7 @@ struct OpenDataset: ~Copyable {
       blocks = try Blocks(extents: extents, chunk: chunk, elementSize: description.type.size)
     }
     guard blocks.chunkByteCount <= file.memory else {
-      throw .overLimit("chunks of \(blocks.chunk), more than the limit of \(file.memory) bytes on memory")
+      throw .overLimit("chunks of \(blocks.chunk) (limit on memory: \(file.memory) bytes; --memory raises it)")
     }
     let type = try Handle(H5Dget_type(dataset.id), "type")
     let space = try Handle(H5Dget_space(dataset.id), "dataspace")
@@ -63,7 +63,7 @@ struct OpenDataset: ~Copyable {
   func encode(_ channel: ChildChannel) throws(HDF5Error) {
     try requireChunks()
     channel.answer(geometry)
-    let scratch = try ScratchFile("encoded")
+    let scratch = try ScratchFile()
     for index in 0..<blocks.count {
       guard let (request, values) = channel.receive(), request == .block else {
         throw .io("a block of values was expected")
@@ -81,7 +81,7 @@ struct OpenDataset: ~Copyable {
   /// Compares the stored chunks only: what was never written has nothing to be equal to.
   func reencodesExactly() throws(HDF5Error) -> Bool {
     let stored = try requireChunks()
-    let scratch = try ScratchFile("encoded")
+    let scratch = try ScratchFile()
     for index in 0..<blocks.count {
       let block = blocks[index]
       var isExact = true
@@ -174,10 +174,9 @@ func storedChunk(
 struct ScratchFile: ~Copyable {
   let file: Handle
 
-  /// - Parameter name: that no other scratch file has while this one lives.
-  init(_ name: String) throws(HDF5Error) {
+  init() throws(HDF5Error) {
     let access = try Handle(H5Pcreate(chdf5_file_access_class()), "scratch file")
-    try check(H5Pset_fapl_core(access.id, 1 << 20, false), "scratch file")
-    file = try Handle(H5Fcreate(name, chdf5_create_anew(), byDefault, access.id), "scratch file")
+    try check(chdf5_use_driver(access.id), "scratch file")
+    file = try Handle(H5Fcreate("/memory", chdf5_create_anew(), byDefault, access.id), "scratch file")
   }
 }

@@ -6,19 +6,26 @@ public import SystemPackage
 public struct Limits: Sendable {
   /// Bytes of memory for the child process that reads the file.
   public var memory: UInt64
-  /// Seconds for the child process, all requests together.
+  /// Seconds of processor time for the child process, all requests together.
   public var seconds: Double
+  /// Seconds that the child process may sleep while it should answer.
+  public var patience: Double
 
-  public init(memory: UInt64, seconds: Double) {
+  /// With less memory than this, libhdf5 fails on sound files.
+  public static let leastMemory: UInt64 = 64 << 20
+
+  public init(memory: UInt64, seconds: Double, patience: Double = 30) {
     self.memory = memory
     self.seconds = seconds
+    self.patience = patience
   }
 }
 
 /// The one guarded way into an HDF5 file: a child process that runs libhdf5 under limits and answers with values.
 ///
 /// Every tool calls `Session.serveIfChild()` first: the child is the same executable, started again. Whatever the
-/// file does to libhdf5 (a crash, a loop, a huge allocation) ends the child, and the request throws.
+/// file does to libhdf5 (a crash, a loop, a huge allocation, a system call that reading does not need) ends the child, and
+/// the request throws.
 public struct Session: ~Copyable {
   private var child: ChildProcess
   private let limits: Limits
@@ -72,7 +79,8 @@ public struct Session: ~Copyable {
   /// - Parameter byteCount: product of the extents and the element size, as the table of contents has them.
   public mutating func values(ofDatasetAt address: UInt64, byteCount: Int) throws(HDF5Error) -> [UInt8] {
     guard byteCount <= limits.memory else {
-      throw .overLimit("a dataset claims \(byteCount) bytes, more than the limit of \(limits.memory) on memory")
+      throw .overLimit(
+        "a dataset claims \(byteCount) bytes (limit on memory: \(limits.memory) bytes; --memory raises it)")
     }
     let blocks = try blocks(.values, address)
     guard blocks.byteCount == byteCount else { throw WireReader.nonsense }

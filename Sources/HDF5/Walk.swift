@@ -97,7 +97,7 @@ struct Walk {
   private mutating func spend(_ bytes: Int) throws(HDF5Error) {
     bytesLeft -= bytes
     guard bytesLeft >= 0 else {
-      throw .overLimit("the list of objects takes more than \(mostBytes) bytes (limit on memory)")
+      throw .overLimit("the list of objects takes more than \(mostBytes) bytes (limit on memory; --memory raises it)")
     }
   }
 

@@ -256,24 +256,28 @@ extension TensorName {
 }
 
 extension Limits {
-  /// For reading a file of `size` bytes: 6 s and 1 s for each 50 MB.
+  /// For reading a file of `size` bytes: 10 s of processor time and 1 s for each 50 MB, or what was asked for.
   init(size: Int, options: ReadingOptions) {
-    self.init(options, seconds: 6 + Double(size) / 50e6)
+    self.init(options, seconds: options.time ?? 10 + Double(size) / 50e6)
   }
 
   /// For trying whether chunks of a file of `size` bytes are encoded again as they are: 3 s and 1 s for each 5 MB.
   init(trying size: Int, options: ReadingOptions) {
-    self.init(options, seconds: 3 + Double(size) / 5e6)
+    self.init(options, seconds: max(options.time ?? 0, 3 + Double(size) / 5e6))
   }
 
   /// For encoding `byteCount` bytes with filters, of which gzip at its highest level does 2 MB a second.
   init(encoding byteCount: Int, options: ReadingOptions) {
-    self.init(options, seconds: 10 + Double(byteCount) / 2e6)
+    self.init(options, seconds: max(options.time ?? 0, 10 + Double(byteCount) / 2e6))
+  }
+
+  /// For building a file of so many datasets.
+  init(building datasets: Int, options: ReadingOptions) {
+    self.init(options, seconds: max(options.time ?? 0, 10 + 0.01 * Double(datasets)))
   }
 
   private init(_ options: ReadingOptions, seconds: Double) {
-    // With less than this, libhdf5 fails on sound files.
-    self.init(memory: UInt64(max(options.memory, 64 << 20)), seconds: seconds)
+    self.init(memory: UInt64(max(0, options.memory)), seconds: seconds)
   }
 }
 

@@ -10,6 +10,8 @@ public import Tensors
 public struct ReadingOptions: Sendable {
   /// Most bytes for one tensor, and for the process that reads HDF5.
   public var memory: Int
+  /// Processor seconds for reading the HDF5 structure; `nil`: by the file's size.
+  public var time: Double?
   public var threads: Threads
   /// Most bytes that may be written or decoded where a file claims many times its own size; `nil` for the default.
   public var output: Int?
@@ -19,10 +21,11 @@ public struct ReadingOptions: Sendable {
   public var progress: (@Sendable (_ done: Int, _ total: Int) -> Void)?
 
   public init(
-    memory: Int, threads: Threads, output: Int? = nil, assumption: Assumption = Assumption(),
+    memory: Int, time: Double? = nil, threads: Threads, output: Int? = nil, assumption: Assumption = Assumption(),
     progress: (@Sendable (_ done: Int, _ total: Int) -> Void)? = nil
   ) {
     self.memory = memory
+    self.time = time
     self.threads = threads
     self.output = output
     self.assumption = assumption
@@ -83,6 +86,9 @@ public final class NetworkFile {
   public static var libraries: [(name: String, version: String)] {
     [("HDF5", Session.libraryVersion), ("zstd", Zstd.version)]
   }
+
+  /// What confines the process that runs libhdf5: `seccomp, Landlock 7`, or what of it is missing and why.
+  public static var sandbox: String { Session.sandbox }
 
   /// Opens a seekable file of `size` bytes; which kind it is, its signature says.
   public init(_ file: FileDescriptor, size: Int, options: ReadingOptions) throws(NetworkError) {

@@ -34,7 +34,7 @@ extension NetworkFile {
     let records = indices.map { tensors[$0] }
     let places = try PlainPlaces(of: records)
     let activations = activations(records, places)
-    let limits = Limits(memory: UInt64(options.memory), seconds: 10 + 0.01 * Double(tensors.count))
+    let limits = Limits(building: tensors.count, options: options)
     try about {
       var plain = try written { () throws(HDF5Error) in try NewFile(file, limits: limits) }
       try written { () throws(HDF5Error) in try plain.addGroup([], texts: rootTexts(records, places)) }

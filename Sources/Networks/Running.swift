@@ -144,7 +144,7 @@ extension RunReport {
   /// - Parameter file: seekable, empty, open for reading and writing.
   public func writeOutputs(to file: FileDescriptor, options: ReadingOptions) throws(NetworkError) {
     try about("y") {
-      let limits = Limits(memory: UInt64(options.memory), seconds: 10)
+      let limits = Limits(building: 1, options: options)
       var new = try written { () throws(HDF5Error) in try NewFile(file, limits: limits) }
       let storage = try written { () throws(HDF5Error) in
         try new.addDataset(

@@ -241,7 +241,7 @@ extension Verifier {
       side: nil,
       error: NetworkError(
         .overLimit,
-        "\(what) take \(byteCount >> 20) MiB, more than \(a.options.memory >> 20); \(remedy), --memory raises the limit"
+        "\(what) take \(byteCount) bytes, more than \(a.options.memory); \(remedy), --memory raises the limit"
       ))
   }
 

@@ -24,7 +24,7 @@ public struct DataOptions: ParsableArguments {
     let input = try Input(data)
     return try naming(input.name) {
       try DataFile(
-        try NetworkFile(input.file, size: input.size, options: common.reading(size: input.size, tool: tool)),
+        try NetworkFile(input.file, size: input.size, options: common.reading(tool: tool)),
         name: data, DataFile.Options(x: x ?? "x", y: y ?? "y", scale: inputScale?.value))
     }
   }

@@ -2,6 +2,7 @@ public import ArgumentParser
 public import Compression
 public import Networks
 internal import Parallel
+internal import Synchronization
 internal import Tensors
 
 /// Options that every tool has.
@@ -9,13 +10,19 @@ public struct CommonOptions: ParsableArguments {
   @Option(name: [.customShort("T"), .long], help: "Threads; 0 is one for every core. Results never depend on it.")
   public var threads = 0
 
-  @Option(help: "Most memory for one file, such as 500M or 4GiB (default: 1 GiB and three times the input).")
+  @Option(help: "Most memory for one file, such as 500M or 16GiB (default: 4GiB).")
   public var memory: ByteSize?
 
   @Option(
     help: ArgumentHelp(
       "Maximum bytes that a file may be unpacked to (default: 4 GiB, or 1000 times its size).", valueName: "size"))
   public var maxOutputSize: ByteSize?
+
+  @Option(
+    help: ArgumentHelp(
+      "Processor seconds for reading the HDF5 structure of one file (default: 10, and 1 for each 50 MB).",
+      valueName: "seconds"))
+  public var time: ProcessorTime?
 
   @Flag(name: .shortAndLong, help: "Say nothing but errors.")
   public var quiet = false
@@ -43,20 +50,29 @@ public struct CommonOptions: ParsableArguments {
     if dryRun { try report(written.table) } else if verbose { diagnose(text: written.table) }
   }
 
-  /// How to open an input of `size` bytes.
-  public func reading(size: Int, _ assumption: Assumption = Assumption(), tool: any Tool.Type) -> ReadingOptions {
-    let byDefault = (1 << 30) + 3 * size
+  /// How to open an input.
+  public func reading(_ assumption: Assumption = Assumption(), tool: any Tool.Type) -> ReadingOptions {
+    if verbose { Self.tellSandboxOnce(tool) }
     return ReadingOptions(
-      memory: memory?.bytes ?? byDefault, threads: Threads(threads), output: maxOutputSize?.bytes,
-      assumption: assumption,
+      memory: memory?.bytes ?? 4 << 30, time: time?.seconds, threads: Threads(threads),
+      output: maxOutputSize?.bytes, assumption: assumption,
       progress: quiet ? nil : Progress.line(tool._commandName))
   }
+
+  private static func tellSandboxOnce(_ tool: any Tool.Type) {
+    let isFirst = hasToldSandbox.withLock { hasTold in
+      defer { hasTold = true }
+      return !hasTold
+    }
+    if isFirst { diagnose("\(tool._commandName): the process that reads HDF5 is confined by: \(NetworkFile.sandbox)") }
+  }
+  private static let hasToldSandbox = Mutex(false)
 
   /// Opens a network, and says how it was understood where that is not plain.
   public func open(
     _ input: borrowing Input, _ architecture: ArchitectureOptions, tool: any Tool.Type
   ) throws -> NetworkFile {
-    let options = reading(size: input.size, architecture.assumption, tool: tool)
+    let options = reading(architecture.assumption, tool: tool)
     let network = try naming(input.name) { try NetworkFile(input.file, size: input.size, options: options) }
     tell(network.notes, about: input.name, tool: tool)
     return network
@@ -139,6 +155,18 @@ public struct ArchitectureOptions: ParsableArguments {
   }
 
   private func list(_ text: String) -> [String] { text.split(separator: ",").map(String.init) }
+}
+
+/// A number of seconds on a command line: digits, with a decimal point if one likes; above 0 and at most a million.
+public struct ProcessorTime: ExpressibleByArgument, Sendable {
+  public let seconds: Double
+
+  public init?(argument: String) {
+    guard argument.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }),
+      let seconds = Double(argument), seconds > 0, seconds <= 1e6
+    else { return nil }
+    self.seconds = seconds
+  }
 }
 
 /// A number of bytes on a command line: digits, with a decimal point if one likes, then nothing or one of k M G T (10³…)

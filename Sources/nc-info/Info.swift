@@ -41,7 +41,7 @@ struct Info: Tool {
     let network = try naming(input.name) {
       try NetworkFile(
         input.file, size: input.size,
-        options: common.reading(size: input.size, architecture.assumption, tool: Self.self))
+        options: common.reading(architecture.assumption, tool: Self.self))
     }
     if stats { return try tellStatistics(of: network, input) }
     let listing = try naming(input.name) {

@@ -33,7 +33,7 @@ struct Restore: Tool {
       force: writing.force, dryRun: writing.dryRun)
     let report = try naming(input.name, output.name) {
       let network = try NetworkFile(
-        input.file, size: input.size, options: common.reading(size: input.size, tool: Self.self))
+        input.file, size: input.size, options: common.reading(tool: Self.self))
       return switch (layout, shape) {
       case (.source, .source): ReductionReport(byteCount: try network.restore(to: output.file))
       case (.plain, .source): ReductionReport(byteCount: try network.writePlain(to: output.file))

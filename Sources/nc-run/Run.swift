@@ -47,7 +47,7 @@ struct Run: Tool {
       let network = try common.open(input, architecture, tool: Self.self)
       let result = try network.run(on: samples, precision: precision)
       if let output {
-        try result.writeOutputs(to: output.file, options: common.reading(size: input.size, tool: Self.self))
+        try result.writeOutputs(to: output.file, options: common.reading(tool: Self.self))
       }
       return result
     }

@@ -7,7 +7,8 @@ import ToolSupport
 struct ToleranceOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Maximum relative L2 error of a tensor.", valueName: "e")) var maxWeight: FiniteNumber?
   @Option(help: ArgumentHelp("Maximum E‖f_A − f_B‖²/E‖f_A‖².", valueName: "e")) var maxOutput: FiniteNumber?
-  @Option(help: ArgumentHelp("Maximum ‖A − B‖₂/‖A‖₂ of the conjugate kernels.", valueName: "e")) var maxCk: FiniteNumber?
+  @Option(help: ArgumentHelp("Maximum ‖A − B‖₂/‖A‖₂ of the conjugate kernels.", valueName: "e")) var maxCk:
+    FiniteNumber?
   @Option(help: ArgumentHelp("Maximum ‖A − B‖₂/‖A‖₂ of the tangent kernels.", valueName: "e")) var maxNtk: FiniteNumber?
   @Option(help: ArgumentHelp("Maximum by which the accuracy may fall (needs labels).", valueName: "e"))
   var maxAccuracyLoss: FiniteNumber?

@@ -31,8 +31,7 @@ private struct Likeness: Equatable, CustomStringConvertible {
     _ source: FileDescriptor, _ changes: CopyChanges = CopyChanges()
   ) throws -> (file: FileDescriptor, result: CopiedFile) {
     let copy = try temporaryFile([])
-    Session.executable = tool
-    return (copy, try copyFile(source, to: copy, changing: changes, limits: ample))
+    return (copy, try makeCopy(of: source, in: copy, changing: changes))
   }
 
   private func likenesses(_ file: FileDescriptor) throws -> (objects: [Likeness], links: [Link]) {

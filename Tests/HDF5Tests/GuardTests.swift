@@ -38,9 +38,14 @@ import Testing
       return
     }
 
-    var session = try openSession(file, limits: Limits(memory: 1 << 22, seconds: 10))
+    let tooLittle = HDF5Error.overLimit(
+      "libhdf5 needs 67108864 bytes of memory, the limit is 67108863; --memory raises the limit")
+    #expect(throws: tooLittle) {
+      _ = try openSession(file, limits: Limits(memory: Limits.leastMemory - 1, seconds: 10))
+    }
+    var session = try openSession(file, limits: Limits(memory: Limits.leastMemory, seconds: 10))
     let address = try session.tableOfContents(texts: []).object("all").address
-    let noMemory = #expect(throws: HDF5Error.self) { try session.values(ofDatasetAt: address, byteCount: 1 << 23) }
+    let noMemory = #expect(throws: HDF5Error.self) { try session.values(ofDatasetAt: address, byteCount: 1 << 27) }
     guard case .overLimit = noMemory else {
       Issue.record("\(String(describing: noMemory))")
       return

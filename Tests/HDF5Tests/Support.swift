@@ -1,5 +1,6 @@
 import Glibc
 import HDF5
+import Synchronization
 import SystemPackage
 import Tensors
 
@@ -18,16 +19,34 @@ let tool: FilePath = {
     "nc-info")
 }()
 
+/// Tests run side by side, and `Session.executable` is one for all of them.
+private let starting = Mutex(())
+
+/// - Parameter executable: what is started in the place of the tool.
 func openSession(
-  _ file: FileDescriptor, writable: Bool = false, limits: Limits = ample
+  _ file: FileDescriptor, writable: Bool = false, limits: Limits = ample, executable: FilePath = tool
 ) throws -> Session {
-  Session.executable = tool
-  return try Session(file: file, writable: writable, limits: limits)
+  try starting.withLock { _ in
+    Session.executable = executable
+    defer { Session.executable = tool }
+    return try Session(file: file, writable: writable, limits: limits)
+  }
 }
 
 func createFile(_ file: FileDescriptor) throws -> NewFile {
-  Session.executable = tool
-  return try NewFile(file, limits: ample)
+  try starting.withLock { _ in
+    Session.executable = tool
+    return try NewFile(file, limits: ample)
+  }
+}
+
+func makeCopy(
+  of file: FileDescriptor, in copy: FileDescriptor, changing changes: CopyChanges
+) throws -> CopiedFile {
+  try starting.withLock { _ in
+    Session.executable = tool
+    return try copyFile(file, to: copy, changing: changes, limits: ample)
+  }
 }
 
 func contents(_ name: String, texts: [String] = [], limits: Limits = ample) throws -> TableOfContents {
