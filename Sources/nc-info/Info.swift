@@ -39,9 +39,9 @@ struct Info: Tool {
   func run() throws {
     let input = try Input(input)
     let network = try naming(input.name) {
-      try NetworkFile(
-        input.file, size: input.size,
-        options: common.reading(size: input.size, architecture.assumption, tool: Self.self))
+      let assumption = try architecture.assumption { common.reading(size: $0, tool: Self.self) }
+      return try NetworkFile(
+        input.file, size: input.size, options: common.reading(size: input.size, assumption, tool: Self.self))
     }
     if stats { return try tellStatistics(of: network, name: input.name) }
     let listing = try naming(input.name) {
