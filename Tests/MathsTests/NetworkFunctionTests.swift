@@ -456,7 +456,7 @@ extension SampleNetwork {
       #expect(found == "input 0: shape \(shape), more than 1099511627776 numbers")
     }
     for (operation, name) in [
-      (.dense(kernel: "a", bias: nil), "dense"), (.add, "add"), (.flatten, "flatten"), (.dropout(rate: 0), "dropout"),
+      (.dense(kernel: "a", bias: nil), "dense"), (.combine(.add), "add"), (.flatten, "flatten"), (.dropout(rate: 0), "dropout"),
       (.activation(.tanh), "activation"), (.concatenate, "concatenate"),
       (.layerNormalization(gamma: nil, beta: nil, epsilon: 1), "layer_normalization"),
       (.batchNormalization(mean: "a", variance: "a", gamma: nil, beta: nil, epsilon: 1), "batch_normalization"),

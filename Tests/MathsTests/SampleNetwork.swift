@@ -163,7 +163,7 @@ struct SampleNetwork {
               return (gamma.map(number) ?? 1) * (x[i] - mean) / sqrt(variance + epsilon) + (beta.map(number) ?? 0)
             }
           }
-        case .add:
+        case .combine(.add):
           node.inputs.dropFirst().reduce(input) { sum, other in
             zip(sum, values[other]).map { zip($0, $1).map { $0 + $1 } }
           }
