@@ -32,6 +32,8 @@ public struct WritingReport: Sendable {
   public var relativeL2: Double?
   /// What a user should be told.
   public var warnings: [String]
+  /// What was left though it is much, the largest first.
+  public var left: [LeftTensor] = []
 }
 
 /// What a compressor makes of the values of a tensor.
@@ -117,7 +119,7 @@ extension NetworkFile {
       tensors: written.tensors, inputBytes: size, outputBytes: written.byteCount,
       relativeL2: written.tensors.contains(where: { $0.outcome == .changed })
         ? (isCounted ? total : largest) : nil,
-      warnings: warnings)
+      warnings: warnings, left: left(by: written.tensors, options.selection))
   }
 
   /// Refuses a selection that names nothing, a chosen matrix that cannot be read, and a tensor asked for by name that

@@ -64,6 +64,7 @@ struct LayoutChain {
         layers[name] = layer
       }
     }
+    if let open = names.first(where: { name in found.ambiguous.contains(name) }) { throw .unoriented(open) }
     var chosen: Set<TensorName> = []
     var links: [Link] = []
     for name in names {
@@ -99,7 +100,8 @@ struct LayoutChain {
     let belonging = left.filter { !$0.isDense && widths.contains($0.inputs) }
     guard belonging.isEmpty else { throw .leftOut(belonging.map(\.name)) }
     var rest: [TensorName] = []
-    for name in left.map(\.name) + found.others where !names.contains(name) && !rest.contains(name) && rest.count < 1024 {
+    for name in left.map(\.name) + found.others + found.unknown
+    where !names.contains(name) && !rest.contains(name) && rest.count < 1024 {
       rest.append(name)
     }
     return rest.isEmpty ? nil : "--order leaves out \(abbreviated(rest))"

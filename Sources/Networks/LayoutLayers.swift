@@ -25,6 +25,8 @@ struct FoundLayers {
   var layers: [FoundLayer] = []
   /// Layers of other kinds: where they belong is not known.
   var others: [TensorName] = []
+  /// Floats that nothing is known of.
+  var unknown: [TensorName] = []
   /// A weight matrix that cannot be read, or a layer of a numbered series that is missing, as in one shard of several.
   var gap: TensorName?
   /// Matrices of which it is not known which way round they are stored.
@@ -137,6 +139,9 @@ extension FoundLayers {
         others.append(variable.layerName)
       }
     }
+    unknown = file.variables.filter { variable in
+      variable.tensor.role == .other && variable.isFloat && (variable.rank ?? 0) >= 1 && !variable.tensor.isAmbiguous
+    }.map(\.tensor.name)
     sort(parts, of: file)
   }
 

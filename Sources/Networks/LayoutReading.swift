@@ -94,6 +94,8 @@ public enum LayoutError: Error, Sendable, Equatable, CustomStringConvertible {
   case leftOut([TensorName])
   /// A normalisation whose ε no file says, nor is its program known.
   case unknownEpsilon(TensorName)
+  /// A matrix that the order names, of which nothing says which way round it is stored.
+  case unoriented(TensorName)
   /// Functions in the order, and others beside it.
   case functionsTwice
   /// The layers of the other file do not fit these, and why.
@@ -116,6 +118,8 @@ public enum LayoutError: Error, Sendable, Equatable, CustomStringConvertible {
       "--order leaves out the normalisations \(abbreviated(names)): name each where it stands, as d0,bn0,relu,d1"
     case .unknownEpsilon(let name):
       "the file does not say the ε of \(name): write \(name):EPSILON (Keras has .001, PyTorch and Flax 1e-5)"
+    case .unoriented(let name):
+      "nothing says which way round \(name) is stored: --orientation inputs-outputs or outputs-inputs"
     case .functionsTwice: "--order names functions: --activation would name them again"
     case .unlike(let why): "--like: \(why)"
     }
@@ -124,7 +128,8 @@ public enum LayoutError: Error, Sendable, Equatable, CustomStringConvertible {
   /// Whether the command line is wrong in itself; otherwise it is the shapes in the file that do not fit it.
   public var isUsage: Bool {
     switch self {
-    case .unknownActivation, .activationCount, .unknownLayer, .repeatedLayer, .leftOut, .unknownEpsilon, .functionsTwice:
+    case .unknownActivation, .activationCount, .unknownLayer, .repeatedLayer, .leftOut, .unknownEpsilon, .unoriented,
+      .functionsTwice:
       true
     case .doesNotChain, .biasCount, .unlike: false
     }
@@ -145,7 +150,7 @@ public struct LayoutReading: Sendable, Equatable {
 
   /// The text attributes `read` needs, for `Session.tableOfContents(texts:)`.
   public static let wantedTexts = [
-    "layer_names*", "weight_names*", "model_config", "keras_version", "name", "dtype", "activation",
+    "layer_names*", "weight_names*", "nb_layers", "model_config", "keras_version", "name", "dtype", "activation",
     "format", "network*", "role",
   ]
 
@@ -170,7 +175,8 @@ public struct LayoutReading: Sendable, Equatable {
     _ table: TableOfContents, configuration: [UInt8]? = nil, _ assumption: Assumption = Assumption()
   ) throws(LayoutError) -> LayoutReading {
     if let like = assumption.like { return try read(table, configuration: configuration, like: like, assumption) }
-    var file = LayoutVariables(table, configuration: configuration, orientation: assumption.orientation)
+    var file = LayoutVariables(
+      table, configuration: configuration, orientation: assumption.orientation, named: Set(assumption.order ?? []))
     var network: Network?
     var note: String?
     if assumption.statesLayers {

@@ -50,9 +50,10 @@ struct LayoutVariables {
   ///   - text: a configuration of Keras; `nil` for that of the file.
   ///   - version: of the Keras that wrote that text.
   ///   - orientation: that of the matrices of which nothing says it.
+  ///   - named: matrices that the caller calls layers, whatever their names say.
   init(
     _ table: TableOfContents, configuration text: [UInt8]?, version: String? = nil,
-    orientation: MatrixOrientation? = nil
+    orientation: MatrixOrientation? = nil, named: Set<TensorName> = []
   ) {
     tree = ObjectTree(table)
     kind = Self.kind(of: tree)
@@ -86,6 +87,7 @@ struct LayoutVariables {
       variables[index].tensor.isAmbiguous = finding.isAmbiguous
     }
     makeNamesUnique()
+    take(named)
     orient(stated: orientation)
     leaveTables()
   }
@@ -99,11 +101,8 @@ struct LayoutVariables {
     if ["layer_names", "layer_names0"].contains(where: { tree.hasAttribute($0, of: tree.root) }) {
       return .kerasWeights
     }
-    if tree.object(at: "layer_0") != nil, ["nb_layers", "layer_0/param_0"].contains(where: { path in
-      tree.hasAttribute(path, of: tree.root) || tree.object(at: path) != nil
-    }) {
-      return .keras0
-    }
+    let isNumbered = tree.object(at: "layer_0") != nil && tree.hasAttribute("nb_layers", of: tree.root)
+    if isNumbered || tree.object(at: "layer_0/param_0") != nil { return .keras0 }
     var found: Set<LayoutKind> = []
     for object in tree.table.objects {
       guard object.mayBeDataset, let path = object.paths.first else { continue }
@@ -490,6 +489,20 @@ extension LayoutVariables {
 
 extension LayoutVariables {
   func group(of variable: LayoutVariable) -> LayoutGroup { groups[variable.group] ?? LayoutGroup() }
+
+  /// Takes matrices of unknown role for those of dense layers.
+  private mutating func take(_ named: Set<TensorName>) {
+    guard !named.isEmpty else { return }
+    for index in variables.indices where variables[index].tensor.role == .other {
+      let variable = variables[index]
+      guard named.contains(variable.tensor.name), variable.isFloat, variable.rank == 2 else { continue }
+      variables[index].tensor.role = .kernel
+      variables[index].tensor.isAmbiguous = true
+      variables[index].tensor.reason = nil
+      variables[index].layer = [variable.tensor.name]
+      variables[index].group = variable.tensor.path
+    }
+  }
 
   /// Says of each matrix of which names say nothing how it is stored: as its bias tells, or as the only way in which all
   /// such matrices of the file follow one another, or as the caller states; and leaves the others.

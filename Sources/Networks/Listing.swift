@@ -170,8 +170,7 @@ extension Network.Operation {
 extension TensorName {
   /// The name of a layer from that of its weight matrix.
   fileprivate var layer: TensorName {
-    if hasSuffix(".weight") { return splitAtLast(".").before }
-    let (layer, _) = splitAtLast("/")
+    let layer = WeightName(path: self).layer
     return layer.isEmpty ? self : layer
   }
 }

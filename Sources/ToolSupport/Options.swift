@@ -38,7 +38,7 @@ public struct CommonOptions: ParsableArguments {
   ///
   /// After a dry run nothing else is on standard output: the table goes there.
   public func tell(_ written: WritingReport, about name: String, dryRun: Bool, tool: any Tool.Type) throws {
-    tell(written.warnings + [written.advice].compactMap { $0 }, about: name, tool: tool)
+    tell(written.warnings + written.leftovers + [written.advice].compactMap { $0 }, about: name, tool: tool)
     if !quiet { diagnose(written.summary(input: name)) }
     if dryRun { try report(written.table) } else if verbose { diagnose(text: written.table) }
   }
