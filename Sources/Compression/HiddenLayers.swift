@@ -13,8 +13,8 @@ public struct HiddenLayer: Sendable, Equatable {
   public struct Consumer: Sendable, Equatable {
     public var kernel: TensorName
     public var bias: TensorName?
-    /// What becomes of an output on its way, first to last: activations but softmax, batch normalisations, and
-    /// operations that leave it as it is.
+    /// What becomes of an output on its way, first to last: activations but softmax, normalisations of each value by
+    /// itself, rescaling by one number, and operations that leave it as it is.
     public var path: [Network.Operation]
   }
 }
@@ -33,8 +33,8 @@ extension Network {
   /// The hidden layers, in the order of the graph, and those that are none for another reason than that no dense layer
   /// comes after them.
   ///
-  /// A layer is hidden when on every way from it stand activations other than softmax, batch normalisations, dropout
-  /// and flatten, and then a dense layer; and its tensors and those of these layers are used in one place each.
+  /// A layer is hidden when on every way from it stand activations other than softmax, normalisations of each value by
+  /// itself, rescaling by one number, dropout and flatten, and then a dense layer; and its tensors and those of these layers are used in one place each.
   /// (Flatten leaves the outputs of a dense layer as they are where the consumer has as many inputs as they are; that
   /// is for the caller to check, like all shapes.)
   public func hiddenLayers() -> (hidden: [HiddenLayer], entangled: [EntangledLayer]) {
@@ -116,10 +116,25 @@ extension Network.Operation {
     switch self {
     case .activation(.softmax): "its outputs reach a softmax"
     case .layerNormalization: "its outputs reach a layer normalisation"
-    case .add: "its outputs are added to others"
+    case .combine(let combination): combination.obstacle
     case .concatenate: "its outputs are concatenated with others"
+    case .rescaling(let scale, let offset) where scale.count > 1 || offset.count > 1:
+      "its outputs are rescaled each by a number of its own"
+    case .reshape: "its outputs are put in another shape"
     case .opaque(let className, _): "its outputs reach a layer of class \(className)"
-    case .input, .dense, .activation, .batchNormalization, .flatten, .dropout: nil
+    case .input, .dense, .activation, .batchNormalization, .normalization, .rescaling, .prelu, .flatten, .dropout: nil
+    }
+  }
+}
+
+extension Network.Combination {
+  fileprivate var obstacle: String {
+    switch self {
+    case .add: "its outputs are added to others"
+    case .subtract: "others are subtracted from its outputs, or they from others"
+    case .multiply: "its outputs are multiplied with others"
+    case .average: "its outputs are averaged with others"
+    case .maximum, .minimum: "its outputs are compared with others"
     }
   }
 }

@@ -176,6 +176,11 @@ public enum ElementwiseOperation: Sendable, Equatable {
   case activation(Activation)
   /// γ(x − μ)/√(σ² + ε) + β, a number of each for every value.
   case normalisation(mean: [Double], variance: [Double], gamma: [Double]?, beta: [Double]?, epsilon: Double)
+  /// (x − μ)/max(√σ², ε), a number of each for every value.
+  case standardisation(mean: [Double], variance: [Double], epsilon: Double)
+  /// x for x ≥ 0, else αx, a slope for every value.
+  case prelu([Double])
+  case rescaling(scale: Double, offset: Double)
 
   /// The result for value number `index`; nothing when the operation needs the other values as well.
   public func value(at x: Double, index: Int) -> Double? {
@@ -183,6 +188,10 @@ public enum ElementwiseOperation: Sendable, Equatable {
     case .activation(let function): function.value(at: x)
     case .normalisation(let mean, let variance, let gamma, let beta, let epsilon):
       (gamma?[index] ?? 1) * (x - mean[index]) / (variance[index] + epsilon).squareRoot() + (beta?[index] ?? 0)
+    case .standardisation(let mean, let variance, let epsilon):
+      (x - mean[index]) / max(variance[index].squareRoot(), epsilon)
+    case .prelu(let slopes): x >= 0 ? x : slopes[index] * x
+    case .rescaling(let scale, let offset): x * scale + offset
     }
   }
 }

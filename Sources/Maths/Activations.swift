@@ -17,7 +17,11 @@ extension Activation {
     case .gelu(approximate: true): x * logistic(2 * (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x))
     case .gelu(approximate: false): 0.5 * x * erfc(-x / 2.0.squareRoot())
     case .silu: x * logistic(x)
+    case .boundedReLU(let maximum, let threshold, let slope):
+      x.isNaN ? x : x > threshold ? min(x, maximum ?? x) : slope * (x - threshold)
     case .softplus: max(x, 0) + log1p(exp(-x.magnitude))
+    case .softsign: x.magnitude == .infinity ? (x > 0 ? 1 : -1) : x / (1 + x.magnitude)
+    case .exponential: exp(x)
     case .sigmoid: logistic(x)
     case .hardSigmoid(let divisor): min(max(x / divisor + 0.5, 0), 1)
     case .tanh: Glibc.tanh(x)
@@ -47,7 +51,11 @@ extension Activation {
     case .gelu(approximate: false):
       0.5 * erfc(-x / 2.0.squareRoot()) + x * exp(-x * x / 2) / (2 * Double.pi).squareRoot()
     case .silu: logistic(x) * (1 + x * logistic(-x))
+    case .boundedReLU(let maximum, let threshold, let slope):
+      x > threshold ? x <= maximum ?? .infinity ? 1 : 0 : slope
     case .softplus: logistic(x)
+    case .softsign: 1 / ((1 + x.magnitude) * (1 + x.magnitude))
+    case .exponential: exp(x)
     case .sigmoid: logistic(x) * logistic(-x)
     case .hardSigmoid(let divisor): -divisor / 2 < x && x <= divisor / 2 ? 1 / divisor : 0
     case .tanh: 4 * logistic(2 * x) * logistic(-2 * x)

@@ -54,7 +54,20 @@ extension NetworkFunction {
         let slopes = values[node.inputs[0]].map { function.derivative(at: $0) ?? .nan }
         add(shape.multiplied(gradient, bySample: slopes), to: node.inputs[0], &gradients)
       case .copy: add(gradient, to: node.inputs[0], &gradients)
-      case .add: for input in node.inputs { add(gradient, to: input, &gradients) }
+      case .normalization(_, let variance, let epsilon):
+        let deviations = repeated(self.deviations(variance, epsilon), extents[index].width)
+        add(mapRows(gradient, width: deviations.count) { $0 / deviations[$1] }, to: node.inputs[0], &gradients)
+      case .rescaling(let scale, _):
+        let factors = repeated(scale, extents[index].width)
+        add(mapRows(gradient, width: factors.count) { $0 * factors[$1] }, to: node.inputs[0], &gradients)
+      case .prelu(let slope):
+        let slopes = repeated(vectors[slope], extents[index].width)
+        let factors = mapRows(values[node.inputs[0]], width: slopes.count) { x, i in x > 0 ? 1 : slopes[i] }
+        add(shape.multiplied(gradient, bySample: factors), to: node.inputs[0], &gradients)
+      case .combine(let combination):
+        for (place, factors) in factors(of: combination, node.inputs.map { values[$0] }).enumerated() {
+          add(factors.map { shape.multiplied(gradient, bySample: $0) } ?? gradient, to: node.inputs[place], &gradients)
+        }
       case .concatenate:
         var offset = 0
         for input in node.inputs {
@@ -65,6 +78,32 @@ extension NetworkFunction {
       }
     }
     return result
+  }
+
+  /// The derivatives of a combination by each of its inputs; `nil` where they are ones. Where several inputs are the
+  /// largest (smallest), the first of them counts.
+  private func factors(of combination: Network.Combination, _ inputs: [[Double]]) -> [[Double]?] {
+    let count = inputs[0].count
+    func chosen(_ precedes: (Double, Double) -> Bool) -> [[Double]?] {
+      var factors = [[Double]](repeating: [Double](repeating: 0, count: count), count: inputs.count)
+      for i in 0..<count {
+        var best = 0
+        for place in inputs.indices.dropFirst() where precedes(inputs[place][i], inputs[best][i]) { best = place }
+        factors[best][i] = 1
+      }
+      return factors
+    }
+    switch combination {
+    case .add: return inputs.map { _ in nil }
+    case .subtract: return [nil, [Double](repeating: -1, count: count)]
+    case .average: return inputs.map { _ in [Double](repeating: 1 / Double(inputs.count), count: count) }
+    case .multiply:
+      return inputs.indices.map { place in
+        (0..<count).map { i in inputs.indices.reduce(1) { $1 == place ? $0 : $0 * inputs[$1][i] } }
+      }
+    case .maximum: return chosen(>)
+    case .minimum: return chosen(<)
+    }
   }
 
   private func add(_ gradient: [Double], to node: Int, _ gradients: inout [Int: [Double]]) {

@@ -94,8 +94,16 @@ extension NetworkFunction {
       return mapRows(normalised(input, width: width, epsilon: epsilon).values, width: width) { x, i in
         factors[i] * x + offsets[i]
       }
-    case .add:
-      return node.inputs.dropFirst().reduce(input) { sum, other in zip(sum, values[other]).map { $0 + $1 } }
+    case .normalization(let mean, let variance, let epsilon):
+      let (means, deviations) = (repeated(vectors[mean], width), repeated(deviations(variance, epsilon), width))
+      return mapRows(input, width: width) { x, i in rounded(x - means[i]) / deviations[i] }
+    case .rescaling(let scale, let offset):
+      let (factors, offsets) = (repeated(scale, width), repeated(offset, width))
+      return mapRows(input, width: width) { x, i in rounded(x * factors[i]) + offsets[i] }
+    case .prelu(let slope):
+      let slopes = repeated(vectors[slope], width)
+      return mapRows(input, width: slopes.count) { x, i in x >= 0 ? x : slopes[i] * x }
+    case .combine(let combination): return combined(combination, node.inputs.map { values[$0] })
     case .concatenate:
       var value: [Double] = []
       value.reserveCapacity(samples * extents[index].count)
@@ -107,6 +115,33 @@ extension NetworkFunction {
       }
       return value
     }
+  }
+
+  /// Sums and products are rounded after each step; their order is that of the inputs.
+  private func combined(_ combination: Network.Combination, _ inputs: [[Double]]) -> [Double] {
+    func reduce(_ change: (Double, Double) -> Double) -> [Double] {
+      inputs.dropFirst().reduce(inputs[0]) { result, other in zip(result, other).map { rounded(change($0, $1)) } }
+    }
+    return switch combination {
+    case .add: reduce(+)
+    case .subtract: reduce(-)
+    case .multiply: reduce(*)
+    case .average: reduce(+).map { $0 / Double(inputs.count) }
+    case .maximum: reduce { $0.isNaN || $0 >= $1 ? $0 : $1 }
+    case .minimum: reduce { $0.isNaN || $0 <= $1 ? $0 : $1 }
+    }
+  }
+
+  private func rounded(_ value: Double) -> Double { precision?.nearest(value) ?? value }
+
+  /// max(√σ², ε)
+  func deviations(_ variance: Int, _ epsilon: Double) -> [Double] {
+    vectors[variance].map { max($0.squareRoot(), epsilon) }
+  }
+
+  /// One number as `width` of them.
+  func repeated(_ numbers: [Double], _ width: Int) -> [Double] {
+    numbers.count == 1 ? [Double](repeating: numbers[0], count: width) : numbers
   }
 
   private func vector(_ number: Int?, _ width: Int, else value: Double) -> [Double] {

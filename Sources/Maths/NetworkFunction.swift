@@ -40,6 +40,13 @@ public struct NetworkFunction: Sendable {
     var width: Int
     var count: Int { positions * width }
     var description: String { positions == 1 ? "\(width)" : "\(positions)×\(width)" }
+
+    /// The same numbers in another shape, of which one extent may be −1.
+    func reshaped(_ shape: [Int], node: Int) throws(NetworkFunctionError) -> Extent {
+      let misfit = NetworkFunctionError.shape("node \(node) makes \(shape) of \(self)")
+      guard let extents = completed(shape, count: count) else { throw misfit }
+      return Extent(positions: extents.dropLast().reduce(1, *), width: extents.last ?? 1)
+    }
   }
 
   /// An operation; numbers are those of `matrices` and `vectors`.
@@ -49,8 +56,12 @@ public struct NetworkFunction: Sendable {
     case activation(Activation)
     case batchNormalization(mean: Int, variance: Int, gamma: Int?, beta: Int?, epsilon: Double)
     case layerNormalization(gamma: Int?, beta: Int?, epsilon: Double)
-    case add, concatenate
-    /// Flatten and dropout.
+    case normalization(mean: Int, variance: Int, epsilon: Double)
+    case rescaling(scale: [Double], offset: [Double])
+    case prelu(slope: Int)
+    case combine(Network.Combination)
+    case concatenate
+    /// Flatten, reshape and dropout.
     case copy
   }
 
@@ -93,9 +104,15 @@ public struct NetworkFunction: Sendable {
         .layerNormalization(
           gamma: try gamma.map { try tensors.vector($0, vector) },
           beta: try beta.map { try tensors.vector($0, vector) }, epsilon: epsilon)
-      case .add: .add
+      case .normalization(let mean, let variance, let epsilon):
+        .normalization(
+          mean: try tensors.vector(mean, vector), variance: try tensors.vector(variance, vector), epsilon: epsilon)
+      case .rescaling(let scale, let offset):
+        .rescaling(scale: tensors.rounded(scale), offset: tensors.rounded(offset))
+      case .prelu(let slope): .prelu(slope: try tensors.vector(slope, vector))
+      case .combine(let combination): .combine(combination)
       case .concatenate: .concatenate
-      case .flatten, .dropout: .copy
+      case .flatten, .reshape, .dropout: .copy
       case .opaque(let name, _): throw NetworkFunctionError.opaque(name)
       }
     }
@@ -114,6 +131,13 @@ public struct NetworkFunction: Sendable {
 
   /// The numbers of one sample of all outputs.
   public var outputCount: Int { network.outputs.reduce(0) { $0 + extents[$1].count } }
+
+  /// The shape of one sample's outputs: of one output that is made at several positions, positions × width.
+  public var outputShape: [Int] {
+    guard network.outputs.count == 1 else { return [outputCount] }
+    let extent = extents[network.outputs[0]]
+    return extent.positions == 1 ? [extent.width] : [extent.positions, extent.width]
+  }
 
   /// Whether the outputs are probabilities of classes: one output, made by softmax, that nothing changes afterwards. Of
   /// several `outputPositions`, those of each sum up to 1.
@@ -195,8 +219,8 @@ public struct NetworkFunction: Sendable {
     }
   }
 
-  /// The node that makes a node's numbers, past what leaves them and their order as they are: flatten, dropout and linear
-  /// activations.
+  /// The node that makes a node's numbers, past what leaves them and their order as they are: flatten, reshape, dropout
+  /// and linear activations.
   func origin(of index: Int) -> Int {
     var index = index
     while true {
@@ -216,7 +240,7 @@ public struct NetworkFunction: Sendable {
         case .dense: true
         case .batchNormalization(_, _, let gamma, let beta, _), .layerNormalization(let gamma, let beta, _):
           gamma != nil || beta != nil
-        case .input, .activation, .add, .concatenate, .copy: false
+        case .input, .activation, .normalization, .rescaling, .prelu, .combine, .concatenate, .copy: false
         }
       result.append(isWeighted || node.inputs.contains { result[$0] })
     }
@@ -248,7 +272,8 @@ public struct NetworkFunction: Sendable {
         guard case .input(let known) = node.operation else {
           throw .shape("node \(index): \(node.operation.name) has no input")
         }
-        extents.append(try extent(ofInput: index, known ?? inputShape, network, steps, tensors))
+        extents.append(
+          try extent(ofInput: index, Self.shape(known, of: inputShape), network, steps, tensors))
       case (.dense(let matrix, let bias), let input?):
         let weights = tensors.matrices[matrix]
         guard weights.columns == input.width else {
@@ -262,9 +287,23 @@ public struct NetworkFunction: Sendable {
       case (.layerNormalization(let gamma, let beta, _), let input?):
         for vector in [gamma, beta] { try require(vector, input.width) }
         extents.append(input)
-      case (.add, let input?):
+      case (.normalization(let mean, let variance, _), let input?):
+        for vector in [mean, variance] where tensors.vectors[vector].count != 1 { try require(vector, input.width) }
+        extents.append(input)
+      case (.rescaling(let scale, let offset), let input?):
+        for numbers in [scale, offset] where numbers.count != 1 && numbers.count != input.width {
+          throw .shape("node \(index): \(numbers.count) factors or offsets for \(input.width) values")
+        }
+        extents.append(input)
+      case (.prelu(let slope), let input?):
+        let count = tensors.vectors[slope].count
+        guard [1, input.width, input.count].contains(count) else {
+          throw .shape("\(tensors.vectorNames[slope]): \(count) numbers, expected one for each value of \(input)")
+        }
+        extents.append(input)
+      case (.combine(let combination), let input?):
         guard node.inputs.allSatisfy({ extents[$0] == input }) else {
-          throw .shape("node \(index) adds values of different shapes")
+          throw .shape("node \(index): \(combination.rawValue) is applied to values of different shapes")
         }
         extents.append(input)
       case (.concatenate, let input?):
@@ -274,10 +313,10 @@ public struct NetworkFunction: Sendable {
         let width = node.inputs.reduce(0) { min($0 + extents[$1].width, mostNumbers + 1) }
         extents.append(Extent(positions: input.positions, width: width))
       case (.copy, let input?):
-        if case .flatten = node.operation {
-          extents.append(Extent(positions: 1, width: input.count))
-        } else {
-          extents.append(input)
+        switch node.operation {
+        case .flatten: extents.append(Extent(positions: 1, width: input.count))
+        case .reshape(let shape): extents.append(try input.reshaped(shape, node: index))
+        default: extents.append(input)
         }
       case (.activation, let input?): extents.append(input)
       case (_, nil): throw .shape("node \(index): \(node.operation.name) has no input")
@@ -290,10 +329,18 @@ public struct NetworkFunction: Sendable {
     return extents
   }
 
+  /// The shape of an input: what is not known of it is as in the samples, where those fit what is known.
+  private static func shape(_ known: [Int]?, of samples: [Int]?) -> [Int]? {
+    guard let known, known.contains(-1), let samples else { return known ?? samples }
+    if known.count == samples.count, zip(known, samples).allSatisfy({ $0 == -1 || $0 == $1 }) { return samples }
+    // Samples may be stored flat.
+    return Shape(samples).flatMap { completed(known, count: $0.count) } ?? known
+  }
+
   private static func extent(
     ofInput index: Int, _ shape: [Int]?, _ network: Network, _ steps: [Step], _ tensors: Tensors
   ) throws(NetworkFunctionError) -> Extent {
-    if let shape {
+    if let shape, !shape.contains(-1) {
       guard shape.allSatisfy({ $0 >= 1 }) else {
         throw .shape("input \(index): shape \(shape), expected extents ≥ 1")
       }
@@ -316,12 +363,23 @@ public struct NetworkFunction: Sendable {
       case .dense(let matrix, _): return Extent(positions: 1, width: tensors.matrices[matrix].columns)
       case .batchNormalization(let mean, _, _, _, _):
         return Extent(positions: 1, width: tensors.vectors[mean].count)
-      case .activation, .copy, .layerNormalization: reached.insert(position)
-      case .input, .add, .concatenate: continue
+      case .activation, .copy, .layerNormalization, .normalization, .rescaling, .prelu:
+        if case .reshape = node.operation { continue }
+        reached.insert(position)
+      case .input, .combine, .concatenate: continue
       }
     }
+    if let last = shape?.last, last >= 1, last <= mostNumbers { return Extent(positions: 1, width: last) }
     throw .shape("the shape of input \(index) is not known")
   }
+}
+
+/// A shape of `count` numbers whose one extent of −1 is what the others leave; `nil` where there is none.
+private func completed(_ shape: [Int], count: Int) -> [Int]? {
+  guard shape.count(where: { $0 == -1 }) <= 1, let others = Shape(shape.filter { $0 != -1 })?.count else { return nil }
+  guard shape.contains(-1) else { return others == count ? shape : nil }
+  guard others > 0, count.isMultiple(of: others) else { return nil }
+  return shape.map { $0 == -1 ? count / others : $0 }
 }
 
 /// Tensors by what the graph calls them, each read once.
@@ -335,6 +393,11 @@ private struct Tensors {
   private var vectorNumbers: [TensorName: Int] = [:]
 
   init(precision: ElementType?) { self.precision = precision }
+
+  /// Constants of the graph as they are computed with.
+  func rounded(_ constants: [Double]) -> [Double] {
+    precision.map { precision in constants.map { precision.nearest($0) } } ?? constants
+  }
 
   mutating func matrix(_ name: TensorName, _ read: (TensorName) throws -> WeightMatrix) throws -> Int {
     if let known = matrixNumbers[name] { return known }

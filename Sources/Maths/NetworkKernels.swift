@@ -14,7 +14,7 @@ public enum TangentOutput: Sendable, Equatable {
 /// Conjugate kernel: K = HᵀH, H (width × n) the values that its last dense layer takes.
 ///
 /// Neural tangent kernel of output c: K_c = JᵀJ, J the derivatives of logit c by all weights and biases of dense layers and
-/// all γ and β of normalisations (a network with tensors used twice differentiates by them once). It is computed layer by
+/// all γ and β of normalisations, but not by slopes of PReLU (a network with tensors used twice differentiates by them once). It is computed layer by
 /// layer, Σ_l (H_{l−1}ᵀH_{l−1} + 11ᵀ) ∘ (B_lᵀB_l), B_l the derivatives by the layer's outputs; J is never formed.
 ///
 /// Cost: n² Σ_W p²(columns + outputs · rows) multiplications and additions, p the number of positions at which matrix W is
@@ -240,7 +240,7 @@ extension NetworkFunction {
         used = [bias]
       case .batchNormalization(_, _, let gamma, let beta, _), .layerNormalization(let gamma, let beta, _):
         used = [gamma, beta]
-      case .input, .activation, .add, .concatenate, .copy: continue
+      case .input, .activation, .normalization, .rescaling, .prelu, .combine, .concatenate, .copy: continue
       }
       for case let vector? in used { vectorUses[vector, default: 0] += extents[index].positions }
     }

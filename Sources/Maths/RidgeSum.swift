@@ -22,7 +22,9 @@ enum RidgeForm {
       self = .jumps(
         middle: (levels[0] + levels[thresholds.count]) / 2, noise: 0,
         thresholds.indices.map { (thresholds[$0], levels[$0 + 1] - levels[$0]) })
-    case .elu, .selu, .gelu, .silu, .softplus, .sigmoid, .hardSigmoid, .tanh, .sin, .cos, .softmax: return nil
+    case .boundedReLU, .elu, .selu, .gelu, .silu, .softplus, .softsign, .exponential, .sigmoid, .hardSigmoid, .tanh,
+      .sin, .cos, .softmax:
+      return nil
     }
   }
 }

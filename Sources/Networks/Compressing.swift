@@ -32,6 +32,8 @@ public struct WritingReport: Sendable {
   public var relativeL2: Double?
   /// What a user should be told.
   public var warnings: [String]
+  /// What was left though it is much, the largest first.
+  public var left: [LeftTensor] = []
 }
 
 /// What a compressor makes of the values of a tensor.
@@ -112,7 +114,8 @@ extension NetworkFile {
     }
     return WritingReport(
       tensors: written.tensors, inputBytes: size, outputBytes: written.byteCount,
-      relativeL2: written.tensors.contains(where: { $0.outcome == .changed }) ? total.error : nil, warnings: warnings)
+      relativeL2: written.tensors.contains(where: { $0.outcome == .changed }) ? total.error : nil, warnings: warnings,
+      left: left(by: written.tensors, options.selection))
   }
 }
 

@@ -18,8 +18,9 @@ extension Network {
     }
     func continues(_ operation: Operation) -> Bool {
       switch operation {
-      case .dense, .activation, .batchNormalization, .layerNormalization, .dropout: true
-      case .input, .add, .concatenate, .flatten, .opaque: false
+      case .dense, .activation, .batchNormalization, .layerNormalization, .normalization, .rescaling, .prelu, .dropout:
+        true
+      case .input, .combine, .concatenate, .flatten, .reshape, .opaque: false
       }
     }
     var isTaken = [Bool](repeating: false, count: nodes.count)

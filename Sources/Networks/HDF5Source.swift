@@ -18,6 +18,9 @@ final class HDF5Source {
   let sealed: [SealedMatrix]
   /// What a user should be told about how the file was understood.
   let notes: [String]
+  /// The text of its Keras configuration, and the version of Keras that it names.
+  let configuration: [UInt8]?
+  let kerasVersion: String?
   /// Where the tensors without a place are read from.
   private let compactAddresses: [TensorName: UInt64]
   private let session: OpenSession
@@ -65,7 +68,7 @@ final class HDF5Source {
     let contents = try about { try session.session.tableOfContents(texts: LayoutReading.wantedTexts) }
     let reading = try about {
       try LayoutReading.read(
-        contents, configuration: configuration, activations: assumption.activations, order: assumption.order)
+        contents, configuration: configuration, assumption)
     }
     var tensors: [TensorRecord] = []
     var sealed: [SealedMatrix] = []
@@ -94,6 +97,9 @@ final class HDF5Source {
     if let twice = tensors.first(where: { !names.insert($0.name).inserted }) {
       throw NetworkError(.corrupt, "/\(twice.path ?? twice.name): two objects have this name")
     }
+    let tree = ObjectTree(contents)
+    self.configuration = configuration ?? tree.text("model_config", of: tree.root).map { Array($0.utf8) }
+    kerasVersion = configuration == nil ? tree.text("keras_version", of: tree.root) : nil
     self.tensors = tensors
     self.sealed = sealed
     self.notes = notes
@@ -347,6 +353,8 @@ extension TensorRecord {
     name = described.name.withoutControlCharacters
     role = described.role
     isTransposed = described.orientation == .inputsByOutputs
+    reason = described.reason
+    isAmbiguous = described.isAmbiguous
     self.path = path
     aliases = Array(object.paths.dropFirst())
     self.type = type

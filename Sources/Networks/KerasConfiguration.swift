@@ -80,11 +80,34 @@ struct KerasConfiguration {
     return types.count == 1 && types != [.float32] ? types.first : nil
   }
 
+  /// The classes of dense layers: one matrix, inputs × outputs, and one bias.
+  static let denseClasses: Set<String> = ["Dense", "TimeDistributedDense", "QDense"]
+
+  /// The classes of layers that are known to have weights and no layers inside.
+  static let leafClasses = denseClasses.union([
+    "BatchNormalization", "LayerNormalization", "Normalization", "PReLU", "Embedding",
+  ])
+
+  /// Whether a layer quantises its stored weights each time it is applied, as those of QKeras do.
+  func quantisesWhenApplied(_ layer: Int) -> Bool {
+    ["kernel_quantizer", "bias_quantizer"].contains { layers[layer].settings[$0].map { $0 != .null } ?? false }
+  }
+
+  /// What is to be said of layers that quantise what is stored.
+  var quantisers: String? {
+    let quantised = layers.indices.filter {
+      Self.denseClasses.contains(layers[$0].className) && quantisesWhenApplied($0)
+    }
+    guard let first = quantised.first else { return nil }
+    return
+      "\(layers[first].className) \(abbreviated(quantised.map { layers[$0].name })): quantised each time it is applied, which is not done here; the weights are those of dense layers"
+  }
+
   /// The dense layer that `layer` is or is a wrapper of.
   func dense(_ layer: Int) -> Int? {
     var layer = layer
     while let wrapped = layers[layer].wrapped { layer = wrapped }
-    return ["Dense", "TimeDistributedDense"].contains(layers[layer].className) ? layer : nil
+    return Self.denseClasses.contains(layers[layer].className) ? layer : nil
   }
 
   @discardableResult

@@ -26,16 +26,29 @@ struct KerasNetwork {
     _ configuration: KerasConfiguration, variables: [LayoutVariable]
   ) throws(Contradiction) -> (network: Network, applications: [Application]) {
     var builder = KerasNetwork(configuration: configuration, variables: variables)
-    let outputs = try builder.apply(model: 0, to: nil)
+    return (try builder.network(), builder.applied)
+  }
+
+  private mutating func network() throws(Contradiction) -> Network {
+    let outputs = try apply(model: 0, to: nil)
     var distinct: [Int] = []
     for output in outputs where !distinct.contains(output) { distinct.append(output) }
-    let network = Network(nodes: builder.nodes, outputs: distinct, precision: configuration.precision)
+    let network = Network(nodes: nodes, outputs: distinct, precision: configuration.precision)
     do throws(GraphError) {
       try network.validate()
     } catch {
       throw Contradiction(what: "\(error)")
     }
-    return (network, builder.applied)
+    return network
+  }
+
+  /// The graph of a configuration alone: tensors have the names that Keras gives them, and the shapes that it says.
+  static func imagine(
+    _ configuration: KerasConfiguration
+  ) throws(Contradiction) -> (network: Network, shapes: [TensorName: [Int?]]) {
+    var builder = KerasNetwork(configuration: configuration, variables: [])
+    builder.isImagined = true
+    return (try builder.network(), builder.imaginedShapes)
   }
 
   /// A nested model stands in the network once for every call: a small text could ask for any number of nodes.
@@ -47,6 +60,9 @@ struct KerasNetwork {
   private var nodes: [Network.Node] = []
   /// The shape of one sample of each node's value, as far as it is known; `nil` when not even the rank is.
   private var shapes: [[Int?]?] = []
+  /// Whether there is no file, and tensors are those that the configuration asks for.
+  private var isImagined = false
+  private var imaginedShapes: [TensorName: [Int?]] = [:]
   private var applications = 0
   private var applied: [Application] = []
   /// Models whose calls others refer to by numbers from 1.
@@ -72,8 +88,7 @@ struct KerasNetwork {
   }
 
   private mutating func appendInput(shape: [Int?]?) -> Int {
-    let known = shape?.compactMap { $0 }
-    return append(.input(shape: known?.count == shape?.count ? known : nil), [], shape: shape)
+    append(.input(shape: shape?.map { $0 ?? -1 }), [], shape: shape)
   }
 }
 
@@ -322,34 +337,40 @@ extension KerasNetwork {
     let layer = configuration.layers[index]
     let settings = layer.settings
     switch layer.className {
-    case "Dense", "TimeDistributedDense": return try applyDense(index, owner: index, to: input)
+    case let name where KerasConfiguration.denseClasses.contains(name):
+      return try applyDense(index, owner: index, to: input)
     case "TimeDistributed":
       guard let wrapped = layer.wrapped, configuration.dense(wrapped) == wrapped else { return nil }
       return try applyDense(wrapped, owner: owned[wrapped].isEmpty ? index : wrapped, to: input)
     case "Activation": return append(activation(settings["activation"]), to: input)
-    case "ReLU", "LeakyReLU", "ELU", "Softmax":
+    case "ReLU", "LeakyReLU", "ELU", "Softmax", "ThresholdedReLU":
       return Self.activation(className: layer.className, settings).map { append($0, to: input) }
     case "Dropout", "AlphaDropout", "GaussianDropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D":
       let rate = (settings["rate"] ?? settings["p"])?.double ?? 0
       return append(.dropout(rate: (0...1).contains(rate) ? rate.roundedAsStored : 0), [input], shape: shapes[input])
-    case "GaussianNoise", "ActivityRegularization":
+    case "GaussianNoise", "ActivityRegularization", "Identity":
       return append(.dropout(rate: 0), [input], shape: shapes[input])
+    case "PReLU": return try applyPReLU(index, to: input)
+    case "Rescaling": return rescaling(settings["scale"], settings["offset"]).map { append($0, to: input) }
+    case "Normalization": return try applyStandardisation(index, to: input)
+    case "Reshape": return applyReshape(settings["target_shape"], to: input)
     case "Flatten":
       let isRowMajor = settings["data_format"]?.string != "channels_first" || shapes[input]?.count == 1
       return isRowMajor ? append(.flatten, [input], shape: shapes[input].flatMap(Self.flattened)) : nil
     case "BatchNormalization", "LayerNormalization": return try applyNormalisation(index, to: input)
-    case "Add", "Concatenate": return try applyMerge(layer, to: [input])
-    default: return nil
+    default: return try applyMerge(layer, to: [input])
     }
   }
 
   private mutating func applyMerge(_ layer: KerasConfiguration.Layer, to inputs: [Int]) throws(Contradiction) -> Int? {
-    switch layer.className {
-    case "Add":
-      // Values of different ranks are broadcast, which no operation here does.
+    if let combination = Network.Combination(rawValue: KerasConfiguration.snakeCase(layer.className).text) {
+      // Values of different shapes are broadcast, which no operation here does.
       let shape = shapes[inputs[0]]
       let isOneShape = inputs.allSatisfy { shapes[$0] == nil || shape == nil || shapes[$0] == shape }
-      return isOneShape ? append(.add, inputs, shape: shape) : nil
+      let isWhole = combination != .subtract || inputs.count == 2
+      return isOneShape && isWhole ? append(.combine(combination), inputs, shape: shape) : nil
+    }
+    switch layer.className {
     case "Concatenate":
       guard isLastAxis(layer.settings["axis"]?.integer ?? -1, of: inputs[0]) else { return nil }
       var shape = shapes[inputs[0]]
@@ -373,17 +394,22 @@ extension KerasNetwork {
   /// - Parameter owner: the layer the variables belong to: a wrapper, where its own name stands for both.
   private mutating func applyDense(_ index: Int, owner: Int, to input: Int) throws(Contradiction) -> Int? {
     let settings = configuration.layers[index].settings
+    if isImagined { return imagineDense(index, settings, input) }
     let variables = owned[owner]
     guard let kernel = variables.first(where: { $0.tensor.role == .kernel }) else {
       if let first = variables.first(where: { ["kernel", "W"].contains($0.weight) }) {
         // A quantised matrix is no contradiction; one of another rank is.
-        guard first.isFloat else { return nil }
+        guard first.isFloat else {
+          return appendOpaque(owner, [input], as: first.tensor.elementType.map { "quantised Dense (\($0.rawValue))" })
+        }
         throw contradiction(index, "has a kernel of rank \(first.rank ?? 0), expected 2")
       }
       throw contradiction(index, "has no kernel in the file")
     }
     guard let extents = kernel.tensor.shape?.extents, extents.count == 2 else { return nil }
     let (width, units) = (extents[0], extents[1])
+    // What is multiplied with is not what is stored.
+    if configuration.quantisesWhenApplied(index) { return nil }
     if let declared = (settings["units"] ?? settings["output_dim"])?.integer, declared != units {
       throw contradiction(index, "has \(declared) units, but its kernel has \(units)")
     }
@@ -403,6 +429,26 @@ extension KerasNetwork {
     return function == .activation(.linear) ? dense : append(function, to: dense)
   }
 
+  private mutating func imagineDense(_ index: Int, _ settings: JSON, _ input: Int) -> Int? {
+    guard let units = (settings["units"] ?? settings["output_dim"])?.integer,
+      !configuration.quantisesWhenApplied(index)
+    else { return nil }
+    let isBiased = (settings["use_bias"] ?? settings["bias"])?.bool ?? true
+    let kernel = imagine("kernel", index, shape: [shapes[input]?.last ?? nil, units])
+    let bias = isBiased ? imagine("bias", index, shape: [units]) : nil
+    var shape = shapes[input]
+    if let last = shape?.indices.last { shape?[last] = units }
+    let dense = append(.dense(kernel: kernel, bias: bias), [input], shape: shape)
+    let function = activation(settings["activation"])
+    return function == .activation(.linear) ? dense : append(function, to: dense)
+  }
+
+  private mutating func imagine(_ weight: TensorName, _ index: Int, shape: [Int?]) -> TensorName {
+    let name: TensorName = "\(configuration.layers[index].name)/\(weight)"
+    imaginedShapes[name] = shape
+    return name
+  }
+
   private mutating func applyNormalisation(_ index: Int, to input: Int) throws(Contradiction) -> Int? {
     let settings = configuration.layers[index].settings
     let epsilon = (settings["epsilon"]?.double ?? 1e-3).roundedAsStored
@@ -410,12 +456,14 @@ extension KerasNetwork {
     guard axes.count == 1, let axis = axes[0].integer, isLastAxis(axis, of: input),
       settings["rms_scaling"]?.bool != true, epsilon.isFinite, epsilon >= 0
     else { return nil }
+    let width = shapes[input]?.last ?? nil
     func tensor(_ weight: TensorName, unless setting: String? = nil) throws(Contradiction) -> TensorName? {
       if let setting, settings[setting]?.bool == false { return nil }
+      if isImagined { return imagine(weight, index, shape: [width]) }
       guard let variable = owned[index].first(where: { $0.weight == weight }) else {
         throw contradiction(index, "has no \(weight) in the file")
       }
-      if let width = shapes[input]?.last ?? nil, let count = variable.tensor.shape?.count, count != width {
+      if let width, let count = variable.tensor.shape?.count, count != width {
         throw contradiction(index, "is given \(width) values, but its \(weight) has \(count)")
       }
       return variable.tensor.name
@@ -431,8 +479,89 @@ extension KerasNetwork {
       shape: shapes[input])
   }
 
+  /// Slopes are one for all values, or one for each value of the last axis, or one for each value of a sample.
+  private mutating func applyPReLU(_ index: Int, to input: Int) throws(Contradiction) -> Int? {
+    if isImagined { return append(.prelu(slope: imagine("alpha", index, shape: [nil])), to: input) }
+    guard let slope = owned[index].first(where: { $0.weight == "alpha" && $0.isFloat }),
+      let extents = slope.tensor.shape?.extents, let last = extents.last
+    else { throw contradiction(index, "has no alpha in the file") }
+    let sample = shapes[input]
+    let isShared = extents.dropLast().allSatisfy { $0 == 1 } && (last == 1 || sample?.last == last)
+    guard isShared || sample == extents.map(Optional.some) else { return nil }
+    return append(.prelu(slope: slope.tensor.name), to: input)
+  }
+
+  /// With mean and variance as the layer saw them in data (tensors), or as the configuration gives them (constants).
+  private mutating func applyStandardisation(_ index: Int, to input: Int) throws(Contradiction) -> Int? {
+    let settings = configuration.layers[index].settings
+    let axes = settings["axis"]?.array ?? [settings["axis"] ?? JSON.integer(-1)]
+    let isOverLastAxis = axes.count == 1 && axes[0].integer.map { isLastAxis($0, of: input) } ?? false
+    // What Keras divides by at least: its backend's epsilon, which no file says.
+    let epsilon = 1e-7
+    let isInverse = settings["invert"]?.bool ?? false
+    if let mean = Self.numbers(settings["mean"]), let variance = Self.numbers(settings["variance"]) {
+      guard mean.count == variance.count, mean.count == 1 || isOverLastAxis else { return nil }
+      let deviations = variance.map { max($0.squareRoot(), epsilon) }
+      let scale = isInverse ? deviations : deviations.map { 1 / $0 }
+      let offset = isInverse ? mean : zip(mean, scale).map { -$0 * $1 }
+      let operation = Network.Operation.rescaling(
+        scale: scale.map(\.roundedAsStored), offset: offset.map(\.roundedAsStored))
+      return operation.isInDomain ? append(operation, to: input) : nil
+    }
+    guard !isInverse, isOverLastAxis || axes == [.null] else { return nil }
+    if isImagined {
+      let (mean, variance) = (imagine("mean", index, shape: [nil]), imagine("variance", index, shape: [nil]))
+      return append(.normalization(mean: mean, variance: variance, epsilon: epsilon), to: input)
+    }
+    func tensor(_ weight: TensorName) throws(Contradiction) -> LayoutVariable {
+      guard let found = owned[index].first(where: { $0.weight == weight && $0.isFloat }) else {
+        throw contradiction(index, "has no \(weight) in the file")
+      }
+      return found
+    }
+    let (mean, variance) = (try tensor("mean"), try tensor("variance"))
+    guard let count = mean.tensor.shape?.count, variance.tensor.shape?.count == count,
+      count == 1 || shapes[input].map({ $0.last == count }) ?? true
+    else { return nil }
+    return append(
+      .normalization(mean: mean.tensor.name, variance: variance.tensor.name, epsilon: epsilon), to: input)
+  }
+
+  private mutating func applyReshape(_ target: JSON?, to input: Int) -> Int? {
+    guard let extents = target?.array?.map(\.integer), !extents.contains(nil) else { return nil }
+    let shape = extents.compactMap { $0 }
+    let operation = Network.Operation.reshape(shape: shape)
+    guard operation.isInDomain, !shape.isEmpty else { return nil }
+    var result = shape.map { $0 == -1 ? nil : $0 }
+    let known = shapes[input].flatMap { extents in extents.contains(nil) ? nil : Shape(extents.compactMap { $0 })?.count
+    }
+    if let open = result.firstIndex(of: nil), let count = known, let others = Shape(result.compactMap { $0 })?.count,
+      others > 0
+    {
+      result[open] = count / others
+    }
+    return append(operation, [input], shape: result)
+  }
+
+  private func rescaling(_ scale: JSON?, _ offset: JSON?) -> Network.Operation? {
+    guard let scale = Self.numbers(scale), let offset = Self.numbers(offset ?? .integer(0)) else { return nil }
+    let operation = Network.Operation.rescaling(
+      scale: scale.map(\.roundedAsStored), offset: offset.map(\.roundedAsStored))
+    return operation.isInDomain ? operation : nil
+  }
+
+  /// A number, or numbers along the last axis: lists of lists of one item are such as well.
+  private static func numbers(_ json: JSON?) -> [Double]? {
+    var json = json
+    while let items = json?.array, items.count == 1, items[0].array != nil { json = items[0] }
+    if let number = json?.double { return [number] }
+    guard let items = json?.array, !items.isEmpty else { return nil }
+    let numbers = items.compactMap(\.double)
+    return numbers.count == items.count ? numbers : nil
+  }
+
   /// A layer that cannot be run, with all tensors it owns.
-  private mutating func appendOpaque(_ index: Int, _ inputs: [Int]) -> Int {
+  private mutating func appendOpaque(_ index: Int, _ inputs: [Int], as name: String? = nil) -> Int {
     var tensors: [TensorName: TensorName] = [:]
     var remaining = [index]
     while let next = remaining.popLast() {
@@ -442,7 +571,8 @@ extension KerasNetwork {
       }
       if let wrapped = configuration.layers[next].wrapped { remaining.append(wrapped) }
     }
-    return append(.opaque(className: configuration.layers[index].className, tensors: tensors), inputs, shape: nil)
+    return append(
+      .opaque(className: name ?? configuration.layers[index].className, tensors: tensors), inputs, shape: nil)
   }
 
   private mutating func append(_ function: Network.Operation, to input: Int) -> Int {
@@ -504,9 +634,18 @@ extension KerasNetwork {
     switch className {
     case "ReLU":
       let slope = parameter("negative_slope", default: 0)
-      let isCutOff = settings["max_value"].map { $0 != .null } ?? false
-      guard !isCutOff, parameter("threshold", default: 0) == 0 else { return nil }
-      return .activation(slope == 0 ? .relu : .leakyReLU(slope: slope))
+      let threshold = parameter("threshold", default: 0)
+      let isBounded = settings["max_value"].map { $0 != .null } ?? false
+      let maximum = parameter("max_value", default: .nan)
+      let operation = Network.Operation.activation(
+        isBounded || threshold != 0
+          ? .boundedReLU(maximum: isBounded ? maximum : nil, threshold: threshold, slope: slope)
+          : slope == 0 ? .relu : .leakyReLU(slope: slope))
+      return operation.isInDomain ? operation : nil
+    case "ThresholdedReLU":
+      let operation = Network.Operation.activation(
+        .boundedReLU(maximum: nil, threshold: parameter("theta", default: 1), slope: 0))
+      return operation.isInDomain ? operation : nil
     case "LeakyReLU": return .activation(.leakyReLU(slope: parameter("negative_slope", "alpha", default: 0.3)))
     case "ELU": return .activation(.elu(alpha: parameter("alpha", default: 1)))
     case "Softmax":
@@ -536,6 +675,7 @@ extension Activation {
     case "elu": self = .elu(alpha: 1)
     case "gelu": self = .gelu(approximate: false)
     case "swish": self = .silu
+    case "relu6": self = .boundedReLU(maximum: 6, threshold: 0, slope: 0)
     case "hard_sigmoid": self = .hardSigmoid(divisor: hardSigmoidDivisor)
     default:
       guard let plain = Self.plain[name] else { return nil }

@@ -1,175 +1,166 @@
 internal import Tensors
 
-/// The dense layers of a file as a chain, for files that do not say how their layers are connected.
+/// The layers of a file one after the other, for files that do not say how their layers are connected.
 struct LayoutChain {
-  private struct Layer {
-    let name: TensorName
-    let kernel: LayoutTensor
-    let inputs: Int
-    let outputs: Int
-    var bias: LayoutTensor?
-    /// What the group says about itself.
-    var activation: String?
-  }
+  let found: FoundLayers
+  /// What the file says of its architecture, if not which: the beginning of a sentence.
+  var says = "no architecture in the file"
 
-  private let file: LayoutVariables
-  /// In the order that is assumed.
-  private var layers: [Layer] = []
-  /// Layers of other kinds: where they belong is not known.
-  private var others: [TensorName] = []
-  /// A weight matrix that cannot be read, or a layer of a numbered series that is missing, as in one shard of several.
-  private var gap: TensorName?
+  /// How layers may be stated.
+  static let remedy = "say --order … --activation …, or --like FILE"
 
-  init(_ file: LayoutVariables) {
-    self.file = file
-    let isKeras = [.kerasModel, .kerasWeights, .keras3Weights].contains(file.kind)
-    var layerOfGroup: [TensorName: Int] = [:]
-    var groups: [TensorName] = []
-    for variable in file.variables where variable.tensor.role == .kernel {
-      guard let extents = variable.tensor.shape?.extents, let orientation = variable.tensor.orientation else {
-        gap = variable.tensor.name
-        continue
-      }
-      let (inputs, outputs) =
-        orientation == .inputsByOutputs ? (extents[0], extents[1]) : (extents[1], extents[0])
-      layerOfGroup[variable.group] = layers.count
-      groups.append(variable.group)
-      layers.append(
-        Layer(
-          name: variable.layerName, kernel: variable.tensor, inputs: inputs, outputs: outputs,
-          activation: file.tree.text("activation", of: file.tree.object(at: variable.group))))
-    }
-    for variable in file.variables where !variable.layer.isEmpty {
-      let layer = layerOfGroup[variable.group]
-      // Floats of a layer without weight matrix; where a layout has no layers, only what is known to belong to one.
-      let isOfAnotherKind =
-        layer == nil
-        && (isKeras
-          ? variable.isFloat
-          : [.bias, .embedding, .convolution, .normalisation].contains(variable.tensor.role)
-            || variable.weight.hasPrefix("weight_") || variable.weight.hasPrefix("recurrent_"))
-      if let layer, variable.tensor.role == .bias {
-        layers[layer].bias = variable.tensor
-      } else if isOfAnotherKind, others.last != variable.layerName {
-        others.append(variable.layerName)
-      }
-    }
-    sort(groups)
-  }
-
-  /// Keras lists its layers in their order, and numbers the groups of `.weights.h5` in it; elsewhere the numbers in
-  /// the names are all there is.
-  private mutating func sort(_ groups: [TensorName]) {
-    var listed: [TensorName: Int] = [:]
-    if file.kind == .kerasWeights || file.kind == .kerasModel {
-      let container = file.tree.object(at: file.kind == .kerasModel ? "model_weights" : "")
-      for (place, name) in (file.tree.list("layer_names", of: container) ?? []).enumerated()
-      where listed[TensorName(name)] == nil {
-        listed[TensorName(name)] = place
-      }
-    }
-    let places = layers.map { layer in
-      listed[layer.name] ?? listed[layer.name.components.first ?? ""] ?? listed.count
-    }
-    let order = layers.indices.sorted { a, b in
-      places[a] != places[b] ? places[a] < places[b] : TensorName.naturallyPrecedes(groups[a], groups[b])
-    }
-    layers = order.map { layers[$0] }
-    guard file.kind == .keras3Weights else { return }
-    let present = Set(groups)
-    for group in groups {
-      // …/layers/dense/vars comes first, then …/layers/dense_1/vars, …/layers/dense_2/vars, ….
-      let (parent, own) = group.splitAtLast("/").before.splitAtLast("/")
-      guard parent.components.last == "layers" else { continue }
-      let (before, digits) = own.splitAtLast("_")
-      let isNumbered = !before.isEmpty && Int(digits.text) != nil
-      let stem: TensorName = "\(parent)/\(isNumbered ? before : own)"
-      let number = isNumbered ? Int(digits.text) ?? 0 : 0
-      func layer(_ number: Int) -> TensorName { number == 0 ? stem : "\(stem)_\(number)" }
-      if number > 0, !present.contains(layer(number - 1) + "/vars") { gap = layer(number - 1) }
-      let (next, overflow) = number.addingReportingOverflow(1)
-      if !overflow, !present.contains(layer(next) + "/vars"), file.tree.object(at: layer(next)) != nil {
-        gap = layer(next)
-      }
-    }
-  }
-
-  /// The chain, and what was assumed to make it.
-  func network(
-    activations: [String]?, order: [TensorName]?
-  ) throws(LayoutError) -> (network: Network?, note: String?) {
-    let chain = try order.map { (names) throws(LayoutError) in try select(names) } ?? layers
-    if chain.isEmpty {
-      if let activations { throw .activationCount(given: activations.count, layers: 0) }
-      return (nil, nil)
-    }
-    let functions = try activations.map { (names) throws(LayoutError) in
-      try [Activation](names, layers: chain.count, isPyTorch: file.kind == .pyTorch)
-    }
-    let isAskedFor = order != nil || activations != nil
-    let says = "no architecture in the file"
-    if order == nil {
-      if let gap { return (nil, "\(says), and \(gap) is missing or cannot be read: no network") }
-      if !others.isEmpty {
-        return (nil, "\(says), and layers that are not dense (\(abbreviated(others))): no network")
-      }
-    }
+  /// The chain of all dense layers, and what was assumed to make it; or why there is none.
+  func assumed() -> (network: Network?, note: String?) {
+    if found.dense.isEmpty, found.ambiguous.isEmpty { return (nil, found.others.isEmpty ? nil : "\(says): no network") }
+    if let obstacle { return (nil, "\(says), and \(obstacle): no network; \(Self.remedy)") }
     do throws(LayoutError) {
-      try check(chain)
+      let network = try chain(found.dense.map(Link.layer), functions: nil, isAssumed: true)
+      return (network, "\(says): assuming \(network.arrows)")
     } catch {
-      if isAskedFor { throw error }
-      return (nil, "\(says), and the layers are no chain (\(error)): no network")
+      return (nil, "\(says), and the layers are no chain (\(error)): no network; \(Self.remedy)")
     }
-
-    var nodes = [Network.Node(.input(shape: [chain[0].inputs]), inputs: [])]
-    var used: [TensorName] = []
-    for (index, layer) in chain.enumerated() {
-      nodes.append(
-        Network.Node(
-          .dense(kernel: layer.kernel.name, bias: layer.bias?.name), inputs: [nodes.count - 1]))
-      let fallback: Activation = index == chain.count - 1 ? .linear : .relu
-      let function =
-        functions?[index] ?? layer.activation.flatMap {
-          Activation(spelling: $0, isPyTorch: file.kind == .pyTorch)
-        } ?? fallback
-      used.append("\(layer.name) (\(function.name))")
-      if function != .linear { nodes.append(Network.Node(.activation(function), inputs: [nodes.count - 1])) }
-    }
-    let isAllGiven = order != nil && activations != nil
-    return (
-      Network(nodes: nodes, outputs: [nodes.count - 1]),
-      isAllGiven ? nil : note(says, chain, used, isAskedFor: isAskedFor)
-    )
   }
 
-  private func note(_ says: String, _ chain: [Layer], _ used: [TensorName], isAskedFor: Bool) -> String {
-    let isDefault = !isAskedFor && chain.allSatisfy { $0.activation == nil }
-    guard isDefault else { return "\(isAskedFor ? "" : says + ": ")assuming \(abbreviated(used))" }
-    let functions = chain.count == 1 ? ", linear" : " with relu between and linear last"
-    return "\(says): assuming \(abbreviated(chain.map(\.name)))\(functions)"
+  /// Why a chain of all dense layers would leave something out.
+  private var obstacle: String? {
+    if !found.ambiguous.isEmpty {
+      return "nothing says which way round \(abbreviated(found.ambiguous)) is stored (--orientation)"
+    }
+    if let gap = found.gap { return "\(gap) is missing or cannot be read" }
+    let others = found.others + found.normalisations.map(\.name).filter { !found.others.contains($0) }
+    return others.isEmpty ? nil : "layers that are not dense (\(abbreviated(others)))"
   }
 
-  private func select(_ names: [TensorName]) throws(LayoutError) -> [Layer] {
-    var chosen: [Layer] = []
-    for name in names {
-      // A name of its own, or the name of its kernel.
-      guard let layer = layers.first(where: { $0.name == name || $0.kernel.name == name }) else {
-        throw .unknownLayer(name, known: layers.map(\.name))
+  /// The chain that a caller states, and notes about what it leaves out.
+  ///
+  /// - Throws: `LayoutError` where the words do not fit the file.
+  func stated(activations: [String]?, order: [TensorName]?) throws(LayoutError) -> (network: Network?, notes: [String])
+  {
+    guard let order else {
+      if found.dense.isEmpty, let activations { throw .activationCount(given: activations.count, layers: 0) }
+      if let obstacle { return (nil, ["\(says), and \(obstacle): no network; \(Self.remedy)"]) }
+      let network = try chain(found.dense.map(Link.layer), functions: activations, isAssumed: false)
+      return (network, ["as stated: \(network.arrows)"])
+    }
+    let links = try links(order)
+    let network = try chain(links, functions: activations, isAssumed: false)
+    return (network, ["as stated: \(network.arrows)"] + (try leftOut(by: links).map { [$0] } ?? []))
+  }
+
+  /// A part of a chain.
+  private enum Link {
+    case layer(FoundLayer)
+    case function(Activation)
+
+    var layer: FoundLayer? { if case .layer(let layer) = self { layer } else { nil } }
+  }
+
+  /// What the names of `--order` stand for: layers by their names or those of their matrices, a normalisation with its ε
+  /// behind a colon where that is not known, and functions.
+  private func links(_ names: [TensorName]) throws(LayoutError) -> [Link] {
+    var layers: [TensorName: FoundLayer] = [:]
+    for layer in found.layers {
+      for name in [layer.name] + layer.operation.tensors.filter({ $0.role == "kernel" }).map(\.name)
+      where layers[name] == nil {
+        layers[name] = layer
       }
-      guard !chosen.contains(where: { $0.kernel.name == layer.kernel.name }) else { throw .repeatedLayer(name) }
-      chosen.append(layer)
     }
-    return chosen
+    if let open = names.first(where: { name in found.ambiguous.contains(name) }) { throw .unoriented(open) }
+    var chosen: Set<TensorName> = []
+    var links: [Link] = []
+    for name in names {
+      let (before, after) = name.splitAtLast(":")
+      if var layer = layers[name] ?? layers[before], let first = layer.operation.tensors.first?.name {
+        if layers[name] == nil {
+          guard !layer.isDense, let epsilon = Double(after.text), epsilon.isFinite, epsilon >= 0 else {
+            throw .unknownLayer(name, known: found.layers.map(\.name))
+          }
+          layer.operation = layer.operation.with(epsilon: epsilon.roundedAsStored)
+          layer.lacksEpsilon = false
+        }
+        guard !layer.lacksEpsilon else { throw .unknownEpsilon(layer.name) }
+        guard chosen.insert(first).inserted else { throw .repeatedLayer(name) }
+        links.append(.layer(layer))
+      } else if let function = Activation(spelling: name.text, isPyTorch: found.isPyTorch) {
+        links.append(.function(function))
+      } else {
+        throw .unknownLayer(name, known: found.layers.map(\.name))
+      }
+    }
+    return links
   }
 
-  private func check(_ chain: [Layer]) throws(LayoutError) {
+  /// A sentence about the layers that are not in a chain.
+  ///
+  /// - Throws: `LayoutError.leftOut` for normalisations that are as wide as a layer of the chain: they belong to it.
+  private func leftOut(by links: [Link]) throws(LayoutError) -> String? {
+    let chain = links.compactMap(\.layer)
+    let names = Set(chain.map(\.name))
+    let left = found.layers.filter { !names.contains($0.name) }
+    let widths = Set(chain.filter(\.isDense).flatMap { [$0.inputs, $0.outputs] })
+    let belonging = left.filter { !$0.isDense && widths.contains($0.inputs) }
+    guard belonging.isEmpty else { throw .leftOut(belonging.map(\.name)) }
+    var rest: [TensorName] = []
+    for name in left.map(\.name) + found.others + found.unknown
+    where !names.contains(name) && !rest.contains(name) && rest.count < 1024 {
+      rest.append(name)
+    }
+    return rest.isEmpty ? nil : "--order leaves out \(abbreviated(rest))"
+  }
+
+  /// A network of layers and functions. Without functions among them, those that are given stand behind the dense layers,
+  /// and else the ones that the file names, or relu between and linear last.
+  private func chain(_ links: [Link], functions names: [String]?, isAssumed: Bool) throws(LayoutError) -> Network {
+    let dense = links.compactMap(\.layer).filter(\.isDense)
+    guard let first = links.compactMap(\.layer).first else {
+      throw .activationCount(given: names?.count ?? 0, layers: 0)
+    }
+    let isExplicit = links.contains { if case .function = $0 { true } else { false } }
+    if isExplicit, names != nil { throw .functionsTwice }
+    let functions = try names.map { (names) throws(LayoutError) in
+      try [Activation](names, layers: dense.count, isPyTorch: found.isPyTorch)
+    }
+    try check(links.compactMap(\.layer))
+    var nodes = [Network.Node(.input(shape: [first.inputs]), inputs: [])]
+    var place = 0
+    for link in links {
+      switch link {
+      case .function(let function):
+        if function != .linear { nodes.append(Network.Node(.activation(function), inputs: [nodes.count - 1])) }
+      case .layer(let layer):
+        nodes.append(Network.Node(layer.operation, inputs: [nodes.count - 1]))
+        guard layer.isDense else { continue }
+        defer { place += 1 }
+        guard !isExplicit else { continue }
+        let fallback: Activation = place == dense.count - 1 ? .linear : .relu
+        let own = layer.activation.flatMap { Activation(spelling: $0, isPyTorch: found.isPyTorch) }
+        let function = functions?[place] ?? own ?? fallback
+        if function != .linear { nodes.append(Network.Node(.activation(function), inputs: [nodes.count - 1])) }
+      }
+    }
+    return Network(nodes: nodes, outputs: [nodes.count - 1], isAssumed: isAssumed)
+  }
+
+  private func check(_ chain: [FoundLayer]) throws(LayoutError) {
     for layer in chain {
-      if let count = layer.bias?.shape?.count, count != layer.outputs {
+      if let count = layer.biases, count != layer.outputs {
         throw .biasCount(layer: layer.name, outputs: layer.outputs, biases: count)
       }
     }
     for (layer, next) in zip(chain, chain.dropFirst()) where layer.outputs != next.inputs {
       throw .doesNotChain(from: layer.name, outputs: layer.outputs, to: next.name, inputs: next.inputs)
+    }
+  }
+}
+
+extension Network.Operation {
+  /// The same normalisation with another ε.
+  fileprivate func with(epsilon: Double) -> Network.Operation {
+    switch self {
+    case .batchNormalization(let mean, let variance, let gamma, let beta, _):
+      .batchNormalization(mean: mean, variance: variance, gamma: gamma, beta: beta, epsilon: epsilon)
+    case .layerNormalization(let gamma, let beta, _): .layerNormalization(gamma: gamma, beta: beta, epsilon: epsilon)
+    default: self
     }
   }
 }
@@ -205,6 +196,8 @@ extension Activation {
       guard let parameter = Double(after.text), parameter.isFinite else { return nil }
       switch before {
       case "leaky_relu": self = .leakyReLU(slope: parameter.roundedAsStored)
+      case "bounded_relu" where parameter >= 0:
+        self = .boundedReLU(maximum: parameter.roundedAsStored, threshold: 0, slope: 0)
       case "elu": self = .elu(alpha: parameter.roundedAsStored)
       default: return nil
       }
@@ -215,41 +208,5 @@ extension Activation {
     } else {
       self.init(keras: spelling, hardSigmoidDivisor: 6)
     }
-  }
-}
-
-extension Network {
-  /// The chain of this network's dense layers that the caller asks for: in the order that is given, or that of the graph,
-  /// and with the activations that are given, or relu between and linear last.
-  ///
-  /// - Throws: `LayoutError`; a layer is called by its kernel's name, or by what stands before the last `/` or `.` in it.
-  func chain(_ assumption: Assumption) throws(LayoutError) -> Network {
-    var layers: [(kernel: TensorName, bias: TensorName?)] = []
-    for node in nodes {
-      if case .dense(let kernel, let bias) = node.operation { layers.append((kernel, bias)) }
-    }
-    func name(_ kernel: TensorName) -> TensorName {
-      let (layer, _) = kernel.splitAtLast(kernel.utf8.contains(UInt8(ascii: "/")) ? "/" : ".")
-      return layer.isEmpty ? kernel : layer
-    }
-    if let order = assumption.order {
-      var chosen: [(kernel: TensorName, bias: TensorName?)] = []
-      for wanted in order {
-        guard let layer = layers.first(where: { $0.kernel == wanted || name($0.kernel) == wanted }) else {
-          throw .unknownLayer(wanted, known: layers.map { name($0.kernel) })
-        }
-        chosen.append(layer)
-      }
-      layers = chosen
-    }
-    let functions = try [Activation](assumption.activations ?? ["relu"], layers: layers.count, isPyTorch: false)
-    var input = Operation.input(shape: nil)
-    if assumption.order == nil, let first = self.nodes.first?.operation, case .input = first { input = first }
-    var nodes = [Node(input, inputs: [])]
-    for (layer, function) in zip(layers, functions) {
-      nodes.append(Node(.dense(kernel: layer.kernel, bias: layer.bias), inputs: [nodes.count - 1]))
-      if function != .linear { nodes.append(Node(.activation(function), inputs: [nodes.count - 1])) }
-    }
-    return Network(nodes: nodes, outputs: [nodes.count - 1], precision: precision)
   }
 }

@@ -9,8 +9,15 @@ public enum LayoutKind: String, Sendable, Hashable, CaseIterable, CustomStringCo
   case kerasWeights = "keras-weights"
   /// `.weights.h5`, also inside `.keras`: datasets `…/vars/0`, `…/vars/1`, ….
   case keras3Weights = "keras3-weights"
+  /// `layer_N/param_M` of Keras before 1.0.
+  case keras0 = "keras0"
   /// A PyTorch state dictionary: datasets `….weight`, `…/weight`.
   case pyTorch = "pytorch"
+  /// `.caffemodel.h5`: datasets `data/LAYER/0`, `data/LAYER/1`.
+  case caffe
+  /// Datasets called `W` and `b`, `w` and `b`, `weights` and `biases`, also numbered, as Chainer, Haiku, Lasagne and
+  /// people's own code have them.
+  case arrays
   /// Datasets named `kernel`, as this toolkit writes them.
   case plain
   /// HDF5 in which no layout was recognised: no dense weight matrix.
@@ -42,9 +49,9 @@ public enum TensorRole: String, Sendable, Hashable, CaseIterable {
 /// Which way round a weight matrix is stored.
 public enum MatrixOrientation: String, Sendable, Hashable, CaseIterable {
   /// A row for every input, as Keras has it.
-  case inputsByOutputs = "in-out"
+  case inputsByOutputs = "inputs-outputs"
   /// A row for every output unit, as PyTorch has it.
-  case outputsByInputs = "out-in"
+  case outputsByInputs = "outputs-inputs"
 }
 
 /// A dataset, or an object that may be one, as its layout understands it.
@@ -58,6 +65,10 @@ public struct LayoutTensor: Sendable, Equatable {
   public var role: TensorRole
   /// Of a kernel; `nil` for every other role.
   public var orientation: MatrixOrientation?
+  /// Why it is no weight matrix of a dense layer, where its role does not say it.
+  public var reason: String?
+  /// Whether it would be one, did anything say which way round it is stored.
+  public var isAmbiguous = false
   /// `nil` when the elements are neither integers nor floats of a known kind, or not known at all: no tensor, carried
   /// in the container.
   public var elementType: ElementType?
@@ -79,6 +90,16 @@ public enum LayoutError: Error, Sendable, Equatable, CustomStringConvertible {
   case doesNotChain(from: TensorName, outputs: Int, to: TensorName, inputs: Int)
   /// A layer whose bias is not one number for each of its outputs.
   case biasCount(layer: TensorName, outputs: Int, biases: Int)
+  /// Normalisations that belong to the chain, as wide as they are, and are not in the order asked for.
+  case leftOut([TensorName])
+  /// A normalisation whose ε no file says, nor is its program known.
+  case unknownEpsilon(TensorName)
+  /// A matrix that the order names, of which nothing says which way round it is stored.
+  case unoriented(TensorName)
+  /// Functions in the order, and others beside it.
+  case functionsTwice
+  /// The layers of the other file do not fit these, and why.
+  case unlike(String)
 
   public var description: String {
     switch self {
@@ -88,19 +109,29 @@ public enum LayoutError: Error, Sendable, Equatable, CustomStringConvertible {
     case .unknownLayer(let name, let known):
       known.isEmpty
         ? "no layer '\(name)': the file has no dense layer"
-        : "no dense layer '\(name)': there are \(abbreviated(known))"
+        : "no layer '\(name)': there are \(abbreviated(known))"
     case .repeatedLayer(let name): "layer '\(name)' is given twice"
     case .doesNotChain(let from, let outputs, let to, let inputs):
       "\(from) has \(outputs) outputs, \(to) takes \(inputs)"
     case .biasCount(let layer, let outputs, let biases): "\(layer) has \(outputs) outputs, but \(biases) biases"
+    case .leftOut(let names):
+      "--order leaves out the normalisations \(abbreviated(names)): name each where it stands, as d0,bn0,relu,d1"
+    case .unknownEpsilon(let name):
+      "the file does not say the ε of \(name): write \(name):EPSILON (Keras has .001, PyTorch and Flax 1e-5)"
+    case .unoriented(let name):
+      "nothing says which way round \(name) is stored: --orientation inputs-outputs or outputs-inputs"
+    case .functionsTwice: "--order names functions: --activation would name them again"
+    case .unlike(let why): "--like: \(why)"
     }
   }
 
   /// Whether the command line is wrong in itself; otherwise it is the shapes in the file that do not fit it.
   public var isUsage: Bool {
     switch self {
-    case .unknownActivation, .activationCount, .unknownLayer, .repeatedLayer: true
-    case .doesNotChain, .biasCount: false
+    case .unknownActivation, .activationCount, .unknownLayer, .repeatedLayer, .leftOut, .unknownEpsilon, .unoriented,
+      .functionsTwice:
+      true
+    case .doesNotChain, .biasCount, .unlike: false
     }
   }
 }
@@ -119,7 +150,7 @@ public struct LayoutReading: Sendable, Equatable {
 
   /// The text attributes `read` needs, for `Session.tableOfContents(texts:)`.
   public static let wantedTexts = [
-    "layer_names*", "weight_names*", "model_config", "keras_version", "name", "dtype", "activation",
+    "layer_names*", "weight_names*", "nb_layers", "model_config", "keras_version", "name", "dtype", "activation",
     "format", "network*", "role",
   ]
 
@@ -138,41 +169,79 @@ public struct LayoutReading: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - configuration: the text of `config.json` of a `.keras` archive; otherwise the root attribute `model_config`.
-  ///   - activations: names for the dense layers, in their order: one for each; or for each but the last, which is
-  ///     linear; or one for all but the last. A parameter may follow a colon: `leaky_relu:0.1`.
-  ///   - order: the dense layers by name, first to last; others are left out of the network. With either of these two
-  ///     the network is a chain of dense layers whatever the file says.
-  /// - Throws: `LayoutError` when `activations` or `order` do not fit the file.
+  ///   - assumption: what the caller says of the network, which then is that, whatever the file says.
+  /// - Throws: `LayoutError` when `assumption` does not fit the file.
   public static func read(
-    _ table: TableOfContents, configuration: [UInt8]? = nil, activations: [String]? = nil, order: [TensorName]? = nil
+    _ table: TableOfContents, configuration: [UInt8]? = nil, _ assumption: Assumption = Assumption()
   ) throws(LayoutError) -> LayoutReading {
-    var file = LayoutVariables(table, configuration: configuration)
+    if let like = assumption.like { return try read(table, configuration: configuration, like: like, assumption) }
+    var file = LayoutVariables(
+      table, configuration: configuration, orientation: assumption.orientation, named: Set(assumption.order ?? []))
     var network: Network?
-    var assumption: String?
-    if activations == nil, order == nil, case .network(let stated) = file.statedNetwork() {
+    var note: String?
+    if assumption.statesLayers {
+      var chain = LayoutChain(found: FoundLayers(file))
+      if let says = file.customClass { chain.says = says }
+      let stated = try chain.stated(activations: assumption.activations, order: assumption.order)
+      network = stated.network
+      file.notes += stated.notes
+      if file.saysHowLayersAreConnected { file.notes.append(Network.replaced) }
+    } else if case .network(let stated) = file.statedNetwork() {
       network = stated
-      assumption = stated?.assumption
-    } else if activations == nil, order == nil, let configuration = file.configuration, configuration.describesLayers {
+      note = stated?.assumption
+    } else if let configuration = file.configuration, configuration.describesLayers {
       do throws(KerasNetwork.Contradiction) {
         network = try KerasNetwork.build(configuration, variables: file.variables)
+        if let note = configuration.quantisers { file.notes.append(note) }
       } catch {
-        network = nil
         file.notes.append("the architecture in the file cannot be used: \(error.what)")
       }
     } else {
-      let chain = try LayoutChain(file).network(activations: activations, order: order)
-      network = chain.network
-      if activations == nil, order == nil, network != nil {
-        network?.isAssumed = true
-        assumption = chain.note
-      } else if let note = chain.note {
-        file.notes.append(note)
+      var chain = LayoutChain(found: FoundLayers(file))
+      if let says = file.customClass { chain.says = says }
+      (network, note) = chain.assumed()
+      if network == nil, let reason = note {
+        file.notes.append(reason)
+        note = nil
       }
-      if activations != nil || order != nil, file.saysHowLayersAreConnected { file.notes.append(Network.replaced) }
     }
-    return LayoutReading(
-      kind: file.kind, tensors: file.variables.map(\.tensor), network: network, assumption: assumption,
-      notes: file.notes)
+    return file.reading(network, assumption: note)
+  }
+
+  /// With the architecture of another file: a configuration of Keras as if it stood in this file, where that fits; else its
+  /// graph, layer by layer.
+  private static func read(
+    _ table: TableOfContents, configuration: [UInt8]?, like: StatedArchitecture, _ assumption: Assumption
+  ) throws(LayoutError) -> LayoutReading {
+    let file = LayoutVariables(table, configuration: configuration, orientation: assumption.orientation)
+    let replaced = file.saysHowLayersAreConnected ? [Network.replaced] : []
+    let isKeras = [.kerasModel, .kerasWeights, .keras3Weights].contains(file.kind)
+    if isKeras, let text = like.configuration {
+      var other = LayoutVariables(table, configuration: text, version: like.version)
+      if let described = other.configuration, described.describesLayers,
+        let network = try? KerasNetwork.build(described, variables: other.variables)
+      {
+        other.notes += ["as in \(like.name): \(network.arrows)"] + replaced
+        return other.reading(network)
+      }
+    }
+    let (network, notes) = try FoundLayers(file).network(like: like)
+    var reading = file.reading(network)
+    reading.notes += notes + replaced
+    return reading
+  }
+}
+
+extension LayoutVariables {
+  fileprivate func reading(_ network: Network?, assumption: String? = nil) -> LayoutReading {
+    LayoutReading(
+      kind: kind, tensors: variables.map(\.tensor), network: network, assumption: assumption, notes: notes)
+  }
+
+  /// Of a model whose configuration names a class and no layers.
+  fileprivate var customClass: String? {
+    guard let configuration, !configuration.describesLayers else { return nil }
+    return "custom class '\(configuration.layers[0].className)': how its layers connect is in Python code"
   }
 }
 

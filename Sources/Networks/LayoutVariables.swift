@@ -13,6 +13,10 @@ struct LayoutVariable {
   var group: TensorName
   /// Its place in the list `weight_names` of its layer.
   var ordinal: Int?
+  /// Whether its name is spelled in a way of somebody's own: `W1`, `fc1_weights`.
+  var isOwnSpelling = false
+  /// Whether it is the matrix of a layer only beside a bias.
+  var needsBias = false
   /// The class of its layer in snake case, where the names of groups tell.
   var groupClass: TensorName?
   var description = Description.none
@@ -39,17 +43,25 @@ struct LayoutVariables {
   var configuration: KerasConfiguration?
   /// All datasets, in the order of the table of contents, with their names and roles.
   var variables: [LayoutVariable] = []
-  private var groups: [TensorName: LayoutGroup] = [:]
+  private(set) var groups: [TensorName: LayoutGroup] = [:]
   var notes: [String] = []
 
-  init(_ table: TableOfContents, configuration text: [UInt8]?) {
+  /// - Parameters:
+  ///   - text: a configuration of Keras; `nil` for that of the file.
+  ///   - version: of the Keras that wrote that text.
+  ///   - orientation: that of the matrices of which nothing says it.
+  ///   - named: matrices that the caller calls layers, whatever their names say.
+  init(
+    _ table: TableOfContents, configuration text: [UInt8]?, version: String? = nil,
+    orientation: MatrixOrientation? = nil, named: Set<TensorName> = []
+  ) {
     tree = ObjectTree(table)
     kind = Self.kind(of: tree)
     do throws(KerasConfiguration.Malformed) {
       let stored = tree.text("model_config", of: tree.root).map { Array($0.utf8) }
       if let text = text ?? stored {
         configuration = try KerasConfiguration(
-          text: text, version: text == stored ? tree.text("keras_version", of: tree.root) : nil)
+          text: text, version: text == stored ? tree.text("keras_version", of: tree.root) : version)
       } else if tree.hasAttribute("model_config", of: tree.root) {
         notes.append("the model configuration is ignored: it is not a text")
       }
@@ -60,17 +72,24 @@ struct LayoutVariables {
     case .kerasModel: locateInKerasLayers(under: "model_weights")
     case .kerasWeights: locateInKerasLayers(under: "")
     case .keras3Weights: locateInVars()
-    case .pyTorch, .plain, .unknown: locateByPath()
+    case .keras0: locateNumbered(under: "")
+    case .caffe: locateNumbered(under: "data")
+    case .pyTorch, .plain, .arrays, .unknown: locateByPath()
     }
     for variable in variables where !variable.layer.isEmpty {
       groups[variable.group, default: LayoutGroup()].add(variable)
     }
     for index in variables.indices {
-      let (role, orientation) = role(of: variables[index])
-      variables[index].tensor.role = role
-      variables[index].tensor.orientation = orientation
+      let finding = finding(for: variables[index])
+      variables[index].tensor.role = finding.role
+      variables[index].tensor.orientation = finding.orientation
+      variables[index].tensor.reason = finding.reason
+      variables[index].tensor.isAmbiguous = finding.isAmbiguous
     }
     makeNamesUnique()
+    take(named)
+    orient(stated: orientation)
+    leaveTables()
   }
 
   /// Whether the file was written by this toolkit, and so says all there is to know.
@@ -82,18 +101,28 @@ struct LayoutVariables {
     if ["layer_names", "layer_names0"].contains(where: { tree.hasAttribute($0, of: tree.root) }) {
       return .kerasWeights
     }
-    var hasWeight = false
-    var hasKernel = false
+    let isNumbered = tree.object(at: "layer_0") != nil && tree.hasAttribute("nb_layers", of: tree.root)
+    if isNumbered || tree.object(at: "layer_0/param_0") != nil { return .keras0 }
+    var found: Set<LayoutKind> = []
     for object in tree.table.objects {
       guard object.mayBeDataset, let path = object.paths.first else { continue }
       if varsIndex(path) != nil { return .keras3Weights }
-      switch splitAtWeight(path).weight {
-      case "weight": hasWeight = true
-      case "kernel": hasKernel = true
+      if isCaffe(path) { found.insert(.caffe) }
+      let name = WeightName(path: path)
+      switch name.weight {
+      case "weight" where !name.isOwnSpelling: found.insert(.pyTorch)
+      case "kernel" where !name.isOwnSpelling: found.insert(.plain)
+      case let weight where DenseNaming.kernels.contains(weight): found.insert(.arrays)
       default: break
       }
     }
-    return hasKernel ? .plain : hasWeight ? .pyTorch : .unknown
+    return [.plain, .pyTorch, .caffe, .arrays].first(where: found.contains) ?? .unknown
+  }
+
+  /// `data/LAYER/0`, as Caffe writes the first parameters of a layer.
+  private static func isCaffe(_ path: TensorName) -> Bool {
+    let components = path.components
+    return components.count >= 3 && components[0] == "data" && components[components.count - 1] == "0"
   }
 }
 
@@ -106,6 +135,12 @@ struct LayoutGroup {
   var isRecurrent = false
   /// Whether `weight` is a vector, as in PyTorch's normalisations.
   var hasVectorWeight = false
+  /// Whether there is a vector `scale`, and so a normalisation of Flax or Haiku.
+  var isScaled = false
+  /// How many numbers its bias has.
+  var biases: Int?
+  /// The shapes of its variables, by what it calls them.
+  var shapes: [TensorName: Shape?] = [:]
 
   /// `W` is Keras 1's.
   static let kernels: Set<TensorName> = ["kernel", "W"]
@@ -114,6 +149,9 @@ struct LayoutGroup {
     if Self.kernels.contains(variable.weight) { hasKernel = true }
     if variable.weight == "recurrent_kernel" { isRecurrent = true }
     if variable.weight == "weight", variable.rank == 1 { hasVectorWeight = true }
+    if variable.weight == "scale", variable.rank == 1 { isScaled = true }
+    if DenseNaming.biases.contains(variable.weight), variable.rank == 1 { biases = variable.tensor.shape?.count }
+    shapes[variable.weight] = variable.tensor.shape
   }
 }
 
@@ -190,11 +228,15 @@ extension LayoutVariables {
         variables.append(foreign(index, path, dataset))
         continue
       }
-      if let mention = rest.lastIndex(where: { $0 == innermost || $0.isNumbered(innermost) }) {
+      weight = weight.withoutOutputNumber
+      if weight.hasPrefix(innermost + "_") {
+        // `scope/dense_1_W`: a scope of names says nothing of layers.
+        rest = []
+      } else if let mention = rest.lastIndex(where: { $0 == innermost || $0.isNumbered(innermost) }) {
         rest.removeSubrange(...mention)
       }
+      if isLeaf(layer) { rest = [] }
       layer += rest
-      weight = weight.withoutOutputNumber
       let stem = layer[layer.count - 1] + "_"
       if weight.hasPrefix(stem) { weight = weight.dropFirst(stem.utf8.count) }
       if weight.isEmpty { weight = rest.last ?? innermost }
@@ -326,12 +368,14 @@ extension LayoutVariables {
   private func weightNames(
     class name: TensorName, in group: TensorName, _ description: LayoutVariable.Description
   ) -> [TensorName] {
-    if name.hasPrefix("dense") || name.hasPrefix("conv") { return ["kernel", "bias"] }
+    if name.hasPrefix("dense") || name.hasPrefix("conv") || name == "q_dense" { return ["kernel", "bias"] }
     let names: [TensorName]
     switch name {
     case "embedding": return ["embeddings"]
     case "batch_normalization": names = ["gamma", "beta", "moving_mean", "moving_variance"]
     case "layer_normalization": names = ["gamma", "beta"]
+    case "normalization": return ["mean", "variance", "count"]
+    case "p_re_lu", "prelu": return ["alpha"]
     default: return []
     }
     if case .layer(let layer) = description, let settings = configuration?.layers[layer].settings {
@@ -343,11 +387,36 @@ extension LayoutVariables {
     return tree.object(at: "\(group)/vars/\(names.count - 1)") == nil ? [] : names
   }
 
-  /// `LAYER/WEIGHT` or `LAYER.WEIGHT`. The name is the path.
+  /// `LAYER/PARAMETER` of Keras 0 and Caffe, whose layers number their parameters. The name is the path.
+  private mutating func locateNumbered(under prefix: TensorName) {
+    for (index, path, dataset) in datasets() {
+      let components = path.components
+      let isInside = components.count >= (prefix.isEmpty ? 2 : 3) && (prefix.isEmpty || components[0] == prefix)
+      guard isInside, let weight = components.last else {
+        var other = foreign(index, path, dataset)
+        // Caffe keeps gradients beside the weights.
+        if components[0] == "diff" { other.tensor.role = .optimizer }
+        variables.append(other)
+        continue
+      }
+      let layer = Array(components.dropLast().dropFirst(prefix.isEmpty ? 0 : 1))
+      var found = variable(
+        index, path, dataset, name: path, weight: weight, group: components.dropLast().joined(separator: "/"))
+      found.layer = layer
+      variables.append(found)
+    }
+  }
+
+  /// `LAYER/WEIGHT` or `LAYER.WEIGHT`, and the other spellings of `WeightName`. The name is the path, without the `:0` of
+  /// TensorFlow.
   private mutating func locateByPath() {
     for (index, path, dataset) in datasets() {
-      let (layer, weight) = Self.splitAtWeight(path)
-      var found = variable(index, path, dataset, name: path, weight: weight, group: layer)
+      let place = WeightName(path: path)
+      let layer = place.layer
+      var found = variable(
+        index, path, dataset, name: path.withoutOutputNumber, weight: place.weight, group: place.group)
+      found.isOwnSpelling = place.isOwnSpelling
+      found.needsBias = place.needsBias
       let parts = path.utf8.split { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: ".") }.map {
         TensorName(Substring($0))
       }
@@ -358,6 +427,9 @@ extension LayoutVariables {
       } else if !layer.isEmpty {
         found.layer = [layer]
         found.description = describe(layer.components)
+      } else if ["W", "w", "weights", "b", "biases"].contains(place.weight) {
+        // The only layer of its file.
+        found.layer = [path]
       }
       variables.append(found)
     }
@@ -371,26 +443,30 @@ extension LayoutVariables {
   /// What PyTorch's optimizers call their state.
   private static let slots: Set<TensorName> = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"]
 
-  /// A path cut at its last slash or dot, whichever comes last.
-  static func splitAtWeight(_ path: TensorName) -> (layer: TensorName, weight: TensorName) {
-    let slash = path.splitAtLast("/")
-    let dot = slash.after.splitAtLast(".")
-    guard !dot.before.isEmpty else { return (slash.before, slash.after) }
-    return (slash.before.isEmpty ? dot.before : "\(slash.before)/\(dot.before)", dot.after)
-  }
-
   /// What the configuration says about a layer given by its names from the outside in.
   private func describe(_ names: [TensorName]) -> LayoutVariable.Description {
     guard let configuration, configuration.describesLayers else { return .none }
     var current = 0
-    for name in names {
+    var rest = names[...]
+    while !rest.isEmpty {
       let layer = configuration.layers[current]
-      guard let part = layer.allByName[name] else {
+      // A layer's own name may have slashes.
+      let found = (1...rest.count).reversed().lazy.compactMap { count in
+        layer.allByName[rest.prefix(count).joined(separator: "/")].map { ($0, count) }
+      }.first
+      guard let (part, count) = found else {
         return current == 0 || layer.isModel ? .none : .inside(current)
       }
       current = part
+      rest = rest.dropFirst(count)
     }
     return current == 0 ? .none : .layer(current)
+  }
+
+  /// Whether a layer has no parts, so that what stands between its name and its weights are scopes of names.
+  private func isLeaf(_ names: [TensorName]) -> Bool {
+    guard case .layer(let layer) = describe(names), let configuration else { return false }
+    return KerasConfiguration.leafClasses.contains(configuration.layers[layer].className)
   }
 
   /// Gives every dataset that would share its name with another one its path as its name instead.
@@ -409,118 +485,102 @@ extension LayoutVariables {
   }
 }
 
-// MARK: - Roles
+// MARK: - Which way round
 
 extension LayoutVariables {
-  private func role(of variable: LayoutVariable) -> (TensorRole, MatrixOrientation?) {
-    if let (role, orientation) = statedRole(of: variable) { return (role, orientation) }
-    if variable.tensor.role == .optimizer { return (.optimizer, nil) }
-    guard !variable.layer.isEmpty else { return (.other, nil) }
-    if let orientation = orientationOfDenseKernel(variable) { return (.kernel, orientation) }
-    let weight = variable.weight
-    let isVectorOfNormalisation =
-      kind == .pyTorch && (weight == "weight" || weight == "bias") && group(of: variable).hasVectorWeight
-    if Self.normalisations.contains(weight) || isVectorOfNormalisation { return (.normalisation, nil) }
-    guard variable.isFloat, let rank = variable.rank else { return (.other, nil) }
-    if isEmbedding(variable) { return (.embedding, nil) }
-    if weight == "bias" || weight == "b" { return (.bias, nil) }
-    guard rank >= 2 else { return (.other, nil) }
-    if isRecurrent(variable) { return (.recurrent, nil) }
-    if isAttention(variable) { return (.attention, nil) }
-    return (rank >= 3 && isConvolution(variable) ? .convolution : .other, nil)
-  }
+  func group(of variable: LayoutVariable) -> LayoutGroup { groups[variable.group] ?? LayoutGroup() }
 
-  /// The class of the layer that a variable is in, or is in a part of, in snake case: as the configuration or, without
-  /// one, the groups have it.
-  private func classes(of variable: LayoutVariable) -> [TensorName] {
-    switch variable.description {
-    case .layer(let layer), .inside(let layer):
-      configuration.map { [KerasConfiguration.snakeCase($0.layers[layer].className)] } ?? []
-    case .none: variable.tensor.path.components.dropLast().map(\.withoutNumber)
+  /// Takes matrices of unknown role for those of dense layers.
+  private mutating func take(_ named: Set<TensorName>) {
+    guard !named.isEmpty else { return }
+    for index in variables.indices where variables[index].tensor.role == .other {
+      let variable = variables[index]
+      guard named.contains(variable.tensor.name), variable.isFloat, variable.rank == 2 else { continue }
+      variables[index].tensor.role = .kernel
+      variables[index].tensor.isAmbiguous = true
+      variables[index].tensor.reason = nil
+      variables[index].layer = [variable.tensor.name]
+      variables[index].group = variable.tensor.path
     }
   }
 
-  private static let recurrentClasses: Set<TensorName> = [
-    "lstm", "gru", "simple_rnn", "rnn", "lstm_cell", "gru_cell", "simple_rnn_cell", "bidirectional", "conv_lstm2d",
-  ]
-
-  /// Keras's layers by class, or a matrix beside a `recurrent_kernel`; PyTorch's by the names of their matrices.
-  private func isRecurrent(_ variable: LayoutVariable) -> Bool {
-    group(of: variable).isRecurrent || variable.weight == "recurrent_kernel"
-      || variable.weight.hasPrefix("weight_ih") || variable.weight.hasPrefix("weight_hh")
-      || classes(of: variable).contains { Self.recurrentClasses.contains($0) }
-  }
-
-  /// Keras's layers by class; PyTorch's by the names of their matrices.
-  private func isAttention(_ variable: LayoutVariable) -> Bool {
-    ["in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"].contains(variable.weight)
-      || classes(of: variable).contains { $0.utf8.contains("attention".utf8) }
-  }
-
-  /// What a plain file says about a dataset itself, if that can be.
-  private func statedRole(of variable: LayoutVariable) -> (TensorRole, MatrixOrientation?)? {
-    guard kind == .plain, let role = tree.text("role", of: variable.tensor.object).flatMap(TensorRole.init) else {
-      return nil
+  /// Says of each matrix of which names say nothing how it is stored: as its bias tells, or as the only way in which all
+  /// such matrices of the file follow one another, or as the caller states; and leaves the others.
+  private mutating func orient(stated: MatrixOrientation?) {
+    var open = variables.indices.filter { variables[$0].tensor.isAmbiguous }
+    guard !open.isEmpty else { return }
+    func settle(_ index: Int, _ orientation: MatrixOrientation) {
+      variables[index].tensor.orientation = orientation
+      variables[index].tensor.isAmbiguous = false
     }
-    guard role == .kernel else { return (role, nil) }
-    guard variable.isFloat, variable.rank == 2, !variable.layer.isEmpty else { return nil }
-    return (.kernel, variable.weight.hasPrefix("weight") ? .outputsByInputs : .inputsByOutputs)
-  }
-
-  private static let normalisations: Set<TensorName> = [
-    "gamma", "beta", "moving_mean", "moving_variance", "running_mean", "running_var", "running_std",
-    "num_batches_tracked",
-  ]
-
-  private func group(of variable: LayoutVariable) -> LayoutGroup { groups[variable.group] ?? LayoutGroup() }
-
-  /// Whether the layer convolves: by its class where that is known, otherwise by what its weight is called.
-  private func isConvolution(_ variable: LayoutVariable) -> Bool {
-    let isNamed =
-      (["kernel", "weight", "W"] as [TensorName]).contains(variable.weight) || variable.weight.hasSuffix("_kernel")
-    switch variable.description {
-    case .layer(let layer): return configuration?.layers[layer].className.lowercased().contains("conv") ?? false
-    case .inside: return false
-    case .none: return variable.groupClass?.utf8.contains("conv".utf8) ?? isNamed
+    let all = open
+    for index in open {
+      // What cannot be read is refused either way.
+      if variables[index].tensor.shape == nil { settle(index, .inputsByOutputs) }
+      guard let extents = variables[index].tensor.shape?.extents, let biases = group(of: variables[index]).biases,
+        extents[0] != extents[1], let outputs = extents.firstIndex(of: biases)
+      else { continue }
+      settle(index, outputs == 1 ? .inputsByOutputs : .outputsByInputs)
+    }
+    open.removeAll { !variables[$0].tensor.isAmbiguous }
+    // One program wrote them all: the ways in which it may have are those that no bias excludes and that make a chain.
+    let possible = MatrixOrientation.allCases.filter { orientation in
+      all.allSatisfy { variables[$0].tensor.orientation.map { $0 == orientation } ?? true }
+        && isChain(all, orientation)
+    }
+    for index in open {
+      if possible.count == 1, stated == nil || stated == possible[0] {
+        settle(index, possible[0])
+      } else if let stated {
+        settle(index, stated)
+      } else {
+        variables[index].tensor.role = .other
+        variables[index].tensor.reason = Self.isOpen
+      }
     }
   }
 
-  private func isEmbedding(_ variable: LayoutVariable) -> Bool {
-    switch kind {
-    case .pyTorch, .plain, .unknown:
-      variable.weight == "weight" && variable.tensor.path.text.lowercased().utf8.contains("embed".utf8)
-    case .kerasModel, .kerasWeights, .keras3Weights: variable.weight == "embeddings"
+  static let isOpen: String =
+    "perhaps the weights of a dense layer, but nothing says which way round: --orientation inputs-outputs or outputs-inputs"
+
+  /// Whether matrices, in natural order of their names, are such that each takes as many values as the one before gives.
+  private func isChain(_ matrices: [Int], _ orientation: MatrixOrientation) -> Bool {
+    let extents = matrices.sorted {
+      TensorName.naturallyPrecedes(variables[$0].tensor.name, variables[$1].tensor.name)
+    }.compactMap { variables[$0].tensor.shape?.extents }
+    let biases = matrices.allSatisfy { index in
+      guard let count = group(of: variables[index]).biases, let own = variables[index].tensor.shape?.extents else {
+        return true
+      }
+      return own[orientation.outputs] == count
     }
+    return biases && zip(extents, extents.dropFirst()).allSatisfy { $0[orientation.outputs] == $1[orientation.inputs] }
   }
 
-  private func isUnreadable(_ variable: LayoutVariable) -> Bool {
-    if case .unreadable = tree.table.objects[variable.tensor.object].kind { true } else { false }
-  }
-
-  /// Which way round a dataset is stored, if it is the weight matrix of a dense layer.
-  private func orientationOfDenseKernel(_ variable: LayoutVariable) -> MatrixOrientation? {
-    // What cannot be read may be a matrix: then it is one, so that it is refused and not passed over.
-    guard (variable.isFloat && variable.rank == 2) || isUnreadable(variable) else { return nil }
-    switch variable.description {
-    case .layer(let layer):
-      guard let configuration, configuration.dense(layer) != nil else { return nil }
-      let isNamed = LayoutGroup.kernels.contains(variable.weight)
-      let isFirst = variable.ordinal == 0 && !group(of: variable).hasKernel
-      return isNamed || isFirst ? .inputsByOutputs : nil
-    case .inside: return nil
-    case .none: break
+  /// Leaves what names call the weights of a dense layer and shapes a table of vectors: many rows, no bias where others
+  /// have one, and as a layer it would stand alone, while some layer takes vectors of its width.
+  private mutating func leaveTables() {
+    guard kind == .pyTorch || kind == .arrays else { return }
+    let layers = variables.indices.compactMap { index -> (index: Int, inputs: Int, outputs: Int, isBare: Bool)? in
+      let variable = variables[index]
+      guard variable.tensor.role == .kernel, let orientation = variable.tensor.orientation,
+        let extents = variable.tensor.shape?.extents
+      else { return nil }
+      return (index, extents[orientation.inputs], extents[orientation.outputs], group(of: variable).biases == nil)
     }
-    switch kind {
-    case .kerasModel, .kerasWeights:
-      guard LayoutGroup.kernels.contains(variable.weight), !group(of: variable).isRecurrent else { return nil }
-      return .inputsByOutputs
-    case .keras3Weights:
-      guard variable.weight == "kernel", variable.groupClass?.hasPrefix("dense") ?? false else { return nil }
-      return .inputsByOutputs
-    case .pyTorch, .plain, .unknown:
-      if variable.weight == "kernel", !group(of: variable).isRecurrent { return .inputsByOutputs }
-      if variable.weight == "weight", !isEmbedding(variable) { return .outputsByInputs }
-      return nil
+    guard layers.contains(where: { !$0.isBare }) else { return }
+    let given = Set(layers.filter { !$0.isBare }.map(\.outputs))
+    let taken = layers.reduce(into: [Int: Int]()) { $0[$1.inputs, default: 0] += 1 }
+    for layer in layers where layer.isBare && layer.outputs >= 256 && layer.outputs / 8 >= layer.inputs {
+      let isTaken = taken[layer.inputs, default: 0] > 1
+      guard isTaken, !given.contains(layer.inputs), taken[layer.outputs] == nil else { continue }
+      let name = variables[layer.index].tensor.name
+      variables[layer.index].tensor.role = .other
+      variables[layer.index].tensor.reason =
+        "by its shape a table of \(layer.outputs) vectors, not a dense layer; --only '\(name)' changes it"
+      notes.append(
+        "\(name): \(layer.outputs)×\(layer.inputs) without bias, and no layer gives \(layer.inputs) values or takes \(layer.outputs): taken for an embedding; --only '\(name)' changes it all the same"
+      )
     }
   }
 }
@@ -581,12 +641,6 @@ extension LayoutVariables {
 // MARK: - Spelling
 
 extension TensorName {
-  /// Without the `:0` by which TensorFlow numbers the outputs of an operation.
-  fileprivate var withoutOutputNumber: TensorName {
-    let (name, number) = splitAtLast(":")
-    return name.isEmpty || Int(number.text) == nil ? self : name
-  }
-
   /// Without the `_1` by which Keras tells layers of a class apart.
   fileprivate var withoutNumber: TensorName {
     let (name, number) = splitAtLast("_")

@@ -135,21 +135,33 @@ extension Network {
 }
 
 extension Network {
+  /// The same for a note, in which long chains are cut short.
+  var arrows: String {
+    let isChain = nodes.indices.allSatisfy { nodes[$0].inputs == ($0 == 0 ? [] : [$0 - 1]) }
+    guard nodes.count > 16 else { return summary }
+    guard isChain else { return "a graph of \(nodes.count) operations" }
+    let parts = nodes.map(\.operation.summary)
+    return (parts.prefix(6) + ["…"] + parts.suffix(3)).joined(separator: " → ") + " (\(nodes.count) operations)"
+  }
+
   /// What was assumed when the file was written; nothing where somebody said how the layers are connected.
   var assumption: String? {
-    isAssumed ? "no architecture in the file that it was made from: assuming \(summary)" : nil
+    isAssumed ? "no architecture in the file that it was made from: assuming \(arrows)" : nil
   }
 
   /// Where a caller's word replaces what a file says.
-  static let replaced = "the architecture in the file is replaced by what --activation and --order say"
+  static let replaced = "the architecture in the file is replaced by what the command line states"
 }
 
 extension Network.Operation {
   fileprivate var summary: String {
     switch self {
-    case .input(let shape): shape.map { $0.map(String.init).joined(separator: "×") } ?? "input"
+    case .input(let shape): shape.map { $0.map { $0 == -1 ? "?" : "\($0)" }.joined(separator: "×") } ?? "input"
     case .dense(let kernel, _): "\(kernel.layer)"
     case .activation(let activation): activation.name
+    case .batchNormalization(let name, _, _, _, _), .layerNormalization(let name?, _, _),
+      .layerNormalization(_, let name?, _):
+      "\(WeightName(path: name).layer)"
     case .opaque(let className, _): "(\(className))"
     default: name
     }
@@ -159,8 +171,7 @@ extension Network.Operation {
 extension TensorName {
   /// The name of a layer from that of its weight matrix.
   fileprivate var layer: TensorName {
-    if hasSuffix(".weight") { return splitAtLast(".").before }
-    let (layer, _) = splitAtLast("/")
+    let layer = WeightName(path: self).layer
     return layer.isEmpty ? self : layer
   }
 }

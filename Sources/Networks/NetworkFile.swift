@@ -33,17 +33,29 @@ public struct ReadingOptions: Sendable {
   }
 }
 
-/// What to assume of a file that does not say how its layers are connected.
+/// What the caller says of a network, whatever its file says.
 public struct Assumption: Sendable {
   /// Of the hidden layers (one), or of every layer.
   public var activations: [String]?
   /// Names of the layers, first to last.
   public var order: [TensorName]?
+  /// That of another file, instead of these two.
+  public var like: StatedArchitecture?
+  /// Of matrices of which neither names nor shapes say it.
+  public var orientation: MatrixOrientation?
 
-  public init(activations: [String]? = nil, order: [TensorName]? = nil) {
+  public init(
+    activations: [String]? = nil, order: [TensorName]? = nil, like: StatedArchitecture? = nil,
+    orientation: MatrixOrientation? = nil
+  ) {
     self.activations = activations
     self.order = order
+    self.like = like
+    self.orientation = orientation
   }
+
+  /// Whether layers are named, or their functions.
+  var statesLayers: Bool { activations != nil || order != nil }
 }
 
 /// A network in a file: HDF5, `.keras` or `.ncz`. Opening reads what the file holds; values are read on demand.
@@ -101,11 +113,11 @@ public final class NetworkFile {
       kind = .ncz
       source = .ncz(ncz)
       tensors = ncz.directory.tensors
-      let isAsked = options.assumption.activations != nil || options.assumption.order != nil
-      network = isAsked ? try about { try ncz.directory.network?.chain(options.assumption) } : ncz.directory.network
+      let stated = try about { try options.assumption.network(of: ncz.directory) }
+      network = stated?.network ?? ncz.directory.network
       assumption = network?.assumption
       layout = nil
-      notes = isAsked && ncz.directory.network?.isAssumed == false ? [Network.replaced] : []
+      notes = stated?.notes ?? []
       return
     }
     let hdf5: HDF5Source

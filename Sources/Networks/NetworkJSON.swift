@@ -74,11 +74,15 @@ extension Network.Operation {
     case .input(let shape):
       shape.map { [JSON.Member("shape", .array($0.map { JSON.integer($0) }))] } ?? []
     case .activation(let activation): activation.parameters
-    case .batchNormalization(_, _, _, _, let epsilon), .layerNormalization(_, _, let epsilon):
+    case .batchNormalization(_, _, _, _, let epsilon), .layerNormalization(_, _, let epsilon),
+      .normalization(_, _, let epsilon):
       [JSON.Member("epsilon", JSON.real(epsilon))]
+    case .rescaling(let scale, let offset):
+      [JSON.Member("offset", .array(offset.map(JSON.real))), JSON.Member("scale", .array(scale.map(JSON.real)))]
+    case .reshape(let shape): [JSON.Member("shape", .array(shape.map { JSON.integer($0) }))]
     case .dropout(let rate): [JSON.Member("rate", JSON.real(rate))]
     case .opaque(let className, _): [JSON.Member("class", .string(className))]
-    case .dense, .add, .concatenate, .flatten: []
+    case .dense, .prelu, .combine, .concatenate, .flatten: []
     }
   }
 
@@ -101,7 +105,14 @@ extension Network.Operation {
       self = .layerNormalization(
         gamma: try tensors.optionalName("gamma"), beta: try tensors.optionalName("beta"),
         epsilon: try parameters.real("epsilon"))
-    case "add": self = .add
+    case "normalization":
+      self = .normalization(
+        mean: try tensors.name("mean"), variance: try tensors.name("variance"),
+        epsilon: try parameters.real("epsilon"))
+    case "rescaling":
+      self = .rescaling(scale: try parameters.reals("scale"), offset: try parameters.reals("offset"))
+    case "prelu": self = .prelu(slope: try tensors.name("slope"))
+    case "reshape": self = .reshape(shape: try parameters.integers("shape"))
     case "concatenate": self = .concatenate
     case "flatten": self = .flatten
     case "dropout": self = .dropout(rate: try parameters.real("rate"))
@@ -109,7 +120,11 @@ extension Network.Operation {
       var named: [TensorName: TensorName] = [:]
       for key in tensors.keys { named[key] = try tensors.name(key) }
       self = .opaque(className: try parameters.string("class"), tensors: named)
-    default: throw NetworkError(.unsupported, "network: unknown operation \(name)")
+    default:
+      guard let combination = Network.Combination(rawValue: name) else {
+        throw NetworkError(.unsupported, "network: unknown operation \(name)")
+      }
+      self = .combine(combination)
     }
   }
 }
@@ -121,11 +136,14 @@ extension Activation {
     case .linear: "linear"
     case .relu: "relu"
     case .leakyReLU: "leaky_relu"
+    case .boundedReLU: "bounded_relu"
     case .elu: "elu"
     case .selu: "selu"
     case .gelu: "gelu"
     case .silu: "silu"
     case .softplus: "softplus"
+    case .softsign: "softsign"
+    case .exponential: "exponential"
     case .sigmoid: "sigmoid"
     case .hardSigmoid: "hard_sigmoid"
     case .tanh: "tanh"
@@ -143,13 +161,17 @@ extension Activation {
   /// The activations without parameters, by name.
   static let plain: [String: Activation] = Dictionary(
     uniqueKeysWithValues: [
-      .linear, .relu, .selu, .silu, .softplus, .sigmoid, .tanh, .erf, .sin, .cos, .abs, .sign, .step, .softmax,
+      .linear, .relu, .selu, .silu, .softplus, .softsign, .exponential, .sigmoid, .tanh, .erf, .sin, .cos, .abs, .sign,
+      .step, .softmax,
     ].map { (activation: Activation) in (activation.name, activation) })
 
   fileprivate var parameters: [JSON.Member] {
     let kind = JSON.Member("kind", .string(name))
     return switch self {
     case .leakyReLU(let slope): [kind, JSON.Member("slope", JSON.real(slope))]
+    case .boundedReLU(let maximum, let threshold, let slope):
+      [kind] + (maximum.map { [JSON.Member("maximum", JSON.real($0))] } ?? [])
+        + [JSON.Member("slope", JSON.real(slope)), JSON.Member("threshold", JSON.real(threshold))]
     case .hardSigmoid(let divisor): [JSON.Member("divisor", JSON.real(divisor)), kind]
     case .elu(let alpha): [JSON.Member("alpha", JSON.real(alpha)), kind]
     case .gelu(let approximate): [JSON.Member("approximate", .bool(approximate)), kind]
@@ -166,6 +188,10 @@ extension Activation {
     let kind = try parameters.string("kind")
     switch kind {
     case "leaky_relu": self = .leakyReLU(slope: try parameters.real("slope"))
+    case "bounded_relu":
+      self = .boundedReLU(
+        maximum: try parameters.optionalReal("maximum"), threshold: try parameters.real("threshold"),
+        slope: try parameters.real("slope"))
     case "elu": self = .elu(alpha: try parameters.real("alpha"))
     case "gelu": self = .gelu(approximate: try parameters.bool("approximate"))
     case "hard_sigmoid": self = .hardSigmoid(divisor: try parameters.real("divisor"))

@@ -269,6 +269,10 @@ extension NetworkFile {
         mean: try numbers(mean, layer), variance: try numbers(variance, layer),
         gamma: try gamma.map { try numbers($0, layer) }, beta: try beta.map { try numbers($0, layer) },
         epsilon: epsilon)
+    case .standardisation(let mean, let variance, let epsilon):
+      .standardisation(mean: try numbers(mean, layer), variance: try numbers(variance, layer), epsilon: epsilon)
+    case .prelu(let slope): .prelu(try numbers(slope, layer))
+    case .rescaling(let scale, let offset): .rescaling(scale: scale, offset: offset)
     }
   }
 }
@@ -291,11 +295,16 @@ struct HiddenLayerTensors {
   enum Step {
     case activation(Activation)
     case normalisation(mean: Int, variance: Int, gamma: Int?, beta: Int?, epsilon: Double)
+    case standardisation(mean: Int, variance: Int, epsilon: Double)
+    case prelu(slope: Int)
+    case rescaling(scale: Double, offset: Double)
 
     /// The vectors that have a number for every node.
     var vectors: [Int] {
       switch self {
-      case .activation: []
+      case .activation, .rescaling: []
+      case .standardisation(let mean, let variance, _): [mean, variance]
+      case .prelu(let slope): [slope]
       case .normalisation(let mean, let variance, let gamma, let beta, _):
         [mean, variance] + [gamma, beta].compactMap { $0 }
       }
@@ -349,6 +358,11 @@ struct HiddenLayerTensors {
             .normalisation(
               mean: try vector(mean, nodes), variance: try vector(variance, nodes), gamma: try optional(gamma, nodes),
               beta: try optional(beta, nodes), epsilon: epsilon))
+        case .normalization(let mean, let variance, let epsilon):
+          path.append(
+            .standardisation(mean: try vector(mean, nodes), variance: try vector(variance, nodes), epsilon: epsilon))
+        case .prelu(let slope): path.append(.prelu(slope: try vector(slope, nodes)))
+        case .rescaling(let scale, let offset): path.append(.rescaling(scale: scale[0], offset: offset[0]))
         default: break
         }
       }

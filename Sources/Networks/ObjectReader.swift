@@ -70,6 +70,10 @@ struct ObjectReader {
     }
   }
 
+  mutating func optionalReal(_ key: TensorName) throws(NetworkError) -> Double? {
+    keys.contains(key) ? try real(key) : nil
+  }
+
   mutating func optionalString(_ key: TensorName) throws(NetworkError) -> String? {
     keys.contains(key) ? try string(key) : nil
   }

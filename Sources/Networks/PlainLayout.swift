@@ -178,7 +178,7 @@ extension TensorRecord {
     switch role {
     case .optimizer, .other: path = LinkName.path(name)
     case .kernel, .bias, .embedding, .convolution, .recurrent, .attention, .normalisation:
-      let (layer, weight) = LayoutVariables.splitAtWeight(name)
+      let (layer, weight) = WeightName.split(name)
       path =
         isDenseMatrix
         ? LinkName.path(layer.isEmpty ? weight : layer) + LinkName.path(isTransposed ? "kernel" : "weight")
@@ -204,26 +204,6 @@ extension Network {
     }
     return activations
   }
-
-  func renamingTensors(_ name: (TensorName) -> TensorName) -> Network {
-    var network = self
-    for index in nodes.indices {
-      let operation = nodes[index].operation
-      network.nodes[index].operation =
-        switch operation {
-        case .dense(let kernel, let bias): .dense(kernel: name(kernel), bias: bias.map(name))
-        case .batchNormalization(let mean, let variance, let gamma, let beta, let epsilon):
-          .batchNormalization(
-            mean: name(mean), variance: name(variance), gamma: gamma.map(name), beta: beta.map(name),
-            epsilon: epsilon)
-        case .layerNormalization(let gamma, let beta, let epsilon):
-          .layerNormalization(gamma: gamma.map(name), beta: beta.map(name), epsilon: epsilon)
-        case .opaque(let className, let tensors): .opaque(className: className, tensors: tensors.mapValues(name))
-        case .input, .activation, .add, .concatenate, .flatten, .dropout: operation
-        }
-    }
-    return network
-  }
 }
 
 extension Activation {
@@ -232,6 +212,7 @@ extension Activation {
     switch self {
     case .leakyReLU(let slope): "\(name):\(slope)"
     case .elu(let alpha): "\(name):\(alpha)"
+    case .boundedReLU(let maximum?, 0, 0): "\(name):\(maximum)"
     case .piecewiseConstant(let levels, let thresholds):
       "steps:" + zip(levels, thresholds).map { "\($0)/\($1)/" }.joined() + "\(levels[levels.count - 1])"
     default: name

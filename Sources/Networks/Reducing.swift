@@ -209,7 +209,7 @@ extension NetworkFile {
       for node in layer.nodes { reduction.widths[node] = WidthChange(before: kept.count, after: count) }
       reduction.layers.append(
         ReductionReport.Layer(
-          name: LayoutVariables.splitAtWeight(layer.kernel).layer.text, nodes: kept.count, removed: kept.count - count))
+          name: WeightName.split(layer.kernel).layer.text, nodes: kept.count, removed: kept.count - count))
     }
     reduction.layers.reverse()
     reduction.notes.reverse()

@@ -11,6 +11,8 @@ public struct RunReport: Sendable {
   /// Numbers a sample has.
   public var inputs: Int
   public var outputs: NetworkFunction.Outputs
+  /// The shape of one sample's outputs.
+  public var outputShape: [Int]
   public var precision: Precision
   /// What x was multiplied with.
   public var scale: Double
@@ -49,18 +51,31 @@ extension NetworkFile {
     let outputs = function.outputs(samples: data.samples, threads: options.threads) { data.fill($0, $1) }
     let (evaluation, note) = try function.evaluate(outputs, data)
     return RunReport(
-      samples: data.samples, inputs: data.inputCount, outputs: outputs, precision: precision, scale: data.scale,
+      samples: data.samples, inputs: data.inputCount, outputs: outputs,
+      outputShape: function.outputShape(for: data.shape),
+      precision: precision, scale: data.scale,
       evaluation: evaluation, notes: [assumption, note, outputs.nonFinite].compactMap { $0 })
   }
 }
 
 extension DataFile {
-  /// The shape to assume of an input that does not say its own: that of the samples, unless a dense layer takes them flat.
+  /// The shape to assume of an input that does not say all of its own: that of the samples, unless nothing is known of
+  /// it and a dense layer takes them flat.
   func shape(for network: Network) -> [Int]? {
+    if case .input(_?) = network.nodes.first?.operation { return shape }
     let takesFlat = network.nodes.contains { node in
       if case .dense = node.operation, node.inputs == [0] { true } else { false }
     }
     return takesFlat ? [inputCount] : shape
+  }
+}
+
+extension NetworkFunction {
+  /// The shape of one sample's outputs; positions as in samples that have as many.
+  fileprivate func outputShape(for sample: [Int]) -> [Int] {
+    let shape = outputShape
+    let positions = Array(sample.dropLast())
+    return shape.count == 2 && positions.reduce(1, *) == shape[0] ? positions + [shape[1]] : shape
   }
 }
 
@@ -139,7 +154,8 @@ extension NetworkFunction {
 }
 
 extension RunReport {
-  /// Writes the outputs as a new HDF5 file: a dataset `y` of float32, samples × outputs.
+  /// Writes the outputs as a new HDF5 file: a dataset `y` of float32, samples × outputs, or samples × positions × outputs
+  /// where a network answers at each position.
   ///
   /// - Parameter file: seekable, empty, open for reading and writing.
   public func writeOutputs(to file: FileDescriptor, options: ReadingOptions) throws(NetworkError) {
@@ -148,7 +164,7 @@ extension RunReport {
       var new = try written { () throws(HDF5Error) in try NewFile(file, limits: limits) }
       let storage = try written { () throws(HDF5Error) in
         try new.addDataset(
-          LinkName.path("y"), type: Datatype(.float32), extents: [UInt64(samples), UInt64(outputs.width)])
+          LinkName.path("y"), type: Datatype(.float32), extents: ([samples] + outputShape).map { UInt64($0) })
       }
       if let storage {
         try writeBytes(

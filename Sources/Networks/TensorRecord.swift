@@ -27,6 +27,10 @@ public struct TensorRecord: Sendable, Equatable {
   public var history: [Step]
   /// Where the values lie in the source file; nothing for a tensor without one.
   var place: Place?
+  /// Why compressors leave it, where its role does not say it; known of HDF5 files alone.
+  public var reason: String?
+  /// Whether it is a weight matrix of which nothing says which way round it is stored.
+  var isAmbiguous = false
   /// Members that this version does not know and keeps.
   var extensions: [JSON.Member] = []
 

@@ -33,7 +33,7 @@ public struct Network: Sendable, Equatable {
 
   /// What a node computes. Shapes are those of one sample; "last axis" is the one whose index varies fastest.
   public enum Operation: Sendable, Equatable {
-    /// A value given from outside; `shape` is `nil` where some extent is not known.
+    /// A value given from outside; an extent of −1 is not known, nor is anything where `shape` is `nil`.
     case input(shape: [Int]?)
     /// Wx + b along the last axis, W and b being the tensors named.
     case dense(kernel: TensorName, bias: TensorName?)
@@ -43,16 +43,36 @@ public struct Network: Sendable, Equatable {
       mean: TensorName, variance: TensorName, gamma: TensorName?, beta: TensorName?, epsilon: Double)
     /// γ(x − μ)/√(σ² + ε) + β with μ and σ² taken over the last axis of each sample.
     case layerNormalization(gamma: TensorName?, beta: TensorName?, epsilon: Double)
-    /// The sum of all inputs.
-    case add
+    /// (x − μ)/max(√σ², ε) along the last axis, with the stored mean μ and variance σ².
+    case normalization(mean: TensorName, variance: TensorName, epsilon: Double)
+    /// x·scale + offset; each is one number, or one for each value of the last axis.
+    case rescaling(scale: [Double], offset: [Double])
+    /// x for x ≥ 0, else αx; α is a tensor of one number, of one for each value of the last axis, or of one for each
+    /// value of a sample.
+    case prelu(slope: TensorName)
+    /// One value for each of those of the inputs, whose shapes are equal.
+    case combine(Combination)
     /// All inputs one after the other along the last axis.
     case concatenate
     /// All axes as one, row-major.
     case flatten
+    /// The numbers of a sample in another shape, row-major; one extent may be −1, which stands for what is left.
+    case reshape(shape: [Int])
     /// Noise of training: the identity when the network is applied. `rate` is kept for the record.
     case dropout(rate: Double)
     /// An operation this version cannot run, with the tensors it owns by what its framework calls them.
     case opaque(className: String, tensors: [TensorName: TensorName])
+  }
+
+  /// What becomes of values that stand at the same place of several inputs.
+  public enum Combination: String, Sendable, CaseIterable {
+    case add
+    /// The first less the second.
+    case subtract
+    case multiply
+    /// Their sum divided by their number.
+    case average
+    case maximum, minimum
   }
 }
 
@@ -63,6 +83,8 @@ public enum Activation: Sendable, Hashable {
   case relu
   /// x for x ≥ 0, else slope·x
   case leakyReLU(slope: Double)
+  /// min(x, maximum) for x > threshold, else slope·(x − threshold); 0 ≤ threshold ≤ maximum
+  case boundedReLU(maximum: Double?, threshold: Double, slope: Double)
   /// x for x ≥ 0, else alpha·(eˣ − 1)
   case elu(alpha: Double)
   /// λx for x ≥ 0, else λα(eˣ − 1); λ = 1.0507009873554805, α = 1.6732632423543772
@@ -73,6 +95,10 @@ public enum Activation: Sendable, Hashable {
   case silu
   /// ln(1 + eˣ)
   case softplus
+  /// x/(1 + |x|)
+  case softsign
+  /// eˣ
+  case exponential
   /// 1/(1 + e⁻ˣ)
   case sigmoid
   /// x/divisor + ½ cut off at 0 and 1; the divisor is 5 in Keras 1 and 2, 6 in Keras 3 and PyTorch
@@ -124,13 +150,14 @@ extension GraphError: CustomStringConvertible {
 }
 
 extension Network {
-  /// Whether the layers are connected in the same way: the same operations on the same tensors. An input whose shape one
-  /// of the two does not know is like any other.
+  /// Whether the layers are connected in the same way: the same operations on the same tensors. What one of the two does
+  /// not know of an input's shape is like anything.
   public func isConnected(as other: Network) -> Bool {
     outputs == other.outputs && nodes.count == other.nodes.count
       && zip(nodes, other.nodes).allSatisfy { own, others in
         switch (own.operation, others.operation) {
-        case (.input(let shape?), .input(let other?)): shape == other
+        case (.input(let shape?), .input(let other?)):
+          shape.count == other.count && zip(shape, other).allSatisfy { $0 == $1 || $0 == -1 || $1 == -1 }
         case (.input, .input): true
         default: own == others
         }
@@ -139,6 +166,30 @@ extension Network {
 
   /// The names of all tensors the graph refers to, in the order of the nodes; a shared tensor occurs again.
   public var tensorNames: [TensorName] { nodes.flatMap { $0.operation.tensors.map(\.name) } }
+
+  /// The same graph with other names for its tensors.
+  public func renamingTensors(_ name: (TensorName) -> TensorName) -> Network {
+    var network = self
+    for index in nodes.indices {
+      let operation = nodes[index].operation
+      network.nodes[index].operation =
+        switch operation {
+        case .dense(let kernel, let bias): .dense(kernel: name(kernel), bias: bias.map(name))
+        case .batchNormalization(let mean, let variance, let gamma, let beta, let epsilon):
+          .batchNormalization(
+            mean: name(mean), variance: name(variance), gamma: gamma.map(name), beta: beta.map(name),
+            epsilon: epsilon)
+        case .layerNormalization(let gamma, let beta, let epsilon):
+          .layerNormalization(gamma: gamma.map(name), beta: beta.map(name), epsilon: epsilon)
+        case .normalization(let mean, let variance, let epsilon):
+          .normalization(mean: name(mean), variance: name(variance), epsilon: epsilon)
+        case .prelu(let slope): .prelu(slope: name(slope))
+        case .opaque(let className, let tensors): .opaque(className: className, tensors: tensors.mapValues(name))
+        case .input, .activation, .rescaling, .combine, .concatenate, .flatten, .reshape, .dropout: operation
+        }
+    }
+    return network
+  }
 
   /// Whether every node can be run.
   public var isRunnable: Bool {
@@ -179,9 +230,13 @@ extension Network.Operation {
     case .activation: "activation"
     case .batchNormalization: "batch_normalization"
     case .layerNormalization: "layer_normalization"
-    case .add: "add"
+    case .normalization: "normalization"
+    case .rescaling: "rescaling"
+    case .prelu: "prelu"
+    case .combine(let combination): combination.rawValue
     case .concatenate: "concatenate"
     case .flatten: "flatten"
+    case .reshape: "reshape"
     case .dropout: "dropout"
     case .opaque: "opaque"
     }
@@ -197,8 +252,10 @@ extension Network.Operation {
     case .batchNormalization(let mean, let variance, let gamma, let beta, _):
       present([("beta", beta), ("gamma", gamma), ("mean", mean), ("variance", variance)])
     case .layerNormalization(let gamma, let beta, _): present([("beta", beta), ("gamma", gamma)])
+    case .normalization(let mean, let variance, _): present([("mean", mean), ("variance", variance)])
+    case .prelu(let slope): present([("slope", slope)])
     case .opaque(_, let tensors): tensors.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-    case .input, .activation, .add, .concatenate, .flatten, .dropout: []
+    case .input, .activation, .rescaling, .combine, .concatenate, .flatten, .reshape, .dropout: []
     }
   }
 
@@ -208,23 +265,45 @@ extension Network.Operation {
   fileprivate func takes(inputCount: Int) -> Bool {
     switch self {
     case .input: inputCount == 0
-    case .add, .concatenate: inputCount >= 1
+    case .combine(.subtract): inputCount == 2
+    case .combine, .concatenate: inputCount >= 1
     case .opaque: true
-    case .dense, .activation, .batchNormalization, .layerNormalization, .flatten, .dropout: inputCount == 1
+    case .dense, .activation, .batchNormalization, .layerNormalization, .normalization, .rescaling, .prelu, .flatten,
+      .reshape, .dropout:
+      inputCount == 1
     }
   }
 
   /// The name of a parameter outside its domain, and what it should be.
   fileprivate var parameterOutOfDomain: (name: String, domain: String)? {
     switch self {
-    case .input(let shape): (shape ?? []).contains { $0 < 0 } ? ("shape", "of extents ≥ 0") : nil
-    case .batchNormalization(_, _, _, _, let epsilon), .layerNormalization(_, _, let epsilon):
+    case .input(let shape): (shape ?? []).contains { $0 < -1 } ? ("shape", "of extents ≥ 0, or −1") : nil
+    case .batchNormalization(_, _, _, _, let epsilon), .layerNormalization(_, _, let epsilon),
+      .normalization(_, _, let epsilon):
       epsilon.isFinite && epsilon >= 0 ? nil : ("epsilon", "a finite number ≥ 0")
+    case .rescaling(let scale, let offset):
+      if let (name, _) = [("scale", scale), ("offset", offset)].first(where: {
+        $1.isEmpty || !$1.allSatisfy(\.isFinite)
+      }) {
+        (name, "one or more finite numbers")
+      } else {
+        nil
+      }
+    case .reshape(let shape):
+      shape.contains { $0 < -1 } || shape.count { $0 == -1 } > 1 ? ("shape", "of extents ≥ 0, at most one −1") : nil
     case .dropout(let rate): (0...1).contains(rate) ? nil : ("rate", "between 0 and 1")
     case .activation(.leakyReLU(let slope)): slope.isFinite ? nil : ("slope", "finite")
     case .activation(.hardSigmoid(let divisor)):
       divisor.isFinite && divisor > 0 ? nil : ("divisor", "a finite number > 0")
     case .activation(.elu(let alpha)): alpha.isFinite ? nil : ("alpha", "finite")
+    case .activation(.boundedReLU(let maximum, let threshold, let slope)):
+      if !(threshold.isFinite && threshold >= 0) {
+        ("threshold", "a finite number ≥ 0")
+      } else if let maximum, !(maximum.isFinite && maximum >= threshold) {
+        ("maximum", "a finite number not below the threshold")
+      } else {
+        slope.isFinite ? nil : ("slope", "finite")
+      }
     case .activation(.piecewiseConstant(let levels, let thresholds)):
       if !(1...Activation.mostLevels ~= levels.count && levels.allSatisfy(\.isFinite)) {
         ("levels", "1 to \(Activation.mostLevels) finite numbers")
@@ -235,7 +314,7 @@ extension Network.Operation {
       } else {
         nil
       }
-    case .dense, .activation, .add, .concatenate, .flatten, .opaque: nil
+    case .dense, .activation, .prelu, .combine, .concatenate, .flatten, .opaque: nil
     }
   }
 }

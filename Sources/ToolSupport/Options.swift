@@ -45,7 +45,7 @@ public struct CommonOptions: ParsableArguments {
   ///
   /// After a dry run nothing else is on standard output: the table goes there.
   public func tell(_ written: WritingReport, about name: String, dryRun: Bool, tool: any Tool.Type) throws {
-    tell(written.warnings + [written.advice].compactMap { $0 }, about: name, tool: tool)
+    tell(written.warnings + written.leftovers + [written.advice].compactMap { $0 }, about: name, tool: tool)
     if !quiet { diagnose(written.summary(input: name)) }
     if dryRun { try report(written.table) } else if verbose { diagnose(text: written.table) }
   }
@@ -72,7 +72,8 @@ public struct CommonOptions: ParsableArguments {
   public func open(
     _ input: borrowing Input, _ architecture: ArchitectureOptions, tool: any Tool.Type
   ) throws -> NetworkFile {
-    let options = reading(architecture.assumption, tool: tool)
+    let assumption = try architecture.assumption { reading(tool: tool) }
+    let options = reading(assumption, tool: tool)
     let network = try naming(input.name) { try NetworkFile(input.file, size: input.size, options: options) }
     tell(network.notes, about: input.name, tool: tool)
     return network
@@ -145,13 +146,39 @@ public struct ArchitectureOptions: ParsableArguments {
       "Activation of the hidden layers, or of every layer, for files without architecture.", valueName: "name,…"))
   public var activation: String?
 
-  @Option(help: ArgumentHelp("Order of the layers, for files without architecture.", valueName: "layer,…"))
+  @Option(
+    help: ArgumentHelp(
+      "The layers, normalisations and functions, first to last, for files without architecture.", valueName: "layer,…"))
   public var order: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Connect the layers as in another .h5, .keras or .ncz, or a config.json of Keras.", valueName: "file"))
+  public var like: String?
+
+  @Option(help: "How matrices are stored of which names and shapes do not tell: inputs-outputs or outputs-inputs.")
+  public var orientation: MatrixOrientation?
 
   public init() {}
 
-  public var assumption: Assumption {
-    Assumption(activations: activation.map(list), order: order.map { list($0).map { TensorName($0) } })
+  public func validate() throws {
+    if like != nil, order != nil || activation != nil {
+      throw ValidationError("--like states the whole network: --order and --activation would state it again")
+    }
+    if like == "-" { throw ValidationError("--like -: the other file cannot be standard input; name it") }
+  }
+
+  /// What the caller states of the network; reads the file of `--like`.
+  public func assumption(_ reading: () -> ReadingOptions) throws -> Assumption {
+    let other = try like.map { path in
+      let file = try Input(path)
+      return try naming(path) {
+        try StatedArchitecture(file.file, size: file.size, name: path, options: reading())
+      }
+    }
+    return Assumption(
+      activations: activation.map(list), order: order.map { list($0).map { TensorName($0) } }, like: other,
+      orientation: orientation)
   }
 
   private func list(_ text: String) -> [String] { text.split(separator: ",").map(String.init) }
@@ -168,6 +195,8 @@ public struct ProcessorTime: ExpressibleByArgument, Sendable {
     self.seconds = seconds
   }
 }
+
+extension MatrixOrientation: ExpressibleByArgument {}
 
 /// A number of bytes on a command line: digits, with a decimal point if one likes, then nothing or one of k M G T (10³…)
 /// or Ki Mi Gi Ti (2¹⁰…), and `B` if one likes. A fraction of a byte is dropped.

@@ -64,6 +64,14 @@ extension WritingReport {
     return table.text
   }
 
+  /// The largest tensors that were left, and why, where they are much: `lstm/kernel 189 kB: recurrent, not a dense layer`.
+  public var leftovers: [String] {
+    let lines = left.prefix(3).map { "left as it is: \($0.name) \(text(bytes: $0.bytes)): \($0.reason)" }
+    let rest = left.dropFirst(3)
+    let more = "and \(counted(rest.count, "more tensor")) of \(text(bytes: rest.reduce(0) { $0 + $1.bytes }))"
+    return lines + (rest.isEmpty ? [] : [more])
+  }
+
   /// What could be smaller, if anything.
   public var advice: String? {
     let optimizer = tensors.filter { $0.tensor.role == .optimizer && $0.outcome == .carried }.reduce(0) {

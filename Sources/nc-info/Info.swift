@@ -39,9 +39,8 @@ struct Info: Tool {
   func run() throws {
     let input = try Input(input)
     let network = try naming(input.name) {
-      try NetworkFile(
-        input.file, size: input.size,
-        options: common.reading(architecture.assumption, tool: Self.self))
+      let assumption = try architecture.assumption { common.reading(tool: Self.self) }
+      return try NetworkFile(input.file, size: input.size, options: common.reading(assumption, tool: Self.self))
     }
     if stats { return try tellStatistics(of: network, input) }
     let listing = try naming(input.name) {

@@ -231,7 +231,7 @@ struct HiddenLayerTests {
       nodes: [
         Self.input, Self.dense("a", 0, bias: "ab"), .init(.activation(.relu), inputs: [1]), Self.dense("c", 2),
         .init(normalisation, inputs: [2]), .init(.dropout(rate: 0.5), inputs: [4]), .init(.flatten, inputs: [5]),
-        Self.dense("d", 6, bias: "db"), .init(.add, inputs: [3, 7]),
+        Self.dense("d", 6, bias: "db"), .init(.combine(.add), inputs: [3, 7]),
       ], outputs: [8])
     let (hidden, entangled) = network.hiddenLayers()
     #expect(
@@ -255,7 +255,7 @@ struct HiddenLayerTests {
       ([], [2], nil), ([.activation(.softmax)], [3], "its outputs reach a softmax"),
       ([.layerNormalization(gamma: nil, beta: nil, epsilon: 0)], [3], "its outputs reach a layer normalisation"),
       ([.concatenate], [3], "its outputs are concatenated with others"),
-      ([.activation(.relu), .add, .activation(.softmax)], [5], "its outputs are added to others"),
+      ([.activation(.relu), .combine(.add), .activation(.softmax)], [5], "its outputs are added to others"),
       ([.opaque(className: "Odd", tensors: [:])], [3], "its outputs reach a layer of class Odd"),
       ([.activation(.tanh)], [3, 2], "its outputs are also the network's"),
       ([.activation(.tanh)], [3, 1], "its outputs are also the network's"),

@@ -7,7 +7,8 @@ import Testing
 let differentiableActivations: [Activation] = [
   .linear, .relu, .leakyReLU(slope: 0.1), .leakyReLU(slope: -0.4), .elu(alpha: 1), .elu(alpha: 0.7), .selu,
   .gelu(approximate: true), .gelu(approximate: false), .silu, .softplus, .sigmoid, .hardSigmoid(divisor: 5),
-  .hardSigmoid(divisor: 6), .tanh, .erf, .sin, .cos, .abs,
+  .hardSigmoid(divisor: 6), .tanh, .erf, .sin, .cos, .abs, .boundedReLU(maximum: 6, threshold: 0, slope: 0),
+  .boundedReLU(maximum: 2, threshold: 0.5, slope: 0.25), .boundedReLU(maximum: nil, threshold: 1, slope: -0.1),
 ]
 
 let piecewiseConstantActivations: [Activation] = [
@@ -20,6 +21,7 @@ let piecewiseConstantActivations: [Activation] = [
     switch activation {
     case .relu, .leakyReLU, .elu, .selu, .abs, .sign, .step: [0]
     case .hardSigmoid(let divisor): [-divisor / 2, divisor / 2]
+    case .boundedReLU(let maximum, let threshold, _): [threshold] + (maximum.map { [$0] } ?? [])
     case .piecewiseConstant(_, let thresholds): thresholds
     default: []
     }
@@ -90,6 +92,27 @@ let piecewiseConstantActivations: [Activation] = [
         #expect(abs(logistic - half / ((1 + half) * (1 + half))) <= 1e-13 * half)
       }
     }
+  }
+
+  /// Their higher derivatives are too large for differences: x/(1 + |x|), whose slope is (1 − |y|)²; eˣ, its own slope.
+  @Test func softsignAndExponential() throws {
+    for i in -400...400 {
+      let x = Double(i) / 20
+      let y = try #require(Activation.softsign.value(at: x))
+      #expect(abs(y * (1 + abs(x)) - x) <= 1e-14 * abs(x))
+      let slope = try #require(Activation.softsign.derivative(at: x))
+      #expect(abs(slope - (1 - abs(y)) * (1 - abs(y))) <= 1e-13 * slope + 1e-15)
+      #expect(Activation.exponential.value(at: x) == exp(x) && Activation.exponential.derivative(at: x) == exp(x))
+    }
+    #expect(Activation.softsign.value(at: .infinity) == 1 && Activation.softsign.value(at: -.infinity) == -1)
+  }
+
+  /// min(x, maximum) above the threshold, slope·(x − threshold) at and below it, as Keras has it.
+  @Test func boundedReLU() {
+    let function = Activation.boundedReLU(maximum: 2, threshold: 0.5, slope: 0.25)
+    #expect([-1.5, 0.5, 0.75, 2, 9].map { function.value(at: $0) } == [-0.5, 0, 0.75, 2, 2])
+    #expect(Activation.boundedReLU(maximum: nil, threshold: 0, slope: 0).value(at: 1e9) == 1e9)
+    #expect(function.value(at: .nan)?.isNaN == true)
   }
 
   @Test func softmaxIsOfMoreThanOneNumber() {

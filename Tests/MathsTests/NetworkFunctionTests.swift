@@ -14,6 +14,7 @@ enum NetworkSamples {
     ("shared tensors", shared), ("several outputs", severalOutputs), ("several inputs", severalInputs),
     ("softmax inside", softmaxInside), ("no weights", noWeights),
     ("softmax and what changes nothing", softmaxThenCopies), ("softmax of positions", softmaxOfPositions),
+    ("cheap layers", cheapLayers),
   ]
 
   static var branches: SampleNetwork {
@@ -23,7 +24,7 @@ enum NetworkSamples {
     let b = network.activation(.silu, network.dense(x, 3, 4, "b"))
     let c = network.dense(a, 4, 2, "c", bias: "c/bias")
     // One value twice, and one past a layer.
-    let sum = network.add(.add, a, b, a)
+    let sum = network.add(.combine(.add), a, b, a)
     let whole = network.add(.concatenate, sum, x, c, c)
     let dropped = network.add(.dropout(rate: 0.4), whole)
     let last = network.activation(.gelu(approximate: false), dropped)
@@ -103,6 +104,28 @@ enum NetworkSamples {
     var last = network.dense(network.input(3), 3, 4, "a", bias: "a/bias")
     last = network.dense(network.activation(.softmax, last), 4, 3, "b", bias: "b/bias")
     network.outputs = [network.activation(.softmax, network.activation(.elu(alpha: 0.7), last))]
+    return network
+  }
+
+  /// What costs one operation a number.
+  static var cheapLayers: SampleNetwork {
+    var network = SampleNetwork(seed: 51)
+    var x = network.add(.rescaling(scale: [0.5], offset: [-0.25]), network.input(2, 6))
+    network.vector("mean", 6) { 0.2 * $0.gaussian() }
+    network.vector("variance", 6) { 0.5 + $0.uniform() }
+    x = network.add(.normalization(mean: "mean", variance: "variance", epsilon: 1e-7), x)
+    x = network.add(.reshape(shape: [-1, 4]), x)
+    network.vector("slope", 5)
+    network.vector("one", 1)
+    let a = network.add(.prelu(slope: "slope"), network.dense(x, 4, 5, "a", bias: "a/bias"))
+    let b = network.add(.prelu(slope: "one"), network.dense(x, 4, 5, "b"))
+    let c = network.activation(.softsign, network.dense(x, 4, 5, "c"))
+    let d = network.add(.combine(.multiply), a, b, c)
+    let e = network.add(.combine(.subtract), d, network.add(.combine(.maximum), a, b, c))
+    let f = network.add(.combine(.average), e, network.add(.combine(.minimum), b, c), a)
+    let g = network.add(.rescaling(scale: [1, -0.5, 2, 0.25, 1], offset: [0.1, 0, 0, 1, -1]), f)
+    let h = network.activation(.exponential, g)
+    network.outputs = [network.dense(network.add(.reshape(shape: [15]), h), 15, 3, "d", bias: "d/bias")]
     return network
   }
 
@@ -357,7 +380,18 @@ extension SampleNetwork {
     }
     expectRefused("mean") { $0.batchNormalization($0.input(3), 4, "a") }
     expectRefused("gamma") { $0.layerNormalization($0.input(3), 4, gamma: "a") }
-    expectRefused("add") { $0.add(.add, $0.input(3), $0.input(4)) }
+    for combination in Network.Combination.allCases {
+      expectRefused("\(combination)") { $0.add(.combine(combination), $0.input(3), $0.input(4)) }
+    }
+    expectRefused("reshape") { $0.add(.reshape(shape: [2, 4]), $0.input(3, 3)) }
+    expectRefused("reshape to what is left") { $0.add(.reshape(shape: [-1, 4]), $0.input(3, 3)) }
+    expectRefused("reshape to nothing") { $0.add(.reshape(shape: [-1, 0]), $0.input(3, 3)) }
+    expectRefused("reshape past the largest number") { $0.add(.reshape(shape: [.max, .max]), $0.input(3, 3)) }
+    expectRefused("rescaling") { $0.add(.rescaling(scale: [1, 2], offset: [0]), $0.input(3)) }
+    expectRefused("slopes") {
+      $0.vectors["s"] = [1, 2]
+      return $0.add(.prelu(slope: "s"), $0.input(3))
+    }
     expectRefused("concatenate") { $0.add(.concatenate, $0.input(2, 3), $0.input(3, 3)) }
     expectRefused("nothing") { $0.input(0) }
     expectRefused("no positions") { $0.input(0, 4) }
@@ -456,7 +490,8 @@ extension SampleNetwork {
       #expect(found == "input 0: shape \(shape), more than 1099511627776 numbers")
     }
     for (operation, name) in [
-      (.dense(kernel: "a", bias: nil), "dense"), (.add, "add"), (.flatten, "flatten"), (.dropout(rate: 0), "dropout"),
+      (.dense(kernel: "a", bias: nil), "dense"), (.combine(.add), "add"), (.flatten, "flatten"),
+      (.dropout(rate: 0), "dropout"),
       (.activation(.tanh), "activation"), (.concatenate, "concatenate"),
       (.layerNormalization(gamma: nil, beta: nil, epsilon: 1), "layer_normalization"),
       (.batchNormalization(mean: "a", variance: "a", gamma: nil, beta: nil, epsilon: 1), "batch_normalization"),

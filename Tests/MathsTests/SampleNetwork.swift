@@ -113,7 +113,7 @@ struct SampleNetwork {
 
   private func isIdentity(_ node: Int) -> Bool {
     switch nodes[node].operation {
-    case .flatten, .dropout, .activation(.linear): true
+    case .flatten, .reshape, .dropout, .activation(.linear): true
     default: false
     }
   }
@@ -163,12 +163,43 @@ struct SampleNetwork {
               return (gamma.map(number) ?? 1) * (x[i] - mean) / sqrt(variance + epsilon) + (beta.map(number) ?? 0)
             }
           }
-        case .add:
-          node.inputs.dropFirst().reduce(input) { sum, other in
-            zip(sum, values[other]).map { zip($0, $1).map { $0 + $1 } }
+        case .normalization(let mean, let variance, let epsilon):
+          input.map { x in
+            x.indices.map { i in
+              rounding(x[i] - rounding(vectors[mean]![i])) / max(sqrt(rounding(vectors[variance]![i])), epsilon)
+            }
+          }
+        case .rescaling(let scale, let offset):
+          input.map { x in
+            x.indices.map { i in
+              rounding(x[i] * rounding(scale[i % scale.count])) + rounding(offset[i % offset.count])
+            }
+          }
+        case .prelu(let slope):
+          input.map { x in
+            x.indices.map { i in x[i] >= 0 ? x[i] : rounding(vectors[slope]![i % vectors[slope]!.count]) * x[i] }
+          }
+        case .combine(let combination):
+          input.indices.map { row in
+            input[row].indices.map { i in
+              let all = node.inputs.map { values[$0][row][i] }
+              let (first, rest) = (all[0], all.dropFirst())
+              return switch combination {
+              case .add: rest.reduce(first) { rounding($0 + $1) }
+              case .subtract: first - all[1]
+              case .multiply: rest.reduce(first) { rounding($0 * $1) }
+              case .average: rest.reduce(first) { rounding($0 + $1) } / Double(all.count)
+              case .maximum: all.max()!
+              case .minimum: all.min()!
+              }
+            }
           }
         case .concatenate: input.indices.map { row in node.inputs.flatMap { values[$0][row] } }
         case .flatten: [input.flatMap { $0 }]
+        case .reshape(let shape):
+          stride(from: 0, to: input.joined().count, by: shape.last!).map {
+            Array(Array(input.joined())[$0..<$0 + shape.last!])
+          }
         case .dropout: input
         case .opaque: []
         }

@@ -94,7 +94,7 @@ import Testing
     try expectNone("a way past the hidden layer") { network in
       let input = network.input(3)
       let hidden = network.activation(.relu, network.dense(input, 3, 3, "a"))
-      return [network.dense(network.add(.add, hidden, input), 3, 2, "b")]
+      return [network.dense(network.add(.combine(.add), hidden, input), 3, 2, "b")]
     }
     // The same layer for each of two positions.
     try expectNone("positions") { network in

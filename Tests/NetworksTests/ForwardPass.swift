@@ -61,10 +61,11 @@ struct ForwardPass {
             let normal = (x[i] - tensors[mean]![i]) / (tensors[variance]![i] + epsilon).squareRoot()
             return (gamma.map { tensors[$0]![i] } ?? 1) * normal + (beta.map { tensors[$0]![i] } ?? 0)
           }
-        case .add: node.inputs.dropFirst().reduce(x) { sum, other in zip(sum, values[other]).map(+) }
+        case .combine(.add): node.inputs.dropFirst().reduce(x) { sum, other in zip(sum, values[other]).map(+) }
         case .concatenate: node.inputs.flatMap { values[$0] }
         case .flatten, .dropout: x
-        case .layerNormalization, .opaque: fatalError("not in any of the networks here")
+        case .layerNormalization, .normalization, .rescaling, .prelu, .combine, .reshape, .opaque:
+          fatalError("not in any of the networks here")
         }
       values.append(value)
     }

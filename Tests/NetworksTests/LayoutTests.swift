@@ -9,7 +9,8 @@ private func read(
   _ builder: TableBuilder, configuration: String? = nil, activations: [String]? = nil, order: [TensorName]? = nil
 ) throws -> LayoutReading {
   try LayoutReading.read(
-    builder.table, configuration: configuration.map { Array($0.utf8) }, activations: activations, order: order)
+    builder.table, configuration: configuration.map { Array($0.utf8) },
+    Assumption(activations: activations, order: order))
 }
 
 extension LayoutReading {
@@ -113,7 +114,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
           inputs: [0]),
         .init(.dense(kernel: "a/kernel", bias: "a/bias"), inputs: [3]),
         .init(.activation(.hardSigmoid(divisor: 5)), inputs: [4]),
-        .init(.add, inputs: [2, 5]),
+        .init(.combine(.add), inputs: [2, 5]),
         .init(.opaque(className: "Lambda", tensors: [:]), inputs: [6]),
       ])
     #expect(reading.network?.outputs == [7, 3])
@@ -586,7 +587,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
       .init(.activation(.hardSigmoid(divisor: 6)), inputs: [5]), .init(.activation(.softmax), inputs: [6]),
       .init(.batchNormalization(mean: "m", variance: "v", gamma: nil, beta: "o", epsilon: 0.001), inputs: [7]),
       .init(.layerNormalization(gamma: "g", beta: nil, epsilon: 1e-6), inputs: [8]),
-      .init(.add, inputs: [9, 10]), .init(.concatenate, inputs: [9, 10, 11]), .init(.flatten, inputs: [12]),
+      .init(.combine(.add), inputs: [9, 10]), .init(.concatenate, inputs: [9, 10, 11]), .init(.flatten, inputs: [12]),
       .init(.dropout(rate: 0.5), inputs: [13]),
       .init(.opaque(className: "LSTM", tensors: ["kernel": "lstm/kernel"]), inputs: [14, 0]),
     ], outputs: [15, 9])
