@@ -49,6 +49,17 @@ public struct Writer: ~Copyable {
     try write(block)
   }
 
+  /// The payload of this number, which is finished.
+  public subscript(payload: Int) -> Payload { payload < payloads.count ? payloads[payload] : open ?? payloads[payload] }
+
+  /// Counts a payload like another without writing it, and returns its number: where only the size matters.
+  public mutating func count(payloadLike other: Payload) throws(NCZError) -> Int {
+    let number = try beginPayload()
+    open?.blocks = other.blocks
+    offset += other.size
+    return number
+  }
+
   /// Writes the directory and the trailer, and returns the bytes of the whole file.
   ///
   /// - Parameters:

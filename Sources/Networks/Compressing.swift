@@ -84,6 +84,11 @@ extension NetworkFile {
       return try withValues(of: index) { values in
         switch try change(index, values) {
         case .changed(let weights, let kept):
+          if options.writing.trial != nil {
+            let step = Step(
+              tool: options.tool, version: options.version, options: method.options, from: .placeholder, error: 1)
+            return Change(weights: weights, digest: .placeholder, step: step, kept: kept)
+          }
           let (change, difference) = measured(tensor, values, to: weights, by: method, .changed, kept: kept)
           // What loses nothing more stays as it is stored: another encoding could only be larger.
           if difference.error == 0, kind == .ncz, tensor.encoding != .raw { return nil }

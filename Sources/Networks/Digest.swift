@@ -25,6 +25,8 @@ public struct Digest: Sendable, Hashable, CustomStringConvertible {
     bytes = (0..<32).map { digits[2 * $0] << 4 | digits[2 * $0 + 1] }
   }
 
+  init(bytes: [UInt8]) { self.bytes = bytes }
+
   private init(of message: SHA256) { bytes = message.finalize() }
 
   /// The digest of a tensor's decoded values: little-endian, row-major.

@@ -35,7 +35,7 @@ extension NetworkFile {
   ///
   /// A matrix with a NaN or an infinity is carried unchanged with a warning, unless `--only` names it.
   ///
-  /// - Throws: also `.unusable` when the file does not fit even with nothing kept.
+  /// - Throws: also `.overLimit` when the file does not fit even with nothing kept.
   public func prune(
     to file: FileDescriptor, by method: PruningMethod, _ aim: PruningAim, _ options: CompressingOptions
   ) throws(NetworkError) -> WritingReport {
@@ -46,7 +46,7 @@ extension NetworkFile {
       let decompositions = Decompositions(byteCount: self.options.memory / 2)
       let keep = try greatestKeep(fitting: size, by: method, options, decompositions)
       var report = try prune(to: file, by: method, .keep(keep), options, decompositions)
-      report.warnings.append("--keep \(keep) is the most that fits \(size) bytes")
+      report.warnings.append("--keep \(keep) gives \(report.outputBytes) bytes, of at most \(size)")
       return report
     }
   }
@@ -65,29 +65,65 @@ extension NetworkFile {
     }
   }
 
-  /// The largest multiple of 10⁻⁴ to keep so that the file has at most `size` bytes, found by bisection: at 10⁻⁴ more it
-  /// has more. (Sizes grow with what is kept, but for a few bytes of chance in compression.)
+  /// The multiple of 10⁻⁴ to keep that gives a file of at most `size` bytes: the next one gives more, or `size` is used to
+  /// a five hundredth.
   private func greatestKeep(
     fitting size: Int, by method: PruningMethod, _ options: CompressingOptions, _ decompositions: Decompositions
   ) throws(NetworkError) -> Fraction {
     let nowhere = try about { try FileDescriptor.open("/dev/null", .writeOnly) }
     defer { try? nowhere.close() }
     func keep(_ steps: Int) -> Fraction { Fraction("\(steps)e-4") ?? .one }
+    func byteCount(_ steps: Int, _ options: CompressingOptions) throws(NetworkError) -> Int {
+      try prune(to: nowhere, by: method, .keep(keep(steps)), options, decompositions).outputBytes
+    }
     var trial = options
-    trial.writing.isTrial = true
-    func byteCount(_ steps: Int) throws(NetworkError) -> Int {
-      try prune(to: nowhere, by: method, .keep(keep(steps)), trial, decompositions).outputBytes
-    }
-    if try byteCount(10_000) <= size { return .one }
-    let least = try byteCount(0)
+    trial.writing.trial = SizeTrial()
+    let least = try byteCount(0, trial)
     guard least <= size else {
-      throw NetworkError(.unusable, "takes \(least) bytes with nothing kept, more than the \(size) of --target-size")
+      var smallest = options
+      smallest.writing.trial = SizeTrial()
+      smallest.writing.level = 19
+      smallest.dropsOptimizer = true
+      let possible = try byteCount(0, smallest)
+      throw NetworkError(
+        .overLimit,
+        "takes \(least) bytes with nothing kept, more than the \(size) of --target-size"
+          + (possible < least ? "; \(possible) with --level 19 --drop optimizer" : ""))
     }
-    var (fits, exceeds) = (0, 10_000)
-    while exceeds - fits > 1 {
-      let middle = (fits + exceeds) / 2
-      if try byteCount(middle) <= size { fits = middle } else { exceeds = middle }
+    let chosen = try choose(by: options.selection).tensors
+    var model = SizeModel(
+      least: least, weights: chosen.reduce(0.0) { $0 + Double(tensors[$1].shape.count) },
+      hasPositions: method.hasPositions, bits: method.typicalBits)
+    var (fits, used, exceeds, trials) = (0, least, 10_001, 0)
+    while exceeds - fits > 1, size - used > size / 500 {
+      // What the model says, as long as it lies between what is known and gets there soon; else halves.
+      let guess = model.steps(for: size)
+      let next = (fits + 1..<exceeds).contains(guess) && trials < 4 ? guess : (fits + exceeds) / 2
+      trials += 1
+      let found = try byteCount(next, trial)
+      model.learn(found, at: Double(next) / 1e4)
+      if found <= size { (fits, used) = (next, found) } else { exceeds = next }
     }
     return keep(fits)
+  }
+}
+
+extension PruningMethod {
+  /// Whether positions are stored beside what is kept.
+  fileprivate var hasPositions: Bool {
+    switch self {
+    case .magnitude: true
+    case .singularValue, .node: false
+    }
+  }
+
+  /// Bits that a kept weight of float32 takes, about: where a search begins.
+  fileprivate var typicalBits: Double {
+    switch self {
+    case .magnitude(_, .exact), .node: 25
+    case .magnitude(_, .float16), .magnitude(_, .bfloat16): 11
+    case .magnitude(_, .ternary): 1
+    case .singularValue: 50
+    }
   }
 }

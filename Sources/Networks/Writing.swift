@@ -11,8 +11,8 @@ public struct WritingOptions: Sendable {
   public var level: Int?
   /// Store ternary codes plain, for use from a memory map.
   public var isMapped: Bool
-  /// Nobody will read what is written: only its size counts, and nothing is checked.
-  var isTrial = false
+  /// Nobody will read what is written: only its size counts.
+  var trial: SizeTrial?
 
   public init(level: Int? = nil, isMapped: Bool = false) {
     self.level = level
@@ -63,7 +63,7 @@ extension NetworkFile {
   ) throws(NetworkError) -> (tensors: [TensorReport], byteCount: Int) {
     try about {
       let isReadable = isReadable(file)
-      let mirror = isReadable || writing.isTrial ? nil : try temporaryFile()
+      let mirror = isReadable || writing.trial != nil ? nil : try temporaryFile()
       defer { try? mirror?.close() }
       var writer = try Writer(to: file, mirror: mirror)
       var reports: [TensorReport] = []
@@ -81,7 +81,7 @@ extension NetworkFile {
           tensors: records.compactMap { record in record.digest.map { (record.name, $0) } }),
         network: network, tensors: records, extensions: extensions)
       let byteCount = try writer.finish(content: directory.json) { file, size in
-        if !writing.isTrial { try checkWritten(file, size: size, isWhole: isReadable) }
+        if writing.trial == nil { try checkWritten(file, size: size, isWhole: isReadable) }
       }
       return (reports, byteCount)
     }
@@ -96,6 +96,11 @@ extension NetworkFile {
   private func write(
     _ index: Int, to writer: inout Writer, _ writing: WritingOptions, change: Change?
   ) throws -> TensorReport {
+    if change == nil, let (record, payloads) = writing.trial?.carried[index] {
+      var tensor = record
+      tensor.parts = try payloads.map { try writer.count(payloadLike: $0) }
+      return TensorReport(tensor: tensor, storedBytes: payloads.reduce(0) { $0 + $1.size }, outcome: .carried)
+    }
     var tensor = tensors[index]
     var stored = 0
     let isChanged = change?.step != nil
@@ -130,6 +135,7 @@ extension NetworkFile {
       let isKept = !isChanged && !source.reencodesExactly(address)
       tensor.place = .chunked(address: address, chunks: chunks, isKept: isKept)
     }
+    if change == nil { writing.trial?.carried[index] = (tensor, tensor.parts.map { writer[$0] }) }
     return TensorReport(tensor: tensor, storedBytes: stored, outcome: change?.outcome ?? .carried, kept: change?.kept)
   }
 
@@ -221,6 +227,12 @@ extension NetworkFile {
     case .hdf5(let source):
       let cuts = try Place.cuts(of: tensors, size: size)
       let remaining = RemainingBytes(size: size, cuts: cuts)
+      func record(_ payload: Int) -> Directory.Container {
+        Directory.Container(kind: source.containerKind, offset: source.offset, payload: payload, size: size)
+      }
+      if let known = writing.trial?.containers[remaining.count] {
+        return (record(try writer.count(payloadLike: known)), [])
+      }
       let codec = try containerCodec(byteCount: remaining.count)
       let payload = try writer.beginPayload(isMirrored: true)
       var crcs: [UInt32] = []
@@ -246,8 +258,8 @@ extension NetworkFile {
           crcs.append(crc)
         }
       }
-      let record = Directory.Container(kind: source.containerKind, offset: source.offset, payload: payload, size: size)
-      return (record, crcs)
+      writing.trial?.containers[remaining.count] = writer[payload]
+      return (record(payload), crcs)
     case .ncz(let source):
       guard var record = source.directory.container else { return nil }
       let blocks = source.reader.blocks(of: record.payload)
