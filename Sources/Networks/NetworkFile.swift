@@ -82,8 +82,10 @@ public final class NetworkFile {
 
   let source: Source
   let options: ReadingOptions
-  /// Bytes of the values of all tensors.
-  private(set) lazy var totalSize = tensors.reduce(0) { $0.addingOrMaximum($1.size) }
+  /// Bytes of the values of all tensors before each, and of all.
+  private lazy var sizesBefore = tensors.reduce(into: [0]) { sums, tensor in
+    sums.append((sums.last ?? 0).addingOrMaximum(tensor.size))
+  }
 
   /// Where the values come from.
   enum Source {
@@ -153,7 +155,7 @@ public final class NetworkFile {
   /// Reports progress: all tensors before `index` are done.
   func didReach(_ index: Int) {
     guard let progress = options.progress else { return }
-    progress(tensors[..<index].reduce(0) { $0 + $1.size }, tensors.reduce(0) { $0 + $1.size })
+    progress(sizesBefore[index], sizesBefore[tensors.count])
   }
 
   /// Weight matrices that cannot be read.
@@ -201,7 +203,7 @@ public final class NetworkFile {
       throw NetworkError(
         .overLimit, "\(tensor.name): \(needed) bytes, more than \(options.memory); --memory raises the limit")
     }
-    try checkProportion(totalSize, "its tensors take")
+    try checkProportion(sizesBefore[tensors.count], "its tensors take")
   }
 
   /// Refuses more than 4 GiB that are also more than a thousand times what was read: a small file must not fill a disk,
