@@ -135,6 +135,7 @@ struct OpenFile: ~Copyable {
   /// Gives up everything but what libhdf5 needs for its work on the descriptors that the process holds.
   private static func enterSandbox(_ mode: Mode, isFiltered: Bool) throws(HDF5Error) {
     chdf5_prepare_libc()
+    // A second wall; the only one where there is no filter.
     var error = nc_enter_landlock()
     // From here on no file can be opened, whatever this one asks for: external links, external storage and virtual
     // datasets fail by construction.
@@ -143,7 +144,7 @@ struct OpenFile: ~Copyable {
     guard lowestFree >= 0, chdf5_limit(CInt(chdf5_open_files), UInt64(lowestFree), 0) == 0 else {
       throw .io("setrlimit: \(String(cString: strerror(errno)))")
     }
-    if error == 0, isFiltered {
+    if isFiltered {
       var held = nc_held_descriptors(
         channel: channelDescriptor, files: (fileDescriptor, mode == .copy ? copyDescriptor : -1),
         may_write: (mode == .change || mode == .create, mode == .copy))
