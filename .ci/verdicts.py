@@ -151,7 +151,7 @@ def unrelated():
     count = sum(np.prod(shape) for shape in ((6, 8), (6,), (3, 6), (3,)))
     for option, value in (("--max-size", size), ("--max-bits", 8 * size / count)):
         for limit, status in ((value, 0), (value * .999 if option == "--max-bits" else value - 1, 1)):
-            report = verdict(f"{option} {limit}", "differs" if status else "within tolerance", status, "--measure", "weights", option, repr(limit), plain, packed)
+            report = verdict(f"{option} {limit}", "differs" if status else "within tolerance", status, "--measure", "weights", option, repr(float(limit)) if option == "--max-bits" else limit, plain, packed)
             check = report and report["checks"][0]
             expect(check and near(check["measured"], value, 1e-12) and check["holds"] == (status == 0) and near(check["limit"], limit, 1e-12), f"{option}: {check}")
     # Counters and seeds decide nothing; integers that are weights do.

@@ -89,8 +89,11 @@ struct TensorPair {
     _ norm: Double, ofDifference: Bool
   ) throws(VerificationError) -> LargestSingularValue {
     let (rows, columns) = (tensor.shape.extents[0], tensor.shape.extents[1])
+    let isInMemory =
+      (a.file.isInPlace(a.index) || tensor.size <= Self.mostKept)
+      && (!ofDifference || b.file.isInPlace(b.index) || tensor.size <= Self.mostKept)
     // Few steps where each takes long.
-    let steps = max(10, min(300, (1 << 36) / max(1, rows * columns)))
+    let steps = max(10, min(300, (isInMemory ? 1 << 36 : 1 << 33) / max(1, rows * columns)))
     func value(
       _ forEachWindow: (_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void) throws -> Void
     ) throws -> LargestSingularValue {
@@ -98,9 +101,7 @@ struct TensorPair {
         tensor.type, rows: rows, columns: columns, norm: norm, steps: steps, threads: threads, forEachWindow)
     }
     return try on(.a) {
-      if a.file.isInPlace(a.index) || tensor.size <= Self.mostKept,
-        !ofDifference || b.file.isInPlace(b.index) || tensor.size <= Self.mostKept
-      {
+      if isInMemory {
         return try a.file.withValues(of: a.index) { first in
           if !ofDifference { return try value { $0(first, nil) } }
           return try b.file.withValues(of: b.index) { second in try value { $0(first, second) } }

@@ -324,7 +324,7 @@ private enum OutputAgreement {
 extension NetworkFile {
   /// Whether options say how its layers are connected.
   fileprivate var isStatedByCaller: Bool {
-    options.assumption.activations != nil || options.assumption.order != nil
+    options.assumption.statesLayers || options.assumption.like != nil
   }
 
   /// The network, where the file or the caller says how its layers are connected.

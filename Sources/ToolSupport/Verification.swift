@@ -79,7 +79,7 @@ extension Verification {
     let isListed: (Check) -> Bool = { isVerbose || $0.measure != .recorded || $0.holds == false }
     var rows = checks.filter(isListed).map { check in
       [
-        (check.object.map { "\($0): " } ?? "") + check.measure.rawValue, number(check.limit),
+        (check.object.map { "\($0): " } ?? "") + check.measure.rawValue, limit(check.limit),
         check.measured.map(number) ?? (check.holds == nil ? "" : "undefined"),
         check.holds.map { $0 ? "ok" : "FAILED" } ?? "not checkable",
       ]
@@ -90,6 +90,12 @@ extension Verification {
       if unknown > 0 { rows.append(["recorded errors", "\(recorded.count)", "\(unknown)", "not checkable"]) }
     }
     return rows
+  }
+
+  /// As it was given, or recorded.
+  private func limit(_ value: Double) -> String {
+    let short = Float(value)
+    return value == value.rounded() || !short.isFinite || short == 0 ? number(value) : "\(short)"
   }
 
   private func number(_ value: Double) -> String {
