@@ -19,6 +19,7 @@ parser.add_argument("fixtures", type=pathlib.Path)
 parser.add_argument("--all", action="store_true")
 parser.add_argument("--count", type=int, default=300)
 parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("--limit", type=float, default=30, help="seconds for a command")
 parser.add_argument("--only", default="", help="commands that contain this text")
 options = parser.parse_args()
 
@@ -102,7 +103,7 @@ class Run:
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
         self.hangs = False
         try:
-            self.output, self.errors = process.communicate(timeout=30)
+            self.output, self.errors = process.communicate(timeout=options.limit)
         except subprocess.TimeoutExpired:
             self.hangs = True
             os.killpg(process.pid, signal.SIGKILL)
