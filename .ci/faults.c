@@ -2,7 +2,8 @@
 
    NC_FAULT=FUNCTION:TURN:EFFECT   The call number TURN (from 1) of FUNCTION fails with the error number EFFECT; with 0 it
                                    is short: half of what was asked for is read or written. TURN+: all calls from then on.
-   NC_FAULT_LOG=FILE               Gets a line `hit` when that happens, and `calls N` when the process exits. */
+   NC_FAULT=*:0:0                  No call fails; all are counted.
+   NC_FAULT_LOG=FILE               Gets a line `hit` when that happens, or lines `FUNCTION CALLS` when the process exits. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -27,6 +28,10 @@ static long turn;
 static int effect, lasts;
 static atomic_int armed;
 static atomic_long calls;
+static struct {
+  const char *_Atomic name;
+  atomic_long calls;
+} counts[64];
 
 static void note(const char *text) {
   long file = log_path ? syscall(SYS_open, log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
@@ -37,7 +42,15 @@ static void note(const char *text) {
 
 /* Whether this call is the one. */
 static int hit(const char *name) {
-  if (!atomic_load(&armed) || strcmp(name, function) != 0) return 0;
+  if (!atomic_load(&armed)) return 0;
+  for (int i = 0; *function == '*' && i < 64; i++) {
+    const char *none = NULL;
+    if (atomic_compare_exchange_strong(&counts[i].name, &none, name) || strcmp(none, name) == 0) {
+      atomic_fetch_add(&counts[i].calls, 1);
+      return 0;
+    }
+  }
+  if (strcmp(name, function) != 0) return 0;
   long number = atomic_fetch_add(&calls, 1) + 1;
   if (number == turn) note("hit\n");
   return number == turn || (lasts && turn > 0 && number > turn);
@@ -64,10 +77,12 @@ static int main_with_faults(int count, char **arguments, char **environment) {
 }
 
 __attribute__((destructor)) static void tell_calls(void) {
-  char text[40];
+  char text[80];
   if (!atomic_exchange(&armed, 0)) return;
-  snprintf(text, sizeof text, "calls %ld\n", atomic_load(&calls));
-  note(text);
+  for (int i = 0; i < 64 && counts[i].name; i++) {
+    snprintf(text, sizeof text, "%.40s %ld\n", counts[i].name, counts[i].calls);
+    note(text);
+  }
 }
 
 int __libc_start_main(int (*main)(int, char **, char **), int count, char **arguments, void (*init)(void),

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Makes single calls of the C library fail under every tool, and looks at what is left.
 
-    faults.py [--all | --count N] [--seed N] [--only TEXT] TOOLS FIXTURES
+    faults.py [--all | --count N] [--seed N] [--only TEXT] [--functions LIST] TOOLS FIXTURES
 
 A fault is a command, a function, an effect (an error number, a signal in between, half a read or write) and a turn: the
-first call that fails, the second, … until no call is left. Of all faults N are drawn (300), or all are done; of calls
-that are made thousands of times (memory) --all takes the first hundred, then every tenth part of a power of two.
+first call that fails, the second, … until no call is left. Of all faults N are drawn (300), as many of each
+function as there are, or all are done; of calls that are made thousands of times (memory) the first hundred count, then
+ten for each power of two.
 
 Whatever fails: the status is one of the README's table and none that blames the input, which is sound; one line says
 why; nothing dies by a signal or hangs; no half file, no temporary is left; the input is as it was. What was only
@@ -21,6 +22,7 @@ parser.add_argument("--count", type=int, default=300)
 parser.add_argument("--seed", type=int, default=1)
 parser.add_argument("--limit", type=float, default=30, help="seconds for a command")
 parser.add_argument("--only", default="", help="commands that contain this text")
+parser.add_argument("--functions", default="", help="of these functions only, as write,fsync")
 options = parser.parse_args()
 
 here = pathlib.Path(__file__).resolve().parent
@@ -31,7 +33,6 @@ subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-o", library, here /
 
 SHORT = 0
 # What each function may answer when it fails; a `+` means that it fails from then on.
-TRANSFERS = {"EINTR": 1, "SHORT": 1, "EIO": 1}
 FUNCTIONS = {
     "write": ["ENOSPC", "EIO", "EINTR", "SHORT"], "pwrite": ["ENOSPC", "EINTR", "SHORT"],
     "read": ["EIO", "EINTR", "SHORT"], "pread": ["EIO", "EINTR", "SHORT"],
@@ -44,6 +45,7 @@ FUNCTIONS = {
     "fchmod": ["EPERM"], "fchown": ["EPERM"], "close": ["EIO", "EINTR"], "poll": ["EINTR", "ENOMEM"], "waitpid": ["EINTR"],
     "madvise": ["EINVAL"], "unlink": ["EIO"], "dlopen": ["ENOMEM"],
 }
+if options.functions: FUNCTIONS = {name: FUNCTIONS[name] for name in options.functions.split(",")}
 # After these the work goes on as if nothing had happened. (Other errors of some calls are harmless too.)
 HARMLESS = {"EINTR", "SHORT"}
 # 1, 64, 65 and 66 would say that the sound input is to blame, or the user.
@@ -111,8 +113,7 @@ class Run:
         self.status = process.returncode
         text = log.read_text() if log.exists() else ""
         self.hit = "hit" in text
-        counted = re.search(r"calls (\d+)", text)
-        self.calls = int(counted[1]) if counted else 0
+        self.calls = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", text)}
         self.files = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
         self.temporaries = [p.name for p in (folder / "tmp").iterdir() if p.name != "log"]
         shutil.rmtree(folder)
@@ -125,9 +126,8 @@ for line, _ in COMMANDS:
 originals = {path.name: path.read_bytes() for path in samples.iterdir()}
 
 
-def faults_of(function, line):
-    """The turns of a function that a command reaches."""
-    calls = Run(line, f"{function}:0:1").calls
+def turns_of(calls):
+    """The first hundred calls, then ten for each power of two."""
     turns, turn = [], 1
     while turn <= calls:
         turns.append(turn)
@@ -165,15 +165,11 @@ def problems(line, written, function, turn, effect):
 
 
 pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
-pairs = [(line, written, function) for line, written in COMMANDS for function in FUNCTIONS]
+counts = list(pool.map(lambda command: Run(command[0], "*:0:0").calls, COMMANDS))
+faults = [(line, written, function, turn, effect) for (line, written), calls in zip(COMMANDS, counts)
+          for function in FUNCTIONS for turn in turns_of(calls.get(function, 0)) for effect in FUNCTIONS[function]]
+print(f"{len(faults)} faults in {len(COMMANDS)} commands", flush=True)
 if not options.all:
-    random.Random(options.seed).shuffle(pairs)
-    pairs = pairs[: max(1, options.count // 4)]
-turns = list(pool.map(lambda pair: faults_of(pair[2], pair[0]), pairs))
-faults = [(line, written, function, turn, effect) for (line, written, function), list_ in zip(pairs, turns)
-          for turn in list_ for effect in FUNCTIONS[function]]
-if not options.all:
-    # As many of each function as there are: memory would be all of them else.
     random.Random(options.seed).shuffle(faults)
     place, drawn = collections.Counter(), []
     for fault in faults:
