@@ -1,7 +1,9 @@
 /* Makes one call of a chosen function fail, from `main` on; to be preloaded by the tools (faults.py).
 
    NC_FAULT=FUNCTION:TURN:EFFECT   The call number TURN (from 1) of FUNCTION fails with the error number EFFECT; with 0 it
-                                   is short: half of what was asked for is read or written. TURN+: all calls from then on.
+                                   is short: half of what was asked for is read or written; below 0 it gets that signal
+                                   first. TURN+: all calls from then on.
+   NC_NO_TMPFILE=1                 The file system has no files without a name.
    NC_FAULT=*:0:0                  No call fails; all are counted.
    NC_FAULT_LOG=FILE               Gets a line `hit` when that happens, or lines `FUNCTION CALLS` when the process exits. */
 #define _GNU_SOURCE
@@ -9,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -53,6 +56,10 @@ static int hit(const char *name) {
   if (strcmp(name, function) != 0) return 0;
   long number = atomic_fetch_add(&calls, 1) + 1;
   if (number == turn) note("hit\n");
+  if (number == turn && effect < 0) {
+    kill(getpid(), -effect);
+    return 0;
+  }
   return number == turn || (lasts && turn > 0 && number > turn);
 }
 
@@ -154,6 +161,10 @@ int open(const char *path, int flags, ...) {
   va_start(rest, flags);
   mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(rest, mode_t) : 0;
   va_end(rest);
+  if ((flags & __O_TMPFILE) && getenv("NC_NO_TMPFILE")) {
+    errno = EOPNOTSUPP;
+    return -1;
+  }
   return fails("open") ? -1 : real(path, flags, mode);
 }
 

@@ -9,10 +9,10 @@ function as there are, or all are done; of calls that are made thousands of time
 ten for each power of two.
 
 Whatever fails: the status is one of the README's table and none that blames the input, which is sound; one line says
-why; nothing dies by a signal or hangs; no half file, no temporary is left; the input is as it was. What was only
+why; nothing dies by a signal (but by the one that it was sent) or hangs; no half file, no temporary is left; the input is as it was. What was only
 interrupted or short is no failure at all. After status 0 the output is what it is without the fault.
 """
-import argparse, collections, concurrent.futures, errno, os, pathlib, random, re, shutil, signal, subprocess, sys, tempfile, threading
+import argparse, collections, concurrent.futures, errno, os, pathlib, random, re, shutil, signal, subprocess, sys, tempfile
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("tools", type=pathlib.Path)
@@ -34,13 +34,14 @@ subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-o", library, here /
 SHORT = 0
 # What each function may answer when it fails; a `+` means that it fails from then on.
 FUNCTIONS = {
-    "write": ["ENOSPC", "EIO", "EINTR", "SHORT"], "pwrite": ["ENOSPC", "EINTR", "SHORT"],
+    "write": ["ENOSPC", "EIO", "EINTR", "SHORT", "SIGTERM"], "pwrite": ["ENOSPC", "EINTR", "SHORT", "SIGHUP"],
     "read": ["EIO", "EINTR", "SHORT"], "pread": ["EIO", "EINTR", "SHORT"],
     "recv": ["ENOMEM", "ECONNRESET", "EINTR", "SHORT"], "send": ["ENOBUFS", "EPIPE", "EINTR", "SHORT"],
     "malloc": ["ENOMEM", "ENOMEM+"], "mmap": ["ENOMEM", "ENODEV", "ENOMEM+"],
     "posix_spawn": ["EAGAIN", "ENOMEM"], "socketpair": ["EMFILE"], "fcntl": ["EMFILE", "EINVAL"], "pthread_create": ["EAGAIN"],
-    "link": ["EPERM", "EIO"], "linkat": ["EPERM", "EXDEV", "ENOSPC"], "rename": ["EIO", "ENOSPC"], "renameat2": ["EINVAL", "EIO"],
-    "fsync": ["EIO", "ENOSPC", "EINTR", "EINVAL"], "open": ["EMFILE", "EACCES", "EOPNOTSUPP", "EINTR", "EOPNOTSUPP+"],
+    "link": ["EPERM", "EIO"], "linkat": ["EPERM", "EXDEV", "ENOSPC", "SIGINT"], "rename": ["EIO", "ENOSPC", "SIGTERM", "SIGINT"],
+    "renameat2": ["EINVAL", "EIO", "SIGTERM"],
+    "fsync": ["EIO", "ENOSPC", "EINTR", "EINVAL", "SIGTERM", "SIGXCPU"], "open": ["EMFILE", "EACCES", "EOPNOTSUPP", "EINTR", "EOPNOTSUPP+"],
     "fstat": ["EIO"], "stat": ["EIO"], "lstat": ["EIO"], "access": ["EACCES"], "ftruncate": ["EFBIG", "EINTR"], "lseek": ["EIO"],
     "fchmod": ["EPERM"], "fchown": ["EPERM"], "close": ["EIO", "EINTR"], "poll": ["EINTR", "ENOMEM"], "waitpid": ["EINTR"],
     "madvise": ["EINVAL"], "unlink": ["EIO"], "dlopen": ["ENOMEM"],
@@ -69,6 +70,7 @@ shutil.copy(options.fixtures.resolve() / "data" / "digits_relu.ref.h5", samples 
 # Each command with the file that it writes, if any; `old.*` exists and is replaced.
 COMMANDS = [
     ("nc-ternarize digits_relu.h5 out", "out"), ("nc-ternarize -f digits_relu.h5 old.ncz", "old.ncz"),
+    ("NC_NO_TMPFILE=1 nc-ternarize digits_relu.h5 out", "out"), ("NC_NO_TMPFILE=1 nc-restore -f net.ncz old.h5", "old.h5"),
     ("cat digits_relu.h5 | nc-ternarize | cat > out", None), ("nc-ternarize digits_relu.keras out", "out"),
     ("nc-ternarize digits.f16_gzip_shuffle_fletcher.h5 out", "out"),
     ("nc-prune --keep .2 digits_relu.h5 out", "out"), ("nc-prune --by node --keep .5 digits_relu.h5 out", "out"),
@@ -138,16 +140,20 @@ def turns_of(calls):
 def problems(line, written, function, turn, effect):
     """What is wrong after a fault, and the status; no status where the fault did not come."""
     lasts = "+" if effect.endswith("+") else ""
-    number = SHORT if effect == "SHORT" else getattr(errno, effect.rstrip("+"))
+    ends = getattr(signal, effect) if effect.startswith("SIG") else 0
+    number = -ends if ends else SHORT if effect == "SHORT" else getattr(errno, effect.rstrip("+"))
     run, base = Run(line, f"{function}:{turn}{lasts}:{number}"), baselines[line]
     if not run.hit and not run.hangs: return [], None
     found = []
     lines = run.errors.decode(errors="replace").splitlines()
     if run.hangs: found.append("hangs")
-    elif run.status not in STATUSES and not (run.status in BLAMES and function in BLAMES[run.status].split()):
+    elif ends and run.status not in (-ends, 128 + ends): found.append(f"status {run.status}, expected {128 + ends}")
+    elif not ends and run.status not in STATUSES and not (run.status in BLAMES and function in BLAMES[run.status].split()):
         found.append(f"status {run.status}")
     elif effect in HARMLESS and run.status: found.append(f"status {run.status}, although it was only interrupted or short")
-    if run.status and not run.hangs:
+    if ends:
+        if any(line.startswith("nc-") for line in lines): found.append("says something")
+    elif run.status and not run.hangs:
         if len(lines) != 1: found.append(f"{len(lines)} lines")
         elif not lines[0].startswith("nc-"): found.append("a line without the tool's name")
     elif run.files != base.files or run.output != base.output: found.append("status 0, and the output differs")
@@ -182,7 +188,7 @@ for fault, (found, status) in zip(faults, pool.map(lambda fault: problems(*fault
     if status is None:
         missed += 1
         continue
-    statuses[status] += 1
+    statuses[128 - status if status < 0 else status] += 1
     if found:
         failed += 1
         line, _, function, turn, effect = fault
