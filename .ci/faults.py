@@ -36,7 +36,8 @@ SHORT = 0
 FUNCTIONS = {
     "write": ["ENOSPC", "EIO", "EINTR", "SHORT", "SIGTERM"], "pwrite": ["ENOSPC", "EINTR", "SHORT", "SIGHUP"],
     "read": ["EIO", "EINTR", "SHORT"], "pread": ["EIO", "EINTR", "SHORT"],
-    "recv": ["ENOMEM", "ECONNRESET", "EINTR", "SHORT"], "send": ["ENOBUFS", "EPIPE", "EINTR", "SHORT"],
+    # EPIPE and ECONNRESET would say that the process that reads HDF5 died of its file.
+    "recv": ["ENOMEM", "EINTR", "SHORT"], "send": ["ENOBUFS", "EINTR", "SHORT"],
     "malloc": ["ENOMEM", "ENOMEM+"], "mmap": ["ENOMEM", "ENODEV", "ENOMEM+"],
     "posix_spawn": ["EAGAIN", "ENOMEM"], "socketpair": ["EMFILE"], "fcntl": ["EMFILE", "EINVAL"], "pthread_create": ["EAGAIN"],
     "link": ["EPERM", "EIO"], "linkat": ["EPERM", "EXDEV", "ENOSPC", "SIGINT"], "rename": ["EIO", "ENOSPC", "SIGTERM", "SIGINT"],
@@ -44,7 +45,7 @@ FUNCTIONS = {
     "fsync": ["EIO", "ENOSPC", "EINTR", "EINVAL", "SIGTERM", "SIGXCPU"], "open": ["EMFILE", "EACCES", "EOPNOTSUPP", "EINTR", "EOPNOTSUPP+"],
     "fstat": ["EIO"], "stat": ["EIO"], "lstat": ["EIO"], "access": ["EACCES"], "ftruncate": ["EFBIG", "EINTR"], "lseek": ["EIO"],
     "fchmod": ["EPERM"], "fchown": ["EPERM"], "close": ["EIO", "EINTR"], "poll": ["EINTR", "ENOMEM"], "waitpid": ["EINTR"],
-    "madvise": ["EINVAL"], "unlink": ["EIO"], "dlopen": ["ENOMEM"],
+    "madvise": ["EINVAL"], "dlopen": ["ENOMEM"],
 }
 if options.functions: FUNCTIONS = {name: FUNCTIONS[name] for name in options.functions.split(",")}
 # After these the work goes on as if nothing had happened. (Other errors of some calls are harmless too.)
