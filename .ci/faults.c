@@ -1,13 +1,17 @@
 /* Makes one call of a chosen function fail, from `main` on; to be preloaded by the tools (faults.py).
 
    NC_FAULT=FUNCTION:TURN:EFFECT   The call number TURN (from 1) of FUNCTION fails with the error number EFFECT; with 0 it
-                                   is short: half of what was asked for is read or written. TURN+: all calls from then on.
-   NC_FAULT_LOG=FILE               Gets a line `hit` when that happens, and `calls N` when the process exits. */
+                                   is short: half of what was asked for is read or written; below 0 it gets that signal
+                                   first. TURN+: all calls from then on.
+   NC_NO_TMPFILE=1                 The file system has no files without a name.
+   NC_FAULT=*:0:0                  No call fails; all are counted.
+   NC_FAULT_LOG=FILE               Gets a line `hit` when that happens, or lines `FUNCTION CALLS` when the process exits. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -27,6 +31,10 @@ static long turn;
 static int effect, lasts;
 static atomic_int armed;
 static atomic_long calls;
+static struct {
+  const char *_Atomic name;
+  atomic_long calls;
+} counts[64];
 
 static void note(const char *text) {
   long file = log_path ? syscall(SYS_open, log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
@@ -37,9 +45,21 @@ static void note(const char *text) {
 
 /* Whether this call is the one. */
 static int hit(const char *name) {
-  if (!atomic_load(&armed) || strcmp(name, function) != 0) return 0;
+  if (!atomic_load(&armed)) return 0;
+  for (int i = 0; *function == '*' && i < 64; i++) {
+    const char *none = NULL;
+    if (atomic_compare_exchange_strong(&counts[i].name, &none, name) || strcmp(none, name) == 0) {
+      atomic_fetch_add(&counts[i].calls, 1);
+      return 0;
+    }
+  }
+  if (strcmp(name, function) != 0) return 0;
   long number = atomic_fetch_add(&calls, 1) + 1;
   if (number == turn) note("hit\n");
+  if (number == turn && effect < 0) {
+    kill(getpid(), -effect);
+    return 0;
+  }
   return number == turn || (lasts && turn > 0 && number > turn);
 }
 
@@ -64,10 +84,12 @@ static int main_with_faults(int count, char **arguments, char **environment) {
 }
 
 __attribute__((destructor)) static void tell_calls(void) {
-  char text[40];
+  char text[80];
   if (!atomic_exchange(&armed, 0)) return;
-  snprintf(text, sizeof text, "calls %ld\n", atomic_load(&calls));
-  note(text);
+  for (int i = 0; i < 64 && counts[i].name; i++) {
+    snprintf(text, sizeof text, "%.40s %ld\n", counts[i].name, counts[i].calls);
+    note(text);
+  }
 }
 
 int __libc_start_main(int (*main)(int, char **, char **), int count, char **arguments, void (*init)(void),
@@ -139,6 +161,10 @@ int open(const char *path, int flags, ...) {
   va_start(rest, flags);
   mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(rest, mode_t) : 0;
   va_end(rest);
+  if ((flags & __O_TMPFILE) && getenv("NC_NO_TMPFILE")) {
+    errno = EOPNOTSUPP;
+    return -1;
+  }
   return fails("open") ? -1 : real(path, flags, mode);
 }
 

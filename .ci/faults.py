@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """Makes single calls of the C library fail under every tool, and looks at what is left.
 
-    faults.py [--all | --count N] [--seed N] [--only TEXT] TOOLS FIXTURES
+    faults.py [--all | --count N] [--seed N] [--only TEXT] [--functions LIST] TOOLS FIXTURES
 
 A fault is a command, a function, an effect (an error number, a signal in between, half a read or write) and a turn: the
-first call that fails, the second, … until no call is left. Of all faults N are drawn (300), or all are done; of calls
-that are made thousands of times (memory) --all takes the first hundred, then every tenth part of a power of two.
+first call that fails, the second, … until no call is left. Of all faults N are drawn (300), as many of each
+function as there are, or all are done; of calls that are made thousands of times (memory) the first hundred count, then
+ten for each power of two.
 
 Whatever fails: the status is one of the README's table and none that blames the input, which is sound; one line says
-why; nothing dies by a signal or hangs; no half file, no temporary is left; the input is as it was. What was only
+why; nothing dies by a signal (but by the one that it was sent) or hangs; no half file, no temporary is left; the input is as it was. What was only
 interrupted or short is no failure at all. After status 0 the output is what it is without the fault.
 """
-import argparse, collections, concurrent.futures, errno, os, pathlib, random, re, shutil, signal, subprocess, sys, tempfile, threading
+import argparse, collections, concurrent.futures, errno, os, pathlib, random, re, shutil, signal, subprocess, sys, tempfile
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("tools", type=pathlib.Path)
@@ -19,7 +20,9 @@ parser.add_argument("fixtures", type=pathlib.Path)
 parser.add_argument("--all", action="store_true")
 parser.add_argument("--count", type=int, default=300)
 parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("--limit", type=float, default=30, help="seconds for a command")
 parser.add_argument("--only", default="", help="commands that contain this text")
+parser.add_argument("--functions", default="", help="of these functions only, as write,fsync")
 options = parser.parse_args()
 
 here = pathlib.Path(__file__).resolve().parent
@@ -30,19 +33,21 @@ subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-o", library, here /
 
 SHORT = 0
 # What each function may answer when it fails; a `+` means that it fails from then on.
-TRANSFERS = {"EINTR": 1, "SHORT": 1, "EIO": 1}
 FUNCTIONS = {
-    "write": ["ENOSPC", "EIO", "EINTR", "SHORT"], "pwrite": ["ENOSPC", "EINTR", "SHORT"],
+    "write": ["ENOSPC", "EIO", "EINTR", "SHORT", "SIGTERM"], "pwrite": ["ENOSPC", "EINTR", "SHORT", "SIGHUP"],
     "read": ["EIO", "EINTR", "SHORT"], "pread": ["EIO", "EINTR", "SHORT"],
-    "recv": ["ENOMEM", "ECONNRESET", "EINTR", "SHORT"], "send": ["ENOBUFS", "EPIPE", "EINTR", "SHORT"],
+    # EPIPE and ECONNRESET would say that the process that reads HDF5 died of its file.
+    "recv": ["ENOMEM", "EINTR", "SHORT"], "send": ["ENOBUFS", "EINTR", "SHORT"],
     "malloc": ["ENOMEM", "ENOMEM+"], "mmap": ["ENOMEM", "ENODEV", "ENOMEM+"],
     "posix_spawn": ["EAGAIN", "ENOMEM"], "socketpair": ["EMFILE"], "fcntl": ["EMFILE", "EINVAL"], "pthread_create": ["EAGAIN"],
-    "link": ["EPERM", "EIO"], "linkat": ["EPERM", "EXDEV", "ENOSPC"], "rename": ["EIO", "ENOSPC"], "renameat2": ["EINVAL", "EIO"],
-    "fsync": ["EIO", "ENOSPC", "EINTR", "EINVAL"], "open": ["EMFILE", "EACCES", "EOPNOTSUPP", "EINTR", "EOPNOTSUPP+"],
+    "link": ["EPERM", "EIO"], "linkat": ["EPERM", "EXDEV", "ENOSPC", "SIGINT"], "rename": ["EIO", "ENOSPC", "SIGTERM", "SIGINT"],
+    "renameat2": ["EINVAL", "EIO", "SIGTERM"],
+    "fsync": ["EIO", "ENOSPC", "EINTR", "EINVAL", "SIGTERM", "SIGXCPU"], "open": ["EMFILE", "EACCES", "EOPNOTSUPP", "EINTR", "EOPNOTSUPP+"],
     "fstat": ["EIO"], "stat": ["EIO"], "lstat": ["EIO"], "access": ["EACCES"], "ftruncate": ["EFBIG", "EINTR"], "lseek": ["EIO"],
     "fchmod": ["EPERM"], "fchown": ["EPERM"], "close": ["EIO", "EINTR"], "poll": ["EINTR", "ENOMEM"], "waitpid": ["EINTR"],
-    "madvise": ["EINVAL"], "unlink": ["EIO"], "dlopen": ["ENOMEM"],
+    "madvise": ["EINVAL"], "dlopen": ["ENOMEM"],
 }
+if options.functions: FUNCTIONS = {name: FUNCTIONS[name] for name in options.functions.split(",")}
 # After these the work goes on as if nothing had happened. (Other errors of some calls are harmless too.)
 HARMLESS = {"EINTR", "SHORT"}
 # 1, 64, 65 and 66 would say that the sound input is to blame, or the user.
@@ -66,6 +71,7 @@ shutil.copy(options.fixtures.resolve() / "data" / "digits_relu.ref.h5", samples 
 # Each command with the file that it writes, if any; `old.*` exists and is replaced.
 COMMANDS = [
     ("nc-ternarize digits_relu.h5 out", "out"), ("nc-ternarize -f digits_relu.h5 old.ncz", "old.ncz"),
+    ("NC_NO_TMPFILE=1 nc-ternarize digits_relu.h5 out", "out"), ("NC_NO_TMPFILE=1 nc-restore -f net.ncz old.h5", "old.h5"),
     ("cat digits_relu.h5 | nc-ternarize | cat > out", None), ("nc-ternarize digits_relu.keras out", "out"),
     ("nc-ternarize digits.f16_gzip_shuffle_fletcher.h5 out", "out"),
     ("nc-prune --keep .2 digits_relu.h5 out", "out"), ("nc-prune --by node --keep .5 digits_relu.h5 out", "out"),
@@ -102,7 +108,7 @@ class Run:
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
         self.hangs = False
         try:
-            self.output, self.errors = process.communicate(timeout=30)
+            self.output, self.errors = process.communicate(timeout=options.limit)
         except subprocess.TimeoutExpired:
             self.hangs = True
             os.killpg(process.pid, signal.SIGKILL)
@@ -110,8 +116,7 @@ class Run:
         self.status = process.returncode
         text = log.read_text() if log.exists() else ""
         self.hit = "hit" in text
-        counted = re.search(r"calls (\d+)", text)
-        self.calls = int(counted[1]) if counted else 0
+        self.calls = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", text)}
         self.files = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
         self.temporaries = [p.name for p in (folder / "tmp").iterdir() if p.name != "log"]
         shutil.rmtree(folder)
@@ -124,9 +129,8 @@ for line, _ in COMMANDS:
 originals = {path.name: path.read_bytes() for path in samples.iterdir()}
 
 
-def faults_of(function, line):
-    """The turns of a function that a command reaches."""
-    calls = Run(line, f"{function}:0:1").calls
+def turns_of(calls):
+    """The first hundred calls, then ten for each power of two."""
     turns, turn = [], 1
     while turn <= calls:
         turns.append(turn)
@@ -137,16 +141,20 @@ def faults_of(function, line):
 def problems(line, written, function, turn, effect):
     """What is wrong after a fault, and the status; no status where the fault did not come."""
     lasts = "+" if effect.endswith("+") else ""
-    number = SHORT if effect == "SHORT" else getattr(errno, effect.rstrip("+"))
+    ends = getattr(signal, effect) if effect.startswith("SIG") else 0
+    number = -ends if ends else SHORT if effect == "SHORT" else getattr(errno, effect.rstrip("+"))
     run, base = Run(line, f"{function}:{turn}{lasts}:{number}"), baselines[line]
     if not run.hit and not run.hangs: return [], None
     found = []
     lines = run.errors.decode(errors="replace").splitlines()
     if run.hangs: found.append("hangs")
-    elif run.status not in STATUSES and not (run.status in BLAMES and function in BLAMES[run.status].split()):
+    elif ends and run.status not in (-ends, 128 + ends): found.append(f"status {run.status}, expected {128 + ends}")
+    elif not ends and run.status not in STATUSES and not (run.status in BLAMES and function in BLAMES[run.status].split()):
         found.append(f"status {run.status}")
     elif effect in HARMLESS and run.status: found.append(f"status {run.status}, although it was only interrupted or short")
-    if run.status and not run.hangs:
+    if ends:
+        if any(line.startswith("nc-") for line in lines): found.append("says something")
+    elif run.status and not run.hangs:
         if len(lines) != 1: found.append(f"{len(lines)} lines")
         elif not lines[0].startswith("nc-"): found.append("a line without the tool's name")
     elif run.files != base.files or run.output != base.output: found.append("status 0, and the output differs")
@@ -164,15 +172,11 @@ def problems(line, written, function, turn, effect):
 
 
 pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
-pairs = [(line, written, function) for line, written in COMMANDS for function in FUNCTIONS]
+counts = list(pool.map(lambda command: Run(command[0], "*:0:0").calls, COMMANDS))
+faults = [(line, written, function, turn, effect) for (line, written), calls in zip(COMMANDS, counts)
+          for function in FUNCTIONS for turn in turns_of(calls.get(function, 0)) for effect in FUNCTIONS[function]]
+print(f"{len(faults)} faults in {len(COMMANDS)} commands", flush=True)
 if not options.all:
-    random.Random(options.seed).shuffle(pairs)
-    pairs = pairs[: max(1, options.count // 4)]
-turns = list(pool.map(lambda pair: faults_of(pair[2], pair[0]), pairs))
-faults = [(line, written, function, turn, effect) for (line, written, function), list_ in zip(pairs, turns)
-          for turn in list_ for effect in FUNCTIONS[function]]
-if not options.all:
-    # As many of each function as there are: memory would be all of them else.
     random.Random(options.seed).shuffle(faults)
     place, drawn = collections.Counter(), []
     for fault in faults:
@@ -185,7 +189,7 @@ for fault, (found, status) in zip(faults, pool.map(lambda fault: problems(*fault
     if status is None:
         missed += 1
         continue
-    statuses[status] += 1
+    statuses[128 - status if status < 0 else status] += 1
     if found:
         failed += 1
         line, _, function, turn, effect = fault

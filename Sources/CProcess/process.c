@@ -34,6 +34,20 @@ static void prepare(last_words *words, int status, const char *sentence) {
   words->status = status;
 }
 
+static int diagnostics = STDERR_FILENO;
+
+int nc_process_diagnostics(void) { return diagnostics; }
+
+static void keep_diagnostics_apart(void) {
+  int own = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  int nowhere = own < 0 ? -1 : open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (nowhere >= 0) {
+    if (dup2(nowhere, STDERR_FILENO) == STDERR_FILENO) diagnostics = own;
+    close(nowhere);
+  }
+  if (own >= 0 && diagnostics != own) close(own);
+}
+
 static const char *_Atomic hidden;
 
 void nc_process_hides(const char *path) { atomic_store(&hidden, path); }
@@ -69,7 +83,7 @@ static void trap(int number, siginfo_t *information, void *context) {
     for (;;) pause();
   }
   const last_words *words = number == SIGBUS ? &cut_file : had_no_memory ? &no_memory : &bug;
-  ssize_t written = write(STDERR_FILENO, words->text, words->length);
+  ssize_t written = write(diagnostics, words->text, words->length);
   (void)written;
   _exit(words->status);
 }
@@ -92,6 +106,7 @@ void nc_process_handle_traps(void) {
   prepare(&cut_file, 74, "a file was cut, or could not be read, while it was in use");
   prepare(&bug, 70, "stopped by a bug of ours; please report it (with SWIFT_BACKTRACE=enable=yes it says where)");
 
+  keep_diagnostics_apart();
   /* A stack that overflows leaves no room for a handler. */
   static char room[1 << 16];
   stack_t stack = {.ss_sp = room, .ss_size = sizeof room};

@@ -51,8 +51,8 @@ private func trimmed(_ decimal: String) -> String {
   return digits == "-0" ? "0" : digits
 }
 
-/// Text that XML takes for text. What XML forbids, and what would turn the direction of the text around it, becomes
-/// U+FFFD; of marks piled on one letter the first four stay.
+/// Text that XML takes for text. What XML forbids, what would turn the direction of the text around it and what nobody sees
+/// become U+FFFD; of marks piled on one letter the first four stay.
 func escaped(_ text: String) -> String {
   var result = ""
   var marks = 0
@@ -67,6 +67,7 @@ func escaped(_ text: String) -> String {
     case "\u{0}"..<"\u{20}", "\u{7F}"..."\u{9F}", "\u{2028}"..."\u{202E}", "\u{2066}"..."\u{2069}", "\u{FFFE}",
       "\u{FFFF}":
       result += "\u{FFFD}"
+    case _ where scalar.properties.generalCategory == .format: result += "\u{FFFD}"
     default: result.unicodeScalars.append(scalar)
     }
   }

@@ -22,10 +22,12 @@ public struct DataOptions: ParsableArguments {
   public func read(_ common: CommonOptions, tool: any Tool.Type) throws -> DataFile {
     guard let data, data != "-" else { throw Failure(.usage, "--data: expected the path of a file") }
     let input = try Input(data)
-    return try naming(input.name) {
+    let samples = try naming(input.name) {
       try DataFile(
         try NetworkFile(input.file, size: input.size, options: common.reading(tool: tool)),
         name: data, DataFile.Options(x: x ?? "x", y: y ?? "y", scale: inputScale?.value))
     }
+    try input.checkUnchanged()
+    return samples
   }
 }

@@ -85,7 +85,7 @@ public struct OutputOptions: ParsableArguments {
   @Option(name: .customShort("o"), help: ArgumentHelp("The same as OUTPUT.", valueName: "file"))
   public var option: String?
 
-  @Flag(name: .shortAndLong, help: "Replace an existing output.")
+  @Flag(name: .shortAndLong, help: "Replace an existing output of the same kind; links are followed.")
   public var force = false
 
   @Flag(name: [.customShort("n"), .long], help: "Say what would be written, and write nothing.")

@@ -1,3 +1,4 @@
+internal import CProcess
 internal import Glibc
 internal import Synchronization
 
@@ -9,7 +10,7 @@ enum Progress {
   /// A function that shows how much of `total` is done; nothing where nobody would see it.
   static func line(_ tool: String) -> (@Sendable (_ done: Int, _ total: Int) -> Void)? {
     let terminal = getenv("TERM").map { String(cString: $0) } ?? "dumb"
-    guard isatty(STDERR_FILENO) == 1, terminal != "dumb" else { return nil }
+    guard isatty(nc_process_diagnostics()) == 1, terminal != "dumb" else { return nil }
     let start = now()
     return { done, total in
       guard done < total, now() - start >= 1 else { return erase() }
@@ -32,6 +33,6 @@ enum Progress {
   private static func write(_ text: String) {
     var text = text
     // Progress that cannot be shown is no reason to stop.
-    text.withUTF8 { _ = Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    text.withUTF8 { _ = Glibc.write(nc_process_diagnostics(), $0.baseAddress, $0.count) }
   }
 }

@@ -57,7 +57,8 @@ public func diagnose(text: String) {
   Progress.erase()
   var text = text
   // Nobody is left to tell when stderr itself fails.
-  _ = try? text.withUTF8 { _ = try FileDescriptor.standardError.writeAll(UnsafeRawBufferPointer($0)) }
+  let diagnostics = FileDescriptor(rawValue: nc_process_diagnostics())
+  _ = try? text.withUTF8 { _ = try diagnostics.writeAll(UnsafeRawBufferPointer($0)) }
 }
 
 /// Writes a report to standard output; fails like any other write.

@@ -47,6 +47,7 @@ struct Info: Tool {
       if test { try network.test(scratch: try temporaryFile()) }
       return network.listing
     }
+    try input.checkUnchanged()
     if json {
       try report(json: listing.json.serialized())
     } else if !test {
@@ -62,9 +63,9 @@ struct Info: Tool {
       try network.statistics(
         keeps: Statistics.tableKeeps + (plot == nil ? [] : Statistics.plotKeeps), selection: selection.selection)
     }
+    try input.checkUnchanged()
     if let output {
       try output.write(curves.at(Statistics.plotKeeps).picture(title: input.name))
-      try input.checkUnchanged()
       try output.finish()
     }
     let statistics = curves.at(Statistics.tableKeeps)

@@ -55,6 +55,8 @@ struct Verify: Tool {
       try common.open(first, architecture, tool: Self.self), try common.open(second, architecture, tool: Self.self)
     )
     let result = try verify((first.name, networks.0), (second.name, networks.1), options)
+    try first.checkUnchanged()
+    try second.checkUnchanged()
     if let page {
       try page.write(result.page(a: first.name, b: second.name))
       try page.finish()

@@ -7,9 +7,15 @@
    exit status 70 or, where memory ran out, 75. A mapped file that was cut: one line, 74. Sent by another process: the
    signal takes its course.
 
+   What libraries print before they give up (Swift's "Fatal error", C++'s "terminate called") would be a second line: the
+   standard error that they know leads nowhere, and messages go to the descriptor `nc_process_diagnostics()`.
+
    Does nothing where the environment says something about Swift's own report, with a backtrace (SWIFT_BACKTRACE is set),
    and under a sanitizer. */
 void nc_process_handle_traps(void);
+
+/* Where messages are written. */
+int nc_process_diagnostics(void);
 
 /* Handles the other signals.
 
