@@ -92,12 +92,13 @@ struct LayoutChain {
 
   /// A sentence about the layers that are not in a chain.
   ///
-  /// - Throws: `LayoutError.leftOut` for normalisations that are as wide as a layer of the chain: they belong to it.
+  /// - Throws: `LayoutError.leftOut` for normalisations that have a number for each output of a layer of the chain: they
+  ///   belong to it.
   private func leftOut(by links: [Link]) throws(LayoutError) -> String? {
     let chain = links.compactMap(\.layer)
     let names = Set(chain.map(\.name))
     let left = found.layers.filter { !names.contains($0.name) }
-    let widths = Set(chain.filter(\.isDense).flatMap { [$0.inputs, $0.outputs] })
+    let widths = Set(chain.filter(\.isDense).map(\.outputs))
     let belonging = left.filter { !$0.isDense && widths.contains($0.inputs) }
     guard belonging.isEmpty else { throw .leftOut(belonging.map(\.name)) }
     var rest: [TensorName] = []

@@ -42,12 +42,14 @@ struct WeightName {
   var needsBias = false
 
   /// `LAYER/WEIGHT`, `LAYER.WEIGHT`; `W1` and `b_1`, whose layers are numbered; `fc1_W`, whose layer stands before.
-  init(path: TensorName) {
+  ///
+  /// - Parameter isPlain: whether there are no other spellings than the first two.
+  init(path: TensorName, isPlain: Bool = false) {
     let (layer, full) = Self.split(path)
     let spelled = full.withoutOutputNumber
     (self.layer, group, weight) = (layer, layer, spelled)
     let stems = DenseNaming.names
-    if stems.contains(spelled) { return }
+    if isPlain || stems.contains(spelled) { return }
     let number = spelled.numberAtEnd
     let stem = TensorName(Substring(spelled.utf8.dropLast(number.utf8.count)))
     let plain = stem.hasSuffix("_") ? TensorName(Substring(stem.utf8.dropLast())) : stem

@@ -89,7 +89,12 @@ extension LayoutVariables {
     if mayBeMatrix(variable), LayoutGroup.kernels.contains(variable.weight), !group(of: variable).isRecurrent {
       return .kernel(.inputsByOutputs)
     }
-    return byWords(variable)
+    return byWords(variable) ?? ofPath(variable)
+  }
+
+  /// What the groups around it are called by: classes, where layers have the names that Keras gives them.
+  private func ofPath(_ variable: LayoutVariable) -> LayoutFinding? {
+    variable.tensor.path.components.dropLast().lazy.compactMap { ofClass($0.withoutNumber.text, variable) }.first
   }
 
   /// `.weights.h5`: groups are called by the class of their layer.
@@ -98,7 +103,7 @@ extension LayoutVariables {
     if mayBeMatrix(variable), variable.weight == "kernel", className.hasPrefix("dense") {
       return .kernel(.inputsByOutputs)
     }
-    if let finding = byWords(variable) ?? ofClass(className, variable) ?? byVectors(variable) { return finding }
+    if let finding = byWords(variable) ?? ofPath(variable) ?? byVectors(variable) { return finding }
     guard variable.isFloat, let rank = variable.rank, rank >= 2 else { return nil }
     if rank >= 3, className.contains("conv") { return LayoutFinding(.convolution) }
     return .other("of class \(className), not a dense layer")

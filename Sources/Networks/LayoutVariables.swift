@@ -411,7 +411,7 @@ extension LayoutVariables {
   /// TensorFlow.
   private mutating func locateByPath() {
     for (index, path, dataset) in datasets() {
-      let place = WeightName(path: path)
+      let place = WeightName(path: path, isPlain: Self.isOurs(tree))
       let layer = place.layer
       var found = variable(
         index, path, dataset, name: path.withoutOutputNumber, weight: place.weight, group: place.group)
@@ -642,7 +642,7 @@ extension LayoutVariables {
 
 extension TensorName {
   /// Without the `_1` by which Keras tells layers of a class apart.
-  fileprivate var withoutNumber: TensorName {
+  var withoutNumber: TensorName {
     let (name, number) = splitAtLast("_")
     return name.isEmpty || Int(number.text) == nil ? self : name
   }

@@ -38,8 +38,8 @@ extension NetworkFile {
   /// reached; how many matches were passed over is noted.
   ///
   /// - Throws: `.usage` for a pattern of `--only` that matches no matrix, or of `--except` that matches nothing (`*` means
-  ///   all there are, also none); `.unsupported` for a
-  ///   chosen matrix whose values cannot be read.
+  ///   all there are, also none); `.unsupported` for a chosen matrix whose values cannot be read, or of which nothing says
+  ///   which way round it is stored.
   func choose(by selection: Selection) throws(NetworkError) -> Choice {
     let matrices = tensors.indices.filter { tensors[$0].reasonNotChosen == nil }
     for (option, patterns) in [("--only", selection.only), ("--except", selection.except)] {
@@ -57,6 +57,12 @@ extension NetworkFile {
     if let matrix = sealed.first(where: { selection.includes($0.name) }) {
       throw NetworkError(
         .unsupported, "\(matrix.name): \(matrix.reason); --except '\(matrix.name)' carries it unchanged")
+    }
+    if let open = tensors.first(where: { $0.isAmbiguous && selection.insists(on: $0.name) && selection.includes($0.name) })
+    {
+      throw NetworkError(
+        .unsupported,
+        "\(open.name): nothing says which way round it is stored: --orientation inputs-outputs or outputs-inputs")
     }
     var choice = Choice()
     choice.tensors = Set(

@@ -138,7 +138,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     let reading = try read(file)
     #expect(reading.kind == .kerasWeights)
     #expect(reading.names(.kernel) == ["dense_1/W", "dense_2/W"])
-    #expect(reading.steps == ["input", "dense dense_1/W", "relu", "dropout", "dense dense_2/W", "opaque softsign"])
+    #expect(reading.steps == ["input", "dense dense_1/W", "relu", "dropout", "dense dense_2/W", "softsign"])
     #expect(reading.network?.nodes[0].operation == .input(shape: [8]))
     #expect(reading.network?.nodes[4].operation == .dense(kernel: "dense_2/W", bias: nil))
   }
@@ -239,9 +239,22 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
 
   @Test(arguments: [
     (#"{"class_name":"ReLU","config":{"negative_slope":0.0,"max_value":null,"threshold":0.0}}"#, "relu"),
-    (#"{"class_name":"ReLU","config":{"max_value":6.0}}"#, "opaque ReLU"),
+    (#"{"class_name":"ReLU","config":{"max_value":6.0}}"#, "bounded_relu"),
+    (#"{"class_name":"ReLU","config":{"threshold":0.5,"negative_slope":0.1}}"#, "bounded_relu"),
+    (#"{"class_name":"ReLU","config":{"threshold":-0.5}}"#, "opaque ReLU"),
+    (#"{"class_name":"ThresholdedReLU","config":{"theta":1.0}}"#, "bounded_relu"),
+    (#"{"class_name":"Activation","config":{"activation":"relu6"}}"#, "bounded_relu"),
+    (#"{"class_name":"Activation","config":{"activation":"exponential"}}"#, "exponential"),
+    (#"{"class_name":"Rescaling","config":{"scale":0.5,"offset":[1,2,3,4]}}"#, "rescaling"),
+    (#"{"class_name":"Rescaling","config":{"scale":"0.5"}}"#, "opaque Rescaling"),
+    (#"{"class_name":"Normalization","config":{"axis":-1,"mean":[[1,2,3,4]],"variance":[[1,1,4,0]]}}"#, "rescaling"),
+    (#"{"class_name":"Normalization","config":{"axis":-1,"mean":null,"variance":null}}"#, ""),
+    (#"{"class_name":"Reshape","config":{"target_shape":[2,-1]}}"#, "reshape"),
+    (#"{"class_name":"Reshape","config":{"target_shape":[-1,-1]}}"#, "opaque Reshape"),
+    (#"{"class_name":"Identity","config":{}}"#, "dropout"),
     (#"{"class_name":"LeakyReLU","config":{"alpha":0.30000001192092896}}"#, "leaky_relu"),
-    (#"{"class_name":"PReLU","config":{}}"#, "opaque PReLU"),
+    // Slopes that the file does not have.
+    (#"{"class_name":"PReLU","config":{}}"#, ""),
     (#"{"class_name":"Softmax","config":{"axis":-1}}"#, "softmax"),
     (#"{"class_name":"Activation","config":{"activation":"swish"}}"#, "silu"),
     (#"{"class_name":"Activation","config":{"activation":"gelu"}}"#, "gelu"),
@@ -284,7 +297,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     #expect(reading.names(.optimizer) == ["optimizer/vars/0"])
     #expect(reading.steps == ["input", "dense fc1/kernel", "relu", "dense fc2/kernel", "relu", "dense fc3/kernel"])
     #expect(
-      reading.assumption == "no architecture in the file: assuming fc1, fc2, fc3 with relu between and linear last")
+      reading.assumption == "no architecture in the file: assuming 64 → fc1 → relu → fc2 → relu → fc3")
     #expect(reading.network?.isAssumed == true && reading.notes == [])
   }
 
@@ -394,7 +407,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     let reading = try read(file)
     #expect(reading.kind == .plain)
     #expect(reading.steps == ["input", "dense fc9/kernel", "relu", "dense fc10/kernel", "sigmoid"])
-    #expect(reading.assumption == "no architecture in the file: assuming fc9 (relu), fc10 (sigmoid)")
+    #expect(reading.assumption == "no architecture in the file: assuming 3 → fc9 → relu → fc10 → sigmoid")
   }
 
   @Test func optionsOverrideTheFile() throws {
@@ -405,7 +418,11 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     #expect(try read(file, activations: ["tanh", "tanh", "linear"]).steps == chain)
     let asked = try read(file, activations: ["leaky_relu:0.1"], order: ["fc2", "fc3"])
     #expect(asked.network?.nodes[2].operation == .activation(.leakyReLU(slope: 0.1)))
-    #expect(asked.notes == ["the architecture in the file is replaced by what --activation and --order say"])
+    #expect(
+      asked.notes == [
+        "as stated: 64 → fc2 → leaky_relu → fc3", "--order leaves out fc1",
+        "the architecture in the file is replaced by what the command line states",
+      ])
     #expect(asked.assumption == nil && asked.network?.isAssumed == false)
   }
 
@@ -487,7 +504,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     file.group("model_weights/ghost", ["weight_names": ["../../etc", "soft"]])
     let reading = try read(file)
     #expect(reading.names(.kernel) == ["fc1/kernel"])
-    #expect(reading.notes == [] && reading.assumption == "no architecture in the file: assuming fc1, linear")
+    #expect(reading.notes == [] && reading.assumption == "no architecture in the file: assuming 2 → fc1")
   }
 }
 
@@ -503,7 +520,10 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     let reading = try read(.kerasModel(nil, Self.layers, configuration: text))
     #expect(reading.names(.kernel) == ["fc1/kernel"])
     #expect(reading.steps == ["input", "dense fc1/kernel"])
-    #expect(reading.assumption == "no architecture in the file: assuming fc1, linear")
+    let says =
+      text.contains("Custom")
+      ? "custom class 'Custom': how its layers connect is in Python code" : "no architecture in the file"
+    #expect(reading.assumption == "\(says): assuming 4 → fc1")
   }
 
   /// What contradicts the datasets is no network, and changes no role.
