@@ -259,7 +259,7 @@ class HDF5:
             struct.pack_into("<Q", data, first, more)
             struct.pack_into("<Q", data, layout + 10, size // rows * more)
         if random.random() < 0.6:
-            struct.pack_into("<Q", data, layout + 2, max(0, address + random.choice((-512, -64, -8, -4, 4, 8, 64, 512, 1024))))
+            struct.pack_into("<Q", data, layout + 2, (address + random.choice((-512, -64, -8, -4, 4, 8, 64, 512, 1024))) % 2**64)
 
     def of_one_object(self, message):
         """Of a dataspace that a contiguous layout follows in the same header: both."""
@@ -301,6 +301,7 @@ def lookup3(tools):
 
 # .keras
 
+HARMLESS = ("comment", "end comment", "descriptor", "extra", "local extra", "deflated", "gap", "version")
 DAMAGE = ("flags", "local flags", "method", "local method", "crc", "local crc", "stored", "local stored", "size", "local size", "name", "local name",
           "extra", "local extra", "zip64", "local zip64", "descriptor", "wrong descriptor", "comment", "prefix", "gap", "overlap", "duplicate", "offset",
           "deflated", "count", "directory size", "directory offset", "disk", "end comment", "locator", "bytes", "cut", "version", "central bytes")
@@ -309,9 +310,9 @@ DAMAGE = ("flags", "local flags", "method", "local method", "crc", "local crc", 
 class Archive:
     """Writes a zip archive with what random chooses wrong in it."""
 
-    def __init__(self, members, random):
+    def __init__(self, members, random, wrong=None):
         self.members, self.random = members, random
-        self.wrong = [random.choice(DAMAGE) for _ in range(random.choice((1, 1, 1, 2, 3)))]
+        self.wrong = wrong if wrong is not None else [random.choice(HARMLESS if random.random() < 0.4 else DAMAGE) for _ in range(random.choice((1, 1, 1, 2, 3)))]
         self.victim = random.randrange(len(members))
 
     def has(self, what, index):
@@ -418,7 +419,7 @@ class Archive:
 
 def keras_members():
     """The members of small archives."""
-    for storage in ("contiguous", "gzip", "lzf", "compact"):
+    for storage in ("contiguous", "chunked", "gzip", "lzf", "compact"):
         yield storage, [("metadata.json", b'{"keras_version": "3.10.0"}'), ("config.json", CONFIGURATION), ("model.weights.h5", network(storage, "earliest")),
                         ("assets/words.txt", b"one two three " * 9)]
     yield "weights first", [("model.weights.h5", network("contiguous", "v110")), ("config.json", CONFIGURATION)]
@@ -646,12 +647,22 @@ class Mutants:
                 self.sources[kind] = list(keras_members())
         return self.sources[kind]
 
+    def damaged_weights(self, generator):
+        name, source = generator.choice(self.of("h5"))
+        data, done = source.mutant(generator)
+        return data, f"{name}: {done}"
+
     def mutant(self, kind, number):
         generator = random.Random(f"{self.seed} {kind} {number}")
         sources = self.of(kind)
         # The sources with a container, at the end, as often as those without.
         name, source = generator.choice(sources if kind != "ncz" or generator.random() < 0.4 else sources[-20:])
         if kind == "keras":
+            if generator.random() < 0.3:                                            # sound, around damaged weights
+                weights, done = self.damaged_weights(generator)
+                source = [(member, weights if member == "model.weights.h5" else data) for member, data in source]
+                archive = Archive(source, generator, [])
+                return archive.build(), f"weights of {done}"
             archive = Archive(source, generator)
             return archive.build(), f"{name}: {', '.join(archive.wrong)}"
         data, done = source.mutant(generator)
