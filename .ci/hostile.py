@@ -43,18 +43,23 @@ def plant_plugin(folder):
     return mark
 
 
-def run(problems, *command):
+def run(problems, *command, allowed=ALLOWED, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL):
     """Runs a tool, with its children in a group of its own; its exit status. Appends to problems what is not allowed."""
-    process = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    timer = threading.Timer(12 * SECONDS, os.killpg, (process.pid, signal.SIGKILL))
-    timer.start()
-    _, status, usage = os.wait4(process.pid, 0)
-    timer.cancel()
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, start_new_session=True, stdin=stdin, stdout=stdout, stderr=said)
+        timer = threading.Timer(12 * SECONDS, os.killpg, (process.pid, signal.SIGKILL))
+        timer.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        timer.cancel()
+        said.seek(0)
+        lines = said.read().count(b"\n")
     process.returncode = status = os.waitstatus_to_exitcode(status)
     seconds, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024           # of processors: the machine may be busy
     name = pathlib.Path(command[0]).name
-    if status not in ALLOWED:
+    if status not in allowed:
         problems.append(f"{name}: " + (f"signal {-status}" if status < 0 else f"exit {status}"))
+    elif status and status != 64 and "-q" in command and lines != 1:
+        problems.append(f"{name}: {status} with {lines} lines on stderr")
     if seconds > SECONDS or peak > BYTES:
         problems.append(f"{name}: {seconds:.1f} s, {peak >> 20} MiB")
     return status

@@ -1,0 +1,669 @@
+"""Damaged networks, made by what the formats say: HDF5 with its checksums made right again, zip archives member by member,
+.ncz files whose directory says something else while every CRC-32 and digest is right. The same (seed, number) gives the same bytes."""
+import ctypes, hashlib, io, json, pathlib, random, re, struct, subprocess, sys, tempfile, unicodedata, zipfile, zlib
+import h5py
+import numpy as np
+from h5py import h5d, h5o, h5p, h5s, h5t
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "spec"))
+import ncz
+
+FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
+LARGEST = 60_000                                        # bytes of a fixture that is mutated
+CONFIGURATION = json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": [
+    {"class_name": "InputLayer", "config": {"batch_shape": [None, 12], "dtype": "float32", "name": "input"}},
+    *({"class_name": "Dense", "config": {"name": name, "units": units, "activation": activation, "use_bias": True, "dtype": "float32"}}
+      for name, units, activation in (("dense", 9, "relu"), ("dense_1", 7, "relu"), ("dense_2", 4, "linear")))]}}).encode()
+
+
+# Small networks of every storage.
+
+def weights(file, storage, generator):
+    """Three dense layers as Keras 3 names them."""
+    options = {
+        "contiguous": {},
+        "gzip": {"chunks": True, "compression": "gzip", "shuffle": True, "fletcher32": True},
+        "lzf": {"chunks": (5, 3), "compression": "lzf", "fletcher32": True},
+        "chunked": {"chunks": (4, 4)},                                            # an implicit or a fixed array of chunks
+        "growing": {"chunks": (4, 4), "maxshape": (None, 40), "compression": "gzip"},
+        "endless": {"chunks": (3, 4), "maxshape": (None, None)},
+    }.get(storage, {})
+    for number, (rows, columns) in enumerate(((12, 9), (9, 7), (7, 4))):
+        name = "layers/dense" + (f"_{number}" if number else "") + "/vars/"
+        kernel = generator.standard_normal((rows, columns)).astype("<f8" if storage == "gzip" and number == 1 else ">f4" if number == 2 else "<f4")
+        if storage == "compact":
+            created, shape = h5p.create(h5p.DATASET_CREATE), h5s.create_simple(kernel.shape)
+            created.set_layout(h5d.COMPACT)
+            created.set_obj_track_times(False)
+            group = file.require_group(name)
+            h5d.create(group.id, b"0", h5t.py_create(kernel.dtype), shape, created).write(h5s.ALL, h5s.ALL, kernel)
+        else:
+            file.create_dataset(name + "0", data=kernel, **options)
+        file[name + "1"] = generator.standard_normal(columns).astype("<f4")
+
+
+def companions(file, generator):
+    """What lies beside the weights and must come back as it was."""
+    record = np.dtype([("a", "<i4"), ("b", "<f8"), ("s", h5py.string_dtype())])
+    file["notes/strings"] = np.array(["one", "zwei", "trois"], dtype=h5py.string_dtype())
+    file["notes/fixed"] = np.array([b"alpha", b"beta"], "S8")
+    file["notes/records"] = np.array([(1, 0.5, "x"), (2, 0.25, "y")], record)
+    ragged = file.create_dataset("notes/ragged", (2,), h5py.vlen_dtype(np.int32))
+    ragged[0], ragged[1] = [1, 2, 3], [4]
+    file["optimizer/vars/0"] = np.int64(42)
+    file["optimizer/vars/1"] = generator.standard_normal((12, 9)).astype("<f4")
+    file.create_dataset("notes/filled", (6, 6), "<f4", chunks=(2, 2), fillvalue=0.5)[0:2, 0:2] = 1
+    file.create_dataset("notes/unwritten", (5,), "<f4", fillvalue=2.5)
+    file["notes/soft"] = h5py.SoftLink("/notes/fixed")
+    file["notes/again"] = file["notes/fixed"]
+    file["notes/type"] = np.dtype("<f4")
+    file.attrs["format"], file.attrs["words"] = "a text", np.array(["p", "q"], dtype=h5py.string_dtype())
+    for number in range(12):                                                      # in the later format: a heap and a tree
+        file["notes"].attrs[f"attribute {number}"] = np.arange(number + 1)
+
+
+def network(storage, libver, userblock=0):
+    generator, buffer = np.random.default_rng(zlib.crc32(f"{storage} {libver}".encode())), io.BytesIO()
+    with h5py.File(buffer, "w", libver=(libver, "v110"), userblock_size=userblock) as file:
+        weights(file, storage, generator)
+        companions(file, generator)
+    return buffer.getvalue()
+
+
+def hdf5_sources():
+    for libver in ("earliest", "v110"):
+        for storage in ("contiguous", "gzip", "lzf", "chunked", "growing", "endless", "compact"):
+            yield f"{storage}.{libver}.h5", network(storage, libver)
+        yield f"userblock.{libver}.h5", network("contiguous", libver, 512)
+    for path in sorted((FIXTURES / "networks").glob("*.h5")):
+        if path.stat().st_size <= LARGEST:
+            yield path.name, path.read_bytes()
+
+
+# HDF5.
+
+STRUCTURES = re.compile(rb"OHDR|OCHK|TREE|SNOD|HEAP|GCOL|FRHP|FHDB|FHIB|BTHD|BTLF|BTIN|FAHD|FADB|EAHD|EAIB|EADB|EASB|FSHD|FSSE|SMTB|SMLI")
+WIDTHS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
+CHECKED = (b"\x89HDF", b"OHDR", b"OCHK", b"FRHP", b"FHDB", b"FHIB", b"BTHD", b"BTLF", b"BTIN", b"FAHD", b"FADB", b"EAHD", b"EAIB", b"EADB", b"EASB")
+LAYOUT, SPACE = 8, 1
+
+
+class HDF5:
+    """A sound HDF5 file: where its structures, messages, addresses and names are."""
+
+    def __init__(self, data, checksum):
+        self.data, self.checksum = data, checksum
+        self.base = next(at for at in (0, *(512 << n for n in range(12))) if data[at:at + 8] == b"\x89HDF\r\n\x1a\n")
+        self.superblock = 48 if data[self.base + 8] >= 2 else 96
+        self.structures = [match.start() for match in STRUCTURES.finditer(data)]
+        self.names, self.addresses, self.headers = set(), {at - self.base for at in self.structures}, set()
+        with h5py.File(io.BytesIO(data)) as file:
+            self.walk(file.id)
+        self.addresses |= self.headers
+        self.messages = [m for address in sorted(self.headers) for m in self.read_messages(address + self.base)]
+        self.uses = [(at, address) for address in sorted(self.addresses) if address > 0 for at in self.find(struct.pack("<Q", address))]
+        self.name_uses = [(at, name) for name in sorted(self.names) if len(name) > 1 for at in self.find(name)]
+        self.spans = sorted({span for at in (self.base, *self.structures) for span in self.checked(at)})
+
+    def find(self, what):
+        at = self.data.find(what)
+        while at >= 0:
+            yield at
+            at = self.data.find(what, at + 1)
+
+    def walk(self, group):
+        for name in group:
+            self.names.add(name)
+            if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
+                continue
+            node = h5o.open(group, name)
+            address = h5o.get_info(node).addr
+            known = address in self.headers
+            self.headers.add(address)
+            self.names |= {h5py.h5a.open(node, index=i).name for i in range(h5py.h5a.get_num_attrs(node))}
+            if isinstance(node, h5d.DatasetID):
+                if node.get_offset() is not None:
+                    self.addresses.add(node.get_offset() - self.base)
+                elif node.get_create_plist().get_layout() == h5d.CHUNKED:
+                    self.addresses |= {node.get_chunk_info(i).byte_offset - self.base for i in range(node.get_num_chunks())}
+            elif isinstance(node, h5py.h5g.GroupID) and not known:
+                self.walk(node)
+
+    def read_messages(self, at):
+        """Offset, size and type of the data of each message of an object header."""
+        data, found = self.data, []
+        if data[at:at + 4] == b"OHDR":
+            flags = data[at + 5]
+            start = at + 6 + (16 if flags & 32 else 0) + (4 if flags & 16 else 0)
+            blocks = [(start + (1 << (flags & 3)), int.from_bytes(data[start:start + (1 << (flags & 3))], "little"))]
+        else:
+            flags, blocks = None, [(at + 16, struct.unpack_from("<I", data, at + 8)[0])]
+        while blocks:
+            here, size = blocks.pop()
+            end = here + size
+            while here + 4 <= end:
+                if flags is None:
+                    kind, length = struct.unpack_from("<HH", data, here)
+                    here += 8
+                else:
+                    kind, length = struct.unpack_from("<BH", data, here)
+                    here += 6 if flags & 4 else 4
+                if here + length > end:
+                    break
+                found.append((here, length, kind))
+                if kind == 16 and length >= 16:
+                    block, count = struct.unpack_from("<QQ", data, here)
+                    blocks.append((self.base + block, count) if flags is None else (self.base + block + 4, count - 8))
+                here += length
+        return found
+
+    def checked(self, at):
+        """The span of bytes that a checksum after it, or of a direct block in it, covers."""
+        data, whole = self.data, min(len(self.data), at + 4096)
+        if data[at:at + 4] not in CHECKED or at == self.base and data[at + 8] < 2:
+            return []
+        if data[at:at + 4] == b"FHDB":
+            for width in range(1, 9):
+                for size in (1 << n for n in range(6, 17)):
+                    field = at + 13 + width
+                    block = bytearray(data[at:at + size])
+                    if len(block) == size and field + 4 - at <= size:
+                        stored, = struct.unpack_from("<I", block, field - at)
+                        struct.pack_into("<I", block, field - at, 0)
+                        if stored and self.checksum(bytes(block), size, 0) == stored:
+                            return [(at, at + size, field)]
+            return []
+        for end in range(at + 8, whole - 3):
+            if self.checksum(data[at:end], end - at, 0) == struct.unpack_from("<I", data, end)[0]:
+                return [(at, end, end)]
+        return []
+
+    def mended(self, changed):
+        """With the checksums of all that changed."""
+        for begin, end, field in self.spans:
+            if changed[begin:end] != self.data[begin:end] and end <= len(changed):
+                if begin <= field < end:
+                    struct.pack_into("<I", changed, field, 0)
+                if field + 4 <= len(changed):
+                    struct.pack_into("<I", changed, field, self.checksum(bytes(changed[begin:end]), end - begin, 0))
+        return bytes(changed)
+
+    # Each changes something, at random.
+
+    def value(self, random, width, old):
+        whole = 2**(8 * width)
+        addresses, end = sorted(self.addresses), len(self.data) - self.base
+        choices = [0, 1, old + 1, old - 1, old ^ 1 << random.randrange(8 * width), whole - 1, whole // 2, end, end - 8, end + 1, 2 * old,
+                   random.randrange(whole), random.choice(addresses), random.choice(addresses) + random.randrange(-64, 64), random.randrange(64)]
+        return random.choice(choices) % whole
+
+    def put(self, random, data, at):
+        width = random.choice((1, 1, 2, 4, 8))
+        if at + width <= len(data):
+            old, = struct.unpack_from(WIDTHS[width], data, at)
+            struct.pack_into(WIDTHS[width], data, at, self.value(random, width, old))
+
+    def bytes(self, random, data):
+        for _ in range(random.randint(1, 64)):
+            data[random.randrange(len(data))] = random.randrange(256)
+
+    def structure(self, random, data):
+        at = random.choice(self.structures)
+        self.put(random, data, at + random.randrange(4, 96))
+
+    def message(self, random, data):
+        kind = random.choice(sorted({kind for _, _, kind in self.messages} - {0}))
+        at, size, _ = random.choice([m for m in self.messages if m[2] == kind])
+        if size:
+            self.put(random, data, at + random.randrange(size))
+
+    def message_head(self, random, data):
+        at, _, _ = random.choice(self.messages)
+        self.put(random, data, at - random.randint(1, 8))
+
+    def address(self, random, data):
+        at, old = random.choice(self.uses)
+        near = old + random.choice((-256, -64, -16, -8, -4, -1, 1, 4, 8, 16, 64, 256))
+        new = random.choice((near, near, random.choice(sorted(self.addresses)), random.randrange(len(data)), self.value(random, 8, old)))
+        struct.pack_into("<Q", data, at, new % 2**64)
+
+    def superblock_field(self, random, data):
+        self.put(random, data, self.base + random.randrange(8, self.superblock))
+
+    def name(self, random, data):
+        at, name = random.choice(self.name_uses)
+        other = random.choice(self.name_uses)[1]
+        one = bytearray(name)
+        one[random.randrange(len(one))] = random.choice(b"/.\0\\\xff\x80aZ0 \n")
+        data[at:at + len(name)] = random.choice((bytes(one), bytes(one), (other + bytes(len(name)))[:len(name)], b"." + name[1:]))
+
+    def moved_message(self, random, data):
+        """One dataset gets the layout, filters or type of another."""
+        at, size, kind = random.choice([m for m in self.messages if m[2] in (LAYOUT, SPACE, 3, 5, 11, 12)])
+        other, length, _ = random.choice([m for m in self.messages if m[2] == kind])
+        data[at:at + min(size, length)] = data[other:other + min(size, length)]
+
+    def extent(self, random, data):
+        """A dataset claims more or fewer rows, or another beginning, and its storage agrees."""
+        pairs = [(a, b) for a, b in zip(self.messages, self.messages[1:] + self.messages[:1]) for a, b in self.of_one_object(a)]
+        if not pairs:
+            return
+        space, layout = random.choice(pairs)
+        rank = data[space + 1]
+        first = space + (8 if data[space] == 1 else 4)
+        rows, = struct.unpack_from("<Q", data, first)
+        address, size = struct.unpack_from("<QQ", data, layout + 2)
+        if rank == 0 or rows == 0 or size % rows:
+            return
+        more = max(1, rows + random.choice((-1, 1, 2, 5, 20, 100)))
+        if random.random() < 0.7:
+            struct.pack_into("<Q", data, first, more)
+            struct.pack_into("<Q", data, layout + 10, size // rows * more)
+        if random.random() < 0.6:
+            struct.pack_into("<Q", data, layout + 2, (address + random.choice((-512, -64, -8, -4, 4, 8, 64, 512, 1024))) % 2**64)
+
+    def of_one_object(self, message):
+        """Of a dataspace that a contiguous layout follows in the same header: both."""
+        if message[2] != SPACE:
+            return
+        position = self.messages.index(message)
+        for at, size, kind in self.messages[position + 1:position + 8]:
+            if kind == SPACE:
+                return
+            if kind == LAYOUT and size >= 18 and self.data[at:at + 2] == b"\x03\x01" or kind == LAYOUT and self.data[at:at + 2] == b"\x04\x01":
+                yield message[0], at
+
+    def end(self, random, data):
+        cut = random.choice((-1, -8, -100, -random.randrange(len(data)), 1, 8, 4096))
+        if cut < 0:
+            del data[cut:]
+        else:
+            data += bytes(cut) if random.random() < 0.5 else random.randbytes(cut)
+
+    def mutant(self, random):
+        kinds = (self.bytes, self.structure, self.structure, self.message, self.message, self.message, self.message_head, self.address, self.address,
+                 self.address, self.superblock_field, self.name, self.moved_message, self.extent, self.extent, self.end)
+        data, done = bytearray(self.data), []
+        for _ in range(random.choice((1, 1, 1, 2, 3))):
+            kind = random.choice(kinds)
+            if len(data) >= len(self.data):
+                kind(random, data)
+                done.append(kind.__name__)
+        return self.mended(data), "+".join(done)
+
+
+def lookup3(tools):
+    """The checksum of HDF5, from the library that the tools use."""
+    listed = subprocess.run(["ldd", tools + "/nc-ternarize"], capture_output=True, text=True, check=True).stdout
+    function = ctypes.CDLL(re.search(r"libhdf5\S* => (\S+)", listed)[1]).H5_checksum_lookup3
+    function.argtypes, function.restype = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32), ctypes.c_uint32
+    return function
+
+
+# .keras
+
+HARMLESS = ("comment", "end comment", "descriptor", "extra", "local extra", "deflated", "gap", "version")
+DAMAGE = ("flags", "local flags", "method", "local method", "crc", "local crc", "stored", "local stored", "size", "local size", "name", "local name",
+          "extra", "local extra", "zip64", "local zip64", "descriptor", "wrong descriptor", "comment", "prefix", "gap", "overlap", "duplicate", "offset",
+          "deflated", "count", "directory size", "directory offset", "disk", "end comment", "locator", "bytes", "cut", "version", "central bytes")
+
+
+class Archive:
+    """Writes a zip archive with what random chooses wrong in it."""
+
+    def __init__(self, members, random, wrong=None):
+        self.members, self.random = members, random
+        self.wrong = wrong if wrong is not None else [random.choice(HARMLESS if random.random() < 0.4 else DAMAGE) for _ in range(random.choice((1, 1, 1, 2, 3)))]
+        self.victim = random.randrange(len(members))
+
+    def has(self, what, index):
+        return what in self.wrong and (index == self.victim or self.random.random() < 0.2)
+
+    def number(self, old, width=4):
+        whole = 2**(8 * width)
+        return self.random.choice((0, 1, old + 1, old - 1, whole - 1, old ^ 1 << self.random.randrange(8 * width), self.random.randrange(whole))) % whole
+
+    def extra(self, size, stored, offset):
+        choice = self.random.randrange(5)
+        if choice == 0:
+            return struct.pack("<HHQQ", 1, 16, size, stored)
+        if choice == 1:
+            return struct.pack("<HHQQQ", 1, 24, *(self.random.choice((n, n + 1)) for n in (size, stored, offset)))
+        if choice == 2:
+            return struct.pack("<HH", self.random.choice((1, 0x5455, 0x7075)), self.random.choice((0, 5, 400))) + self.random.randbytes(9)
+        return self.random.randbytes(self.random.randrange(1, 60)) if choice == 3 else struct.pack("<HHB", 0x5455, 1, 0)
+
+    def build(self):
+        random, out, central = self.random, bytearray(), []
+        members = list(self.members)
+        if "duplicate" in self.wrong:
+            name, data = members[self.victim]
+            members.insert(random.randrange(len(members) + 1), (name, random.choice((data, data[::-1], data[:-1]))))
+        if "prefix" in self.wrong:
+            out += random.randbytes(random.choice((1, 64, 512)))
+        moved = len(out) if random.random() < 0.5 else 0                            # of which the offsets may know
+        for index, (name, data) in enumerate(members):
+            if self.has("gap", index):
+                out += random.choice((bytes(7), b"PK\3\4" + bytes(40), random.randbytes(30)))
+            offset, method, flags = len(out), 0, random.choice((0, 0, 0x800))
+            stored = data
+            if self.has("deflated", index):
+                method, packer = 8, zlib.compressobj(9, zlib.DEFLATED, -15)
+                stored = packer.compress(data) + packer.flush()
+            described = any(self.has(what, index) for what in ("descriptor", "wrong descriptor"))
+            flags |= 8 * described
+            fields = {"version": 20, "flags": flags, "method": method, "crc": zlib.crc32(data), "stored": len(stored), "size": len(data)}
+            local = dict(fields)
+            if described and random.random() < 0.8:
+                local |= dict.fromkeys(("crc", "stored", "size"), 0)
+            for key, width in (("version", 2), ("flags", 2), ("method", 2), ("crc", 4), ("stored", 4), ("size", 4)):
+                if self.has(key, index):
+                    fields[key] = fields[key] ^ 8 if key == "flags" and random.random() < 0.6 else self.number(fields[key], width)
+                    if random.random() < 0.3:
+                        local[key] = fields[key]
+                if self.has("local " + key, index):
+                    local[key] = local[key] ^ 8 if key == "flags" and random.random() < 0.6 else self.number(local[key], width)
+            names = [name, name]
+            for place, key in enumerate(("name", "local name")):
+                if self.has(key, index):
+                    names[place] = random.choice((name + "x", name.upper(), "../" + name, "./" + name, name + "\0y", "", members[0][0], members[-1][0]))
+            extras = [b"", b""]
+            for place, (one, two) in enumerate((("extra", "zip64"), ("local extra", "local zip64"))):
+                if self.has(one, index):
+                    extras[place] = self.extra(len(data), len(stored), offset)
+                if self.has(two, index):
+                    extras[place] = struct.pack("<HHQQ", 1, 16, len(data), len(stored))
+                    (fields, local)[place].update(stored=2**32 - 1, size=2**32 - 1)
+            comment = random.randbytes(random.randrange(40)) if self.has("comment", index) else b""
+            encoded = [n.encode() for n in names]
+            head = lambda f, n, e: struct.pack("<HHHHHIIIHH", f["version"], f["flags"], f["method"], 0, 33, f["crc"], f["stored"], f["size"], len(n), len(e))
+            out += b"PK\3\4" + head(local, encoded[1], extras[1]) + encoded[1] + extras[1] + stored
+            if described:
+                numbers = [zlib.crc32(data), len(stored), len(data)]
+                if self.has("wrong descriptor", index):
+                    numbers[random.randrange(3)] ^= 1 << random.randrange(24)
+                wide = random.random() < 0.15
+                out += random.choice((b"PK\7\10", b"")) + struct.pack("<IQQ" if wide else "<III", *numbers)
+            place = offset - moved
+            if self.has("offset", index):
+                place = self.number(place)
+            if self.has("overlap", index) and central:
+                place = random.choice(central)[1]
+            central.append((b"PK\1\2" + struct.pack("<H", 20) + head(fields, encoded[0], extras[0]) +
+                            struct.pack("<HHHI", len(comment), 0, 0, 0), place % 2**32, encoded[0] + extras[0] + comment))
+        start = len(out)
+        for head, place, rest in central:
+            out += head + struct.pack("<I", place) + rest
+        size = len(out) - start
+        if "central bytes" in self.wrong:
+            for _ in range(random.randint(1, 3)):
+                out[start + random.randrange(size)] = random.randrange(256)
+        end = {"disk": 0, "count": len(central), "directory size": size, "directory offset": start - moved}
+        for key in end:
+            if key in self.wrong:
+                end[key] = self.number(end[key], 2 if key in ("disk", "count") else 4)
+        comment = random.choice((b"a comment", b"PK\5\6" + bytes(18), random.randbytes(30))) if "end comment" in self.wrong else b""
+        if "locator" in self.wrong:
+            out += struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, len(central), len(central), size, start - moved)
+            out += struct.pack("<4sIQI", b"PK\6\7", 0, len(out) - 56, 1)
+            if random.random() < 0.5:
+                end["directory offset"], end["count"] = 2**32 - 1, 2**16 - 1
+        out += struct.pack("<4sHHHHIIH", b"PK\5\6", end["disk"], 0, len(central) if random.random() < 0.3 else end["count"], end["count"],
+                           end["directory size"] % 2**32, end["directory offset"] % 2**32, len(comment)) + comment
+        if "bytes" in self.wrong:
+            for _ in range(random.randint(1, 8)):
+                out[random.randrange(len(out))] = random.randrange(256)
+        if "cut" in self.wrong:
+            out = out[:-random.choice((1, 4, 22, random.randrange(1, len(out))))] if random.random() < 0.5 else out + random.randbytes(9)
+        return bytes(out)
+
+
+def keras_members():
+    """The members of small archives."""
+    for storage in ("contiguous", "chunked", "gzip", "lzf", "compact"):
+        yield storage, [("metadata.json", b'{"keras_version": "3.10.0"}'), ("config.json", CONFIGURATION), ("model.weights.h5", network(storage, "earliest")),
+                        ("assets/words.txt", b"one two three " * 9)]
+    yield "weights first", [("model.weights.h5", network("contiguous", "v110")), ("config.json", CONFIGURATION)]
+
+
+# .ncz
+
+LOOKALIKES = ("\u00e9", "e\u0301", "\u212b", "\u00c5", "A\u030a", "\ufb01", "fi", "\u1e69", "s\u0323\u0307", "\u0000", "/", "\\x5C", "\u202e")
+
+
+def sealed(payloads, directory):
+    """A .ncz file of these bytes from its header to its last payload, and this directory."""
+    text = directory if isinstance(directory, bytes) else ncz.spell(directory).encode()
+    data = payloads + bytes(-len(payloads) % 64)
+    start = len(data)
+    data += text + bytes(-len(text) % 64)
+    trailer = struct.pack("<QQQI24s", start, len(text), len(data) + 64, zlib.crc32(text), bytes(24))
+    return data + trailer + struct.pack("<I8s", zlib.crc32(trailer), b"\n\x1a\n\rZCN\x89")
+
+
+def with_digests(data, start):
+    """The same file with the digests that belong to what its directory says now; nothing where it cannot be read."""
+    try:
+        file = ncz.File(data)
+        for tensor in file.tensors:
+            if tensor["encoding"] in ncz.ENCODINGS and tensor["size"] <= 2**22:
+                values = file.matrix(tensor) if tensor["encoding"] else file.planes(tensor["parts"][0], tensor["size"], ncz.TYPES[tensor["type"]])
+                form = "%s[%s]\n" % (tensor["type"], ",".join(map(str, tensor["shape"])))
+                tensor["digest"] = hashlib.sha256(form.encode() + ncz.crcs(values)).hexdigest()
+        whole = hashlib.sha256()
+        if file.container:
+            whole.update(b"container %s %d\n" % (file.container["kind"].encode(), file.container["size"]) + ncz.crcs(file.rest()))
+        for tensor in file.tensors:
+            whole.update(tensor["name"].encode() + b"\n" + bytes.fromhex(tensor["digest"]))
+        file.directory["digest"] = whole.hexdigest()
+        return sealed(data[:start], file.directory)
+    except Exception:
+        return None
+
+
+class NCZ:
+    def __init__(self, data):
+        self.data = data
+        self.start, length = struct.unpack("<QQ", data[-64:-48])
+        self.text = data[self.start:self.start + length].decode()
+
+    def places(self, value, path=()):
+        """All values of the directory, with the way to them."""
+        if path:
+            yield path
+        parts = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
+        for key, part in parts:
+            yield from self.places(part, (*path, key))
+
+    def change(self, random, directory):
+        tensors = directory["tensors"]
+        choice = random.randrange(16)
+        if choice == 0 and tensors:                                                 # another name that looks alike
+            one, two = random.sample(LOOKALIKES, 2)
+            tensor = random.choice(tensors)
+            for key in random.sample(("name", "path"), random.randint(1, 2)):
+                if key in tensor:
+                    tensor[key] += one
+            other = random.choice(tensors)
+            if other is not tensor:
+                other["name"] = tensor["name"][:-len(one)] + two
+        elif choice == 1:                                                           # open keys
+            target = random.choice([directory, *tensors, *([directory["container"]] if "container" in directory else [])])
+            for one in random.sample(LOOKALIKES, 3):
+                target["x-" + one] = random.choice((1, one, [one], {one: 0.5}, None))
+        elif choice == 2 and len(tensors) > 1:                                      # what belongs to two tensors, exchanged
+            a, b = random.sample(tensors, 2)
+            for key in random.sample(("place", "path", "name", "parts", "aliases", "history", "digest", "shape", "byte_order", "role"), random.randint(1, 3)):
+                mine, theirs = a.pop(key, None), b.pop(key, None)
+                if theirs is not None:
+                    a[key] = theirs
+                if mine is not None:
+                    b[key] = mine
+        elif choice == 3 and tensors:
+            tensor = random.choice(tensors)
+            tensor["history"] = random.choice(([], tensor["history"][:-1], tensor["history"] * 2, [
+                {"error": 0.5, "from": tensor["digest"], "options": "--keep 0.5", "tool": "nc-prune", "version": "9"}]))
+        elif choice == 4 and tensors:
+            tensor = random.choice(tensors)
+            tensor["aliases"] = random.choice((tensor.get("aliases", []) + [random.choice(tensors).get("path", "a")], [], ["notes/fixed"]))
+        elif choice == 5 and tensors:
+            tensor = random.choice(tensors)
+            place = tensor.get("place", {})
+            if "extent" in place:
+                place["extent"][0] = max(0, place["extent"][0] + random.choice((-64, -8, -4, 4, 8, 64, 512)))
+            elif "chunks" in place and place["chunks"]:
+                switch = random.randrange(4)
+                chunk = random.choice(place["chunks"])
+                if switch == 0:
+                    place["kept"] = not place["kept"]
+                elif switch == 1:
+                    chunk[random.randrange(len(chunk))] += random.choice((-8, -1, 1, 4, 8))
+                elif switch == 2:
+                    place["chunks"].remove(chunk)
+                else:
+                    place["address"] += random.choice((-8, 8, 64, 800))
+            else:
+                tensor["place"] = random.choice(({"extent": [random.randrange(4096), tensor["size"]]}, {"address": 800, "chunks": [], "kept": True}))
+        elif choice == 6 and tensors:                                               # another shape of the same size
+            tensor = random.choice(tensors)
+            tensor["shape"] = random.choice((tensor["shape"][::-1], [1, *tensor["shape"]], tensor["shape"] + [1], [int(np.prod(tensor["shape"]))]))
+        elif choice == 7 and tensors:
+            tensor = random.choice(tensors)
+            random.choice((lambda: tensors.remove(tensor), lambda: tensors.append(dict(tensor)), lambda: random.shuffle(tensors),
+                           lambda: tensor.pop("path", None), lambda: tensor.update(transposed=True), lambda: tensor.pop("transposed", None),
+                           lambda: tensor.update(byte_order="big"), lambda: tensor.update(role="kernel"), lambda: tensor.update(role="optimizer")))()
+        elif choice == 8 and "container" in directory:
+            container = directory["container"]
+            random.choice((lambda: directory.pop("container"), lambda: container.update(kind="keras"), lambda: container.update(kind="hdf5"),
+                           lambda: container.update(size=container["size"] + random.choice((-8, 8, 4096))),
+                           lambda: container.update(offset=container["offset"] + random.choice((1, 8, 512)))))()
+        elif choice == 9 and "network" in directory:
+            directory["network"] = random.choice((None, directory["network"] | {"assumed": True}, directory["network"] | {"outputs": [0]}))
+            if directory["network"] is None:
+                del directory["network"]
+        else:
+            self.any_value(random, directory)
+
+    def any_value(self, random, directory):
+        path = random.choice(list(self.places(directory)))
+        *way, key = path
+        target = directory
+        for step in way:
+            target = target[step]
+        old = target[key]
+        if type(old) is bool:
+            target[key] = not old
+        elif type(old) is int:
+            target[key] = random.choice((old + 1, max(0, old - 1), 0, 1, 2 * old, 2**31, 2**62, 2**63 - 1, -1, float(old), random.randrange(4096)))
+        elif type(old) is float:
+            target[key] = random.choice((0.0, -old, 1e300, 1e-320, old * 1.0001, 1))
+        elif type(old) is str:
+            target[key] = random.choice(("", old + random.choice(LOOKALIKES), unicodedata.normalize("NFD", old), old[1:], old[::-1], old.upper(), "0" * 64,
+                                         "sparse", "little", "hdf5", "float64"))
+        elif type(old) is list:
+            target[key] = random.choice((old[::-1], old[1:], old + old[:1], [], {}))
+        elif type(old) is dict and type(target) is dict and random.random() < 0.3:
+            del target[key]
+        elif type(old) is dict:
+            name = random.choice(list(old) or ["a"])
+            target[key] = random.choice(({k: v for k, v in old.items() if k != name}, old | {"x-y": 1}, old | {"unknown": 1}, {}))
+
+    def mutant(self, random):
+        data = bytearray(self.data)
+        if random.random() < 0.25:
+            for _ in range(random.choice((1, 1, 2, 8))):
+                data[random.randrange(len(data))] ^= 1 << random.randrange(8)
+            return bytes(data), "bytes"
+        directory = json.loads(self.text)
+        for _ in range(random.choice((1, 1, 2, 3))):
+            try:
+                self.change(random, directory)
+            except (KeyError, TypeError, IndexError, ValueError):                   # an earlier change took away what this one changes
+                pass
+        start = self.start
+        if random.random() < 0.15 and start > 64:                                   # a payload's bytes, and its CRC-32 with them
+            directory, done = self.changed_block(random, data, directory), "block"
+        else:
+            done = "directory"
+        try:
+            result = sealed(bytes(data[:start]), directory)
+        except (ncz.Corrupt, ValueError, TypeError, UnicodeError):
+            return bytes(self.data), "none"
+        return random.random() < 0.7 and with_digests(result, start) or result, done
+
+    @staticmethod
+    def changed_block(random, data, directory):
+        try:
+            payload = random.choice(directory["payloads"])
+            at, blocks = payload["offset"], payload["blocks"]
+            number = random.randrange(len(blocks))
+            at += sum(size for size, _ in blocks[:number])
+            data[at + random.randrange(blocks[number][0])] ^= 1 << random.randrange(8)
+            blocks[number][1] = zlib.crc32(data[at:at + blocks[number][0]])
+        except (KeyError, IndexError, TypeError, ValueError):
+            pass
+        return directory
+
+
+def ncz_sources(tools):
+    for path in sorted((FIXTURES / "good").glob("*.ncz")):
+        yield path.name, path.read_bytes()
+    made = (("contiguous", ("nc-ternarize",)), ("gzip", ("nc-prune", "--keep", "0.4")), ("endless", ("nc-prune", "--by", "node", "--keep", "0.5")),
+            ("lzf", ("nc-prune", "--by", "singular-value", "--keep", "0.5")), ("compact", ("nc-ternarize",)), ("chunked", ("nc-ternarize", "--except", "*")),
+            ("growing", ("nc-prune", "--keep", "0.3", "--values", "ternary")))
+    for storage, command in made:
+        for libver in ("earliest", "v110"):
+            yield f"{storage}.{libver}.ncz", packed(tools, command, network(storage, libver))
+    for storage, members in keras_members():
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name, data in members:
+                archive.writestr(zipfile.ZipInfo(name), data)
+        yield f"{storage}.keras.ncz", packed(tools, ("nc-prune", "--keep", "0.5"), buffer.getvalue())
+
+
+def packed(tools, command, data):
+    """Made by a tool, which may refuse it: of a .keras, chunks that no longer fit."""
+    tool, *options = command
+    done = subprocess.run([f"{tools}/{tool}", "-q", *options], input=data, capture_output=True)
+    if done.returncode:
+        done = subprocess.run([f"{tools}/nc-ternarize", "-q", "--except", "*"], input=data, capture_output=True, check=True)
+    return done.stdout
+
+
+class Mutants:
+    """mutant(kind, number): bytes, and what was done to what."""
+
+    def __init__(self, tools, seed):
+        self.tools, self.seed, self.sources = tools, seed, {}
+
+    def of(self, kind):
+        if kind not in self.sources:
+            if kind == "h5":
+                checksum = lookup3(self.tools)
+                self.sources[kind] = [(name, HDF5(data, checksum)) for name, data in hdf5_sources()]
+            elif kind == "ncz":
+                self.sources[kind] = [(name, NCZ(data)) for name, data in ncz_sources(self.tools)]
+            else:
+                self.sources[kind] = list(keras_members())
+        return self.sources[kind]
+
+    def damaged_weights(self, generator):
+        name, source = generator.choice(self.of("h5"))
+        data, done = source.mutant(generator)
+        return data, f"{name}: {done}"
+
+    def mutant(self, kind, number):
+        generator = random.Random(f"{self.seed} {kind} {number}")
+        sources = self.of(kind)
+        # The sources with a container, at the end, as often as those without.
+        name, source = generator.choice(sources if kind != "ncz" or generator.random() < 0.4 else sources[-20:])
+        if kind == "keras":
+            if generator.random() < 0.3:                                            # sound, around damaged weights
+                weights, done = self.damaged_weights(generator)
+                source = [(member, weights if member == "model.weights.h5" else data) for member, data in source]
+                archive = Archive(source, generator, [])
+                return archive.build(), f"weights of {done}"
+            archive = Archive(source, generator)
+            return archive.build(), f"{name}: {', '.join(archive.wrong)}"
+        data, done = source.mutant(generator)
+        return data, f"{name}: {done}"
