@@ -58,8 +58,9 @@ extension NetworkFile {
       throw NetworkError(
         .unsupported, "\(matrix.name): \(matrix.reason); --except '\(matrix.name)' carries it unchanged")
     }
-    if let open = tensors.first(where: { $0.isAmbiguous && selection.insists(on: $0.name) && selection.includes($0.name) })
-    {
+    if let open = tensors.first(where: {
+      $0.isAmbiguous && selection.insists(on: $0.name) && selection.includes($0.name)
+    }) {
       throw NetworkError(
         .unsupported,
         "\(open.name): nothing says which way round it is stored: --orientation inputs-outputs or outputs-inputs")
