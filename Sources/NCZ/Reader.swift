@@ -89,9 +89,17 @@ public struct Reader: Sendable {
 
   /// Checks the CRC-32 of every block.
   public func checkBlocks() throws(NCZError) {
-    for number in payloads.indices {
-      let blocks = blocks(of: number)
-      for index in 0..<blocks.count { _ = try blocks.bytes(index) }
+    // One buffer for all: fresh memory would cost more than the check.
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Format.blockLimit, alignment: 64)
+    defer { buffer.deallocate() }
+    for payload in payloads {
+      var offset = payload.offset
+      for block in payload.blocks {
+        let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<block.size])
+        try read(file, at: offset, into: bytes)
+        try block.check(crc32(UnsafeRawBufferPointer(bytes)), at: offset)
+        offset += block.size
+      }
     }
   }
 
@@ -135,32 +143,53 @@ public struct Blocks: Sendable {
   public func bytes(_ index: Int) throws(NCZError) -> [UInt8] {
     let block = payload.blocks[index]
     let bytes = try read(file, at: offsets[index], count: block.size)
-    let computed = crc32(bytes)
-    guard computed == block.crc else {
-      throw .corrupt(offset: offsets[index], "block CRC-32 \(hex(block.crc)), computed \(hex(computed))")
-    }
+    try block.check(crc32(bytes), at: offsets[index])
     return bytes
+  }
+}
+
+extension Payload.Block {
+  /// Compares the CRC-32 of the bytes at `offset` with that in the directory.
+  fileprivate func check(_ computed: UInt32, at offset: Int) throws(NCZError) {
+    guard computed == crc else {
+      throw .corrupt(offset: offset, "block CRC-32 \(hex(crc)), computed \(hex(computed))")
+    }
   }
 }
 
 /// Exactly `count` bytes at `offset`.
 func read(_ file: FileDescriptor, at offset: Int, count: Int) throws(NCZError) -> [UInt8] {
-  var failure: Errno?
-  var done = 0
+  var failure: NCZError?
   let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-    do {
-      while done < count {
-        let rest = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[done...])
-        let got = try file.read(fromAbsoluteOffset: Int64(offset + done), into: rest)
-        if got == 0 { break }
-        done += got
-      }
+    do throws(NCZError) {
+      try read(
+        file, at: offset, into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count])
+      )
+      initialized = count
     } catch {
-      failure = error as? Errno ?? .ioError
+      failure = error
     }
-    initialized = done
   }
-  if let failure { throw .io(failure) }
-  guard done == count else { throw .corrupt(offset: offset + done, "the file ends here: it was cut while being read") }
+  if let failure { throw failure }
   return bytes
+}
+
+/// As many bytes at `offset` as `bytes` has room for.
+private func read(
+  _ file: FileDescriptor, at offset: Int, into bytes: UnsafeMutableRawBufferPointer
+) throws(NCZError) {
+  var done = 0
+  do {
+    while done < bytes.count {
+      let got = try file.read(
+        fromAbsoluteOffset: Int64(offset + done), into: UnsafeMutableRawBufferPointer(rebasing: bytes[done...]))
+      if got == 0 { break }
+      done += got
+    }
+  } catch {
+    throw .io(error as? Errno ?? .ioError)
+  }
+  guard done == bytes.count else {
+    throw .corrupt(offset: offset + done, "the file ends here: it was cut while being read")
+  }
 }
