@@ -70,4 +70,10 @@ static inline void chdf5_prepare_libc(void) {
   tzset();
   qsort(room, 2, sizeof *room, chdf5_equal);
 }
+
+/* The version of the library that is linked, as a sentence. (H5get_libversion would initialise the library first.) */
+static inline const char *chdf5_version(void) {
+  extern const char H5_lib_vers_info_g[];
+  return H5_lib_vers_info_g;
+}
 #endif

@@ -1,10 +1,10 @@
 internal import CHDF5
 
 extension Session {
-  /// The version of the linked library, such as `1.10.8`. (No file is involved.)
+  /// The version of the linked library, such as `1.10.8`. No file is involved, and the library is not initialised: every
+  /// tool asks, and libhdf5 belongs into the child alone.
   public static var libraryVersion: String {
-    var (major, minor, release): (UInt32, UInt32, UInt32) = (0, 0, 0)
-    H5get_libversion(&major, &minor, &release)
-    return "\(major).\(minor).\(release)"
+    let sentence = String(cString: chdf5_version())
+    return String(sentence[(sentence.lastIndex(of: " ").map(sentence.index(after:)) ?? sentence.startIndex)...])
   }
 }
