@@ -111,6 +111,8 @@ public struct Verification: Sendable {
     public var isWhole: Bool
     public var outputs: OutputComparison?
     public var spectrum: SpectrumComparison?
+    /// Whether kernels depend on its weights; not those of one layer.
+    var hasKernels = true
   }
 
   public struct OutputComparison: Sendable {

@@ -119,6 +119,7 @@ extension Verifier {
       if part.isWhole || !networkA.isOneLayer || !networkB.isOneLayer {
         part.spectrum = try compareSpectra(f, g, on: data)
       } else {
+        part.hasKernels = false
         leaveOut("\(part.name): one layer: its kernels depend on no weight, and are not compared")
       }
     }

@@ -197,7 +197,7 @@ import Testing
     let described = try report("net.h5 '\(weights)'").json["notes"]?.array?.compactMap(\.string) ?? []
     #expect(described.allSatisfy { !$0.contains("assuming") }, "\(described)")
     let told = try shell("nc-run --activation tanh --data '\(data)' net.ncz", in: folder)
-    #expect(told.diagnostics.contains("replaced by what --activation and --order say"))
+    #expect(told.diagnostics.contains("replaced by what the command line states"))
   }
 
   // MARK: Claims
