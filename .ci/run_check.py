@@ -141,9 +141,7 @@ def cheap_layers():
         name = wanted.name.split(".")[0]
         y = reference(wanted)["y"]
         for end in (".keras", ".h5"):
-            with h5py.File(scratch / "y.h5", "w"):
-                pass
-            told = run(tools, "nc-run", "--json", "--data", scratch / f"{name}.data.h5", "-f", "-o", scratch / "y.h5", scratch / (name + end))
+            run(tools, "nc-run", "-q", "--data", scratch / f"{name}.data.h5", "-f", "-o", scratch / "y.h5", scratch / (name + end))
             agrees(reference(scratch / "y.h5")["y"].astype(float), y.astype(float), f"{name}{end}, Keras", 2e-5, 2e-5)
     for name in ("rescaling", "normalization", "bounded", "prelu", "functions"):
         packed, smaller = scratch / "pruned.ncz", scratch / "smaller.h5"
