@@ -72,15 +72,19 @@ TENSOR = {"aliases?": [PATH], "byte_order": {"little", "big"}, "digest": DIGEST,
 SPARSE = {"least?": object, "positions": {"gaps", "bitmap"}, "scale_per?": object, "values": {"exact", "float16", "bfloat16", "sign"}}
 PARAMETERS = [{}, {"scale_per": object}, SPARSE, {"rank": NATURAL, "singular_values": [float]}]
 EXTENT, CHUNKS = {"extent": (NATURAL, NATURAL)}, {"address": NATURAL, "chunks": [[NATURAL]], "kept": bool}
-KINDS = {**dict.fromkeys("linear relu selu silu softplus sigmoid tanh erf sin cos abs sign step softmax".split(), {}), "elu": {"alpha": float},
+KINDS = {**dict.fromkeys("linear relu selu silu softplus softsign exponential sigmoid tanh erf sin cos abs sign step softmax".split(), {}), "elu": {"alpha": float},
          "gelu": {"approximate": bool}, "hard_sigmoid": {"divisor": float}, "leaky_relu": {"slope": float},
+         "bounded_relu": {"maximum?": float, "slope": float, "threshold": float},
          "piecewise_constant": {"levels": [float], "thresholds": [float]}}
-EPSILON, SCALED = {"epsilon": float}, {"beta?": str, "gamma?": str}
+EPSILON, SCALED, EXTENTS = {"epsilon": float}, {"beta?": str, "gamma?": str}, range(-1, 2**63)
 OPERATIONS = {                                       # numbers of inputs, parameters, tensors
-    "input": (range(1), {"shape?": [NATURAL]}, {}), "dense": (range(1, 2), {}, {"bias?": str, "kernel": str}),
+    "input": (range(1), {"shape?": [EXTENTS]}, {}), "dense": (range(1, 2), {}, {"bias?": str, "kernel": str}),
     "activation": (range(1, 2), {"kind": str}, {}), "layer_normalization": (range(1, 2), EPSILON, SCALED),
     "batch_normalization": (range(1, 2), EPSILON, SCALED | {"mean": str, "variance": str}), "dropout": (range(1, 2), {"rate": float}, {}),
-    "add": (POSITIVE, {}, {}), "concatenate": (POSITIVE, {}, {}), "flatten": (range(1, 2), {}, {}), "opaque": (NATURAL, {"class": str}, None)}
+    "normalization": (range(1, 2), EPSILON, {"mean": str, "variance": str}), "prelu": (range(1, 2), {}, {"slope": str}),
+    "rescaling": (range(1, 2), {"offset": [float], "scale": [float]}, {}), "reshape": (range(1, 2), {"shape": [EXTENTS]}, {}),
+    "add": (POSITIVE, {}, {}), "subtract": (range(2, 3), {}, {}), "multiply": (POSITIVE, {}, {}), "average": (POSITIVE, {}, {}),
+    "maximum": (POSITIVE, {}, {}), "minimum": (POSITIVE, {}, {}), "concatenate": (POSITIVE, {}, {}), "flatten": (range(1, 2), {}, {}), "opaque": (NATURAL, {"class": str}, None)}
 
 def check(form, v):
     kind, what = type(form), f"{v!r:.80}"
@@ -273,6 +277,12 @@ class File(Mapping):
                 levels, cuts = node["parameters"]["levels"], node["parameters"]["thresholds"]
                 need(1 <= len(levels) <= 256 and len(cuts) == len(levels) - 1, f"node {number}: wrong number of levels or thresholds")
                 need(all(a < b for a, b in zip(cuts, cuts[1:])), f"node {number}: thresholds that do not ascend")
+            if node["op"] == "reshape":
+                need(node["parameters"]["shape"].count(-1) <= 1, f"node {number}: two extents that are not said")
+            if node["op"] == "rescaling":
+                need(node["parameters"]["scale"] and node["parameters"]["offset"], f"node {number}: no factor or no offset")
+            if node["parameters"].get("kind") == "bounded_relu":
+                need(0 <= node["parameters"]["threshold"] <= node["parameters"].get("maximum", math.inf), f"node {number}: threshold out of its range")
             need(len(node["inputs"]) in inputs and all(i < number for i in node["inputs"]), f"node {number}: wrong inputs")
             need(all(name in self.named for name in node["tensors"].values()), f"node {number}: no such tensor")
         need(outputs and len(set(outputs)) == len(outputs) and max(outputs) < len(nodes), "wrong outputs of the network")

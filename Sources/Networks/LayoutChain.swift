@@ -27,7 +27,8 @@ struct LayoutChain {
       return "nothing says which way round \(abbreviated(found.ambiguous)) is stored (--orientation)"
     }
     if let gap = found.gap { return "\(gap) is missing or cannot be read" }
-    let others = found.others + found.normalisations.map(\.name).filter { !found.others.contains($0) }
+    let known = Set(found.others)
+    let others = found.others + found.normalisations.map(\.name).filter { !known.contains($0) }
     return others.isEmpty ? nil : "layers that are not dense (\(abbreviated(others)))"
   }
 

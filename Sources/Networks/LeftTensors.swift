@@ -39,7 +39,7 @@ extension TensorRecord {
     case .other:
       reason
         ?? (shape.rank == 2
-          ? "not known to be the weights of a dense layer; --only '\(name)' changes it"
+          ? "not known to be the weights of a dense layer; --only NAME changes a matrix"
           : "not known to be of a dense layer")
     case .kernel, .bias, .normalisation, .optimizer: nil
     }

@@ -116,7 +116,7 @@ public final class NetworkFile {
       source = .ncz(ncz)
       tensors = ncz.directory.tensors
       let stated = try about { try options.assumption.network(of: ncz.directory) }
-      network = stated?.network ?? ncz.directory.network
+      network = stated.map { $0.network } ?? ncz.directory.network
       assumption = network?.assumption
       layout = nil
       notes = stated?.notes ?? []

@@ -66,10 +66,14 @@ extension WritingReport {
 
   /// The largest tensors that were left, and why, where they are much: `lstm/kernel 189 kB: recurrent, not a dense layer`.
   public var leftovers: [String] {
-    let lines = left.prefix(3).map { "left as it is: \($0.name) \(text(bytes: $0.bytes)): \($0.reason)" }
-    let rest = left.dropFirst(3)
-    let more = "and \(counted(rest.count, "more tensor")) of \(text(bytes: rest.reduce(0) { $0 + $1.bytes }))"
-    return lines + (rest.isEmpty ? [] : [more])
+    var reasons: [String] = []
+    for tensor in left where !reasons.contains(tensor.reason) && reasons.count < 8 { reasons.append(tensor.reason) }
+    return reasons.map { reason in
+      let alike = left.filter { $0.reason == reason }
+      let names = alike.prefix(3).map { $0.name } + (alike.count > 3 ? ["… (\(alike.count))"] : [])
+      let bytes = text(bytes: alike.reduce(0) { $0 + $1.bytes })
+      return "left as \(alike.count == 1 ? "it is" : "they are"): \(names.joined(separator: ", ")) \(bytes): \(reason)"
+    }
   }
 
   /// What could be smaller, if anything.
