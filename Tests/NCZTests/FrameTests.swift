@@ -88,7 +88,7 @@ struct FrameTests {
     bytes[16] = 0
     #expect(fault { _ = try Trailer(sealed(), fileSize: 192) } == "corrupt 144: the")
     bytes[40] = 1
-    #expect(fault { _ = try Trailer(sealed(), fileSize: 192) } == "corrupt 156: reserved")
+    #expect(fault { _ = try Trailer(sealed(), fileSize: 192) } == "corrupt 164: reserved")
     bytes[52] ^= 1
     #expect(fault { _ = try Trailer(bytes, fileSize: 192) } == "corrupt 180: trailer")
     bytes[63] = 0
