@@ -463,8 +463,8 @@ def with_digests(data, start):
 class NCZ:
     def __init__(self, data):
         self.data = data
-        self.start, length = struct.unpack("<QQ", data[-64:-48])
-        self.text = data[self.start:self.start + length].decode()
+        self.start, = struct.unpack("<Q", data[-64:-56])
+        self.text = ncz.spell(ncz.File(data).directory)
 
     def places(self, value, path=()):
         """All values of the directory, with the way to them."""

@@ -48,7 +48,7 @@ def parse(data):
         depth = max(accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[\]{}]", bare)), default=0)
         need(depth <= 64, "the directory is nested more than 64 deep", OverLimit)
         values = 1 + bare.count(",") + len(re.findall(r"[\[{](?![\]}])", bare))
-        need(values <= 2**22, "the directory has more than 2^22 values", OverLimit)
+        need(values <= 2**24, "the directory has more than 2^24 values", OverLimit)
         value = json.loads(text)
     except ValueError as error:                      # also of UTF-8
         raise Corrupt(f"the directory is not JSON: {error}")
@@ -166,17 +166,19 @@ class File(Mapping):
         need(features == 0, f"required features {features:#x}", Unsupported)
         need(zero == 0 and not any(zeros), "the header's zeros are not zero")
         # §2.2
-        start, length, whole, directory_crc, zeros, crc, mark = struct.unpack("<QQQI24sI8s", data[-64:])
+        start, length, whole, directory_crc, decoded, zeros, crc, mark = struct.unpack("<QQQIQ16sI8s", data[-64:])
         need(mark == b"\n\x1a\n\rZCN\x89", "no end mark: the file was cut, or has bytes after its trailer")
         need(crc32(data[-64:-12]) == crc, "wrong CRC-32 of the trailer")
         need(not any(zeros), "the trailer's zeros are not zero")
         need(whole == size, f"{size} bytes instead of {whole}")
-        need(length <= 256 * MiB, f"a directory of {length} bytes", OverLimit)
+        need(max(length, decoded) <= 256 * MiB, f"a directory of {max(length, decoded)} bytes", OverLimit)
+        need(decoded == 0 or decoded > length, f"a directory of {decoded} bytes in a frame of {length}")
         need(start >= 64 and start % 64 == 0 and start + aligned(length) == size - 64, "the directory does not end at the trailer")
         need(not any(data[start + length:-64]), "the padding of the directory is not zero")
         need(crc32(data[start:start + length]) == directory_crc, "wrong CRC-32 of the directory")
         # §2.4
-        self.directory = parse(bytes(data[start:start + length]))
+        directory = data[start:start + length]
+        self.directory = parse(bytes(plain(directory, decoded) if decoded else directory))
         check(DIRECTORY, self.directory)
         self.payloads, self.tensors = self.directory["payloads"], self.directory["tensors"]
         self.container, self.network = self.directory.get("container"), self.directory.get("network")

@@ -78,6 +78,30 @@ public enum Zstd {
     }
   }
 
+  /// Compresses a text of many repetitions to one frame that is smaller; nothing when zstd finds none.
+  public static func frame(of text: [UInt8]) -> [UInt8]? { text.withUnsafeBytes { compress($0, level: 3) } }
+
+  /// Decompresses the one frame that `frame` must consist of into `count` bytes.
+  ///
+  /// - Throws: `CodecError`: over the limit for a larger window, else corrupt.
+  public static func bytes(of frame: [UInt8], count: Int) throws(CodecError) -> [UInt8] {
+    var failure: CodecError?
+    let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      let out = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count])
+      failure = frame.withUnsafeBytes { frame in
+        do throws(CodecError) {
+          try decompress(frame, into: out)
+          return nil
+        } catch {
+          return error
+        }
+      }
+      initialized = failure == nil ? count : 0
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+
   private static let compressors = Pool { ZSTD_createCCtx() }
   private static let decompressors = Pool { ZSTD_createDCtx() }
 }

@@ -187,11 +187,9 @@ struct OpenFile: ~Copyable {
         try dataset.replaceChunk(at: reader.numbers(), filterMask: reader.integer(), bytes: reader.run())
       }
       channel.answer([])
-    case .addGroup:
-      try addGroup(&reader)
-      channel.answer([])
-    case .addDataset:
-      channel.answer(try addDataset(&reader))
+    case .add:
+      var additions = try Additions(to: file.id)
+      channel.answer(try additions.make(&reader))
     case .copy:
       var copy = try TreeCopy(of: self, reader.changes())
       channel.answer(try copy.complete())

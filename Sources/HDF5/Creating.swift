@@ -11,39 +11,10 @@ extension OpenFile {
   }
 
   /// A creation list of a class, for objects that do not record when they were made.
-  private static func untimed(_ list: hid_t) throws(HDF5Error) -> Handle {
+  static func untimed(_ list: hid_t) throws(HDF5Error) -> Handle {
     let creation = try Handle(H5Pcreate(list), "creation list")
     try check(H5Pset_obj_track_times(creation.id, false), "creation list")
     return creation
-  }
-
-  func addGroup(_ reader: inout WireReader) throws(HDF5Error) {
-    let (path, texts) = try reader.pathAndTexts()
-    let group: Handle
-    if path.isEmpty {
-      group = try Handle(H5Gopen2(file.id, "/", byDefault), "root group")
-    } else {
-      let creation = try Self.untimed(chdf5_group_creation_class())
-      group = try Handle(H5Gcreate2(file.id, path.cString, byDefault, creation.id, byDefault), path.shown)
-    }
-    for (name, text) in texts { try addText(name, text, to: group) }
-  }
-
-  /// - Returns: the answer: offset and length of the dataset's storage.
-  func addDataset(_ reader: inout WireReader) throws(HDF5Error) -> [UInt8] {
-    let (path, texts) = try reader.pathAndTexts()
-    let type = try Self.type(try reader.datatype())
-    let extents = try reader.numbers()
-    let space = try Handle(H5Screate_simple(CInt(extents.count), extents, nil), "extents \(extents)")
-    let creation = try Self.contiguousStorage()
-    let dataset = try Handle(
-      H5Dcreate2(file.id, path.cString, type.id, space.id, byDefault, creation.id, byDefault), path.shown)
-    for (name, text) in texts { try addText(name, text, to: dataset) }
-    let place = try storage(of: dataset) ?? Extent(offset: 0, length: 0)
-    var answer = WireWriter()
-    answer.write(place.offset)
-    answer.write(place.length)
-    return answer.bytes
   }
 
   /// A creation list for datasets in one run of bytes: storage at once, and untouched, because the parent fills it.
@@ -54,18 +25,79 @@ extension OpenFile {
     try check(H5Pset_fill_time(creation.id, H5D_FILL_TIME_NEVER), "layout")
     return creation
   }
+}
+
+/// Makes the groups and datasets of one message; what is the same for many of them is made once.
+struct Additions: ~Copyable {
+  private let file: hid_t
+  private let groupList: Handle
+  private let datasetList: Handle
+  private let text: Handle
+  private let scalar: Handle
+  /// The type of the last dataset, of which there are often many.
+  private var type: Handle?
+  private var described: Datatype?
+
+  init(to file: hid_t) throws(HDF5Error) {
+    let groupList = try OpenFile.untimed(chdf5_group_creation_class())
+    let datasetList = try OpenFile.contiguousStorage()
+    let text = try Handle(H5Tcopy(chdf5_string()), "type")
+    try check(H5Tset_strpad(text.id, H5T_STR_NULLPAD), "type")
+    try check(H5Tset_cset(text.id, H5T_CSET_UTF8), "type")
+    let scalar = try Handle(H5Screate(H5S_SCALAR), "dataspace")
+    self.file = file
+    self.groupList = groupList
+    self.datasetList = datasetList
+    self.text = text
+    self.scalar = scalar
+    type = nil
+    described = nil
+  }
+
+  /// - Returns: the answer: offset and length of the storage of each, 0 where there is none.
+  mutating func make(_ reader: inout WireReader) throws(HDF5Error) -> [UInt8] {
+    var answer = WireWriter()
+    while !reader.isAtEnd {
+      let place = try reader.bool() ? addDataset(&reader) : addGroup(&reader)
+      answer.write(place?.offset ?? 0)
+      answer.write(place?.length ?? 0)
+    }
+    return answer.bytes
+  }
+
+  private func addGroup(_ reader: inout WireReader) throws(HDF5Error) -> Extent? {
+    let (path, texts) = try reader.pathAndTexts()
+    let group =
+      path.isEmpty
+      ? try Handle(H5Gopen2(file, "/", byDefault), "root group")
+      : try Handle(H5Gcreate2(file, path.cString, byDefault, groupList.id, byDefault), path.shown)
+    for (name, text) in texts { try addText(name, text, to: group) }
+    return nil
+  }
+
+  private mutating func addDataset(_ reader: inout WireReader) throws(HDF5Error) -> Extent? {
+    let (path, texts) = try reader.pathAndTexts()
+    let description = try reader.datatype()
+    if described != description {
+      type = .some(try Self.type(description))
+      described = description
+    }
+    let typeID = type?.id ?? -1
+    let extents = try reader.numbers()
+    let space = try Handle(H5Screate_simple(CInt(extents.count), extents, nil), "extents \(extents)")
+    let dataset = try Handle(
+      H5Dcreate2(file, path.cString, typeID, space.id, byDefault, datasetList.id, byDefault), path.shown)
+    for (name, text) in texts { try addText(name, text, to: dataset) }
+    return try storage(of: dataset)
+  }
 
   private func addText(_ name: String, _ value: String, to object: borrowing Handle) throws(HDF5Error) {
     let bytes = Array(value.utf8)
-    let type = try Handle(H5Tcopy(chdf5_string()), "type")
     // HDF5 has no strings of length 0.
-    try check(H5Tset_size(type.id, max(1, bytes.count)), "size of text '\(name)'")
-    try check(H5Tset_strpad(type.id, H5T_STR_NULLPAD), "type")
-    try check(H5Tset_cset(type.id, H5T_CSET_UTF8), "type")
-    let space = try Handle(H5Screate(H5S_SCALAR), "dataspace")
+    try check(H5Tset_size(text.id, max(1, bytes.count)), "size of text '\(name)'")
     let attribute = try Handle(
-      H5Acreate2(object.id, name, type.id, space.id, byDefault, byDefault), "attribute '\(name)'")
-    try check(H5Awrite(attribute.id, type.id, bytes.isEmpty ? [0] : bytes), "attribute '\(name)'")
+      H5Acreate2(object.id, name, text.id, scalar.id, byDefault, byDefault), "attribute '\(name)'")
+    try check(H5Awrite(attribute.id, text.id, bytes.isEmpty ? [0] : bytes), "attribute '\(name)'")
   }
 
   private static func type(_ description: Datatype) throws(HDF5Error) -> Handle {
@@ -105,7 +137,15 @@ func storage(of dataset: borrowing Handle) throws(HDF5Error) -> Extent? {
 private struct AbsolutePath {
   let names: [[UInt8]]
   var isEmpty: Bool { names.isEmpty }
-  var cString: [CChar] { names.flatMap { [UInt8(ascii: "/")] + $0 }.map { CChar(bitPattern: $0) } + [0] }
+  var cString: [CChar] {
+    var path: [CChar] = []
+    for name in names {
+      path.append(CChar(bitPattern: UInt8(ascii: "/")))
+      for byte in name { path.append(CChar(bitPattern: byte)) }
+    }
+    path.append(0)
+    return path
+  }
   var shown: String { "/" + names.map { text($0, escapingBackslash: true) }.joined(separator: "/") }
 }
 

@@ -7,8 +7,17 @@ extension Dataset {
   init(_ dataset: hid_t, _ file: borrowing OpenFile) throws(HDF5Error) {
     let type = try Handle(H5Dget_type(dataset), "type")
     let space = try Handle(H5Dget_space(dataset), "dataspace")
-    let creation = try Handle(H5Dget_create_plist(dataset), "creation list")
     let (extents, most) = try Self.extents(of: space)
+    // An address is what contiguous storage alone has. The creation list, which takes longer than all the rest, can
+    // say no more of it: there are no filters.
+    let offset = H5Dget_offset(dataset)
+    if offset != chdf5_no_address() {
+      let extent = Extent(offset: UInt64(offset), length: H5Dget_storage_size(dataset))
+      self.init(type: try Datatype(type.id), extents: extents, layout: .contiguous(extent), filters: [])
+      return
+    }
+    _ = H5Eclear2(0)
+    let creation = try Handle(H5Dget_create_plist(dataset), "creation list")
     let layout = try Layout(dataset, creation, space, extents: extents, most: most, type: type, file)
     self.init(
       type: try Datatype(type.id), extents: extents, layout: layout, filters: try Filter.all(in: creation))
@@ -131,10 +140,8 @@ extension Layout {
         self = .external
         return
       }
-      let offset = H5Dget_offset(dataset)
-      let length = H5Dget_storage_size(dataset)
-      _ = H5Eclear2(0)
-      self = .contiguous(offset == chdf5_no_address() ? nil : Extent(offset: UInt64(offset), length: length))
+      // What is stored has an address, and was described without the list.
+      self = .contiguous(nil)
     case H5D_CHUNKED:
       guard let extents, !extents.isEmpty else { throw .corrupt("chunks without extents") }
       var chunk = [hsize_t](repeating: 0, count: extents.count)

@@ -24,33 +24,60 @@ public struct NewFile: ~Copyable {
     child = try ChildProcess.opening(file, .create, limits: limits)
   }
 
-  /// Adds a group below one that exists; the root, which exists from the start, only takes the texts.
-  public mutating func addGroup(_ path: [LinkName], texts: [Text] = []) throws(HDF5Error) {
-    var request = WireWriter()
-    request.write(path, texts)
-    _ = try child.ask(.addGroup, request.bytes, most: 0)
+  /// A group or a dataset to be.
+  public enum Addition: Sendable {
+    /// A group below one that exists; the root, which exists from the start, only takes the texts.
+    case group([LinkName], texts: [Text] = [])
+    /// A dataset in a group that exists.
+    case dataset([LinkName], type: Datatype, extents: [UInt64], texts: [Text] = [])
   }
 
-  /// Adds a dataset to a group that exists, and allocates its storage.
+  /// Adds groups and datasets in their order, all in one message to the child, and allocates the storage of the datasets.
   ///
-  /// - Returns: where in the file its values belong, row-major; the caller writes all of them before `close()`. Nothing
-  ///   when there are none.
-  /// - Throws: `.unsupported` when the type is neither an integer of 1, 2, 4 or 8 bytes nor a float; `.overLimit` when the
-  ///   bytes cannot be counted.
+  /// - Returns: for each, where in the file its values belong, row-major; the caller writes all of them before `close()`.
+  ///   `nil` where there are none.
+  /// - Throws: `.unsupported` for a type that is neither an integer of 1, 2, 4 or 8 bytes nor a float; `.overLimit` when
+  ///   the bytes cannot be counted. What comes before the addition that fails has been added.
+  public mutating func add(_ additions: [Addition]) throws(HDF5Error) -> [Extent?] {
+    var request = WireWriter()
+    var sizes: [UInt64] = []
+    for addition in additions {
+      switch addition {
+      case .group(let path, let texts):
+        request.write(false)
+        request.write(path, texts)
+        sizes.append(0)
+      case .dataset(let path, let type, let extents, let texts):
+        guard let byteCount = product(extents, UInt64(max(0, type.size))), byteCount <= Int.max else {
+          throw .overLimit("extents \(extents) of \(type.size) bytes each cannot be counted")
+        }
+        request.write(true)
+        request.write(path, texts)
+        request.write(type)
+        request.write(extents)
+        sizes.append(byteCount)
+      }
+    }
+    var reader = WireReader(try child.ask(.add, request.bytes, most: 16 * additions.count))
+    var places: [Extent?] = []
+    for size in sizes {
+      let place = Extent(offset: try reader.integer(), length: try reader.integer())
+      guard place.length == size else { throw WireReader.nonsense }
+      places.append(size == 0 ? nil : place)
+    }
+    return places
+  }
+
+  /// Adds one group.
+  public mutating func addGroup(_ path: [LinkName], texts: [Text] = []) throws(HDF5Error) {
+    _ = try add([.group(path, texts: texts)])
+  }
+
+  /// Adds one dataset, and tells where its values belong.
   public mutating func addDataset(
     _ path: [LinkName], type: Datatype, extents: [UInt64], texts: [Text] = []
   ) throws(HDF5Error) -> Extent? {
-    guard let byteCount = product(extents, UInt64(max(0, type.size))), byteCount <= Int.max else {
-      throw .overLimit("extents \(extents) of \(type.size) bytes each cannot be counted")
-    }
-    var request = WireWriter()
-    request.write(path, texts)
-    request.write(type)
-    request.write(extents)
-    var reader = WireReader(try child.ask(.addDataset, request.bytes, most: 17))
-    let extent = Extent(offset: try reader.integer(), length: try reader.integer())
-    guard extent.length == byteCount else { throw WireReader.nonsense }
-    return extent.length == 0 ? nil : extent
+    try add([.dataset(path, type: type, extents: extents, texts: texts)])[0]
   }
 
   /// Completes the file and ends the child.

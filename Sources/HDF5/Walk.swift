@@ -66,15 +66,13 @@ struct Walk {
     seen[address] = objects.count
     do throws(HDF5Error) {
       let handle = try Handle(H5Oopen_by_addr(file.file.id, haddr_t(address)), "object at \(address)")
-      var info = H5O_info_t()
-      try check(H5Oget_info2(handle.id, &info, H5O_INFO_BASIC), "object at \(address)")
       var steps: [Step] = []
       let kind: Object.Kind
-      switch info.type {
-      case H5O_TYPE_GROUP:
+      switch H5Iget_type(handle.id) {
+      case H5I_GROUP:
         kind = .group
         steps = try links(of: handle, step)
-      case H5O_TYPE_DATASET:
+      case H5I_DATASET:
         let dataset = try Dataset(handle.id, file)
         if let error = dataset.inconsistency(fileSize: file.fileSize) { throw error }
         if case .chunked(let chunk, let chunks) = dataset.layout { try spend(chunks.count * (48 + 8 * chunk.count)) }

@@ -10,8 +10,8 @@ enum Request: UInt8 {
   /// The values of one block, while encoding.
   case block
   case replace
-  case addGroup
-  case addDataset
+  /// Groups and datasets of a new file, as many as there are in the message.
+  case add
   case copy
   case close
 }
@@ -126,7 +126,9 @@ struct WireReader {
   }
 
   mutating func text() throws(HDF5Error) -> String {
-    guard let text = String(validating: try run(), as: UTF8.self) else { throw Self.nonsense }
+    let count = try size()
+    let start = try take(count)
+    guard let text = String(validating: bytes[start..<start + count], as: UTF8.self) else { throw Self.nonsense }
     return text
   }
 

@@ -41,9 +41,17 @@ extension JSON {
 
   /// The one canonical spelling of a number; nothing when it is not finite in `Double`.
   static func canonicalNumber(_ spelling: String) -> String? {
+    if isPlainInteger(spelling) { return spelling }
     if let integer = Int(spelling) { return String(integer) }
     guard let value = Double(spelling), value.isFinite else { return nil }
     return realSpelling(value)
+  }
+
+  /// Whether a number is spelled with at most 18 digits, the first of them no 0, and so canonically: most are.
+  private static func isPlainInteger(_ spelling: String) -> Bool {
+    let digits = spelling.utf8
+    guard (1...18).contains(digits.count), digits.first != UInt8(ascii: "0") || digits.count == 1 else { return false }
+    return digits.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
   }
 
   private static func realSpelling(_ value: Double) -> String {
@@ -96,6 +104,12 @@ extension JSON {
 
   private static func write(_ text: String, to bytes: inout [UInt8]) {
     bytes.append(UInt8(ascii: "\""))
+    // Most texts are written as they stand.
+    guard text.utf8.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }) else {
+      bytes.append(contentsOf: text.utf8)
+      bytes.append(UInt8(ascii: "\""))
+      return
+    }
     for unit in text.utf8 {
       switch unit {
       case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), unit]

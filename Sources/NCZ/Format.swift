@@ -19,8 +19,27 @@ public enum Format {
   /// Most bytes of a directory.
   static let directoryLimit = 256 << 20
 
+  /// Most values of a directory: a tensor takes about 40.
+  static let valueLimit = 16 << 20
+
   /// Zero bytes between `offset` and the next boundary.
   static func padding(after offset: Int) -> Int { (alignment - offset % alignment) % alignment }
+}
+
+/// The compression of a directory, which this module leaves to others.
+public struct DirectoryCodec: Sendable {
+  /// One zstd frame that is smaller than the bytes; `nil` where there is none.
+  let compress: @Sendable ([UInt8]) -> [UInt8]?
+  /// The bytes, so many, that a frame must hold.
+  let decompress: @Sendable (_ frame: [UInt8], _ count: Int) throws(NCZError) -> [UInt8]
+
+  public init(
+    compress: @escaping @Sendable ([UInt8]) -> [UInt8]?,
+    decompress: @escaping @Sendable (_ frame: [UInt8], _ count: Int) throws(NCZError) -> [UInt8]
+  ) {
+    self.compress = compress
+    self.decompress = decompress
+  }
 }
 
 /// CRC-32 as in zlib, PNG and zip (polynomial 0xEDB88320, reflected, inverted before and after).

@@ -50,7 +50,10 @@ struct Header {
 /// The 64 bytes at the end of a file.
 struct Trailer {
   let directoryOffset: Int
+  /// Stored bytes of the directory.
   let directorySize: Int
+  /// Bytes of which the directory is a frame; 0 where it is stored plain.
+  let decodedSize: Int
   let directoryCRC: UInt32
   let fileSize: Int
 
@@ -60,14 +63,16 @@ struct Trailer {
     append(UInt64(directorySize), to: &bytes)
     append(UInt64(fileSize), to: &bytes)
     append(directoryCRC, to: &bytes)
+    append(UInt64(decodedSize), to: &bytes)
     bytes += [UInt8](repeating: 0, count: 52 - bytes.count)
     append(crc32(bytes), to: &bytes)
     return bytes + Format.endMark
   }
 
-  init(directoryOffset: Int, directorySize: Int, directoryCRC: UInt32, fileSize: Int) {
+  init(directoryOffset: Int, directorySize: Int, decodedSize: Int = 0, directoryCRC: UInt32, fileSize: Int) {
     self.directoryOffset = directoryOffset
     self.directorySize = directorySize
+    self.decodedSize = decodedSize
     self.directoryCRC = directoryCRC
     self.fileSize = fileSize
   }
@@ -83,8 +88,8 @@ struct Trailer {
     guard stored == computed else {
       throw .corrupt(offset: start + 52, "trailer CRC-32 \(hex(stored)), computed \(hex(computed))")
     }
-    guard bytes[28..<52].allSatisfy({ $0 == 0 }) else {
-      throw .corrupt(offset: start + 28, "reserved trailer bytes are not zero")
+    guard bytes[36..<52].allSatisfy({ $0 == 0 }) else {
+      throw .corrupt(offset: start + 36, "reserved trailer bytes are not zero")
     }
     let declared: UInt64 = integer(in: bytes, at: 16)
     guard declared == UInt64(size) else {
@@ -95,8 +100,12 @@ struct Trailer {
     }
     let offset: UInt64 = integer(in: bytes, at: 0)
     let length: UInt64 = integer(in: bytes, at: 8)
-    guard length <= UInt64(Format.directoryLimit) else {
-      throw .overLimit("a directory of \(length) bytes, limit \(Format.directoryLimit)")
+    let decoded: UInt64 = integer(in: bytes, at: 28)
+    guard max(length, decoded) <= UInt64(Format.directoryLimit) else {
+      throw .overLimit("a directory of \(max(length, decoded)) bytes, limit \(Format.directoryLimit)")
+    }
+    guard decoded == 0 || decoded > length else {
+      throw .corrupt(offset: start + 28, "a directory of \(decoded) bytes in a frame of \(length)")
     }
     // Both are at most the file's size here, so the sum cannot overflow.
     guard offset >= UInt64(Format.headerSize), offset <= UInt64(start), offset % UInt64(Format.alignment) == 0,
@@ -107,6 +116,7 @@ struct Trailer {
     }
     directoryOffset = Int(offset)
     directorySize = Int(length)
+    decodedSize = Int(decoded)
     directoryCRC = integer(in: bytes, at: 24)
     fileSize = size
   }

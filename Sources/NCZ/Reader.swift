@@ -8,7 +8,7 @@ public struct Reader: Sendable {
   public let fileSize: Int
   /// Where the directory lies.
   public let directoryOffset: Int
-  /// Bytes of the directory.
+  /// Stored bytes of the directory.
   public let directorySize: Int
   /// Major and minor version found.
   public let version: (major: Int, minor: Int)
@@ -19,10 +19,12 @@ public struct Reader: Sendable {
 
   /// Opens a seekable file of `size` bytes.
   ///
+  /// - Parameter codec: decodes a directory that is a frame; without one, such a file is not supported.
+  ///
   /// Checks, in this order: size, signature, header CRC, version, required features, reserved bytes; end mark,
-  /// trailer CRC, reserved bytes, file size, directory place; directory CRC, padding, canonical form, and that
+  /// trailer CRC, reserved bytes, file size, directory sizes and place; directory CRC, padding, frame, canonical form, and that
   /// header, payloads, directory and trailer follow one another without a gap.
-  public init(_ file: FileDescriptor, size: Int) throws(NCZError) {
+  public init(_ file: FileDescriptor, size: Int, codec: DirectoryCodec? = nil) throws(NCZError) {
     guard size >= Format.headerSize + Format.trailerSize else {
       // Too short to be whole; say whether it is one of ours at all.
       _ = try Header(read(file, at: 0, count: min(size, Format.headerSize)))
@@ -44,10 +46,19 @@ public struct Reader: Sendable {
         offset: trailer.directoryOffset,
         "directory CRC-32 \(hex(trailer.directoryCRC)), computed \(hex(computed))")
     }
+    if trailer.decodedSize > 0 {
+      guard let codec else { throw .unsupported("a directory in a zstd frame") }
+      do throws(NCZError) {
+        bytes = try codec.decompress(bytes, trailer.decodedSize)
+      } catch {
+        guard case .corrupt(_, let what) = error else { throw error }
+        throw .corrupt(offset: trailer.directoryOffset, "directory: \(what)")
+      }
+    }
     let directory: JSON
     do {
       directory = try JSON.parseCanonical(
-        bytes, limits: JSON.Limits(bytes: Format.directoryLimit, depth: 64, values: 4 << 20))
+        bytes, limits: JSON.Limits(bytes: Format.directoryLimit, depth: 64, values: Format.valueLimit))
     } catch {
       throw error.reason == .overLimit
         ? .overLimit("directory: \(error)") : .corrupt(offset: trailer.directoryOffset, "directory: \(error)")

@@ -5,19 +5,25 @@ public import SystemPackage
 public struct Writer: ~Copyable {
   private let file: FileDescriptor
   private let mirror: FileDescriptor?
+  private let codec: DirectoryCodec?
   /// Whether what is written now is also written to the mirror.
   private var isMirrored = true
   private var offset = 0
+  /// What comes before `offset` and is not written yet: small payloads share a system call.
+  private var pending: [UInt8] = []
   private var payloads: [Payload] = []
   private var open: Payload?
 
   /// Writes the header.
   ///
-  /// - Parameter mirror: an empty file, for an output that cannot be read back: all but the payloads that need not be
-  ///   read to check it is written there too, at the same offsets.
-  public init(to file: FileDescriptor, mirror: FileDescriptor? = nil) throws(NCZError) {
+  /// - Parameters:
+  ///   - mirror: an empty file, for an output that cannot be read back: all but the payloads that need not be read to
+  ///     check it is written there too, at the same offsets.
+  ///   - codec: makes the directory smaller; without one it is stored plain.
+  public init(to file: FileDescriptor, mirror: FileDescriptor? = nil, codec: DirectoryCodec? = nil) throws(NCZError) {
     self.file = file
     self.mirror = mirror
+    self.codec = codec
     try write(Header(major: Format.majorVersion, minor: Format.minorVersion, requiredFeatures: 0).bytes)
   }
 
@@ -68,11 +74,14 @@ public struct Writer: ~Copyable {
   ///     the output has got directory and trailer. When it throws, such an output stays cut short, and every reader says so.
   public consuming func finish(content: JSON, check: (FileDescriptor, Int) throws -> Void = { _, _ in }) throws -> Int {
     try endPayload()
+    try writePending()
     let members = (content.members ?? []) + [.init("payloads", .array(payloads.map(\.json)))]
-    let directory = JSON.object(members).canonical().serialized()
-    guard directory.count <= Format.directoryLimit else {
-      throw NCZError.overLimit("a directory of \(directory.count) bytes, limit \(Format.directoryLimit)")
+    let text = JSON.object(members).canonical().serialized()
+    guard text.count <= Format.directoryLimit else {
+      throw NCZError.overLimit("a directory of \(text.count) bytes, limit \(Format.directoryLimit)")
     }
+    let frame = codec?.compress(text)
+    let directory = frame ?? text
     var end = [UInt8](repeating: 0, count: Format.padding(after: offset))
     let directoryOffset = offset + end.count
     end += directory
@@ -80,7 +89,8 @@ public struct Writer: ~Copyable {
     let size = offset + end.count + Format.trailerSize
     end +=
       Trailer(
-        directoryOffset: directoryOffset, directorySize: directory.count, directoryCRC: crc32(directory), fileSize: size
+        directoryOffset: directoryOffset, directorySize: directory.count, decodedSize: frame == nil ? 0 : text.count,
+        directoryCRC: crc32(directory), fileSize: size
       ).bytes
     if let mirror {
       try write(end, to: mirror, at: offset)
@@ -100,9 +110,22 @@ public struct Writer: ~Copyable {
   }
 
   private mutating func write(_ bytes: [UInt8]) throws(NCZError) {
-    try write(bytes, to: file)
+    if bytes.count < Self.small {
+      pending += bytes
+      if pending.count >= Self.small { try writePending() }
+    } else {
+      try writePending()
+      try write(bytes, to: file)
+    }
     if let mirror, isMirrored { try write(bytes, to: mirror, at: offset) }
     offset += bytes.count
+  }
+
+  private static let small = 1 << 16
+
+  private mutating func writePending() throws(NCZError) {
+    try write(pending, to: file)
+    pending.removeAll(keepingCapacity: true)
   }
 
   private func write(_ bytes: [UInt8], to file: FileDescriptor, at offset: Int? = nil) throws(NCZError) {

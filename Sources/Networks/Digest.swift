@@ -9,20 +9,37 @@ public struct Digest: Sendable, Hashable, CustomStringConvertible {
 
   /// 64 lower-case hexadecimal digits.
   public var description: String {
-    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    String(unsafeUninitializedCapacity: 2 * bytes.count) { digits in
+      let hexadecimal: StaticString = "0123456789abcdef"
+      for (index, byte) in bytes.enumerated() {
+        digits[2 * index] = hexadecimal.utf8Start[Int(byte >> 4)]
+        digits[2 * index + 1] = hexadecimal.utf8Start[Int(byte & 15)]
+      }
+      return 2 * bytes.count
+    }
   }
 
   /// Reads 64 lower-case hexadecimal digits.
   init?(_ text: String) {
-    let digits = text.utf8.compactMap { digit -> UInt8? in
+    guard text.utf8.count == 64 else { return nil }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(32)
+    var high: UInt8?
+    for digit in text.utf8 {
+      let value: UInt8
       switch digit {
-      case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
-      case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
-      default: nil
+      case UInt8(ascii: "0")...UInt8(ascii: "9"): value = digit - UInt8(ascii: "0")
+      case UInt8(ascii: "a")...UInt8(ascii: "f"): value = digit - UInt8(ascii: "a") + 10
+      default: return nil
+      }
+      if let first = high {
+        bytes.append(first << 4 | value)
+        high = nil
+      } else {
+        high = value
       }
     }
-    guard digits.count == 64, text.utf8.count == 64 else { return nil }
-    bytes = (0..<32).map { digits[2 * $0] << 4 | digits[2 * $0 + 1] }
+    self.bytes = bytes
   }
 
   init(bytes: [UInt8]) { self.bytes = bytes }

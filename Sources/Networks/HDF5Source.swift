@@ -30,6 +30,9 @@ final class HDF5Source {
   private let options: ReadingOptions
   /// A process of its own for `reencodesExactly`, once it is needed.
   private var checker: OpenSession?
+  /// Objects by the addresses of their headers.
+  private lazy var objectAt = Dictionary(
+    contents.objects.enumerated().map { ($1.address, $0) }, uniquingKeysWith: { first, _ in first })
   /// Whether it was given up.
   private var isOutOfTime = false
   /// What it answered: a file may be written several times.
@@ -163,8 +166,8 @@ final class HDF5Source {
 
   /// The filters of a tensor's chunks; `nil` when it is not in chunks.
   private func filters(of tensor: TensorRecord) -> [Filter]? {
-    guard case .chunked(let address, _, _) = tensor.place,
-      let object = contents.objects.first(where: { $0.address == address }), case .dataset(let dataset) = object.kind
+    guard case .chunked(let address, _, _) = tensor.place, let index = objectAt[address],
+      case .dataset(let dataset) = contents.objects[index].kind
     else { return nil }
     return dataset.filters
   }

@@ -104,7 +104,7 @@ struct LayoutChain {
     guard belonging.isEmpty else { throw .leftOut(belonging.map(\.name)) }
     var rest: [TensorName] = []
     for name in left.map(\.name) + found.others + found.unknown
-    where !names.contains(name) && !rest.contains(name) && rest.count < 1024 {
+    where rest.count < 1024 && !names.contains(name) && !rest.contains(name) {
       rest.append(name)
     }
     return rest.isEmpty ? nil : "--order leaves out \(abbreviated(rest))"

@@ -13,7 +13,7 @@ struct NCZSource {
   let remaining: RemainingBytes
 
   init(_ file: FileDescriptor, size: Int) throws {
-    reader = try Reader(file, size: size)
+    reader = try Reader(file, size: size, codec: .zstd)
     directory = try Directory(reader.content, payloadCount: reader.payloads.count)
     let size = directory.container?.size ?? 0
     remaining = RemainingBytes(size: size, cuts: try Place.cuts(of: directory.tensors, size: size))

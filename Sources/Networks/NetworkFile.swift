@@ -17,12 +17,12 @@ public struct ReadingOptions: Sendable {
   public var output: Int?
   /// What to assume of a file without architecture.
   public var assumption: Assumption
-  /// Told now and then how many bytes of values are done, of how many.
-  public var progress: (@Sendable (_ done: Int, _ total: Int) -> Void)?
+  /// Told often how far the work is.
+  public var progress: (@Sendable (WorkProgress) -> Void)?
 
   public init(
     memory: Int, time: Double? = nil, threads: Threads, output: Int? = nil, assumption: Assumption = Assumption(),
-    progress: (@Sendable (_ done: Int, _ total: Int) -> Void)? = nil
+    progress: (@Sendable (WorkProgress) -> Void)? = nil
   ) {
     self.memory = memory
     self.time = time
@@ -152,10 +152,11 @@ public final class NetworkFile {
     return false
   }
 
-  /// Reports progress: all tensors before `index` are done.
-  func didReach(_ index: Int) {
+  /// Reports progress: all tensors before `index` are done, and `bytes` of this one.
+  func didReach(_ index: Int, bytes: Int = 0) {
     guard let progress = options.progress else { return }
-    progress(sizesBefore[index], sizesBefore[tensors.count])
+    let done = sizesBefore[index].addingOrMaximum(bytes)
+    progress(WorkProgress("values", done: done, of: sizesBefore[tensors.count]))
   }
 
   /// Weight matrices that cannot be read.
@@ -222,10 +223,13 @@ public final class NetworkFile {
     let tensor = tensors[index]
     var crcs = PieceCRCs()
     let weights = try weights(of: index)
+    var done = 0
     try about(tensor.name) {
       try weights.forEachPiece(type: tensor.type, threads: options.threads) { piece in
         if kind == .ncz { crcs.update(piece) }
         try body(piece)
+        done += piece.count
+        didReach(index, bytes: done)
       }
     }
     guard kind == .ncz else { return }

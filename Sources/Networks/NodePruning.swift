@@ -64,10 +64,12 @@ extension NetworkFile {
       let reason = pruning.notes.first { $0.kernel == name }?.reason ?? "not the weights of a hidden layer"
       throw NetworkError(.usage, "--only: no nodes can be removed: \(name): \(reason)")
     }
-    for index in others.sorted() where !pruning.notes.contains(where: { $0.kernel == tensors[index].name }) {
+    let noted = Set(pruning.notes.map(\.kernel))
+    for index in others.sorted() where !noted.contains(tensors[index].name) {
       choice.notes.append("\(tensors[index].name): not the weights of a hidden layer: carried unchanged")
     }
     choice.tensors = pruning.changedTensors
+    let layers = Dictionary(pruning.layers.map { ($0.kernel, $0) }, uniquingKeysWith: { first, _ in first })
     var report = try compress(
       to: file, options, .node(rule), choice
     ) { index, _ in
@@ -83,9 +85,8 @@ extension NetworkFile {
               threads: self.options.threads)
           }, transposed: tensor.isTransposed)
       }
-      let layer = pruning.layers.first { $0.kernel == tensor.name }
       return .changed(
-        weights, kept: layer.map { Kept(count: $0.kept.count { $0 }, of: $0.kept.count) })
+        weights, kept: layers[tensor.name].map { Kept(count: $0.kept.count { $0 }, of: $0.kept.count) })
     }
     report.warnings = pruning.notes.map(\.text) + report.warnings
     return report

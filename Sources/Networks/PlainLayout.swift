@@ -38,33 +38,50 @@ extension NetworkFile {
     try about {
       var plain = try written { () throws(HDF5Error) in try NewFile(file, limits: limits) }
       try written { () throws(HDF5Error) in try plain.addGroup([], texts: rootTexts(records, places)) }
-      for (number, index) in indices.enumerated() {
-        let tensor = tensors[index]
-        let (path, known) = places[number]
-        for count in known..<max(known, path.count - 1) {
-          let group = Array(path[...count])
-          let texts = activations[group].map { [NewFile.Text("activation", $0.text)] } ?? []
-          try written { () throws(HDF5Error) in try plain.addGroup(group, texts: texts) }
+      for start in stride(from: 0, to: indices.count, by: Self.tensorsAtOnce) {
+        let batch = start..<min(start + Self.tensorsAtOnce, indices.count)
+        var additions: [NewFile.Addition] = []
+        var datasets: [Int] = []
+        for number in batch {
+          let tensor = tensors[indices[number]]
+          let (path, known) = places[number]
+          for count in known..<max(known, path.count - 1) {
+            let group = Array(path[...count])
+            additions.append(.group(group, texts: activations[group].map { [.init("activation", $0.text)] } ?? []))
+          }
+          datasets.append(additions.count)
+          additions.append(
+            .dataset(
+              path, type: Datatype(tensor.type),
+              extents: (cuts[indices[number]]?.extents(of: tensor) ?? tensor.shape.extents).map(UInt64.init),
+              texts: [.init("role", tensor.role.rawValue)]))
         }
-        let storage = try written { () throws(HDF5Error) in
-          try plain.addDataset(
-            path, type: Datatype(tensor.type),
-            extents: (cuts[index]?.extents(of: tensor) ?? tensor.shape.extents).map(UInt64.init),
-            texts: [NewFile.Text("role", tensor.role.rawValue)])
-        }
-        var offset = storage.map { Int(clamping: $0.offset) } ?? 0
-        if let cut = cuts[index] {
-          try writeBytes(cut.bytes(of: try values(of: index), tensor), to: file, at: offset)
-          continue
-        }
-        try forEachPiece(of: index) { piece in
-          try writeBytes(piece, to: file, at: offset)
-          offset += piece.count
+        let storage = try written { () throws(HDF5Error) in try plain.add(additions) }
+        for (number, dataset) in zip(batch, datasets) {
+          try writeValues(of: indices[number], cuts[indices[number]], to: file, at: Int(clamping: storage[dataset]?.offset ?? 0))
         }
       }
+      didReach(tensors.count)
       try close(plain)
     }
     return try about { Int(try file.seek(offset: 0, from: .end)) }
+  }
+
+  /// Objects are made by so many: a message to the child takes longer than making one.
+  private static let tensorsAtOnce = 1024
+
+  private func writeValues(
+    of index: Int, _ cut: TensorCut?, to file: FileDescriptor, at offset: Int
+  ) throws(NetworkError) {
+    didReach(index)
+    if let cut {
+      return try writeBytes(cut.bytes(of: try values(of: index), tensors[index]), to: file, at: offset)
+    }
+    var offset = offset
+    try forEachPiece(of: index) { piece in
+      try writeBytes(piece, to: file, at: offset)
+      offset += piece.count
+    }
   }
 
   private func close(_ plain: consuming NewFile) throws(NetworkError) {

@@ -48,7 +48,11 @@ extension NetworkFile {
         "the outputs of \(data.samples) samples take \(needed) bytes, more than \(options.memory); --memory raises the limit"
       )
     }
-    let outputs = function.outputs(samples: data.samples, threads: options.threads) { data.fill($0, $1) }
+    let counter = options.counter("outputs", of: data.samples)
+    let outputs = function.outputs(samples: data.samples, threads: options.threads) { range, out in
+      data.fill(range, out)
+      counter?.add(range.count)
+    }
     let (evaluation, note) = try function.evaluate(outputs, data)
     return RunReport(
       samples: data.samples, inputs: data.inputCount, outputs: outputs,

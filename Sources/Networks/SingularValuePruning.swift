@@ -65,6 +65,7 @@ extension TensorRecord {
           .overLimit,
           "its singular values take \(needed) bytes of memory, more than \(options.memory); --memory raises the limit")
       }
+      options.tell("singular values of \(name)")
       let result = try Compression.pruneSingularValues(
         bytes, type: type, rows: rows, columns: columns, transposed: isTransposed, rule: rule,
         threads: options.threads, known: &known)

@@ -112,6 +112,7 @@ extension NetworkFile {
         .magnitude: magnitudes.relativeErrors(keeping: counts(of: weights.count)),
         .node: nodes.relativeErrors(keeping: counts(of: rows)),
       ]
+      options.tell("singular values of \(tensor.name)")
       let singularValues: [Double]? = try about(tensor.name) {
         try self.singularValues(of: weights, rows: rows, columns: columns)
       }
@@ -121,6 +122,7 @@ extension NetworkFile {
       } else {
         statistics.notes.append("\(tensor.name): singular values would take more memory than --memory allows: left out")
       }
+      options.tell("tails of \(tensor.name)")
       // The same orders of the samples for every layer, so that the estimate does not depend on the others.
       var random = SplitMix64(seed: 1)
       let tails =

@@ -42,6 +42,8 @@ func read(_ file: FileDescriptor, at offset: Int, into out: UnsafeMutableRawBuff
 func withMapping<Result>(
   _ file: FileDescriptor, at offset: Int, count: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
 ) throws -> Result {
+  // Mapping costs more than reading so little.
+  if count < 1 << 16 { return try read(file, at: offset, count: count).withUnsafeBytes(body) }
   let inside = offset % pageSize
   let length = count + inside
   guard count > 0, let base = mmap(nil, length, PROT_READ, MAP_PRIVATE, file.rawValue, off_t(offset - inside)),

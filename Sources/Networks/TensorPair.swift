@@ -47,7 +47,12 @@ struct TensorPair {
   ) throws(VerificationError) {
     let first = try on(.a) { try ValueStream(a.file, a.index) }
     let second = try on(.b) { try ValueStream(b.file, b.index) }
-    try Networks.forEachPiece(first, second, byteCount: tensor.size, body)
+    var done = 0
+    try Networks.forEachPiece(first, second, byteCount: tensor.size) { before, after in
+      try body(before, after)
+      done += before.count
+      a.file.didReach(a.index, bytes: done)
+    }
   }
 
   // MARK: Spectra
@@ -63,6 +68,7 @@ struct TensorPair {
   ) throws(VerificationError) {
     let (size, distance) = (difference.loss.before, difference.loss.distance)
     guard !isFast, size.isFinite, distance.isFinite else { return }
+    a.file.options.tell("largest singular values of \(tensor.name)")
     let own = try largestSingularValue(size, ofDifference: false)
     let lost = try largestSingularValue(distance, ofDifference: true)
     // A bound below divided by one below says nothing.

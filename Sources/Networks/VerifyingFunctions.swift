@@ -139,8 +139,7 @@ extension Verifier {
       try require(
         (32 * data.samples).multipliedOrMaximum(by: f.outputCount), for: "outputs of \(data.samples) samples",
         "fewer samples take less")
-      let outputsA = f.outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
-      let outputsB = g.outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
+      let (outputsA, outputsB) = outputs(of: f, g, samples: data.samples) { data.fill($0, $1) }
       tell(outputsA, outputsB)
       var comparison = Verification.OutputComparison(.data, outputsA, outputsB, samples: data.samples)
       comparison.agreement = OutputAgreement.fraction(f, outputsA, outputsB)
@@ -168,8 +167,7 @@ extension Verifier {
       (32 * options.samples).multipliedOrMaximum(by: f.outputCount), for: "\(options.samples) samples",
       "--samples takes fewer")
     let points = RandomPoints(.gaussian, count: options.samples, width: f.inputCount, seed: options.seed)
-    let outputsA = f.outputs(samples: points.count, threads: threads) { points.fill($0, $1) }
-    let outputsB = g.outputs(samples: points.count, threads: threads) { points.fill($0, $1) }
+    let (outputsA, outputsB) = outputs(of: f, g, samples: points.count) { points.fill($0, $1) }
     tell(outputsA, outputsB)
     var comparison = Verification.OutputComparison(.monteCarlo, outputsA, outputsB, samples: points.count)
     comparison.agreement = OutputAgreement.fraction(f, outputsA, outputsB)
@@ -182,6 +180,20 @@ extension Verifier {
         "none of \(points.count) random inputs shows an output error: it may be rare; take --data, or more --samples")
     }
     return comparison
+  }
+
+  private func outputs(
+    of f: NetworkFunction, _ g: NetworkFunction, samples: Int,
+    fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
+  ) -> (NetworkFunction.Outputs, NetworkFunction.Outputs) {
+    let counter = a.options.counter("outputs", of: 2 * samples)
+    func outputs(_ function: NetworkFunction) -> NetworkFunction.Outputs {
+      function.outputs(samples: samples, threads: threads) { range, out in
+        fill(range, out)
+        counter?.add(range.count)
+      }
+    }
+    return (outputs(f), outputs(g))
   }
 
   /// With fewer that count, a standard error means little.
@@ -203,16 +215,20 @@ extension Verifier {
     let fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void = { range, out in
       if let data { data.fill(range, out) } else { random.fill(range, out) }
     }
+    a.options.tell("kernels of A")
     let kernelsA = NetworkKernels(
       of: f, points: count, output: options.tangentOutput, threads: threads, fill: fill)
+    a.options.tell("kernels of B")
     let kernelsB = NetworkKernels(
       of: g, points: count, output: options.tangentOutput, threads: threads, fill: fill)
     for (name, kernels) in [("A", kernelsA), ("B", kernelsB)] where !kernels.areFinite {
       leaveOut("\(name): kernels are infinite or not a number, and are not compared")
       return nil
     }
+    let reading = a.options
     func distance(_ a: SymmetricMatrix, _ b: SymmetricMatrix) throws(VerificationError) -> KernelDistance {
-      try on(nil) { try KernelDistance(a, b, withSpectra: !options.isFast, threads: threads) }
+      reading.tell("comparing kernels")
+      return try on(nil) { try KernelDistance(a, b, withSpectra: !options.isFast, threads: threads) }
     }
     let labels = try on(nil) { try data?.labels(classes: f.classCount) }
     var comparison = Verification.SpectrumComparison(

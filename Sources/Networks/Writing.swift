@@ -65,7 +65,7 @@ extension NetworkFile {
       let isReadable = isReadable(file)
       let mirror = isReadable || writing.trial != nil ? nil : try temporaryFile()
       defer { try? mirror?.close() }
-      var writer = try Writer(to: file, mirror: mirror)
+      var writer = try Writer(to: file, mirror: mirror, codec: .zstd)
       var reports: [TensorReport] = []
       for index in tensors.indices {
         didReach(index)

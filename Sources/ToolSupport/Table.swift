@@ -14,23 +14,27 @@ public struct Table {
   public mutating func add(_ row: [String]) { rows.append(row.map(printable)) }
 
   public var text: String {
-    let widths = alignments.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-    return rows.map { row in
-      let cells = zip(zip(row, widths), alignments).map { cell, alignment in
-        let space = String(repeating: " ", count: cell.1 - cell.0.count)
-        return alignment == .left ? cell.0 + space : space + cell.0
+    let counts = rows.map { $0.map(\.count) }
+    let widths = alignments.indices.map { column in counts.map { $0[column] }.max() ?? 0 }
+    var text = ""
+    for (row, counts) in zip(rows, counts) {
+      var line = ""
+      for (column, cell) in row.enumerated() {
+        if column > 0 { line += "  " }
+        let space = String(repeating: " ", count: widths[column] - counts[column])
+        line += alignments[column] == .left ? cell + space : space + cell
       }
-      var line = cells.joined(separator: "  ")
-      while line.last == " " { line.removeLast() }
-      return line + "\n"
-    }.joined()
+      while line.utf8.last == UInt8(ascii: " ") { line.removeLast() }
+      text += line + "\n"
+    }
+    return text
   }
 }
 
 /// Text as a terminal shows it without being driven by it: control characters are spelled `\xHH`; what has no width,
 /// turns the direction of writing, ends a line or has no meaning `\u{HHHH}`.
 public func printable(_ text: String) -> String {
-  if text.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) { return text }
+  if text.unicodeScalars.allSatisfy(\.isPrintable) { return text }
   return text.unicodeScalars.map { scalar -> String in
     guard !scalar.isPrintable else { return String(scalar) }
     let digits = String(scalar.value, radix: 16, uppercase: true)
@@ -55,7 +59,9 @@ func printable(json: [UInt8]) -> String {
 
 extension Unicode.Scalar {
   fileprivate var isPrintable: Bool {
-    switch properties.generalCategory {
+    // Looking properties up is slow; ASCII and × need none.
+    if (0x20..<0x7F).contains(value) || self == "×" { return true }
+    return switch properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned: false
     // Variation selectors pick the shape of the character before; other invisible ones hide in a name.
     case .nonspacingMark: true

@@ -63,6 +63,7 @@ public func diagnose(text: String) {
 
 /// Writes a report to standard output; fails like any other write.
 public func report(_ text: String) throws(Failure) {
+  Progress.erase()
   do {
     var text = text
     _ = try text.withUTF8 { try FileDescriptor.standardOutput.writeAll(UnsafeRawBufferPointer($0)) }

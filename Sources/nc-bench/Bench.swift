@@ -48,6 +48,7 @@ struct Bench: ParsableCommand {
     // Processes first: a child begins with its parent's peak memory, which is still small.
     try measureTools(in: tools ?? folderOfThisProgram(), scratch: scratch, size: size, into: &bench)
     try measureVerifying(in: tools ?? folderOfThisProgram(), scratch: scratch, into: &bench)
+    try measureManyTensors(in: tools ?? folderOfThisProgram(), scratch: scratch, into: &bench)
     try measureSparsePeers(scratch: scratch, into: &bench)
     try measureLoops(into: &bench)
     try measurePruning(into: &bench)

@@ -87,6 +87,28 @@ struct FileTests {
     #expect(try Content.read(bytes(of: content)) == content)
   }
 
+  /// A codec of bytes that are all the same, whose frame is one of them.
+  private static let runs = DirectoryCodec { bytes in
+    bytes.count > 1 ? Array(bytes.prefix(1)) : nil
+  } decompress: { (frame, count) throws(NCZError) in
+    guard frame == Array("{".utf8) else { throw .corrupt(offset: 0, "no run") }
+    return Array("{\"payloads\":[]}".utf8) + [UInt8](repeating: 0x20, count: max(0, count - 15))
+  }
+
+  /// A directory in a frame is decoded by the codec, to as many bytes as the trailer says.
+  @Test func aDirectoryMayBeAFrame() throws {
+    let file = try OpenFile()
+    let size = try file.with { file, _ in try Writer(to: file, codec: Self.runs).finish(content: .object([])) }
+    #expect(size == 192)
+    try file.with { file, size in
+      let reader = try Reader(file, size: size, codec: Self.runs)
+      #expect(reader.directorySize == 1 && reader.payloads.isEmpty)
+      #expect(fault { _ = try Reader(file, size: size) } == "unsupported: a")
+    }
+    try file.replace(at: 64, with: UInt8(ascii: "["))
+    #expect(fault { _ = try file.with { try Reader($0, size: $1, codec: Self.runs) } } == "corrupt 64: directory")
+  }
+
   // MARK: Damage
 
   @Test func everyTruncationIsCorrupt() throws {

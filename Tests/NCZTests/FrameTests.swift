@@ -88,11 +88,28 @@ struct FrameTests {
     bytes[16] = 0
     #expect(fault { _ = try Trailer(sealed(), fileSize: 192) } == "corrupt 144: the")
     bytes[40] = 1
-    #expect(fault { _ = try Trailer(sealed(), fileSize: 192) } == "corrupt 156: reserved")
+    #expect(fault { _ = try Trailer(sealed(), fileSize: 192) } == "corrupt 164: reserved")
     bytes[52] ^= 1
     #expect(fault { _ = try Trailer(bytes, fileSize: 192) } == "corrupt 180: trailer")
     bytes[63] = 0
     #expect(fault { _ = try Trailer(bytes, fileSize: 192) } == "corrupt 128: no")
+  }
+
+  /// A frame is smaller than what it holds, which is at most 256 MiB.
+  @Test(
+    arguments: [
+      (1, "corrupt 156: a"), (15, "corrupt 156: a"), (16, ""), (256 << 20, ""), (256 << 20 + 1, "over limit: a"),
+      (.max, "over limit: a"),
+    ] as [(UInt64, String)])
+  func decodedSizeIsMoreThanIsStored(decoded: UInt64, expected: String) throws {
+    var bytes = Array(trailer[..<28])
+    append(decoded, to: &bytes)
+    let sealed = withCRC(bytes + trailer[36...], of: 0..<52, at: 52)
+    if expected.isEmpty {
+      #expect(try Trailer(sealed, fileSize: 192).decodedSize == Int(decoded))
+    } else {
+      #expect(fault { _ = try Trailer(sealed, fileSize: 192) } == expected)
+    }
   }
 
   /// Offsets and sizes of 64 bits, none of which may trap.

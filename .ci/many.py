@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Many tensors: processor time grows no faster than their number, and a .ncz is never larger than its source + 256 bytes
++ 96 bytes a tensor, unless filters of the source pack values tighter than bytes.
+
+    python3 many.py TOOLS [FILE ...] [--tensors N] [--limit]
+
+    FILE      further inputs whose .ncz are held to that size
+    N         time is taken for so many tensors and twice as many; 4000 if not given
+    --limit   also: 3 s for tools that do not write, 6 s for the others
+"""
+import argparse, os, pathlib, resource, subprocess, sys, tempfile
+import h5py, numpy
+
+parser = argparse.ArgumentParser()
+parser.add_argument("tools")
+parser.add_argument("files", nargs="*")
+parser.add_argument("--tensors", type=int, default=4000)
+parser.add_argument("--limit", action="store_true")
+options = parser.parse_args()
+passed = failed = 0
+
+
+def expect(ok, what):
+    global passed, failed
+    passed, failed = passed + bool(ok), failed + (not ok)
+    if not ok:
+        print("FAILED", what)
+
+
+def layers(path, count, libver=("earliest", "v108"), chunk=False):
+    """A file of `count` tensors under PyTorch's names, through the low-level interface: the other takes minutes."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(*({"earliest": h5py.h5f.LIBVER_EARLIEST, "v108": h5py.h5f.LIBVER_V18, "latest": h5py.h5f.LIBVER_LATEST}[v] for v in libver))
+    file = h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, fapl=access)
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_obj_track_times(False)
+    random = numpy.random.default_rng(1)
+    spaces = [h5py.h5s.create_simple((3, 3)), h5py.h5s.create_simple((3,))]
+    for number in range(count // 2):
+        for name, space in zip(("weight", "bias"), spaces):
+            data = h5py.h5d.create(file, b"layer%d.%s" % (number, name.encode()), h5py.h5t.IEEE_F32LE, space, creation)
+            data.write(space, space, random.standard_normal(space.shape).astype("f4"))
+    file.close()
+
+
+def run(*arguments):
+    """Processor seconds of a tool and its child."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([f"{options.tools}/{arguments[0]}", *map(str, arguments[1:])], stdin=subprocess.DEVNULL, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode not in (0, 1):
+        print(*arguments, ":", done.stderr.decode(errors="replace")[-300:])
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.returncode, done.stdout
+
+
+def times(folder, count):
+    """What each tool takes for so many tensors."""
+    source, small, pruned, other = folder / "many.h5", folder / "many.ncz", folder / "pruned.ncz", folder / "other.h5"
+    layers(source, count)
+    commands = {
+        "nc-ternarize": ("nc-ternarize", "-q", "-f", source, small),
+        "nc-prune": ("nc-prune", "-q", "-f", "--keep", ".5", source, pruned),
+        "nc-prune --by node": ("nc-prune", "-q", "-f", "--by", "node", "--keep", ".7", source, pruned),
+        "nc-restore": ("nc-restore", "-q", "-f", small, other),
+        "nc-restore --layout plain": ("nc-restore", "-q", "-f", "--layout", "plain", small, other),
+        "nc-info .h5": ("nc-info", source),
+        "nc-info .ncz": ("nc-info", small),
+        "nc-info --json": ("nc-info", "--json", small),
+        "nc-info --test": ("nc-info", "--test", small),
+        "nc-verify": ("nc-verify", "-q", "--fast", "--measure", "weights", source, small),
+    }
+    found = {}
+    for name, command in commands.items():
+        found[name], status, _ = run(*command)
+        expect(status == 0, f"{name} of {count} tensors: status {status}")
+    size(source, small, count)
+    return found
+
+
+def size(source, compressed, tensors):
+    # Filters that pack tighter than bytes can be: szip, n-bit, scale-offset.
+    packed = []
+    with h5py.File(source) as file:
+        file.visititems(lambda _, item: packed.append(item.nbytes) if isinstance(item, h5py.Dataset) and any(
+            item.id.get_create_plist().get_filter(i)[0] in (4, 5, 6) for i in range(item.id.get_create_plist().get_nfilters())) else None)
+    limit = source.stat().st_size + 256 + 96 * tensors + sum(packed)
+    expect(compressed.stat().st_size <= limit, f"{source.name}: {source.stat().st_size} bytes become {compressed.stat().st_size}, at most {limit}")
+
+
+def sizes(folder):
+    inputs = [pathlib.Path(file) for file in options.files]
+    for libver in (("earliest", "v108"), ("latest", "latest")):
+        for count in (2, 200, 2000):
+            path = folder / f"layers.{libver[1]}.{count}.h5"
+            layers(path, count, libver)
+            inputs.append(path)
+    compressed = folder / "size.ncz"
+    for source in inputs:
+        if not h5py.is_hdf5(source):
+            continue
+        for command in (("nc-ternarize",), ("nc-ternarize", "--except", "*"), ("nc-prune", "--keep", ".5"), ("nc-prune", "--keep", ".99")):
+            _, status, _ = run(*command, "-q", "-f", source, compressed)
+            if status == 0:
+                listed = subprocess.run([f"{options.tools}/nc-info", "--json", compressed], capture_output=True).stdout
+                size(source, compressed, listed.count(b'"encoding":'))
+
+
+with tempfile.TemporaryDirectory() as folder:
+    folder = pathlib.Path(folder)
+    start = min(run("nc-info", "--version")[0] for _ in range(3))
+    one, two = times(folder, options.tensors), times(folder, 2 * options.tensors)
+    for name in one:
+        ratio = max(0, two[name] - start) / max(0.01, one[name] - start)
+        print(f"{name:26} {one[name]:6.2f} s  {two[name]:6.2f} s  {ratio:5.2f}")
+        expect(ratio < 3, f"{name}: twice the tensors take {ratio:.2f} times as long")
+        limit = 3 if name.startswith(("nc-info", "nc-verify")) else 6
+        expect(not options.limit or two[name] <= limit, f"{name}: {two[name]:.2f} s for {2 * options.tensors} tensors, at most {limit}")
+    sizes(folder)
+print(f"{passed} passed, {failed} failed")
+sys.exit(failed > 0)
