@@ -116,7 +116,10 @@ struct CommandLineTests {
   @Test(arguments: [
     ("nc-info missing.h5", "nc-info: missing.h5: No such file or directory"),
     ("nc-ternarize net.h5 net.ncz", "nc-ternarize: net.ncz: exists; --force replaces it"),
-    ("nc-ternarize --only 'fc1/bias' net.h5 o", "nc-ternarize: net.h5: --only: fc1/bias matches no weight matrix: fc1/bias (bias)"),
+    (
+      "nc-ternarize --only 'fc1/bias' net.h5 o",
+      "nc-ternarize: net.h5: --only: fc1/bias matches no weight matrix: fc1/bias (bias)"
+    ),
     ("nc-restore net.h5 o", "nc-restore: net.h5: is HDF5 already; expected .ncz"),
     ("nc-info < /dev/null", "nc-info: standard input: is empty"),
     (
