@@ -28,6 +28,10 @@ public struct WritingReport: Sendable {
   public var tensors: [TensorReport]
   public var inputBytes: Int
   public var outputBytes: Int
+  /// Bytes of the output that hold what is left of the source file without its tensors.
+  public var containerBytes = 0
+  /// zstd's level; `nil` for entropy coding alone.
+  public var level: Int?
   /// ‖before − after‖₂ ÷ ‖before‖₂ over all tensors that were changed; nothing when none was.
   public var relativeL2: Double?
   /// What a user should be told.
@@ -119,6 +123,7 @@ extension NetworkFile {
     }
     return WritingReport(
       tensors: written.tensors, inputBytes: size, outputBytes: written.byteCount,
+      containerBytes: written.containerBytes, level: options.writing.level,
       relativeL2: written.tensors.contains(where: { $0.outcome == .changed }) ? total.error : nil, warnings: warnings,
       left: left(by: written.tensors, options.selection))
   }

@@ -37,6 +37,8 @@ public struct Statistics: Sendable {
     public var l1Errors: [Double]
     /// ‖W‖².
     var squaredNorm: Double
+    /// Whether its rows are the outputs of the network, of which none can be dropped.
+    var isLast = false
   }
 
   /// All matrices, each pruned to the same fraction: errors of all together, medians of kurtosis and tail indices.
@@ -47,16 +49,20 @@ public struct Statistics: Sendable {
       return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
     }
     let norm = layers.reduce(0) { $0 + $1.squaredNorm }
-    func together(_ errors: (Layer) -> [Double]?) -> [Double]? {
-      let lists = layers.map(errors)
-      guard !lists.contains(where: { $0 == nil }) else { return nil }
+    func together(_ layers: [Layer], _ strategy: Strategy) -> [Double]? {
+      let lists = layers.compactMap { $0.errors[strategy] }
+      guard !lists.isEmpty, lists.count == layers.count else { return nil }
+      let norm = layers.reduce(0) { $0 + $1.squaredNorm }
       return keeps.indices.map { index in
-        let lost = zip(layers, lists).reduce(0) { $0 + $1.0.squaredNorm * ($1.1?[index] ?? 0) * ($1.1?[index] ?? 0) }
+        let lost = zip(layers, lists).reduce(0) { $0 + $1.0.squaredNorm * $1.1[index] * $1.1[index] }
         return norm > 0 ? (lost / norm).squareRoot() : 0
       }
     }
     var errors: [Strategy: [Double]] = [:]
-    for strategy in Strategy.allCases { errors[strategy] = together { $0.errors[strategy] } }
+    for strategy in Strategy.allCases {
+      // The nodes of the last layer are the outputs.
+      errors[strategy] = together(strategy == .node ? layers.filter { !$0.isLast } : layers, strategy)
+    }
     return Layer(
       name: "all", shape: "", weights: layers.reduce(0) { $0 + $1.weights },
       zeros: layers.reduce(0) { $0 + $1.zeros }, kurtosis: median(layers.map(\.kurtosis)),
@@ -109,9 +115,10 @@ extension NetworkFile {
       let nodes = Compressibility(rowNorms(of: weights, rows: rows, columns: columns))
       func counts(of n: Int) -> [Int] { keeps.map { $0.ceiling(of: n) } }
       var errors: [Statistics.Strategy: [Double]] = [
-        .magnitude: magnitudes.relativeErrors(keeping: counts(of: weights.count)),
-        .node: nodes.relativeErrors(keeping: counts(of: rows)),
+        .magnitude: magnitudes.relativeErrors(keeping: counts(of: weights.count))
       ]
+      let isLast = tensor.name == network?.lastKernel
+      if !isLast { errors[.node] = nodes.relativeErrors(keeping: counts(of: rows)) }
       options.tell("singular values of \(tensor.name)")
       let singularValues: [Double]? = try about(tensor.name) {
         try self.singularValues(of: weights, rows: rows, columns: columns)
@@ -126,7 +133,7 @@ extension NetworkFile {
       // The same orders of the samples for every layer, so that the estimate does not depend on the others.
       var random = SplitMix64(seed: 1)
       let tails =
-        tensor.name == network?.lastKernel
+        isLast
         ? LayerTailIndices(
           of: transpose(weights, rows: rows, columns: columns), rows: columns, columns: rows, using: &random,
           threads: options.threads)
@@ -138,7 +145,7 @@ extension NetworkFile {
           kurtosis: kurtosis(of: weights),
           tailIndices: (tails.rows?.value, tails.entries?.value, tails.norms?.value), errors: errors,
           l1Errors: magnitudes.relativeErrors(keeping: counts(of: weights.count), norm: .l1),
-          squaredNorm: weights.reduce(0) { $0 + Double($1) * Double($1) }))
+          squaredNorm: weights.reduce(0) { $0 + Double($1) * Double($1) }, isLast: isLast))
     }
     didReach(tensors.count)
     return statistics

@@ -60,7 +60,7 @@ extension NetworkFile {
   ///   reads the values itself, so that those of a `.ncz` that stay as they are need not be decoded.
   func write(
     to file: FileDescriptor, _ writing: WritingOptions, change: (Int) throws -> Change?
-  ) throws(NetworkError) -> (tensors: [TensorReport], byteCount: Int) {
+  ) throws(NetworkError) -> (tensors: [TensorReport], byteCount: Int, containerBytes: Int) {
     try about {
       let isReadable = isReadable(file)
       let mirror = isReadable || writing.trial != nil ? nil : try temporaryFile()
@@ -80,10 +80,11 @@ extension NetworkFile {
           container: container.map { ($0.record.kind.rawValue, $0.record.size, $0.crcs) },
           tensors: records.compactMap { record in record.digest.map { (record.name, $0) } }),
         network: network, tensors: records, extensions: extensions)
+      let containerBytes = container.map { writer[$0.record.payload].size } ?? 0
       let byteCount = try writer.finish(content: directory.json) { file, size in
         if writing.trial == nil { try checkWritten(file, size: size, isWhole: isReadable) }
       }
-      return (reports, byteCount)
+      return (reports, byteCount, containerBytes)
     }
   }
 

@@ -86,6 +86,13 @@ extension WritingReport {
       $0 + $1.storedBytes
     }
     let percent = 100 * optimizer / max(1, outputBytes)
-    return percent > 10 ? ["optimizer state is \(percent) % of the output; --drop optimizer leaves it out"] : []
+    var advice: [String] = []
+    if percent > 10 { advice.append("optimizer state is \(percent) % of the output; --drop optimizer leaves it out") }
+    // Of what is left of a source file level 19 takes about two thirds away.
+    let structure = 100 * containerBytes / max(1, outputBytes)
+    if level == nil, structure > 15 {
+      advice.append("what is left of the source file is \(structure) % of the output; --level 19 makes it smaller")
+    }
+    return advice
   }
 }

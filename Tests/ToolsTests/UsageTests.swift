@@ -174,6 +174,40 @@ struct UsageTests {
     #expect(!lines.contains { $0.contains("optimizer/vars/2") || $0.hasSuffix("1.00") })
   }
 
+  // MARK: Advice
+
+  /// Where the source file's remains are much of the output, level 19 pays, and is no longer advised once it was used.
+  @Test func aHigherLevelIsAdvisedWhereItPays() throws {
+    let plain = try shell("nc-ternarize --drop optimizer net.h5 o", in: folder)
+    #expect(plain.diagnostics.contains("--level 19"), "\(plain.diagnostics)")
+    let smaller = try shell("nc-ternarize --drop optimizer --level 19 net.h5 p", in: folder)
+    #expect(smaller.status == 0 && !smaller.diagnostics.contains("--level"))
+    #expect(try contents(of: folder / "p").count * 10 < contents(of: folder / "o").count * 9)
+    #expect(!(try shell("nc-ternarize --except '*' net.h5 q", in: folder)).diagnostics.contains("--level"))
+  }
+
+  /// None of a network's outputs can be dropped: the last layer has no curve for nodes, the others have.
+  @Test func theLastLayerHasNoNodesToDrop() throws {
+    let json = try JSON.parse(try shell("nc-info --stats --json net.h5", in: folder).output)
+    let layers = try #require(json["layers"]?.array)
+    #expect(layers.map { $0["node_errors"]?.array?.count } == [5, 5, nil])
+    #expect(layers.allSatisfy { $0["magnitude_errors"]?.array?.count == 5 })
+    let all = try #require(json["all"]?["node_errors"]?.array?.first?.double)
+    let each = layers.compactMap { $0["node_errors"]?.array?.first?.double }
+    #expect(all >= each.min() ?? 1 && all <= each.max() ?? 0)
+  }
+
+  /// A network of weights alone: what was assumed is said once.
+  @Test(arguments: [
+    "nc-ternarize w.h5 o", "nc-prune --by node --keep .5 w.h5 o", "nc-info w.h5", "nc-verify w.h5 w.h5",
+  ])
+  func anAssumptionIsSaidOnce(line: String) throws {
+    let weights = Fixtures.folder.appending("networks").appending("torch_digits.flat.h5")
+    let run = try shell("cp '\(weights)' w.h5; \(line)", in: folder)
+    let text = run.diagnostics + String(decoding: run.output, as: UTF8.self)
+    #expect(run.status == 0 && text.split(separator: "\n").count { $0.contains("assum") } == 1, "\(text)")
+  }
+
   // MARK: Files of other formats
 
   @Test(arguments: [
