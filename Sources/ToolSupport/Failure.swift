@@ -18,8 +18,10 @@ public enum ExitStatus: Int32, Sendable, CaseIterable {
     let parts = ["0 \(success)"] + allCases.map { "\($0.rawValue) \($0.meaning)" }
     var lines = ["Exit status:"]
     for (index, part) in parts.enumerated() {
-      let end = index == parts.count - 1 ? "." : ";"
-      for word in (part + end).split(separator: " ") {
+      var words = (part + (index == parts.count - 1 ? "." : ";")).split(separator: " ").map(String.init)
+      // A number stays with what it means.
+      words[0...1] = [words[0] + " " + words[1]]
+      for word in words {
         if lines[lines.count - 1].count + 1 + word.count > 78 { lines.append("") }
         lines[lines.count - 1] += (lines[lines.count - 1].isEmpty ? "" : " ") + word
       }

@@ -55,7 +55,7 @@ extension Tool {
     let status = exitCode(for: error)
     if status.isSuccess {
       do throws(Failure) {
-        try report(fullMessage(for: error) + "\n")
+        try report(withoutSubcommands(fullMessage(for: error)) + "\n")
       } catch {
         end(with: error)
       }
@@ -64,6 +64,16 @@ extension Tool {
     }
     Glibc.exit(status.rawValue)
   }
+}
+
+/// The script for completions in zsh without the subcommand `help` that the parser puts into it, though no tool has one:
+/// in its place an argument that may be repeated is never completed. Any other text as it is.
+private func withoutSubcommands(_ text: String) -> String {
+  guard text.hasPrefix("#compdef ") else { return text }
+  let specifications = ["'(-): :->command'", "'(-)*:: :->arg'"]
+  return text.split(separator: "\n", omittingEmptySubsequences: false)
+    .filter { line in !specifications.contains { line.hasSuffix($0) } }
+    .joined(separator: "\n")
 }
 
 /// A problem with the command line in one line, from the message of the parser:

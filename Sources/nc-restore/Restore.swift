@@ -12,7 +12,7 @@ struct Restore: Tool {
       nc-restore net.ncz net.h5
       nc-ternarize net.h5 | nc-restore > restored.h5
       nc-restore --layout plain net.ncz plain.h5
-      nc-prune --by node --keep 0.5 net.h5 | nc-restore --shape reduced > smaller.h5
+      nc-prune --by node --keep .5 net.h5 | nc-restore --shape reduced > less.h5
     """)
 
   @Argument(help: "The .ncz file; - or nothing is standard input.", completion: .file()) var input: String?
