@@ -69,11 +69,12 @@ let package = Package(
     // Joins.
     module(
       "Networks", ["HDF5", "NCZ", "Codecs", "Compression", "Maths", "Tensors", "JSON", "Parallel", "Random", system]),
-    module("ToolSupport", ["CProcess", "Networks", "Compression", "Parallel", "Tensors", argumentParser, system]),
+    module(
+      "ToolSupport", ["CProcess", "Networks", "Compression", "JSON", "Parallel", "Tensors", argumentParser, system]),
 
     // Tools.
     tool("nc-ternarize", ["Compression", "Tensors"]),
-    tool("nc-restore"),
+    tool("nc-restore", ["JSON"]),
     tool("nc-info", ["HDF5", "Compression", "JSON", "Plots"]),
     tool("nc-prune", ["Compression"]),
     tool("nc-run", ["JSON"]),

@@ -53,6 +53,7 @@ struct KerasArchive {
 
   init(_ file: FileDescriptor, size: Int) throws(NetworkError) {
     let (entries, directory) = try Self.directory(of: file, size: size)
+    guard entries.contains(where: { $0.text == "model.weights.h5" }) else { throw Self.noWeights(entries) }
     var stored: [(name: TensorName, member: Member)] = []
     var ranges: [Range<Int>] = []
     for entry in entries {
@@ -78,14 +79,16 @@ struct KerasArchive {
       throw NetworkError(.corrupt, "two members of the zip archive share byte \(next.lowerBound)")
     }
     guard let weights = stored.first(where: { $0.name == "model.weights.h5" })?.member else {
-      throw NetworkError(
-        .unsupported,
-        "a zip archive without model.weights.h5 is no .keras file; NumPy's .npz and PyTorch's .pt are zip archives too: convert them to HDF5 first"
-      )
+      throw Self.noWeights(entries)
     }
     self.weights = weights
     self.stored = stored
     configuration = stored.first { $0.name == "config.json" }?.member
+  }
+
+  private static func noWeights(_ entries: [Entry]) -> NetworkError {
+    let advice = ForeignFormat.advice(onArchiveOf: entries.map(\.text.text))
+    return NetworkError(.unsupported, "a zip archive without model.weights.h5 is no .keras file; \(advice)")
   }
 
   /// Checks the CRC-32 of every member whose bytes are stored as they are.

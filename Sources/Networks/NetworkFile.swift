@@ -130,7 +130,8 @@ public final class NetworkFile {
       kind = .hdf5
       hdf5 = try HDF5Source(file, size: size, options: options)
     } else {
-      throw NetworkError(.corrupt, "neither HDF5, .keras nor .ncz: no signature of any of them")
+      let advice = try ForeignFormat.advice(on: file, size: size) ?? "no signature of any of them"
+      throw NetworkError(.corrupt, "neither HDF5, .keras nor .ncz: \(advice)")
     }
     source = .hdf5(hdf5)
     tensors = hdf5.tensors
@@ -139,18 +140,42 @@ public final class NetworkFile {
     network = missing == nil ? hdf5.reading.network : nil
     assumption = missing == nil ? hdf5.reading.assumption : nil
     layout = hdf5.reading.kind.rawValue
-    notes = hdf5.notes + (missing.map { ["no network: \($0) cannot be read"] } ?? [])
+    notes =
+      (try Self.isLeftOpen(file, at: hdf5.offset, size: size) ? [Self.leftOpen] : []) + hdf5.notes
+      + (missing.map { ["no network: \($0) cannot be read"] } ?? [])
   }
 
-  /// HDF5 files begin at 0, 512, 1024, 2048, …
   static func hasHDF5Signature(_ file: FileDescriptor, size: Int) throws(NetworkError) -> Bool {
+    try superblock(of: file, size: size) != nil
+  }
+
+  /// Where the signature of HDF5 is: at 0, 512, 1024, 2048, …, after `start`.
+  private static func superblock(
+    of file: FileDescriptor, from start: Int = 0, size: Int
+  ) throws(NetworkError) -> Int? {
     var offset = 0
-    while offset <= size - 8 {
-      if try read(file, at: offset, count: 8) == [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A] { return true }
+    while start + offset <= size - 8 {
+      let signature: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]
+      if try read(file, at: start + offset, count: 8) == signature { return start + offset }
       offset = offset == 0 ? 512 : offset * 2
     }
-    return false
+    return nil
   }
+
+  /// Whether the HDF5 file that begins at `start` says that a program still writes it: bits 0 (writing) and 2 (one
+  /// writer, many readers) of the consistency flags, byte 11 of a superblock of version 3.
+  private static func isLeftOpen(
+    _ file: FileDescriptor, at start: Int, size: Int
+  ) throws(NetworkError) -> Bool {
+    guard let superblock = try superblock(of: file, from: start, size: size), superblock <= size - 12 else {
+      return false
+    }
+    let bytes = try read(file, at: superblock, count: 12)
+    return bytes[8] == 3 && bytes[11] & 0b101 != 0
+  }
+  private static let leftOpen =
+    "its writer did not close it (HDF5 consistency flags): values may be missing, and other programs may refuse it; "
+    + "h5clear -s FILE removes the mark"
 
   /// Reports progress: all tensors before `index` are done, and `bytes` of this one.
   func didReach(_ index: Int, bytes: Int = 0) {

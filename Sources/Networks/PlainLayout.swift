@@ -58,7 +58,8 @@ extension NetworkFile {
         }
         let storage = try written { () throws(HDF5Error) in try plain.add(additions) }
         for (number, dataset) in zip(batch, datasets) {
-          try writeValues(of: indices[number], cuts[indices[number]], to: file, at: Int(clamping: storage[dataset]?.offset ?? 0))
+          try writeValues(
+            of: indices[number], cuts[indices[number]], to: file, at: Int(clamping: storage[dataset]?.offset ?? 0))
         }
       }
       didReach(tensors.count)

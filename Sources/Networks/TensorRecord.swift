@@ -52,6 +52,9 @@ public struct TensorRecord: Sendable, Equatable {
     }
   }
 
+  /// Whether it was training state that was left out: it is restored as zeros.
+  public var isDropped: Bool { history.last?.options == Step.Method.dropOptimizer.options }
+
   /// Whether its values are stored in chunks.
   var isChunked: Bool { if case .chunked = place { true } else { false } }
 }

@@ -48,7 +48,7 @@ public struct TensorReport: Sendable {
   /// Of a pruned tensor: weights that are not zero, singular values, or nodes of the layer.
   public var kept: Kept?
 
-  public enum Outcome: Sendable {
+  public enum Outcome: String, Sendable {
     case carried, changed, dropped
   }
 }

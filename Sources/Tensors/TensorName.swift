@@ -72,32 +72,47 @@ extension Sequence<TensorName> {
 extension TensorName {
   /// Whether `a` comes before `b` when runs of digits count as numbers: `fc2` before `fc10`.
   public static func naturallyPrecedes(_ a: TensorName, _ b: TensorName) -> Bool {
-    let a = Array(a.utf8)
-    let b = Array(b.utf8)
-    func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
-    /// The digits from `start` on without leading zeros.
-    func number(_ bytes: [UInt8], _ start: inout Int) -> ArraySlice<UInt8> {
-      while start < bytes.count, bytes[start] == UInt8(ascii: "0") { start += 1 }
-      let first = start
-      while start < bytes.count, isDigit(bytes[start]) { start += 1 }
-      return bytes[first..<start]
-    }
-    var i = 0
-    var j = 0
-    while i < a.count, j < b.count {
-      if isDigit(a[i]), isDigit(b[j]) {
-        let x = number(a, &i)
-        let y = number(b, &j)
-        if x.count != y.count { return x.count < y.count }
-        if !x.elementsEqual(y) { return x.lexicographicallyPrecedes(y) }
-      } else {
-        if a[i] != b[j] { return a[i] < b[j] }
-        i += 1
-        j += 1
+    precedes(a.naturalKey, b.naturalKey)
+  }
+
+  /// Bytes that are in the order of their values where names are in natural order: a run of digits as `0`, its length
+  /// without leading zeros and its digits; then the name itself, since names that differ in leading zeros alone still
+  /// need an order.
+  fileprivate var naturalKey: (numbered: [UInt8], plain: [UInt8]) {
+    let bytes = Array(utf8)
+    var key: [UInt8] = []
+    key.reserveCapacity(bytes.count + 8)
+    var index = 0
+    while index < bytes.count {
+      guard isDigit(bytes[index]) else {
+        key.append(bytes[index])
+        index += 1
+        continue
       }
+      while index < bytes.count, bytes[index] == UInt8(ascii: "0") { index += 1 }
+      let digits = bytes[index...].prefix(while: isDigit)
+      // A name may be longer than 255 bytes.
+      key += [UInt8(ascii: "0"), UInt8(truncatingIfNeeded: digits.count >> 8), UInt8(truncatingIfNeeded: digits.count)]
+      key += digits
+      index = digits.endIndex
     }
-    let (restOfA, restOfB) = (a.count - i, b.count - j)
-    // Names that differ in leading zeros alone still need an order.
-    return restOfA != restOfB ? restOfA < restOfB : a.lexicographicallyPrecedes(b)
+    return (key, bytes)
+  }
+
+  fileprivate static func precedes(
+    _ a: (numbered: [UInt8], plain: [UInt8]), _ b: (numbered: [UInt8], plain: [UInt8])
+  ) -> Bool {
+    if a.numbered != b.numbered { return a.numbered.lexicographicallyPrecedes(b.numbered) }
+    return a.plain.count != b.plain.count
+      ? a.plain.count < b.plain.count : a.plain.lexicographicallyPrecedes(b.plain)
+  }
+}
+
+private func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+
+extension Sequence {
+  /// The elements in natural order of their names.
+  public func naturallySorted(by name: (Element) -> TensorName) -> [Element] {
+    map { (key: name($0).naturalKey, element: $0) }.sorted { TensorName.precedes($0.key, $1.key) }.map(\.element)
   }
 }

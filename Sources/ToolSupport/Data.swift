@@ -3,16 +3,21 @@ public import Networks
 
 /// Samples that a network is applied to.
 public struct DataOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("HDF5 file with x [samples, features] and perhaps y.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("HDF5 file with x [samples, features] and perhaps y.", valueName: "file"), completion: .file())
   public var data: String?
   @Option(help: ArgumentHelp("The dataset of samples (default: x).", valueName: "name")) public var x: String?
   @Option(help: ArgumentHelp("The dataset of labels or targets (default: y).", valueName: "name"))
   public var y: String?
-  @Option(help: "What x is multiplied with (default: 1/255 for uint8, else 1).") public var inputScale: FiniteNumber?
+  @Option(
+    help: ArgumentHelp("What x is multiplied with (default: 1/255 for uint8, else 1).", valueName: "s"),
+    transform: FiniteNumber.parsed)
+  public var inputScale: FiniteNumber?
 
   public init() {}
 
-  public func validate() throws {
+  /// Makes sure that the options fit together.
+  public func check() throws {
     if data == nil, x != nil || y != nil || inputScale != nil {
       throw ValidationError("--x, --y and --input-scale say how --data FILE is read")
     }

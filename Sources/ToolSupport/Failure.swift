@@ -1,7 +1,7 @@
 public import Networks
 
 /// What a process answers with (sysexits).
-public enum ExitStatus: Int32, Sendable {
+public enum ExitStatus: Int32, Sendable, CaseIterable {
   case usage = 64
   case unusableData = 65
   case noInput = 66
@@ -10,6 +10,37 @@ public enum ExitStatus: Int32, Sendable {
   case cannotCreate = 73
   case ioError = 74
   case overLimit = 75
+
+  /// A paragraph for the help of a tool, in lines of at most 80 columns.
+  ///
+  /// - Parameter success: what 0 means, and perhaps 1.
+  static func help(success: String) -> String {
+    let parts = ["0 \(success)"] + allCases.map { "\($0.rawValue) \($0.meaning)" }
+    var lines = ["Exit status:"]
+    for (index, part) in parts.enumerated() {
+      var words = (part + (index == parts.count - 1 ? "." : ";")).split(separator: " ").map(String.init)
+      // A number stays with what it means.
+      words[0...1] = [words[0] + " " + words[1]]
+      for word in words {
+        if lines[lines.count - 1].count + 1 + word.count > 78 { lines.append("") }
+        lines[lines.count - 1] += (lines[lines.count - 1].isEmpty ? "" : " ") + word
+      }
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private var meaning: String {
+    switch self {
+    case .usage: "wrong usage"
+    case .unusableData: "damaged or contradictory data"
+    case .noInput: "input missing or unreadable"
+    case .unsupported: "unsupported, or no network where one is needed"
+    case .internalError: "a bug of ours"
+    case .cannotCreate: "output exists or cannot be created"
+    case .ioError: "reading or writing failed"
+    case .overLimit: "over a limit"
+    }
+  }
 }
 
 /// An error with everything its one line on stderr needs.
@@ -18,6 +49,9 @@ public struct Failure: Error, Sendable {
   /// The file it is about, if any.
   public let file: String?
   public let message: String
+
+  /// The name of the file that reports go to.
+  public static let standardOutput = "standard output"
 
   public init(_ status: ExitStatus, file: String? = nil, _ message: String) {
     self.status = status

@@ -14,7 +14,8 @@ extension Listing {
       ("tensor", .left), ("shape", .right), ("type", .left), ("role", .left), ("encoding", .left),
       ("bytes", .right), ("bits/weight", .right), ("relative L2", .right),
     ])
-    for row in rows {
+    let (dropped, shown) = isVerbose ? ([], rows) : rows.split(by: { $0.tensor.isDropped })
+    for row in shown.naturallySorted(by: \.tensor.name) {
       let tensor = row.tensor
       let errors = tensor.history.map { significant($0.error, 3) }.joined(separator: ", ")
       table.add([
@@ -22,6 +23,11 @@ extension Listing {
         tensor.type.rawValue + (tensor.byteOrder == .big ? " big-endian" : ""),
         tensor.role.rawValue, row.storage, String(row.bytes), row.bitsPerWeight.map { significant($0, 3) } ?? "",
         errors,
+      ])
+    }
+    if !dropped.isEmpty {
+      table.add([
+        "(\(dropped.count) dropped)", "", "", "optimizer", "", String(dropped.reduce(0) { $0 + $1.bytes }), "", "",
       ])
     }
     if !rows.isEmpty { lines.append(table.text.droppingLastNewline) }
@@ -34,7 +40,7 @@ extension Listing {
     lines += notes.map { "note: \(printable($0))" }
     if isVerbose {
       if let digest { lines.append("digest \(digest)") }
-      for row in rows {
+      for row in rows.naturallySorted(by: \.tensor.name) {
         for step in row.tensor.history {
           lines.append(
             printable(
@@ -44,5 +50,24 @@ extension Listing {
       }
     }
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// The steps that changed each tensor, for what is restored from a `.ncz`.
+  public var historyTable: String {
+    var table = Table([("tensor", .left), ("shape", .right), ("encoding", .left), ("changed by", .left)])
+    for row in rows.naturallySorted(by: \.tensor.name) {
+      let steps = row.tensor.history.map { "\($0.tool) \($0.options), relative L2 \(significant($0.error, 3))" }
+      table.add([
+        row.tensor.name.text, row.tensor.shape.description, row.storage, steps.joined(separator: "; "),
+      ])
+    }
+    return table.text
+  }
+}
+
+extension Array {
+  /// Those for which the condition holds, and the others.
+  func split(by condition: (Element) -> Bool) -> (matching: [Element], others: [Element]) {
+    (filter(condition), filter { !condition($0) })
   }
 }

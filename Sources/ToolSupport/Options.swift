@@ -1,5 +1,6 @@
 public import ArgumentParser
 public import Compression
+internal import JSON
 public import Networks
 internal import Parallel
 internal import Synchronization
@@ -7,21 +8,27 @@ internal import Tensors
 
 /// Options that every tool has.
 public struct CommonOptions: ParsableArguments {
-  @Option(name: [.customShort("T"), .long], help: "Threads; 0 is one for every core. Results never depend on it.")
+  @Option(
+    name: [.customShort("T", allowingJoined: true), .long],
+    help: ArgumentHelp("Threads; 0 is one for every core. Results never depend on it.", valueName: "number"))
   public var threads = 0
 
-  @Option(help: "Most memory for one file, such as 500M or 16GiB (default: 4GiB).")
+  @Option(
+    help: ArgumentHelp("Most memory for one file, such as 500M or 16GiB (default: 4GiB).", valueName: "size"),
+    transform: ByteSize.parsed)
   public var memory: ByteSize?
 
   @Option(
     help: ArgumentHelp(
-      "Maximum bytes that a file may be unpacked to (default: 4 GiB, or 1000 times its size).", valueName: "size"))
+      "Maximum bytes that a file may be unpacked to (default: 4 GiB, or 1000 times its size).", valueName: "size"),
+    transform: ByteSize.parsed)
   public var maxOutputSize: ByteSize?
 
   @Option(
     help: ArgumentHelp(
       "Processor seconds for reading the HDF5 structure of one file (default: 10, and 1 for each 50 MB).",
-      valueName: "seconds"))
+      valueName: "seconds"),
+    transform: ProcessorTime.parsed)
   public var time: ProcessorTime?
 
   @Flag(name: .shortAndLong, help: "Say nothing but errors.")
@@ -32,7 +39,7 @@ public struct CommonOptions: ParsableArguments {
 
   public init() {}
 
-  public func validate() throws {
+  public func check() throws {
     guard (0...1024).contains(threads) else { throw ValidationError("--threads: expected 0…1024, found \(threads)") }
   }
 
@@ -43,11 +50,19 @@ public struct CommonOptions: ParsableArguments {
 
   /// Says what was written, and what could be better.
   ///
-  /// After a dry run nothing else is on standard output: the table goes there.
-  public func tell(_ written: WritingReport, about name: String, dryRun: Bool, tool: any Tool.Type) throws {
-    tell(written.warnings + written.leftovers + [written.advice].compactMap { $0 }, about: name, tool: tool)
+  /// After a dry run nothing else is on standard output: the table goes there, or the JSON that was asked for.
+  public func tell(
+    _ written: WritingReport, about name: String, to output: Output, _ writing: OutputOptions, tool: any Tool.Type
+  ) throws {
+    tell(written.warnings + written.leftovers + written.advice, about: name, tool: tool)
     if !quiet { diagnose(written.summary(input: name)) }
-    if dryRun { try report(written.table) } else if verbose { diagnose(text: written.table) }
+    if writing.json {
+      try report(json: written.json(input: name, output: writing.dryRun ? nil : output.name).serialized())
+    } else if writing.dryRun {
+      try report(written.table)
+    } else if verbose {
+      diagnose(text: written.table)
+    }
   }
 
   /// How to open an input.
@@ -82,7 +97,9 @@ public struct CommonOptions: ParsableArguments {
 
 /// Where a tool that writes a file writes it.
 public struct OutputOptions: ParsableArguments {
-  @Option(name: .customShort("o"), help: ArgumentHelp("The same as OUTPUT.", valueName: "file"))
+  @Option(
+    name: .customShort("o", allowingJoined: true), help: ArgumentHelp("The same as OUTPUT.", valueName: "file"),
+    completion: .file())
   public var option: String?
 
   @Flag(name: .shortAndLong, help: "Replace an existing output of the same kind; links are followed.")
@@ -91,7 +108,16 @@ public struct OutputOptions: ParsableArguments {
   @Flag(name: [.customShort("n"), .long], help: "Say what would be written, and write nothing.")
   public var dryRun = false
 
+  @Flag(help: "Print one JSON object about what was written; needs an OUTPUT that is a file, or --dry-run.")
+  public var json = false
+
   public init() {}
+
+  public func check(_ positional: String?) throws {
+    if json, !dryRun, try path(positional) ?? "-" == "-" {
+      throw ValidationError("--json and the output would both go to standard output: name an OUTPUT")
+    }
+  }
 
   /// The one path that was given, by position or by `-o`.
   public func path(_ positional: String?) throws -> String? {
@@ -102,14 +128,17 @@ public struct OutputOptions: ParsableArguments {
 
 /// How a tool that changes values writes them.
 public struct CompressionOptions: ParsableArguments {
-  @Option(help: "zstd level, 1…19 (default: entropy coding alone, which suits weights).") public var level: Int?
-  @Option(help: "Leave out: optimizer (training state; restored as zeros).") public var drop: Droppable?
+  @Option(
+    help: ArgumentHelp("zstd level, 1…19 (default: entropy coding alone, which suits weights).", valueName: "level"))
+  public var level: Int?
+  @Option(help: ArgumentHelp("Leave out: optimizer (training state; restored as zeros).", valueName: "part"))
+  public var drop: Droppable?
 
-  public enum Droppable: String, ExpressibleByArgument, Sendable { case optimizer }
+  public enum Droppable: String, CaseIterable, ExpressibleByArgument, Sendable { case optimizer }
 
   public init() {}
 
-  public func validate() throws {
+  public func check() throws {
     if let level, !(1...19).contains(level) { throw ValidationError("--level: expected 1…19, found \(level)") }
   }
 
@@ -122,8 +151,41 @@ public struct CompressionOptions: ParsableArguments {
   }
 }
 
-extension Fraction: ExpressibleByArgument {
+/// A value on a command line that can say what it takes.
+public protocol OptionValue {
+  /// `a size such as 500M or 4GiB`
+  static var expected: String { get }
+  init?(argument: String)
+  /// What a user may have meant by an argument that is no such value, if that is plain.
+  static func advice(on argument: String) -> String?
+}
+
+extension OptionValue {
+  public static func advice(on argument: String) -> String? { nil }
+
+  /// The value of an argument.
+  ///
+  /// - Throws: a `ValidationError` that says what is expected.
+  public static func parsed(_ argument: String) throws -> Self {
+    if let value = Self(argument: argument) { return value }
+    throw ValidationError(advice(on: argument) ?? "expected \(expected), found '\(argument)'")
+  }
+}
+
+extension Fraction: OptionValue {
+  public static let expected = "a fraction from 0 to 1, such as .1"
+
   public init?(argument: String) { self.init(argument) }
+
+  public static func advice(on argument: String) -> String? {
+    let digits = argument.hasSuffix("%") ? String(argument.dropLast()) : argument
+    // Shifting two places: exact in decimal where the number is whole.
+    guard let number = FiniteNumber(argument: digits)?.value, number > 1 || digits != argument,
+      (0...100).contains(number)
+    else { return nil }
+    let fraction = number == 100 ? "1" : "\(number / 100)".drop { $0 == "0" }
+    return "\(argument) is not in 0…1; for \(digits) percent write \(fraction)"
+  }
 }
 
 /// Which tensors a tool changes.
@@ -153,15 +215,17 @@ public struct ArchitectureOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Connect the layers as in another .h5, .keras or .ncz, or a config.json of Keras.", valueName: "file"))
+      "Connect the layers as in another .h5, .keras or .ncz, or a config.json of Keras.", valueName: "file"),
+    completion: .file())
   public var like: String?
 
-  @Option(help: "How matrices are stored of which names and shapes do not tell: inputs-outputs or outputs-inputs.")
+  @Option(
+    help: ArgumentHelp("How matrices are stored of which names and shapes do not tell.", valueName: "order"))
   public var orientation: MatrixOrientation?
 
   public init() {}
 
-  public func validate() throws {
+  public func check() throws {
     if like != nil, order != nil || activation != nil {
       throw ValidationError("--like states the whole network: --order and --activation would state it again")
     }
@@ -185,7 +249,9 @@ public struct ArchitectureOptions: ParsableArguments {
 }
 
 /// A number of seconds on a command line: digits, with a decimal point if one likes; above 0 and at most a million.
-public struct ProcessorTime: ExpressibleByArgument, Sendable {
+public struct ProcessorTime: OptionValue, Sendable {
+  public static let expected = "seconds above 0, such as 60"
+
   public let seconds: Double
 
   public init?(argument: String) {
@@ -200,7 +266,9 @@ extension MatrixOrientation: ExpressibleByArgument {}
 
 /// A number of bytes on a command line: digits, with a decimal point if one likes, then nothing or one of k M G T (10³…)
 /// or Ki Mi Gi Ti (2¹⁰…), and `B` if one likes. A fraction of a byte is dropped.
-public struct ByteSize: ExpressibleByArgument, Sendable {
+public struct ByteSize: OptionValue, Sendable {
+  public static let expected = "a size such as 500k, 16MB or 4GiB"
+
   public let bytes: Int
 
   public init?(argument: String) {
@@ -225,7 +293,9 @@ public struct ByteSize: ExpressibleByArgument, Sendable {
 
 /// A number on a command line in decimal digits, perhaps with sign, point and exponent: `.05`, `-1`, `1e-3`. Never
 /// infinity, NaN, hexadecimal, or too large to be finite.
-public struct FiniteNumber: ExpressibleByArgument, Sendable {
+public struct FiniteNumber: OptionValue, Sendable {
+  public static let expected = "a number such as .05 or 1e-3"
+
   public let value: Double
 
   public init?(argument: String) {

@@ -52,9 +52,13 @@ enum Progress {
 
   private static func note(_ work: WorkProgress) {
     state.withLock { state in
-      if state.work?.what != work.what || state.work?.total != work.total { state.workStart = now() }
+      if state.work?.what != work.what || state.work?.total != work.total {
+        state.workStart = now()
+      }
       // Threads may report in another order than they count.
-      else if let before = state.work?.done, before > work.done { return }
+      else if let before = state.work?.done, before > work.done {
+        return
+      }
       state.work = work
     }
   }

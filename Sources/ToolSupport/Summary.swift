@@ -54,12 +54,16 @@ extension WritingReport {
       ("tensor", .left), ("shape", .right), ("kept", .right), ("encoding", .left), ("bytes", .right),
       ("relative L2", .right),
     ])
-    for report in tensors {
+    let (dropped, shown) = tensors.split(by: { $0.outcome == .dropped })
+    for report in shown.naturallySorted(by: \.tensor.name) {
       let error = report.outcome != .carried ? report.tensor.history.last.map { significant($0.error, 3) } : nil
       table.add([
         report.tensor.name.text, report.tensor.shape.description, report.kept.map { "\($0.count) of \($0.of)" } ?? "",
         report.tensor.encoding.name, String(report.storedBytes), error ?? "",
       ])
+    }
+    if !dropped.isEmpty {
+      table.add(["(\(dropped.count) dropped)", "", "", "", String(dropped.reduce(0) { $0 + $1.storedBytes }), ""])
     }
     return table.text
   }
@@ -77,11 +81,11 @@ extension WritingReport {
   }
 
   /// What could be smaller, if anything.
-  public var advice: String? {
+  public var advice: [String] {
     let optimizer = tensors.filter { $0.tensor.role == .optimizer && $0.outcome == .carried }.reduce(0) {
       $0 + $1.storedBytes
     }
     let percent = 100 * optimizer / max(1, outputBytes)
-    return percent > 10 ? "optimizer state is \(percent) % of the output; --drop optimizer" : nil
+    return percent > 10 ? ["optimizer state is \(percent) % of the output; --drop optimizer leaves it out"] : []
   }
 }

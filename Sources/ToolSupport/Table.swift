@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Rows of text in aligned columns.
 public struct Table {
   public enum Alignment: Sendable { case left, right }
@@ -13,9 +15,22 @@ public struct Table {
 
   public mutating func add(_ row: [String]) { rows.append(row.map(printable)) }
 
-  public var text: String {
-    let counts = rows.map { $0.map(\.count) }
-    let widths = alignments.indices.map { column in counts.map { $0[column] }.max() ?? 0 }
+  /// The lines; names are shortened where standard output is a terminal that is too narrow for them.
+  public var text: String { text(columns: terminalColumns) }
+
+  /// - Parameter columns: what the lines should not be longer than; `nil`: as long as they get.
+  func text(columns: Int?) -> String {
+    var rows = rows
+    var counts = rows.map { $0.map(\.count) }
+    var widths = alignments.indices.map { column in counts.map { $0[column] }.max() ?? 0 }
+    let excess = widths.reduce(2 * (widths.count - 1), +) - (columns ?? .max)
+    if excess > 0, let width = widths.first {
+      widths[0] = min(width, max(Self.shortestName, width - excess))
+      for index in rows.indices {
+        rows[index][0] = shortened(rows[index][0], to: widths[0])
+        counts[index][0] = rows[index][0].count
+      }
+    }
     var text = ""
     for (row, counts) in zip(rows, counts) {
       var line = ""
@@ -30,6 +45,25 @@ public struct Table {
     return text
   }
 }
+
+extension Table {
+  /// As few characters as still tell names apart.
+  private static var shortestName: Int { 12 }
+}
+
+/// The text in at most `count` characters: its middle left out where it is longer.
+func shortened(_ text: String, to count: Int) -> String {
+  guard text.count > count, count > 1 else { return text }
+  let front = (count - 1) / 2
+  return "\(text.prefix(front))…\(text.suffix(count - 1 - front))"
+}
+
+/// Columns of the terminal that standard output is; `nil` where it is none, or does not say.
+private let terminalColumns: Int? = {
+  var size = winsize()
+  guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+  return Int(size.ws_col)
+}()
 
 /// Text as a terminal shows it without being driven by it: control characters are spelled `\xHH`; what has no width,
 /// turns the direction of writing, ends a line or has no meaning `\u{HHHH}`.

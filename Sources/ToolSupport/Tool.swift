@@ -5,7 +5,11 @@ internal import Networks
 internal import SystemPackage
 
 /// A command line tool: options declared as properties, work in `run()`.
-public protocol Tool: ParsableCommand {}
+public protocol Tool: ParsableCommand {
+  /// Makes sure that the options fit together. It is asked when all of them are known, so that an unknown option is
+  /// called that, and not a missing one.
+  func check() throws
+}
 
 extension Tool {
   /// Runs the tool and ends the process with the right exit status.
@@ -21,32 +25,70 @@ extension Tool {
         Glibc.exit(ExitStatus.usage.rawValue)
       }
       var tool = try parseAsRoot()
+      try (tool as? Self)?.check()
       try tool.run()
     } catch {
       end(with: error)
     }
   }
 
+  /// Says a failure in one line.
+  public static func say(_ failure: Failure) {
+    diagnose(([_commandName] + [failure.file, failure.message].compactMap { $0 }).joined(separator: ": "))
+  }
+
+  /// What every tool says about itself: its help ends with the exit statuses.
+  public static func described(
+    _ name: String, _ abstract: String, _ discussion: String, success: String = "done"
+  ) -> CommandConfiguration {
+    CommandConfiguration(
+      commandName: name, abstract: abstract, discussion: discussion + "\n\n" + ExitStatus.help(success: success),
+      version: Version.text(name))
+  }
+
   /// Says what went wrong in one line, or shows the help that was asked for.
   private static func end(with error: any Error) -> Never {
     if let failure = error as? Failure {
-      diagnose(([_commandName] + [failure.file, failure.message].compactMap { $0 }).joined(separator: ": "))
+      say(failure)
       Glibc.exit(failure.status.rawValue)
     }
     let status = exitCode(for: error)
     if status.isSuccess {
       do throws(Failure) {
-        try report(fullMessage(for: error) + "\n")
+        try report(withoutSubcommands(fullMessage(for: error)) + "\n")
       } catch {
         end(with: error)
       }
     } else if !(error is ExitCode) {
-      // The parser's message may show an argument; what controls a terminal in it stays text.
-      for line in message(for: error).split(separator: "\n") { diagnose("\(_commandName): \(line)") }
-      diagnose("\(usageString()) (\(_commandName) --help says more)")
+      diagnose("\(_commandName): \(usageProblem(message(for: error))) (\(_commandName) --help says more)")
     }
     Glibc.exit(status.rawValue)
   }
+}
+
+/// The script for completions in zsh without the subcommand `help` that the parser puts into it, though no tool has one:
+/// in its place an argument that may be repeated is never completed. Any other text as it is.
+private func withoutSubcommands(_ text: String) -> String {
+  guard text.hasPrefix("#compdef ") else { return text }
+  let specifications = ["'(-): :->command'", "'(-)*:: :->arg'"]
+  return text.split(separator: "\n", omittingEmptySubsequences: false)
+    .filter { line in !specifications.contains { line.hasSuffix($0) } }
+    .joined(separator: "\n")
+}
+
+/// A problem with the command line in one line, from the message of the parser:
+/// `The value '10' is invalid for '--keep <keep>': 10 is not in 0…1` becomes `--keep: 10 is not in 0…1`.
+func usageProblem(_ message: String) -> String {
+  // An argument in the message may have line feeds: only the parser's own lines end at one.
+  let line = message.split(separator: "\n").map { String($0.drop { $0 == " " }) }.joined(separator: " ")
+  if line.hasPrefix("The value '"), let about = line.firstRange(of: "' is invalid for '"),
+    let end = line[about.upperBound...].firstRange(of: "': ")
+  {
+    let option = line[about.upperBound..<end.lowerBound].prefix { $0 != " " }
+    return "\(option): \(line[end.upperBound...])"
+  }
+  guard let first = line.first, line.dropFirst().first?.isUppercase == false else { return line }
+  return first.lowercased() + line.dropFirst()
 }
 
 /// One line on stderr; line feeds and other control characters, as names may have them, are shown as `\xHH`.
@@ -68,7 +110,7 @@ public func report(_ text: String) throws(Failure) {
     var text = text
     _ = try text.withUTF8 { try FileDescriptor.standardOutput.writeAll(UnsafeRawBufferPointer($0)) }
   } catch {
-    throw Failure(.ioError, file: "standard output", "\(error)")
+    throw Failure(.ioError, file: Failure.standardOutput, "\(error)")
   }
 }
 

@@ -1,4 +1,5 @@
 public import Networks
+internal import Tensors
 
 extension Verification {
   /// The tables that `nc-verify` prints.
@@ -21,7 +22,7 @@ extension Verification {
       ("claimed", .left),
     ])
     let shown = tensors.filter { isVerbose || !$0.isEqual && !$0.isTrainingState }
-    for tensor in shown {
+    for tensor in shown.naturallySorted(by: { TensorName($0.name) }) {
       table.add([
         tensor.name, tensor.extents, tensor.encodings.a, tensor.encodings.b,
         tensor.isEqual ? "equal" : tensor.relativeL2.map { significant($0, 4) } ?? "differs",

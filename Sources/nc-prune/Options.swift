@@ -8,16 +8,22 @@ struct PruningOptions: ParsableArguments {
   @Option(help: "What is dropped: magnitude (weights), singular-value or node (hidden units).")
   var by = Method.magnitude
 
-  @Option(help: "Fraction of each matrix's weights, singular values or nodes to keep, rounded up: 0…1.")
+  @Option(
+    help: ArgumentHelp(
+      "Fraction of each matrix's weights, singular values or nodes to keep, rounded up: 0…1.", valueName: "f"),
+    transform: Fraction.parsed)
   var keep: Fraction?
 
   @Option(
-    help:
-      "Keep as little as leaves the relative L2 error of each matrix (of nodes: of their incoming weights) at most this."
-  )
+    help: ArgumentHelp(
+      "Keep as little as leaves the relative L2 error of each matrix (of nodes: of their incoming weights) at most this.",
+      valueName: "e"),
+    transform: FiniteNumber.parsed)
   var maxError: FiniteNumber?
 
-  @Option(help: "Keep as much as fits an output of this size, such as 100k.")
+  @Option(
+    help: ArgumentHelp("Keep as much as fits an output of this size, such as 100k.", valueName: "size"),
+    transform: ByteSize.parsed)
   var targetSize: ByteSize?
 
   @Option(help: "Of magnitudes, what --keep is a fraction of: layer (each matrix) or network (all together).")
@@ -32,7 +38,7 @@ struct PruningOptions: ParsableArguments {
   }
   enum Scope: String, CaseIterable, ExpressibleByArgument { case layer, network }
 
-  func validate() throws {
+  func check() throws {
     guard [keep != nil, maxError != nil, targetSize != nil].count(where: { $0 }) == 1 else {
       throw ValidationError("expected one of --keep, --max-error and --target-size")
     }

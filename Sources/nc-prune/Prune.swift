@@ -4,22 +4,21 @@ import ToolSupport
 
 @main
 struct Prune: Tool {
-  static let configuration = CommandConfiguration(
-    commandName: "nc-prune",
-    abstract: "Keep the largest weights, singular values or nodes of dense layers; drop the rest.",
-    discussion: """
-      Reads a network (HDF5, .keras or .ncz), writes .ncz, where zeros take next to no room.
+  static let configuration = described(
+    "nc-prune",
+    "Keep the largest weights, singular values or nodes of dense layers; drop the rest.",
+    """
+    Reads a network (HDF5, .keras or .ncz), writes .ncz, where zeros take next to no room.
 
-        nc-prune --keep 0.1 net.h5 net.ncz
-        nc-prune --keep 0.1 < net.h5 | nc-restore > pruned.h5
-        nc-prune --by singular-value --max-error 0.2 net.h5 net.ncz
-        nc-prune --by node --keep 0.5 net.h5 | nc-restore --shape reduced > smaller.h5
-        nc-prune --target-size 100k --values float16 net.h5 net.ncz
-      """,
-    version: Version.text("nc-prune"))
+      nc-prune --keep 0.1 net.h5 net.ncz
+      nc-prune --keep 0.1 < net.h5 | nc-restore > pruned.h5
+      nc-prune --by singular-value --max-error 0.2 net.h5 net.ncz
+      nc-prune --by node --keep 0.5 net.h5 | nc-restore --shape reduced > smaller.h5
+      nc-prune --target-size 100k --values float16 net.h5 net.ncz
+    """)
 
-  @Argument(help: "The network; - or nothing is standard input.") var input: String?
-  @Argument(help: "The .ncz file; - or nothing is standard output.") var output: String?
+  @Argument(help: "The network; - or nothing is standard input.", completion: .file()) var input: String?
+  @Argument(help: "The .ncz file; - or nothing is standard output.", completion: .file()) var output: String?
 
   @OptionGroup var pruning: PruningOptions
   @OptionGroup var selection: SelectionOptions
@@ -27,6 +26,14 @@ struct Prune: Tool {
   @OptionGroup var architecture: ArchitectureOptions
   @OptionGroup var writing: OutputOptions
   @OptionGroup var common: CommonOptions
+
+  func check() throws {
+    try pruning.check()
+    try writing.check(output)
+    try compressing.check()
+    try architecture.check()
+    try common.check()
+  }
 
   func run() throws {
     let input = try Input(input)
@@ -39,6 +46,6 @@ struct Prune: Tool {
     }
     try input.checkUnchanged()
     try output.finish()
-    try common.tell(report, about: input.name, dryRun: writing.dryRun, tool: Self.self)
+    try common.tell(report, about: input.name, to: output, writing, tool: Self.self)
   }
 }

@@ -1,24 +1,26 @@
 import ArgumentParser
+import JSON
 import Networks
 import ToolSupport
 
 @main
 struct Restore: Tool {
-  static let configuration = CommandConfiguration(
-    commandName: "nc-restore",
-    abstract: "Give the HDF5 file back, byte for byte but for the values that were changed.",
-    discussion: """
-        nc-restore net.ncz net.h5
-        nc-ternarize net.h5 | nc-restore > restored.h5
-        nc-restore --layout plain net.ncz plain.h5
-        nc-prune --by node --keep 0.5 net.h5 | nc-restore --shape reduced > smaller.h5
-      """,
-    version: Version.text("nc-restore"))
+  static let configuration = described(
+    "nc-restore",
+    "Give the HDF5 file back, byte for byte but for the values that were changed.",
+    """
+      nc-restore net.ncz net.h5
+      nc-ternarize net.h5 | nc-restore > restored.h5
+      nc-restore --layout plain net.ncz plain.h5
+      nc-prune --by node --keep .5 net.h5 | nc-restore --shape reduced > less.h5
+    """)
 
-  @Argument(help: "The .ncz file; - or nothing is standard input.") var input: String?
-  @Argument(help: "The HDF5 or .keras file; - or nothing is standard output.") var output: String?
+  @Argument(help: "The .ncz file; - or nothing is standard input.", completion: .file()) var input: String?
+  @Argument(help: "The HDF5 or .keras file; - or nothing is standard output.", completion: .file()) var output: String?
 
-  @Option(help: "source: the file it was made from. plain: a new HDF5 file of tensors and network alone.")
+  @Option(
+    help: ArgumentHelp(
+      "source: the file it was made from. plain: a new HDF5 file of tensors and network alone.", valueName: "layout"))
   var layout = RestoredLayout.source
   @Option(help: "source: every layer as it was. reduced: without hidden nodes that nothing uses, and training state.")
   var shape = RestoredShape.source
@@ -26,15 +28,21 @@ struct Restore: Tool {
   @OptionGroup var writing: OutputOptions
   @OptionGroup var common: CommonOptions
 
+  func check() throws {
+    try writing.check(output)
+    try common.check()
+  }
+
   func run() throws {
     let input = try Input(input)
     let output = try Output(
       try writing.path(output), layout == .plain ? .hdf5 : .source, permissions: input.permissions,
       force: writing.force, dryRun: writing.dryRun)
-    let report = try naming(input.name, output.name) {
-      let network = try NetworkFile(
-        input.file, size: input.size, options: common.reading(tool: Self.self))
-      return switch (layout, shape) {
+    let network = try naming(input.name) {
+      try NetworkFile(input.file, size: input.size, options: common.reading(tool: Self.self))
+    }
+    let result = try naming(input.name, output.name) {
+      switch (layout, shape) {
       case (.source, .source): ReductionReport(byteCount: try network.restore(to: output.file))
       case (.plain, .source): ReductionReport(byteCount: try network.writePlain(to: output.file))
       case (.source, .reduced): try network.restoreReduced(to: output.file)
@@ -43,10 +51,17 @@ struct Restore: Tool {
     }
     try input.checkUnchanged()
     try output.finish()
-    if common.quiet { return }
-    common.tell(report.notes, about: input.name, tool: Self.self)
-    let removed = shape == .reduced ? ", \(report.summary)" : ""
-    diagnose("\(input.name): \(text(bytes: input.size)) → \(text(bytes: report.byteCount))\(removed)")
+    common.tell(result.notes, about: input.name, tool: Self.self)
+    if !common.quiet {
+      let removed = shape == .reduced ? ", \(result.summary)" : ""
+      diagnose("\(input.name): \(text(bytes: input.size)) → \(text(bytes: result.byteCount))\(removed)")
+    }
+    if writing.json {
+      let json = network.json(of: result, input: input.name, output: writing.dryRun ? nil : output.name)
+      try report(json: json.serialized())
+    } else if common.verbose {
+      diagnose(text: network.listing.historyTable)
+    }
   }
 }
 

@@ -5,19 +5,20 @@ import ToolSupport
 
 @main
 struct Run: Tool {
-  static let configuration = CommandConfiguration(
-    commandName: "nc-run",
-    abstract: "Apply a network to data: accuracy and loss, or the outputs.",
-    discussion: """
-      The data are an HDF5 file with x [samples, features] and perhaps y: labels, or numbers to be reached.
+  static let configuration = described(
+    "nc-run",
+    "Apply a network to data: accuracy and loss, or the outputs.",
+    """
+    The data are an HDF5 file with x [samples, features] and perhaps y: labels, or
+    numbers to be reached.
 
-        nc-run --data test.h5 net.ncz
-        nc-prune --keep 0.1 net.h5 | nc-run --data test.h5
-        nc-run --data test.h5 -o predictions.h5 net.h5
-      """,
-    version: Version.text("nc-run"))
+      nc-run --data test.h5 net.ncz
+      nc-prune --keep 0.1 net.h5 | nc-run --data test.h5
+      nc-run --data test.h5 -o predictions.h5 net.h5
+    """)
 
-  @Argument(help: "A network: HDF5, .keras or .ncz; - or nothing is standard input.") var input: String?
+  @Argument(help: "A network: HDF5, .keras or .ncz; - or nothing is standard input.", completion: .file()) var input:
+    String?
 
   @Option(
     help: ArgumentHelp(
@@ -25,7 +26,9 @@ struct Run: Tool {
       valueName: "type"))
   var precision: Precision?
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("Write the outputs as dataset y of an HDF5 file.", valueName: "file"))
+  @Option(
+    name: [.customShort("o", allowingJoined: true), .long],
+    help: ArgumentHelp("Write the outputs as dataset y of an HDF5 file.", valueName: "file"), completion: .file())
   var output: String?
   @Flag(name: .shortAndLong, help: "Replace an existing output.") var force = false
   @Flag(help: "Print one JSON object.") var json = false
@@ -34,7 +37,10 @@ struct Run: Tool {
   @OptionGroup var architecture: ArchitectureOptions
   @OptionGroup var common: CommonOptions
 
-  func validate() throws {
+  func check() throws {
+    try data.check()
+    try architecture.check()
+    try common.check()
     if data.data == nil { throw ValidationError("--data FILE says what to apply the network to") }
     if json, output == "-" { throw ValidationError("--json and -o - both write to standard output") }
   }

@@ -1,30 +1,37 @@
-public import ArgumentParser
+import ArgumentParser
 import Compression
 import Networks
 public import Tensors
-import ToolSupport
+public import ToolSupport
 
 @main
 struct Ternarize: Tool {
-  static let configuration = CommandConfiguration(
-    commandName: "nc-ternarize",
-    abstract: "Replace dense weight matrices by 0 and ±1 times a scale, two bits a weight.",
-    discussion: """
-      Reads a network (HDF5, .keras or .ncz), writes .ncz. The scale and the zeros minimise the squared error exactly.
+  static let configuration = described(
+    "nc-ternarize",
+    "Replace dense weight matrices by 0 and ±1 times a scale, two bits a weight.",
+    """
+    Reads a network (HDF5, .keras or .ncz), writes .ncz. The scale and the zeros
+    minimise the squared error exactly.
 
-        nc-ternarize net.h5 net.ncz
-        nc-ternarize < net.h5 | ssh board 'cat > net.ncz'
-        nc-ternarize --scale-per 64 --except 'head/*' net.h5 net.ncz
-      """,
-    version: Version.text("nc-ternarize"))
+      nc-ternarize net.h5 net.ncz
+      nc-ternarize < net.h5 | ssh board 'cat > net.ncz'
+      nc-ternarize --scale-per 64 --except 'head/*' net.h5 net.ncz
+    """)
 
-  @Argument(help: "The network; - or nothing is standard input.") var input: String?
-  @Argument(help: "The .ncz file; - or nothing is standard output.") var output: String?
+  @Argument(help: "The network; - or nothing is standard input.", completion: .file()) var input: String?
+  @Argument(help: "The .ncz file; - or nothing is standard output.", completion: .file()) var output: String?
 
-  @Option(help: "Weights that share a scale: tensor, row (one output unit) or a number of consecutive inputs.")
+  @Option(
+    help: ArgumentHelp(
+      "Weights that share a scale: tensor, row (one output unit) or a number of consecutive inputs (default: row).",
+      valueName: "group"),
+    completion: .list(["tensor", "row"]), transform: ScaleGroup.parsed)
   var scalePer = ScaleGroup.row
 
-  @Option(help: "Fraction of the weights that become zero (default: what minimises the error).")
+  @Option(
+    help: ArgumentHelp(
+      "Fraction of the weights that become zero (default: what minimises the error).", valueName: "f"),
+    transform: Fraction.parsed)
   var sparsity: Fraction?
 
   @Flag(help: "Store the codes plain, for use from a memory map.") var mapped = false
@@ -34,6 +41,13 @@ struct Ternarize: Tool {
   @OptionGroup var architecture: ArchitectureOptions
   @OptionGroup var writing: OutputOptions
   @OptionGroup var common: CommonOptions
+
+  func check() throws {
+    try writing.check(output)
+    try compressing.check()
+    try architecture.check()
+    try common.check()
+  }
 
   func run() throws {
     let input = try Input(input)
@@ -47,11 +61,13 @@ struct Ternarize: Tool {
     }
     try input.checkUnchanged()
     try output.finish()
-    try common.tell(report, about: input.name, dryRun: writing.dryRun, tool: Self.self)
+    try common.tell(report, about: input.name, to: output, writing, tool: Self.self)
   }
 }
 
-extension ScaleGroup: ExpressibleByArgument {
+extension ScaleGroup: OptionValue {
+  public static let expected = "tensor, row or a number above 0"
+
   public init?(argument: String) {
     switch argument {
     case "tensor": self = .tensor
@@ -61,6 +77,4 @@ extension ScaleGroup: ExpressibleByArgument {
       self = .inputs(count)
     }
   }
-
-  public var defaultValueDescription: String { "row" }
 }

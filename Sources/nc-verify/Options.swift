@@ -5,20 +5,31 @@ import ToolSupport
 
 /// What may be lost.
 struct ToleranceOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Maximum relative L2 error of a tensor.", valueName: "e")) var maxWeight: FiniteNumber?
-  @Option(help: ArgumentHelp("Maximum E‖f_A − f_B‖²/E‖f_A‖².", valueName: "e")) var maxOutput: FiniteNumber?
-  @Option(help: ArgumentHelp("Maximum ‖A − B‖₂/‖A‖₂ of the conjugate kernels.", valueName: "e")) var maxCk:
-    FiniteNumber?
-  @Option(help: ArgumentHelp("Maximum ‖A − B‖₂/‖A‖₂ of the tangent kernels.", valueName: "e")) var maxNtk: FiniteNumber?
-  @Option(help: ArgumentHelp("Maximum by which the accuracy may fall (needs labels).", valueName: "e"))
-  var maxAccuracyLoss: FiniteNumber?
-  @Option(help: ArgumentHelp("Maximum size of file B, such as 500k or 2MiB.", valueName: "size")) var maxSize: ByteSize?
+  @Option(help: ArgumentHelp("Maximum relative L2 error of a tensor.", valueName: "e"), transform: FiniteNumber.parsed)
+  var maxWeight: FiniteNumber?
+  @Option(help: ArgumentHelp("Maximum E‖f_A − f_B‖²/E‖f_A‖².", valueName: "e"), transform: FiniteNumber.parsed)
+  var maxOutput: FiniteNumber?
   @Option(
-    help: ArgumentHelp("Maximum of 8 × bytes of B ÷ numbers of A that are no training state.", valueName: "bits"))
+    help: ArgumentHelp("Maximum ‖A − B‖₂/‖A‖₂ of the conjugate kernels.", valueName: "e"),
+    transform: FiniteNumber.parsed)
+  var maxCk: FiniteNumber?
+  @Option(
+    help: ArgumentHelp("Maximum ‖A − B‖₂/‖A‖₂ of the tangent kernels.", valueName: "e"), transform: FiniteNumber.parsed)
+  var maxNtk: FiniteNumber?
+  @Option(
+    help: ArgumentHelp("Maximum by which the accuracy may fall (needs labels).", valueName: "e"),
+    transform: FiniteNumber.parsed)
+  var maxAccuracyLoss: FiniteNumber?
+  @Option(
+    help: ArgumentHelp("Maximum size of file B, such as 500k or 2MiB.", valueName: "size"), transform: ByteSize.parsed)
+  var maxSize: ByteSize?
+  @Option(
+    help: ArgumentHelp("Maximum of 8 × bytes of B ÷ numbers of A that are no training state.", valueName: "bits"),
+    transform: FiniteNumber.parsed)
   var maxBits: FiniteNumber?
   @Flag(help: "Only report: the status is 0, whatever is found.") var noVerdict = false
 
-  func validate() throws {
+  func check() throws {
     for tolerance in [maxWeight, maxOutput, maxCk, maxNtk, maxAccuracyLoss, maxBits].compactMap({ $0?.value }) {
       guard tolerance >= 0 else { throw ValidationError("a tolerance is a number ≥ 0, found \(tolerance)") }
     }
@@ -37,18 +48,21 @@ struct MeasureOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Which of weights, outputs, spectrum (default: all). Without weights, tensors need not correspond.",
-      valueName: "list"))
+      valueName: "list"),
+    completion: .list(VerifyingOptions.Measure.allCases.map(\.rawValue)))
   var measure: String?
   @Option(help: "Points on which kernels are compared: the first of the data, or random ones.") var points = 512
   @Option(help: "Random points: gaussian or mixture (two classes).") var law = InputLaw.gaussian
   @Option(help: "Random inputs for outputs that have no formula.") var samples = 10_000
   @Option(help: "Seed of random points and inputs.") var seed: UInt64 = 1
-  @Option(help: ArgumentHelp("Tangent kernel of one output, by index, or their sum.", valueName: "sum|index"))
+  @Option(
+    help: ArgumentHelp("Tangent kernel of one output, by index, or their sum.", valueName: "sum|index"),
+    completion: .list(["sum"]))
   var ntkOutput = TangentOutput.sum
   @Flag(help: "One pass over the weights, no singular values; of kernels the largest eigenvalue alone.") var fast =
     false
 
-  func validate() throws {
+  func check() throws {
     guard (2...1 << 15).contains(points) else { throw ValidationError("--points: expected 2…32768, found \(points)") }
     guard (2...100_000_000).contains(samples) else {
       throw ValidationError("--samples: expected 2…100000000, found \(samples)")

@@ -5,29 +5,29 @@ import ToolSupport
 
 @main
 struct Verify: Tool {
-  static let configuration = CommandConfiguration(
-    commandName: "nc-verify",
-    abstract: "Measure what a compressed network lost: weights, outputs, kernel spectra.",
-    discussion: """
-      The exit status answers: 0 equal, within every --max-…, or as B's history records;
-      1 not; 64 and more: it cannot be told. Every error that B's history records is
-      checked against A. Different values without such a record, and without a --max-…,
-      are different: 1. A report without verdict is --no-verdict.
+  static let configuration = described(
+    "nc-verify",
+    "Measure what a compressed network lost: weights, outputs, kernel spectra.",
+    """
+    The exit status answers: 0 equal, within every --max-…, or as B's history
+    records; 1 not; 64 and more: it cannot be told. Every error that B's history
+    records is checked against A. Different values without such a record, and
+    without a --max-…, are different: 1. A report without verdict is --no-verdict.
 
-        nc-verify net.h5 net.ncz
-        nc-prune --keep 0.1 net.h5 | nc-verify net.h5 -
-        nc-verify --data test.h5 --max-output 0.05 --max-ntk 0.1 net.h5 net.ncz
-        nc-verify --data test.h5 --report report.html net.h5 net.ncz
-      """,
-    version: Version.text("nc-verify"))
+      nc-verify net.h5 net.ncz
+      nc-prune --keep 0.1 net.h5 | nc-verify net.h5 -
+      nc-verify --data test.h5 --max-output 0.05 --max-ntk 0.1 net.h5 net.ncz
+      nc-verify --data test.h5 --report report.html net.h5 net.ncz
+    """,
+    success: "they agree, or no verdict was asked for; 1 they do not")
 
-  @Argument(help: "The original: HDF5, .keras or .ncz; - is standard input.") var a: String
-  @Argument(help: "What was made of it; - or nothing is standard input.") var b: String?
+  @Argument(help: "The original: HDF5, .keras or .ncz; - is standard input.", completion: .file()) var a: String
+  @Argument(help: "What was made of it; - or nothing is standard input.", completion: .file()) var b: String?
 
   @OptionGroup var tolerances: ToleranceOptions
   @OptionGroup var measures: MeasureOptions
 
-  @Option(help: ArgumentHelp("Write an HTML report.", valueName: "file")) var report: String?
+  @Option(help: ArgumentHelp("Write an HTML report.", valueName: "file"), completion: .file()) var report: String?
   @Flag(name: .shortAndLong, help: "Replace an existing --report file.") var force = false
   @Flag(help: "Print one JSON object.") var json = false
 
@@ -35,7 +35,12 @@ struct Verify: Tool {
   @OptionGroup var architecture: ArchitectureOptions
   @OptionGroup var common: CommonOptions
 
-  func validate() throws {
+  func check() throws {
+    try tolerances.check()
+    try measures.check()
+    try data.check()
+    try architecture.check()
+    try common.check()
     if a == "-", b ?? "-" == "-" { throw ValidationError("only one of the two can be standard input") }
     if try !measures.measures.contains(.weights), tolerances.tolerances.isEmpty, !tolerances.noVerdict {
       throw ValidationError("--measure without weights decides nothing: give a --max-…, or --no-verdict")

@@ -76,6 +76,20 @@ struct TextTests {
         """)
   }
 
+  @Test func namesAreShortenedToFit() {
+    var table = Table([("tensor", .left), ("bytes", .right)])
+    table.add(["a/rather/long/name/of/a/kernel", "12345"])
+    table.add(["short", "1"])
+    #expect(table.text(columns: nil).split(separator: "\n")[1] == "a/rather/long/name/of/a/kernel  12345")
+    for columns in [20, 25, 36, 37, 80] {
+      let lines = table.text(columns: columns).split(separator: "\n")
+      #expect(lines.allSatisfy { $0.count <= columns }, "\(columns)")
+      #expect(lines[1].contains("…") == (columns < 37))
+    }
+    // Columns of numbers are never cut.
+    #expect(table.text(columns: 5).split(separator: "\n")[1] == "a/rat…kernel  12345")
+  }
+
   @Test func controlCharactersAreSpelled() {
     #expect(printable("plain é 日本 🙂 \"quoted\" \\") == "plain é 日本 🙂 \"quoted\" \\")
     #expect(
@@ -114,7 +128,7 @@ struct TextTests {
 
   @Test func theVersionNamesTheLibraries() {
     let lines = Version.text("nc-x").split(separator: "\n")
-    #expect(lines.count == 2 && lines[0] == "nc-x \(Version.number)")
+    #expect(lines.count == 3 && lines[0] == "nc-x \(Version.number)")
     #expect(lines[1].contains("HDF5 1.") && lines[1].contains("zstd 1."))
   }
 }
