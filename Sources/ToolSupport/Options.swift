@@ -91,6 +91,7 @@ public struct CommonOptions: ParsableArguments {
     let options = reading(assumption, tool: tool)
     let network = try naming(input.name) { try NetworkFile(input.file, size: input.size, options: options) }
     tell(network.notes, about: input.name, tool: tool)
+    if verbose, let graph = network.network { tell(["network: \(graph.summary)"], about: input.name, tool: tool) }
     return network
   }
 }

@@ -24,7 +24,7 @@ extension Tool {
         diagnose(text: helpMessage() + "\n")
         Glibc.exit(ExitStatus.usage.rawValue)
       }
-      var tool = try parseAsRoot()
+      var tool = try parseAsRoot(separated(Array(CommandLine.arguments.dropFirst())))
       try (tool as? Self)?.check()
       try tool.run()
     } catch {
@@ -64,6 +64,18 @@ extension Tool {
     }
     Glibc.exit(status.rawValue)
   }
+}
+
+/// Arguments in which a joined value stands alone with its option: `-qT2` becomes `-q -T2`, as `getopt` has it.
+func separated(_ arguments: [String]) -> [String] {
+  let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
+  return arguments[..<end].flatMap { argument -> [String] in
+    guard argument.first == "-", !argument.hasPrefix("--") else { return [argument] }
+    let flags = argument.dropFirst().prefix { "fnqv".contains($0) }
+    guard !flags.isEmpty, flags.endIndex < argument.endIndex else { return [argument] }
+    let option = argument[flags.endIndex...]
+    return option.count > 1 && "To".contains(option.prefix(1)) ? ["-\(flags)", "-\(option)"] : [argument]
+  } + arguments[end...]
 }
 
 /// The script for completions in zsh without the subcommand `help` that the parser puts into it, though no tool has one:

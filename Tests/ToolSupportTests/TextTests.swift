@@ -76,6 +76,15 @@ struct TextTests {
         """)
   }
 
+  /// What follows `--` are names, and long options are no clusters.
+  @Test func clustersAreSeparated() {
+    #expect(
+      separated(["-qT2", "-fqoa b", "-fq", "-T2", "--q", "-", "-fo"]) == [
+        "-q", "-T2", "-fq", "-oa b", "-fq", "-T2", "--q", "-", "-fo",
+      ])
+    #expect(separated(["a", "--", "-qT2"]) == ["a", "--", "-qT2"])
+  }
+
   @Test func namesAreShortenedToFit() {
     var table = Table([("tensor", .left), ("bytes", .right)])
     table.add(["a/rather/long/name/of/a/kernel", "12345"])

@@ -23,7 +23,7 @@ struct UsageTests {
   @Test(arguments: [
     "nc-ternarize -T0 net.h5 o", "nc-ternarize -T2 net.h5 -oo", "nc-ternarize -fq net.h5 o",
     "nc-ternarize -fqo o net.h5",
-    "nc-ternarize -qfT 2 net.h5 o", "nc-ternarize --threads=1 net.h5 o",
+    "nc-ternarize -qfT 2 net.h5 o", "nc-ternarize -qT2 -foo net.h5", "nc-ternarize --threads=1 net.h5 o",
   ])
   func shortOptionsAreJoined(line: String) throws {
     let run = try shell(line, in: folder)
