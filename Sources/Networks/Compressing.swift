@@ -90,8 +90,9 @@ extension NetworkFile {
         case .changed(let weights, let kept):
           if options.writing.trial != nil {
             let step = Step(
-              tool: options.tool, version: options.version, options: method.options, from: .placeholder, error: 1)
-            return Change(weights: weights, digest: .placeholder, step: step, kept: kept)
+              tool: options.tool, version: options.version, options: method.options, from: .placeholder(2 * index),
+              error: 0.123456789)
+            return Change(weights: weights, digest: .placeholder(2 * index + 1), step: step, kept: kept)
           }
           let (change, difference) = measured(tensor, values, to: weights, by: method, .changed, kept: kept)
           // What loses nothing more stays as it is stored: another encoding could only be larger.

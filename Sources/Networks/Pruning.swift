@@ -91,6 +91,8 @@ extension NetworkFile {
           + (possible < least ? "; \(possible) with --level 19 --drop optimizer" : ""))
     }
     let chosen = try choose(by: options.selection).tensors
+    // Digests of another content compress to a few bytes more or less, and payloads begin at multiples of 64.
+    let size = max(least, size - 128 - 8 * chosen.count)
     var model = SizeModel(
       least: least, weights: chosen.reduce(0.0) { $0 + Double(tensors[$1].shape.count) },
       hasPositions: method.hasPositions, bits: method.typicalBits)

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import NCZ
+internal import Random
 internal import Tensors
 
 /// What several trials to fit a size have in common: everything but the matrices that are pruned.
@@ -14,8 +15,11 @@ final class SizeTrial: @unchecked Sendable {
 }
 
 extension Digest {
-  /// Stands for any other where only sizes count.
-  static let placeholder = Digest(bytes: [UInt8](repeating: 0, count: 32))
+  /// Stands for any other where only sizes count: as incompressible as they are, since the directory is compressed.
+  static func placeholder(_ number: Int) -> Digest {
+    var random = SplitMix64(seed: UInt64(truncatingIfNeeded: number))
+    return Digest(bytes: (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) })
+  }
 }
 
 /// How the size of an output grows with the fraction κ that is kept: s(κ) = s(0) + n·(H₂(κ) + κ·v)/8 bytes for magnitudes,
