@@ -11,7 +11,7 @@ import argparse, collections, contextlib, ctypes, hashlib, io, json, multiproces
 import h5py
 from h5py import h5a, h5d, h5g, h5l, h5o, h5z
 from hostile import ALLOWED, BYTES, SECONDS, run
-from mutants import Mutants, ncz
+from mutants import Mutants, known, ncz
 from same import stored, values
 
 COMPRESSORS = [
@@ -132,11 +132,11 @@ class Law:
             self.problems.append(what)
         return ok
 
-    def hold(self, source):
+    def hold(self, source, commands):
         """Compresses the file, and perhaps what comes of it once more; asks all that the law asks of the last."""
         self.original, before, done = source, source, []
-        for step in range(self.random.choice((1, 1, 1, 2))):
-            command, after = self.random.choice(COMPRESSORS), self.path(f"packed{step}")
+        for step, command in enumerate(commands):
+            after = self.path(f"packed{step}")
             if not self.compress(command, before, after):
                 break
             done.append(command)
@@ -266,14 +266,15 @@ def exact(path):
 
 def judge(job):
     """Name of a mutant, the statuses, how many datasets were compared, the problems."""
-    tools, kind, number, seed, data, name, keep = job
+    tools, kind, number, seed, data, name, keep, command = job
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         source = folder / f"mutant.{kind}"
         source.write_bytes(data)
         law = Law(tools, folder, kind, random.Random(f"law {seed} {kind} {number}"))
         try:
-            law.hold(str(source))
+            chosen = [law.random.choice(COMPRESSORS) for _ in range(law.random.choice((1, 1, 1, 2)))]
+            law.hold(str(source), [command] if command else chosen)
         except Exception as error:
             law.problems.append(f"{law.command}: {type(error).__name__}: {error}")
         if keep and (law.problems or keep[1]):
@@ -285,9 +286,12 @@ def judge(job):
 
 
 def mutant(job):
+    """The same of a mutant that is still to be made, or a known one."""
+    if len(job) > 5:
+        return judge(job)
     tools, kind, number, seed, keep = job
     data, name = state.mutant(kind, number)
-    return judge((tools, kind, number, seed, data, name, keep))
+    return judge((tools, kind, number, seed, data, name, keep, None))
 
 
 state = None
@@ -317,17 +321,19 @@ def main():
     mutants = Mutants(tools, options.seed)
     if options.file:
         kind_of = lambda data: "ncz" if data[:4] == b"\x89NCZ" else "keras" if data[:2] == b"PK" else "h5"
-        jobs, function = [], judge
+        jobs = []
         for path in options.file:
             data = path.read_bytes()
-            jobs += [(tools, kind_of(data), number, options.seed, data, path.name, keep) for number in range(options.mutants)]
+            jobs += [(tools, kind_of(data), number, options.seed, data, path.name, keep, None) for number in range(options.mutants)]
     else:
         for kind in {*kinds, *(["h5"] if "keras" in kinds else [])}:
             mutants.of(kind)
-        jobs, function = [(tools, kind, number, options.seed, keep) for kind in kinds for number in numbers], mutant
+        jobs = [(tools, kind, number, options.seed, keep) for kind in kinds for number in numbers]
+        if options.only is None:
+            jobs = [(tools, kind, -1, options.seed, data, name, keep, command) for kind, name, data, command in known(tools) if kind in kinds] + jobs
     failed, sums = 0, collections.defaultdict(collections.Counter)
     with multiprocessing.Pool(options.workers, begin, (mutants,)) as pool:
-        for name, statuses, compared, problems in pool.imap_unordered(function, jobs, 4):
+        for name, statuses, compared, problems in pool.imap_unordered(mutant, jobs, 4):
             sums["all statuses"].update(statuses)
             sums["of the first tool, " + name.split()[0]].update(statuses[:1])
             sums["datasets compared"][name.split()[0]] += compared

@@ -126,10 +126,10 @@ struct TreeCopy: ~Copyable {
     try check(H5Oget_info2(object.id, &info, H5O_INFO_BASIC), "object at \(address)")
     switch info.type {
     case H5O_TYPE_GROUP:
-      let creation = try Handle(H5Gget_create_plist(object.id), "creation list")
-      try check(H5Pset_obj_track_times(creation.id, false), "creation list")
+      let list = try Handle(H5Gget_create_plist(object.id), "creation list")
+      let creation = try Self.creation(like: list)
       let group = try Handle(H5Gcreate2(target.id, name, properties.id, creation.id, byDefault), "group")
-      try copyAttributes(of: object, creation, to: group, path: path)
+      try copyAttributes(of: object, list, to: group, path: path)
       groups.append(Group(address: address, path: path, depth: depth))
     case H5O_TYPE_DATASET:
       let type = try Handle(H5Dget_type(object.id), "type")
@@ -147,6 +147,25 @@ struct TreeCopy: ~Copyable {
       try removeReferences(of: object, path: path)
     }
     copies[address] = path
+  }
+
+  /// How a group is made, property by property: the list of a group with many links has the addresses of their heap and
+  /// tree as well, and libhdf5 would look for those in the copy.
+  private static func creation(like list: borrowing Handle) throws(HDF5Error) -> Handle {
+    let creation = try Handle(H5Pcreate(chdf5_group_creation_class()), "creation list")
+    try check(H5Pset_obj_track_times(creation.id, false), "creation list")
+    var numbers: (UInt32, UInt32) = (0, 0)
+    try check(H5Pget_link_creation_order(list.id, &numbers.0), "order of links")
+    try check(H5Pset_link_creation_order(creation.id, numbers.0), "order of links")
+    try check(H5Pget_attr_creation_order(list.id, &numbers.0), "order of attributes")
+    try check(H5Pset_attr_creation_order(creation.id, numbers.0), "order of attributes")
+    try check(H5Pget_link_phase_change(list.id, &numbers.0, &numbers.1), "storage of links")
+    try check(H5Pset_link_phase_change(creation.id, numbers.0, numbers.1), "storage of links")
+    try check(H5Pget_attr_phase_change(list.id, &numbers.0, &numbers.1), "storage of attributes")
+    try check(H5Pset_attr_phase_change(creation.id, numbers.0, numbers.1), "storage of attributes")
+    try check(H5Pget_est_link_info(list.id, &numbers.0, &numbers.1), "number of links")
+    try check(H5Pset_est_link_info(creation.id, numbers.0, numbers.1), "number of links")
+    return creation
   }
 
   /// A dataset of the same type with other extents, contiguous, its storage allocated and untouched.

@@ -13,7 +13,8 @@ extension NetworkFile {
   ///
   /// Values of tensors that only have to be put back into their place are not decoded, and are zeros in the refilled
   /// container: where they lie on top of HDF5's own structures, these are found to be gone. Chunks of changed tensors
-  /// are encoded and stored, as they may need more room than there was.
+  /// are encoded and stored, as they may need more room than there was. Of a `.ncz`, whoever made it, all chunks are, and
+  /// values that the container has as well must be the same there.
   ///
   /// - Parameters:
   ///   - file: reads like the output; of `size` bytes.
@@ -26,12 +27,18 @@ extension NetworkFile {
       guard source.directory.container != nil else { return }
       let scratch = try temporaryFile()
       defer { try? scratch.close() }
-      let restored = try written.restoreStructure(to: scratch)
-      if case .hdf5(let own) = self.source, case .hdf5(let others) = restored.source {
+      let restored = try written.restoreStructure(to: scratch, kind == .ncz ? .structure : .changedStructure)
+      switch self.source {
+      case .hdf5(let own):
+        guard case .hdf5(let others) = restored.source else { break }
         if own.containerKind == .keras { try KerasArchive(own.file, size: self.size).checkBytes(of: own.file) }
         let changed = Set(written.tensors.filter { !$0.history.isEmpty }.compactMap(\.path))
         try own.contents.compare(with: others.contents, exceptChunksOf: changed)
+      case .ncz:
+        try written.checkTwins(in: restored)
+        if restored.kind == .keras { try checkArchive(restored, scratch, isChanged: written.isChanged) }
       }
+      if written.tensors.contains(where: \.lostNodes) { try restored.checkReducible() }
     } catch {
       throw error.verdict == .output || error.verdict == .io
         ? error : NetworkError(error.verdict, "what was made of it could not be restored: \(error.message)")
@@ -40,9 +47,19 @@ extension NetworkFile {
 
   /// Refills the container but for values that only have to be put into their place, opens it, and compares the objects
   /// in it with the directory.
-  func restoreStructure(to scratch: FileDescriptor) throws(NetworkError) -> NetworkFile {
-    let size = try restore(to: scratch, isStructureOnly: true)
-    let restored = try about("container") { try NetworkFile(scratch, size: size, options: options) }
+  func restoreStructure(to scratch: FileDescriptor, _ part: RestoredPart) throws(NetworkError) -> NetworkFile {
+    let size = try restore(to: scratch, part)
+    let restored: NetworkFile
+    do throws(NetworkError) {
+      restored = try about("container") { try NetworkFile(scratch, size: size, options: options) }
+    } catch {
+      // What could be read in the source, and no longer without values, was among them.
+      throw error.verdict == .unsupported && part == .changedStructure
+        ? NetworkError(.corrupt, error.message) : error
+    }
+    guard case .ncz(let source) = self.source, let container = source.directory.container,
+      case .hdf5(let hdf5) = restored.source, hdf5.containerKind == container.kind, hdf5.offset == container.offset
+    else { throw NetworkError(.corrupt, "the container is of another kind, or has its HDF5 file elsewhere") }
     var found: [TensorName: TensorRecord] = [:]
     for tensor in restored.tensors {
       for path in [tensor.path].compactMap({ $0 }) + tensor.aliases { found[path] = tensor }
@@ -59,9 +76,55 @@ extension NetworkFile {
     }
     return restored
   }
+
+  fileprivate var isChanged: Bool { tensors.contains { !$0.history.isEmpty } }
+
+  /// Checks the values that the container has as well as the tensors: in object headers, and in chunks that were kept.
+  func checkTwins(in restored: NetworkFile) throws(NetworkError) {
+    var indices: [TensorName: Int] = [:]
+    for (index, tensor) in restored.tensors.enumerated() {
+      for path in [tensor.path].compactMap({ $0 }) + tensor.aliases { indices[path] = index }
+    }
+    for tensor in tensors where tensor.size > 0 && !tensor.isPutBack {
+      guard let path = tensor.path, let digest = tensor.digest, let index = indices[path] else { continue }
+      let found = try restored.withValues(of: index) {
+        Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: options.threads)
+      }
+      guard found == digest else {
+        throw NetworkError(.corrupt, "\(tensor.name): the container has other values at /\(path)")
+      }
+    }
+  }
+
+  /// Checks the CRC-32 of all members; that of changed weights is set when they are restored.
+  private func checkArchive(
+    _ restored: NetworkFile, _ scratch: FileDescriptor, isChanged: Bool
+  ) throws(NetworkError) {
+    var (file, size) = (scratch, restored.size)
+    let whole = isChanged ? nil : try temporaryFile()
+    defer { try? whole?.close() }
+    if let whole { (file, size) = (whole, try restore(to: whole, .everything)) }
+    try KerasArchive(file, size: size).checkBytes(of: file, exceptWeights: isChanged)
+  }
 }
 
 extension TensorRecord {
+  /// Whether its values are put back into their place; those of others are in the container too.
+  fileprivate var isPutBack: Bool {
+    switch place {
+    case .contiguous: true
+    case .chunked(_, _, let isKept): !isKept || !history.isEmpty
+    case nil: path == nil
+    }
+  }
+
+  /// Whether a step took nodes away, so that a smaller file can be asked for.
+  fileprivate var lostNodes: Bool {
+    history.contains { step in
+      if case .node = Step.Method(tool: step.tool, options: step.options) { true } else { false }
+    }
+  }
+
   /// What the dataset of a tensor has otherwise than the directory says; `nil` where they agree.
   fileprivate func difference(from dataset: TensorRecord) -> String? {
     if dataset.type != type { return "type \(dataset.type.rawValue), expected \(type.rawValue)" }
@@ -70,7 +133,9 @@ extension TensorRecord {
     switch (place, dataset.place) {
     case (nil, nil): return nil
     case (.contiguous(let run), .contiguous(let found)) where run == found: return nil
-    case (.chunked(_, let chunks, _), .chunked(_, let found, _)) where !history.isEmpty || chunks == found: return nil
+    case (.chunked(_, let chunks, let isKept), .chunked(_, let found, _))
+    where !history.isEmpty || !isKept || chunks == found:
+      return nil
     default: return "its values elsewhere"
     }
   }

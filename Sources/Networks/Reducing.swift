@@ -88,6 +88,23 @@ extension NetworkFile {
     return ReductionReport(layers: reduction.layers, byteCount: byteCount, notes: notes)
   }
 
+  /// Checks that everything beside the dense matrices can be copied to a file of smaller layers.
+  func checkReducible() throws(NetworkError) {
+    guard case .hdf5(let source) = source else { return }
+    let hdf5 = try source.hdf5File()
+    defer { if source.containerKind == .keras { try? hdf5.close() } }
+    var changes = CopyChanges(without: source.trainingState)
+    let matrices = Set(tensors.filter(\.isDenseMatrix).compactMap(\.path))
+    for object in source.contents.objects where object.paths.contains(where: matrices.contains) {
+      guard case .dataset(let dataset) = object.kind, let extents = dataset.extents else { continue }
+      changes.extents[object.address] = extents
+    }
+    let copy = try temporaryFile()
+    defer { try? copy.close() }
+    let (limits, changed) = (Limits(size: size, options: options), changes)
+    _ = try about { try copyFile(hdf5, to: copy, changing: changed, limits: limits) }
+  }
+
   /// Copies an HDF5 file, with the smaller tensors in the place of their datasets.
   ///
   /// - Returns: what a user should be told.

@@ -4,17 +4,27 @@ internal import Parallel
 public import SystemPackage
 internal import Tensors
 
+/// How much of a source file is restored.
+enum RestoredPart {
+  case everything
+  /// Not the values that only have to be put into their place.
+  case structure
+  /// Nor the chunks of unchanged datasets, which are known to be encoded as they were.
+  case changedStructure
+}
+
 extension NetworkFile {
   /// Writes the source file back: the container with every tensor's values in its place.
   ///
   /// - Parameter file: seekable, empty, open for reading and writing.
   /// - Returns: bytes of the file.
   public func restore(to file: FileDescriptor) throws(NetworkError) -> Int {
-    try restore(to: file, isStructureOnly: false)
+    try restore(to: file, .everything)
   }
 
-  /// - Parameter isStructureOnly: leave out values that only have to be put into their place.
-  func restore(to file: FileDescriptor, isStructureOnly: Bool) throws(NetworkError) -> Int {
+  /// - Parameter part: how much of it is written.
+  func restore(to file: FileDescriptor, _ part: RestoredPart) throws(NetworkError) -> Int {
+    let isStructureOnly = part != .everything
     guard case .ncz(let source) = source else {
       throw NetworkError(.usage, "is \(kind.rawValue) already; expected .ncz")
     }
@@ -42,8 +52,7 @@ extension NetworkFile {
           }
           offset += piece.count
         }
-      // Unchanged chunks that are not kept are known to be encoded as they were.
-      case .chunked(_, _, let isKept) where !tensor.history.isEmpty || !(isKept || isStructureOnly):
+      case .chunked(_, _, let isKept) where !tensor.history.isEmpty || !(isKept || part == .changedStructure):
         chunked.append(index)
       case .chunked, nil:
         break

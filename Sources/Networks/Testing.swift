@@ -27,6 +27,6 @@ extension NetworkFile {
     guard digest == directory.digest else {
       throw NetworkError(.corrupt, "content digest \(directory.digest), computed \(digest)")
     }
-    if directory.container != nil { _ = try restoreStructure(to: scratch) }
+    if directory.container != nil { try checkTwins(in: try restoreStructure(to: scratch, .structure)) }
   }
 }

@@ -105,8 +105,8 @@ extension NetworkFile {
     var tensor = tensors[index]
     var stored = 0
     let isChanged = change?.step != nil
-    // Chunks of changed tensors are encoded to see whether they can be restored.
-    let isMirrored = tensor.isChunked && (isChanged || !tensor.history.isEmpty)
+    // Chunks are encoded to see whether they can be restored: those of changed tensors, and of a `.ncz` all.
+    let isMirrored = tensor.isChunked && (isChanged || !tensor.history.isEmpty || kind == .ncz)
     if let change {
       if let step = change.step { tensor.history.append(step) }
       (tensor.parts, stored) = try write(

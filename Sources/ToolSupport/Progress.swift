@@ -52,12 +52,11 @@ enum Progress {
 
   private static func note(_ work: WorkProgress) {
     state.withLock { state in
-      if state.work?.what != work.what || state.work?.total != work.total {
+      if let before = state.work, before.what == work.what, before.total == work.total {
+        // Threads may report in another order than they count.
+        if before.done > work.done { return }
+      } else {
         state.workStart = now()
-      }
-      // Threads may report in another order than they count.
-      else if let before = state.work?.done, before > work.done {
-        return
       }
       state.work = work
     }

@@ -15,9 +15,9 @@ private struct Likeness: Equatable, CustomStringConvertible {
 }
 
 @Suite struct CopyTests {
-  private static let own = ["attributes", "attributes_dense", "elsewhere", "filters", "structure", "types"].map {
-    files.appending("\($0).h5")
-  }
+  private static let own = [
+    "attributes", "attributes_dense", "elsewhere", "filters", "many_links", "structure", "types",
+  ].map { files.appending("\($0).h5") }
   private static let networks = [
     "compact_userblock", "filters_lzf_scaleoffset_nbit", "libver_earliest", "links", "odd_values_and_shapes",
     "rich_attributes", "transposed_fortran", "f16_gzip_shuffle_fletcher",

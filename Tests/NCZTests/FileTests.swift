@@ -234,7 +234,7 @@ struct FileTests {
   @Test func aFullDeviceIsAnOutputError() throws {
     let full = try FileDescriptor.open("/dev/full", .writeOnly, options: .closeOnExec)
     defer { try? full.close() }
-    #expect(throws: NCZError.output(.noSpace)) { _ = try Writer(to: full) }
+    #expect(throws: NCZError.output(.noSpace)) { _ = try Writer(to: full).finish(content: .object([])) }
   }
 
   @Test func anUnreadableFileIsAnInputError() throws {

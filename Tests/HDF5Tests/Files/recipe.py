@@ -72,6 +72,12 @@ with new("attributes.h5") as f:
         for i in range(12):
             g.attrs["note%02d" % i] = "text %d" % i
 
+with new("many_links.h5", libver=("v110", "v110")) as f:
+    for i in range(12):
+        f["many/link%02d" % i] = h5py.SoftLink("/nowhere")
+        f["many"].attrs["note%02d" % i] = i
+    f["many/values"] = np.arange(3, dtype="<f4")
+
 with new("elsewhere.h5") as f:
     f.create_dataset("external", (4,), "u1", external=[("/etc/passwd", 0, 4)])
     layout = h5py.VirtualLayout((4,), "u1")
