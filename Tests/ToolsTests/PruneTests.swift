@@ -83,7 +83,7 @@ import Testing
     if run.status == 75 {
       #expect(run.diagnostics.contains("with nothing kept") && !names(in: folder.path).contains("fits.ncz"))
     } else {
-      #expect(run.status == 0 && run.diagnostics.contains("is the most that fits"))
+      #expect(run.status == 0 && run.diagnostics.contains("bytes, of at most \(bytes)"))
       #expect(try contents(of: folder / "fits.ncz").count <= bytes)
     }
   }
