@@ -11,7 +11,11 @@ extension Dataset {
     // An address is what contiguous storage alone has. The creation list, which takes longer than all the rest, can
     // say no more of it: there are no filters.
     let offset = H5Dget_offset(dataset)
-    if offset != chdf5_no_address() {
+    // A file can have both an address and a list of other files, which libhdf5 prefers.
+    var info = H5O_info_t()
+    try check(H5Oget_info2(dataset, &info, H5O_INFO_HDR), "object header")
+    let isElsewhere = info.hdr.mesg.present & UInt64(1) << 7 != 0
+    if offset != chdf5_no_address(), !isElsewhere {
       let extent = Extent(offset: UInt64(offset), length: H5Dget_storage_size(dataset))
       self.init(type: try Datatype(type.id), extents: extents, layout: .contiguous(extent), filters: [])
       return

@@ -79,7 +79,9 @@ extension NetworkFile {
 
     let written = try write(to: file, options.writing) { index in
       let tensor = tensors[index]
-      if options.dropsOptimizer, tensor.role == .optimizer, tensor.shape.rank > 0, tensor.isReplaceable || tensor.path == nil {
+      if options.dropsOptimizer, tensor.role == .optimizer, tensor.shape.rank > 0,
+        tensor.isReplaceable || tensor.path == nil
+      {
         // A fresh start. (Scalars, such as the learning rate, stay; so does what lies inside an object header.)
         let zeros = Weights.dense([UInt8](repeating: 0, count: tensor.size))
         return try withValues(of: index) { measured(tensor, $0, to: zeros, by: .dropOptimizer, .dropped).change }

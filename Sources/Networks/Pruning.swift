@@ -45,7 +45,9 @@ extension NetworkFile {
     case .size(let size):
       let decompositions = Decompositions(byteCount: self.options.memory / 2)
       let keep = try greatestKeep(fitting: size, by: method, options, decompositions)
-      var report = try prune(to: file, by: method, .keep(keep), options, decompositions)
+      var limited = options
+      limited.writing.limit = size
+      var report = try prune(to: file, by: method, .keep(keep), limited, decompositions)
       report.warnings.append("--keep \(keep) gives \(report.outputBytes) bytes, of at most \(size)")
       return report
     }

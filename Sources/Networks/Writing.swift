@@ -13,6 +13,8 @@ public struct WritingOptions: Sendable {
   public var isMapped: Bool
   /// Nobody will read what is written: only its size counts.
   var trial: SizeTrial?
+  /// Most bytes of the output; more is an error, and nothing is written that counts.
+  var limit: Int?
 
   public init(level: Int? = nil, isMapped: Bool = false) {
     self.level = level
@@ -82,6 +84,9 @@ extension NetworkFile {
         network: network, tensors: records, extensions: extensions)
       let containerBytes = container.map { writer[$0.record.payload].size } ?? 0
       let byteCount = try writer.finish(content: directory.json) { file, size in
+        if let limit = writing.limit, size > limit {
+          throw NetworkError(.overLimit, "takes \(size) bytes, more than the \(limit) of --target-size")
+        }
         if writing.trial == nil { try checkWritten(file, size: size, isWhole: isReadable) }
       }
       return (reports, byteCount, containerBytes)
