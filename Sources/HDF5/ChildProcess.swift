@@ -59,7 +59,7 @@ struct ChildProcess: ~Copyable {
       }
       copies.append(descriptor)
     }
-    guard let process = Self.spawn(Session.executable.string, copies) else {
+    guard let process = Self.spawn((Session.standIn ?? Session.executable).string, copies) else {
       let error = Self.cannotStart(errno)
       Glibc.close(pair[0])
       throw error

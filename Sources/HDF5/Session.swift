@@ -39,6 +39,8 @@ public struct Session: ~Copyable {
     set { chosenExecutable.withLock { $0 = newValue } }
   }
   private static let chosenExecutable = Mutex<FilePath>("/proc/self/exe")
+  /// What the tests of one task start in its place.
+  @TaskLocal package static var standIn: FilePath?
 
   /// Runs the child's side and exits, when this process was started as a child; else returns at once.
   public static func serveIfChild() {

@@ -20,8 +20,8 @@ import Testing
     defer { try? source.close() }
     let limits = Limits(memory: 1 << 30, seconds: seconds, patience: patience)
     let begin = ContinuousClock.now
-    let error = #expect(throws: HDF5Error.self, "\(script)") {
-      _ = try openSession(source, limits: limits, executable: path)
+    let error = Session.$standIn.withValue(path) {
+      #expect(throws: HDF5Error.self, "\(script)") { _ = try openSession(source, limits: limits) }
     }
     return (error, (ContinuousClock.now - begin) / .seconds(1))
   }

@@ -22,13 +22,9 @@ let tool: FilePath = {
 /// Tests run side by side, and `Session.executable` is one for all of them.
 private let starting = Mutex(())
 
-/// - Parameter executable: what is started in the place of the tool.
-func openSession(
-  _ file: FileDescriptor, writable: Bool = false, limits: Limits = ample, executable: FilePath = tool
-) throws -> Session {
+func openSession(_ file: FileDescriptor, writable: Bool = false, limits: Limits = ample) throws -> Session {
   try starting.withLock { _ in
-    Session.executable = executable
-    defer { Session.executable = tool }
+    Session.executable = tool
     return try Session(file: file, writable: writable, limits: limits)
   }
 }
