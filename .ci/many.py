@@ -71,8 +71,10 @@ def times(folder, count):
     }
     found = {}
     for name, command in commands.items():
-        found[name], status, _ = run(*command)
-        expect(status == 0, f"{name} of {count} tensors: status {status}")
+        # The shortest of three: the machine may be busy.
+        runs = [run(*command) for _ in range(3)]
+        found[name] = min(seconds for seconds, _, _ in runs)
+        expect({status for _, status, _ in runs} == {0}, f"{name} of {count} tensors: statuses {[status for _, status, _ in runs]}")
     size(source, small, count)
     return found
 

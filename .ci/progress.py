@@ -30,6 +30,10 @@ def watch(arguments, pattern, seconds=20, term="xterm"):
             try:
                 said += os.read(ours, 65536)
             except OSError:                                                          # the other end is closed
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    pass
                 break
     ended = process.poll() is not None
     if not ended:
