@@ -222,9 +222,11 @@ class Check:
         assert data.count(self.soname.encode() + b"\0") == 1
         (folder / self.genuine).write_bytes(data.replace(self.soname.encode() + b"\0", self.genuine.encode() + b"\0"))
         # Symbols have versions where the library was built so.
-        versions = re.findall(r"Name: (HDF5\S+)", subprocess.run(["readelf", "-V", tools + "/nc-info"], capture_output=True, text=True, check=True).stdout)
+        elf = subprocess.run(["readelf", "-W", "-V", "--dyn-syms", tools + "/nc-info"], capture_output=True, text=True, check=True).stdout
+        own = re.search(r" H5Oopen_by_addr@(\S*)", elf)
         self.versions = folder / "versions"
-        self.versions.write_text("".join(f"{name} {{ {'H5Oopen_by_addr;' if i == 0 else ''} }};\n" for i, name in enumerate(versions)))
+        self.versions.write_text("".join(f"{name} {{ {'H5Oopen_by_addr;' if own and name == own[1] else ''} }};\n"
+                                         for name in sorted(set(re.findall(r"Name: (HDF5\S+)", elf)))))
         self.program = folder / "program"                                 # static: it needs no descriptors
         self.secret, self.mark = folder / "secret", folder / "marks"
         self.secret.write_text("secret")
@@ -275,11 +277,14 @@ class Check:
 
 
 def child_of(process):
-    """The process that runs libhdf5."""
+    """The process that runs libhdf5; not the one that tries before whether filters can be had."""
     for _ in range(2000):
-        children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        if children:
-            return int(children[0])
+        for child in pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            try:
+                if b"--hdf5-child" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes():
+                    return int(child)
+            except OSError:                                               # it has ended meanwhile
+                pass
         time.sleep(.002)
     raise RuntimeError("no child")
 

@@ -15,6 +15,12 @@ extension Tool {
   /// Runs the tool and ends the process with the right exit status.
   public static func main() {
     nc_process_handle_traps()
+    start()
+  }
+
+  /// Not inlined: what Swift prepares for it may fail where there is no memory, and must not come before the handlers.
+  @inline(never)
+  private static func start() {
     NetworkFile.serveIfChild()
     nc_process_handle_signals()
     keepStandardDescriptors()
