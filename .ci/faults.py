@@ -9,8 +9,8 @@ function as there are, or all are done; of calls that are made thousands of time
 ten for each power of two.
 
 Whatever fails: the status is one of the README's table and none that blames the input, which is sound; one line says
-why; nothing dies by a signal (but by the one that it was sent) or hangs; no half file, no temporary is left; the input is as it was. What was only
-interrupted or short is no failure at all. After status 0 the output is what it is without the fault.
+why; nothing dies by a signal (but by the one that it was sent) or hangs; no half file, no temporary is left; the input is as it
+was. What was only interrupted or short is no failure at all. After status 0 the output is what it is without the fault.
 """
 import argparse, collections, concurrent.futures, errno, os, pathlib, random, re, shutil, signal, subprocess, sys, tempfile
 
@@ -58,6 +58,8 @@ samples = work / "samples"
 samples.mkdir()
 for name in ["digits_relu.h5", "digits_relu.keras", "digits.f16_gzip_shuffle_fletcher.h5"]:
     shutil.copy(networks / name, samples)
+# A caller such as nohup has some signals ignored, and what is started inherits that.
+for ends in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGXCPU): signal.signal(ends, signal.SIG_DFL)
 environment = {"PATH": f"{tools}:/usr/bin:/bin", "LC_ALL": "C", "TERM": "dumb"}
 make = lambda line: subprocess.run(line, shell=True, check=True, cwd=samples, env=environment)
 make("nc-ternarize -q digits_relu.h5 net.ncz")
@@ -153,7 +155,9 @@ def problems(line, written, function, turn, effect):
         found.append(f"status {run.status}")
     elif effect in HARMLESS and run.status: found.append(f"status {run.status}, although it was only interrupted or short")
     if ends:
-        if any(line.startswith("nc-") for line in lines): found.append("says something")
+        # A signal may come after a line that is said without it too.
+        said = [line for line in lines if line.startswith("nc-")]
+        if said != base.errors.decode().splitlines()[:len(said)]: found.append("says something")
     elif run.status and not run.hangs:
         if len(lines) != 1: found.append(f"{len(lines)} lines")
         elif not lines[0].startswith("nc-"): found.append("a line without the tool's name")

@@ -20,6 +20,24 @@ public func doubles(
   elements(WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed), { Double($0) }, { $0 })
 }
 
+/// Writes some output units of a weight matrix as rows of doubles, every weight exact; arguments as for `floats`.
+///
+/// - Parameters:
+///   - range: the output units.
+///   - out: has room for their inputs.
+public func writeDoubles(
+  _ range: Range<Int>, of bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool,
+  to out: UnsafeMutablePointer<Double>
+) {
+  let weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
+  if type == .float64 {
+    weights.copy(range, to: out)
+  } else {
+    let count = range.count * weights.columns
+    weights.withFloats(range) { x in for i in 0..<count { out[i] = Double(x[i]) } }
+  }
+}
+
 /// Every weight, row by row, made from a float or, where the source is float64, from a double.
 private func elements<Element>(
   _ weights: WeightRows, _ fromFloat: (Float) -> Element, _ fromDouble: (Double) -> Element

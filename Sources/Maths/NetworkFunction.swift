@@ -402,9 +402,7 @@ private struct Tensors {
   mutating func matrix(_ name: TensorName, _ read: (TensorName) throws -> WeightMatrix) throws -> Int {
     if let known = matrixNumbers[name] { return known }
     var matrix = try read(name)
-    if let precision {
-      matrix = .dense(matrix.elements.map { precision.nearest($0) }, rows: matrix.rows, columns: matrix.columns)
-    }
+    if let precision { matrix = matrix.mapped { precision.nearest($0) } }
     matrices.append(matrix)
     matrixNames.append(name)
     matrixNumbers[name] = matrices.count - 1

@@ -5,6 +5,8 @@ public import Tensors
 public enum WeightMatrix: Sendable {
   /// Row-major.
   case dense([Double], rows: Int, columns: Int)
+  /// Too large to be held as doubles: a few rows at a time are made of what is stored.
+  case rows(WeightRowSource)
   /// Used as it is packed: inputs are added and subtracted, their sums multiplied by the scales.
   case ternary(TernaryMatrix)
   /// `values`: those of the stored weights, in the order of their bits.
@@ -14,6 +16,7 @@ public enum WeightMatrix: Sendable {
   public var rows: Int {
     switch self {
     case .dense(_, let rows, _): rows
+    case .rows(let source): source.rows
     case .ternary(let matrix): matrix.rows
     case .sparse(let matrix, _): matrix.rows
     }
@@ -23,6 +26,7 @@ public enum WeightMatrix: Sendable {
   public var columns: Int {
     switch self {
     case .dense(_, _, let columns): columns
+    case .rows(let source): source.columns
     case .ternary(let matrix): matrix.columns
     case .sparse(let matrix, _): matrix.columns
     }
@@ -32,6 +36,11 @@ public enum WeightMatrix: Sendable {
   var elements: [Double] {
     switch self {
     case .dense(let elements, _, _): return elements
+    case .rows(let source):
+      return [Double](unsafeUninitializedCapacity: rows * columns) { buffer, count in
+        if let out = buffer.baseAddress { source.write(0..<rows, out) }
+        count = rows * columns
+      }
     case .ternary(let matrix):
       var elements = [Double](repeating: 0, count: rows * columns)
       for row in 0..<rows {
@@ -66,6 +75,17 @@ public enum WeightMatrix: Sendable {
         guard let weights = elements.baseAddress else { return }
         algebra.products(
           .init(x, stride: columns), count, .init(weights, stride: columns), rows, columns, to: y, stride: rows)
+      }
+    case .rows(let source):
+      let some = max(1, WeightRowSource.elementsAtOnce / max(1, columns))
+      let room = UnsafeMutablePointer<Double>.allocate(capacity: min(some, rows) * columns)
+      defer { room.deallocate() }
+      for first in stride(from: 0, to: rows, by: some) {
+        let range = first..<min(first + some, rows)
+        source.write(range, room)
+        algebra.products(
+          .init(x, stride: columns), count, .init(room, stride: columns), range.count, columns, to: y + first,
+          stride: rows)
       }
     case .ternary(let matrix):
       inPanels(of: x, count: count, to: y) { row, panel, sums in matrix.multiply(row, panel, sums) }
@@ -103,6 +123,38 @@ public enum WeightMatrix: Sendable {
       for row in 0..<rows { product(row, panel, sums + row * lanes) }
       nc_transpose(sums, lanes, rows, some, 8, y + first * rows, rows)
     }
+  }
+}
+
+/// The rows of a weight matrix, made when they are needed.
+public struct WeightRowSource: Sendable {
+  /// Output units.
+  public let rows: Int
+  /// Inputs.
+  public let columns: Int
+  /// Writes the elements of some rows, one row after the other; several threads may ask.
+  let write: @Sendable (Range<Int>, UnsafeMutablePointer<Double>) -> Void
+
+  /// Elements that are made for one product: 8 MiB.
+  static let elementsAtOnce = 1 << 20
+
+  public init(
+    rows: Int, columns: Int, write: @escaping @Sendable (Range<Int>, UnsafeMutablePointer<Double>) -> Void
+  ) {
+    (self.rows, self.columns, self.write) = (rows, columns, write)
+  }
+}
+
+extension WeightMatrix {
+  /// The same with every element as `change` makes it.
+  func mapped(_ change: @escaping @Sendable (Double) -> Double) -> WeightMatrix {
+    guard case .rows(let source) = self else { return .dense(elements.map(change), rows: rows, columns: columns) }
+    let columns = columns
+    return .rows(
+      WeightRowSource(rows: rows, columns: columns) { range, out in
+        source.write(range, out)
+        for i in 0..<range.count * columns { out[i] = change(out[i]) }
+      })
   }
 }
 

@@ -97,6 +97,7 @@ extension NetworkFile {
       case .dense, .lowRank: break
       }
     }
+    if let source = try rowSource(index) { return .rows(source) }
     let (rows, columns) = tensor.matrixExtents
     let elements = try withValues(of: index) { values in
       doubles(
@@ -104,6 +105,35 @@ extension NetworkFile {
         transposed: tensor.isTransposed)
     }
     return .dense(elements, rows: rows, columns: columns)
+  }
+}
+
+extension NetworkFile {
+  /// Bytes that a matrix may have as doubles to be held so.
+  private static let heldBytes = 64 << 20
+
+  /// The rows of a large matrix, of which doubles would take twice the memory of the source and more.
+  private func rowSource(_ index: Int) throws(NetworkError) -> WeightRowSource? {
+    let tensor = tensors[index]
+    guard tensor.shape.count > Self.heldBytes / 8 else { return nil }
+    let (type, transposed) = (tensor.type, tensor.isTransposed)
+    let (first, second) = (tensor.shape.extents[0], tensor.shape.extents[1])
+    let (rows, columns) = tensor.matrixExtents
+    if case .hdf5(let source) = source, case .contiguous(let run) = tensor.place,
+      tensor.byteOrder == .little || type.byteCount == 1,
+      let mapped = MappedBytes(source.file, at: run.offset, count: run.length)
+    {
+      return WeightRowSource(rows: rows, columns: columns) { range, out in
+        writeDoubles(
+          range, of: mapped.bytes, type: type, rows: first, columns: second, transposed: transposed, to: out)
+      }
+    }
+    guard case .dense(let values) = try weights(of: index) else { return nil }
+    return WeightRowSource(rows: rows, columns: columns) { range, out in
+      values.withUnsafeBytes {
+        writeDoubles(range, of: $0, type: type, rows: first, columns: second, transposed: transposed, to: out)
+      }
+    }
   }
 }
 

@@ -58,6 +58,26 @@ func withMapping<Result>(
   return try body(UnsafeRawBufferPointer(start: base + inside, count: count))
 }
 
+/// Part of a file in memory, in place, for as long as somebody uses it.
+final class MappedBytes: @unchecked Sendable {
+  let bytes: UnsafeRawBufferPointer
+  private let base: UnsafeMutableRawPointer
+  private let length: Int
+
+  /// `nil` where the file cannot be mapped.
+  init?(_ file: FileDescriptor, at offset: Int, count: Int) {
+    let inside = offset % pageSize
+    length = count + inside
+    guard count > 0, let base = mmap(nil, length, PROT_READ, MAP_PRIVATE, file.rawValue, off_t(offset - inside)),
+      base != MAP_FAILED
+    else { return nil }
+    self.base = base
+    bytes = UnsafeRawBufferPointer(start: base + inside, count: count)
+  }
+
+  deinit { munmap(base, length) }
+}
+
 private let pageSize = sysconf(Int32(_SC_PAGESIZE))
 /// Linux's `MADV_POPULATE_READ`, which the C library here does not name.
 private let populateForReading: Int32 = 22

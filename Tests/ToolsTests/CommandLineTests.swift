@@ -242,6 +242,15 @@ struct CommandLineTests {
     #expect(run.status == 141 && run.diagnostics.isEmpty, "\(run.diagnostics)")
   }
 
+  /// A small file that claims much is refused before anything is unpacked or written.
+  @Test(arguments: ["nc-restore net.ncz o", "nc-restore --layout plain net.ncz o", "nc-info --test net.ncz"])
+  func whatIsOutOfProportionIsALimit(line: String) throws {
+    let run = try shell("\(line) --max-output-size 10k", in: folder)
+    #expect(run.status == 75 && run.diagnostics.contains("--max-output-size raises the limit"), "\(run.diagnostics)")
+    #expect(!names(in: folder.path).contains("o"))
+    #expect(try shell("\(line) --max-output-size 10M", in: folder).status == 0)
+  }
+
   /// The tool waits for its input; the signal ends it, and nothing is left behind.
   @Test(arguments: [("INT", 130), ("TERM", 143)] as [(String, Int32)])
   func aSignalEndsTheToolAndLeavesNothing(signal: String, status: Int32) throws {
