@@ -70,8 +70,9 @@ final class HDF5Source {
     let session = try OpenSession(hdf5, Limits(size: size, options: options))
     let contents = try about { try session.session.tableOfContents(texts: LayoutReading.wantedTexts) }
     let reading = try about {
-      try LayoutReading.read(
-        contents, configuration: configuration, assumption)
+      options.findsLayers
+        ? try LayoutReading.read(contents, configuration: configuration, assumption)
+        : LayoutReading(withoutLayers: contents, configuration: configuration)
     }
     var tensors: [TensorRecord] = []
     var sealed: [SealedMatrix] = []
@@ -100,9 +101,8 @@ final class HDF5Source {
     if let twice = tensors.first(where: { !names.insert($0.name).inserted }) {
       throw NetworkError(.corrupt, "/\(twice.path ?? twice.name): two objects have this name")
     }
-    let tree = ObjectTree(contents)
-    self.configuration = configuration ?? tree.text("model_config", of: tree.root).map { Array($0.utf8) }
-    kerasVersion = configuration == nil ? tree.text("keras_version", of: tree.root) : nil
+    self.configuration = configuration ?? contents.rootText("model_config").map { Array($0.utf8) }
+    kerasVersion = configuration == nil ? contents.rootText("keras_version") : nil
     self.tensors = tensors
     self.sealed = sealed
     self.notes = notes

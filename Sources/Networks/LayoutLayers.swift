@@ -158,14 +158,11 @@ extension FoundLayers {
     }
     var groupOf: [TensorName: TensorName] = [:]
     for part in parts { groupOf[part.name] = part.group }
-    let groups = layers.map { layer in layer.operation.tensors.first.flatMap { groupOf[$0.name] } ?? layer.name }
-    let places = layers.map { layer in
-      listed[layer.name] ?? listed[layer.name.components.first ?? ""] ?? listed.count
+    layers = layers.naturallySorted { layer in
+      layer.operation.tensors.first.flatMap { groupOf[$0.name] } ?? layer.name
+    } within: { layer in
+      listed.isEmpty ? 0 : listed[layer.name] ?? listed[layer.name.components.first ?? ""] ?? listed.count
     }
-    let order = layers.indices.sorted { a, b in
-      places[a] != places[b] ? places[a] < places[b] : TensorName.naturallyPrecedes(groups[a], groups[b])
-    }
-    layers = order.map { layers[$0] }
     guard file.kind == .keras3Weights else { return }
     findGap(Set(parts.filter { $0.role == .kernel }.map(\.group)), in: file.tree)
   }
@@ -228,9 +225,8 @@ extension FoundLayers {
       default: break
       }
     }
-    func place(_ layer: FoundLayer) -> Int { layer.operation.tensors.compactMap { places[$0.name] }.min() ?? .max }
-    layers.sort { a, b in
-      place(a) != place(b) ? place(a) < place(b) : TensorName.naturallyPrecedes(path(a), path(b))
+    layers = layers.naturallySorted(by: path) { layer in
+      layer.operation.tensors.compactMap { places[$0.name] }.min() ?? .max
     }
     let own = Set(layers.flatMap { $0.operation.tensors.map(\.name) })
     for (tensor, part) in zip(tensors, parts) where !own.contains(tensor.name) {

@@ -90,21 +90,22 @@ enum LayerWords {
   ///
   /// - Parameter isBare: whether the matrix stands alone, without a bias, as the tables of embeddings do.
   static func role(layer: TensorName, weight: TensorName, shape: Shape?, isBare: Bool) -> TensorRole? {
-    let parts = layer.text.lowercased().split { $0 == "/" || $0 == "." }
-    let innermost = parts.last.map(String.init) ?? ""
-    let words = innermost.split { $0 == "_" || $0 == "-" }.map { $0.drop { $0.isNumber } }
-    let stem = String(innermost.reversed().drop { $0.isNumber || $0 == "_" }.reversed())
     if WeightName.attention.contains(weight) { return TensorRole.attention }
-    let spelled = weight.text
+    let name = Array(layer.text.lowercased().utf8)
+    let parts = name.split { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: ".") }
+    let innermost = parts.last ?? []
+    let words = innermost.split { $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-") }.map { $0.drop(while: \.isDigit) }
+    let end = innermost.lastIndex { !$0.isDigit && $0 != UInt8(ascii: "_") }
+    let stem = String(decoding: end.map { innermost[...$0] } ?? [], as: UTF8.self)
     let outer = parts.dropLast().suffix(2)
-    if recurrentWeights.contains(where: spelled.hasPrefix) || words.contains(where: { isRecurrent($0) })
-      || (cellParts.contains(stem) && outer.contains { isRecurrent($0) || $0 == "cell" })
+    if recurrentWeights.contains(where: weight.hasPrefix) || words.contains(where: isRecurrent)
+      || (cellParts.contains(stem) && outer.contains { isRecurrent($0) || $0.elementsEqual("cell".utf8) })
     {
       return .recurrent
     }
-    if embeddingWeights.contains(spelled) { return .embedding }
+    if embeddingWeights.contains(weight) { return .embedding }
     guard isBare, shape?.rank == 2, let rows = shape?.extents[0], let columns = shape?.extents[1] else { return nil }
-    if layer.text.lowercased().contains("embed") || tables.contains(stem) || words.contains(where: { $0 == "emb" })
+    if contains(name[...], "embed") || tables.contains(stem) || words.contains(where: { $0.elementsEqual("emb".utf8) })
       || tableEndings.contains(where: stem.hasSuffix)
     {
       return .embedding
@@ -113,16 +114,23 @@ enum LayerWords {
     return stem == "shared" && rows >= 4 * columns ? .embedding : nil
   }
 
-  private static func isRecurrent(_ word: some StringProtocol) -> Bool {
-    word.contains("lstm") || word.contains("rnn") || word.hasPrefix("gru") || word.hasSuffix("gru")
+  private static func isRecurrent(_ word: ArraySlice<UInt8>) -> Bool {
+    contains(word, "lstm") || contains(word, "rnn") || word.starts(with: "gru".utf8)
+      || word.suffix(3).elementsEqual("gru".utf8)
   }
 
-  private static let recurrentWeights = ["weight_ih", "weight_hh", "recurrent_kernel", "bias_ih", "bias_hh"]
+  private static func contains(_ name: ArraySlice<UInt8>, _ word: String) -> Bool {
+    name.indices.contains { name[$0...].starts(with: word.utf8) }
+  }
+
+  private static let recurrentWeights: [TensorName] = [
+    "weight_ih", "weight_hh", "recurrent_kernel", "bias_ih", "bias_hh",
+  ]
   /// What Haiku and Flax call the matrices of a cell.
   private static let cellParts: Set<String> = [
     "linear", "ii", "if", "ig", "io", "hi", "hf", "hg", "ho", "ir", "iz", "in", "hr", "hz", "hn", "i", "h",
   ]
-  private static let embeddingWeights: Set<String> = ["embeddings", "embedding"]
+  private static let embeddingWeights: Set<TensorName> = ["embeddings", "embedding"]
   /// Tables of GPT-2, T5, word2vec and of recommenders.
   private static let tables: Set<String> = ["wte", "wpe", "lookup", "lookup_table", "vocab", "vocabulary", "word2vec"]
   private static let tableEndings = ["_emb", "_vectors", "_vecs", "_factors", "_lookup", "_lookup_table"]
@@ -137,6 +145,6 @@ extension TensorName {
 
   /// The decimal digits it ends with.
   fileprivate var numberAtEnd: TensorName {
-    dropFirst(utf8.count - utf8.reversed().prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }.count)
+    dropFirst(utf8.count - utf8.reversed().prefix(while: \.isDigit).count)
   }
 }

@@ -232,6 +232,13 @@ public struct LayoutReading: Sendable, Equatable {
   }
 }
 
+extension LayoutReading {
+  /// What is stored where: names are paths, there are no roles and no network.
+  init(withoutLayers table: TableOfContents, configuration: [UInt8]?) {
+    self = LayoutVariables(withoutLayers: table, configuration: configuration).reading(nil)
+  }
+}
+
 extension LayoutVariables {
   fileprivate func reading(_ network: Network?, assumption: String? = nil) -> LayoutReading {
     LayoutReading(

@@ -53,10 +53,7 @@ struct ObjectTree {
 
   /// The strings of a text attribute; an attribute that is no text, as Keras writes an empty list, has none.
   func texts(_ name: TensorName, of object: Int?) -> [String]? {
-    guard let object, let attribute = table.objects[object].attributes.first(where: { $0.name == name }) else {
-      return nil
-    }
-    return attribute.texts ?? []
+    object.flatMap { table.objects[$0].texts(name) }
   }
 
   /// The strings of a list that may be split into attributes `name0`, `name1`, … where it is too long for one.
@@ -69,5 +66,19 @@ struct ObjectTree {
       part += 1
     }
     return list
+  }
+}
+
+extension Object {
+  fileprivate func texts(_ name: TensorName) -> [String]? {
+    attributes.first { $0.name == name }.map { $0.texts ?? [] }
+  }
+}
+
+extension TableOfContents {
+  /// The one string of a text attribute of the root group.
+  func rootText(_ name: TensorName) -> String? {
+    guard let texts = objects.first(where: { $0.paths.contains("") })?.texts(name), texts.count == 1 else { return nil }
+    return texts[0]
   }
 }

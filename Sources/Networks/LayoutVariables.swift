@@ -55,19 +55,7 @@ struct LayoutVariables {
     _ table: TableOfContents, configuration text: [UInt8]?, version: String? = nil,
     orientation: MatrixOrientation? = nil, named: Set<TensorName> = []
   ) {
-    tree = ObjectTree(table)
-    kind = Self.kind(of: tree)
-    do throws(KerasConfiguration.Malformed) {
-      let stored = tree.text("model_config", of: tree.root).map { Array($0.utf8) }
-      if let text = text ?? stored {
-        configuration = try KerasConfiguration(
-          text: text, version: text == stored ? tree.text("keras_version", of: tree.root) : version)
-      } else if tree.hasAttribute("model_config", of: tree.root) {
-        notes.append("the model configuration is ignored: it is not a text")
-      }
-    } catch {
-      notes.append("the model configuration is ignored: \(error.what)")
-    }
+    self.init(settingsOf: table, configuration: text, version: version)
     switch kind {
     case .kerasModel: locateInKerasLayers(under: "model_weights")
     case .kerasWeights: locateInKerasLayers(under: "")
@@ -90,6 +78,29 @@ struct LayoutVariables {
     take(named)
     orient(stated: orientation)
     leaveTables()
+  }
+
+  /// What is stored where: names are paths.
+  init(withoutLayers table: TableOfContents, configuration text: [UInt8]?) {
+    self.init(settingsOf: table, configuration: text, version: nil)
+    variables = datasets().map(foreign)
+  }
+
+  /// What the file says of itself, without any variable.
+  private init(settingsOf table: TableOfContents, configuration text: [UInt8]?, version: String?) {
+    tree = ObjectTree(table)
+    kind = Self.kind(of: tree)
+    do throws(KerasConfiguration.Malformed) {
+      let stored = tree.text("model_config", of: tree.root).map { Array($0.utf8) }
+      if let text = text ?? stored {
+        configuration = try KerasConfiguration(
+          text: text, version: text == stored ? tree.text("keras_version", of: tree.root) : version)
+      } else if tree.hasAttribute("model_config", of: tree.root) {
+        notes.append("the model configuration is ignored: it is not a text")
+      }
+    } catch {
+      notes.append("the model configuration is ignored: \(error.what)")
+    }
   }
 
   /// Whether the file was written by this toolkit, and so says all there is to know.
@@ -121,6 +132,7 @@ struct LayoutVariables {
 
   /// `data/LAYER/0`, as Caffe writes the first parameters of a layer.
   private static func isCaffe(_ path: TensorName) -> Bool {
+    guard path.hasSuffix("/0") else { return false }
     let components = path.components
     return components.count >= 3 && components[0] == "data" && components[components.count - 1] == "0"
   }
@@ -160,7 +172,7 @@ extension LayoutVariables {
   private func datasets() -> [(index: Int, path: TensorName, dataset: Dataset?)] {
     tree.table.objects.enumerated().compactMap { index, object in
       // A damaged file may have a dataset for its root; without a name it is no tensor.
-      guard let path = object.paths.first, !path.components.isEmpty else { return nil }
+      guard let path = object.paths.first, path.utf8.contains(where: { $0 != UInt8(ascii: "/") }) else { return nil }
       switch object.kind {
       case .dataset(let dataset): return (index, path, dataset)
       case .unreadable: return (index, path, nil)
@@ -545,9 +557,8 @@ extension LayoutVariables {
 
   /// Whether matrices, in natural order of their names, are such that each takes as many values as the one before gives.
   private func isChain(_ matrices: [Int], _ orientation: MatrixOrientation) -> Bool {
-    let extents = matrices.sorted {
-      TensorName.naturallyPrecedes(variables[$0].tensor.name, variables[$1].tensor.name)
-    }.compactMap { variables[$0].tensor.shape?.extents }
+    let extents = matrices.naturallySorted { variables[$0].tensor.name }
+      .compactMap { variables[$0].tensor.shape?.extents }
     let biases = matrices.allSatisfy { index in
       guard let count = group(of: variables[index]).biases, let own = variables[index].tensor.shape?.extents else {
         return true

@@ -17,6 +17,8 @@ public struct ReadingOptions: Sendable {
   public var output: Int?
   /// What to assume of a file without architecture.
   public var assumption: Assumption
+  /// Whether roles of tensors and the network are found out, and not only what is stored where.
+  var findsLayers = true
   /// Told often how far the work is.
   public var progress: (@Sendable (WorkProgress) -> Void)?
 

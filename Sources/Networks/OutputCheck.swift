@@ -38,7 +38,9 @@ extension NetworkFile {
         try written.checkTwins(in: restored)
         if restored.kind == .keras { try checkArchive(restored, scratch, isChanged: written.isChanged) }
       }
-      if written.tensors.contains(where: \.lostNodes) { try restored.checkReducible() }
+      if written.tensors.contains(where: \.lostNodes) {
+        try NetworkFile(scratch, size: restored.size, options: options).checkReducible()
+      }
     } catch {
       throw error.verdict == .output || error.verdict == .io
         ? error : NetworkError(error.verdict, "what was made of it could not be restored: \(error.message)")
@@ -50,6 +52,8 @@ extension NetworkFile {
   func restoreStructure(to scratch: FileDescriptor, _ part: RestoredPart) throws(NetworkError) -> NetworkFile {
     let size = try restore(to: scratch, part)
     let restored: NetworkFile
+    var options = options
+    options.findsLayers = false
     do throws(NetworkError) {
       restored = try about("container") { try NetworkFile(scratch, size: size, options: options) }
     } catch {

@@ -23,14 +23,21 @@ public struct TensorName: Sendable {
 
 extension TensorName: Hashable, Comparable {
   public static func == (a: TensorName, b: TensorName) -> Bool {
-    a.utf8.count == b.utf8.count && a.utf8.elementsEqual(b.utf8)
+    a.utf8.count == b.utf8.count && a.withBytes { a in b.withBytes { b in a.elementsEqual(b) } }
   }
 
-  public static func < (a: TensorName, b: TensorName) -> Bool { a.utf8.lexicographicallyPrecedes(b.utf8) }
+  public static func < (a: TensorName, b: TensorName) -> Bool {
+    a.withBytes { a in b.withBytes { b in a.lexicographicallyPrecedes(b) } }
+  }
+
+  /// The bytes in place, which is several times as fast as through `utf8`.
+  private func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+    utf8.withContiguousStorageIfAvailable(body) ?? Array(utf8).withUnsafeBufferPointer(body)
+  }
 
   public func hash(into hasher: inout Hasher) {
     hasher.combine(utf8.count)
-    utf8.withContiguousStorageIfAvailable { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    withBytes { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
   }
 }
 
@@ -43,9 +50,13 @@ extension TensorName: ExpressibleByStringInterpolation, CustomStringConvertible 
 // MARK: - Taking names apart
 
 extension TensorName {
-  public func hasPrefix(_ prefix: TensorName) -> Bool { utf8.starts(with: prefix.utf8) }
+  public func hasPrefix(_ prefix: TensorName) -> Bool {
+    withBytes { bytes in prefix.withBytes { bytes.starts(with: $0) } }
+  }
 
-  public func hasSuffix(_ suffix: TensorName) -> Bool { utf8.reversed().starts(with: suffix.utf8.reversed()) }
+  public func hasSuffix(_ suffix: TensorName) -> Bool {
+    withBytes { bytes in suffix.withBytes { bytes.suffix($0.count).elementsEqual($0) } }
+  }
 
   /// Without the first `count` bytes, which end where a character ends.
   public func dropFirst(_ count: Int) -> TensorName { TensorName(Substring(utf8.dropFirst(count))) }
@@ -70,12 +81,8 @@ extension Sequence<TensorName> {
 }
 
 extension TensorName {
-  /// Whether `a` comes before `b` when runs of digits count as numbers: `fc2` before `fc10`.
-  public static func naturallyPrecedes(_ a: TensorName, _ b: TensorName) -> Bool {
-    precedes(a.naturalKey, b.naturalKey)
-  }
-
-  /// Bytes that are in the order of their values where names are in natural order: a run of digits as `0`, its length
+  /// Bytes that are in the order of their values where names are in natural order, in which runs of digits count as
+  /// numbers (`fc2` before `fc10`): such a run as `0`, its length
   /// without leading zeros and its digits; then the name itself, since names that differ in leading zeros alone still
   /// need an order.
   fileprivate var naturalKey: (numbered: [UInt8], plain: [UInt8]) {
@@ -84,13 +91,13 @@ extension TensorName {
     key.reserveCapacity(bytes.count + 8)
     var index = 0
     while index < bytes.count {
-      guard isDigit(bytes[index]) else {
+      guard bytes[index].isDigit else {
         key.append(bytes[index])
         index += 1
         continue
       }
       while index < bytes.count, bytes[index] == UInt8(ascii: "0") { index += 1 }
-      let digits = bytes[index...].prefix(while: isDigit)
+      let digits = bytes[index...].prefix(while: \.isDigit)
       // A name may be longer than 255 bytes.
       key += [UInt8(ascii: "0"), UInt8(truncatingIfNeeded: digits.count >> 8), UInt8(truncatingIfNeeded: digits.count)]
       key += digits
@@ -108,11 +115,23 @@ extension TensorName {
   }
 }
 
-private func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+extension UInt8 {
+  /// Whether it is an ASCII digit.
+  public var isDigit: Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(self) }
+}
 
 extension Sequence {
   /// The elements in natural order of their names.
-  public func naturallySorted(by name: (Element) -> TensorName) -> [Element] {
-    map { (key: name($0).naturalKey, element: $0) }.sorted { TensorName.precedes($0.key, $1.key) }.map(\.element)
+  ///
+  /// - Parameter place: what comes first; the names order those of one place.
+  public func naturallySorted(
+    by name: (Element) -> TensorName, within place: (Element) -> Int = { _ in 0 }
+  ) -> [Element] {
+    let elements = Array(self)
+    // Elements may be large: their numbers are sorted.
+    let (keys, places) = (elements.map { name($0).naturalKey }, elements.map(place))
+    return elements.indices.sorted { a, b in
+      places[a] != places[b] ? places[a] < places[b] : TensorName.precedes(keys[a], keys[b])
+    }.map { elements[$0] }
   }
 }

@@ -27,9 +27,11 @@ public func significant(_ value: Double, _ digits: Int) -> String {
 
 /// C's spelling of a number; no tool sets a locale, so the decimal point is a point.
 private func formatted(_ value: Double, _ format: String, _ places: Int) -> String {
-  var text = [CChar](repeating: 0, count: 400)
-  _ = withVaList([Int32(clamping: places), value]) { vsnprintf(&text, text.count, format, $0) }
-  return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  withUnsafeTemporaryAllocation(of: CChar.self, capacity: 400) { text in
+    guard let start = text.baseAddress else { return "" }
+    _ = withVaList([Int32(clamping: places), value]) { vsnprintf(start, text.count, format, $0) }
+    return String(cString: start)
+  }
 }
 
 /// `1 tensor`, `2 tensors`

@@ -21,7 +21,7 @@ public struct Table {
   /// - Parameter columns: what the lines should not be longer than; `nil`: as long as they get.
   func text(columns: Int?) -> String {
     var rows = rows
-    var counts = rows.map { $0.map(\.count) }
+    var counts = rows.map { $0.map(characters) }
     var widths = alignments.indices.map { [counts] column in counts.map { $0[column] }.max() ?? 0 }
     let excess = widths.reduce(2 * (widths.count - 1), +) - (columns ?? .max)
     if excess > 0, let width = widths.first {
@@ -33,14 +33,20 @@ public struct Table {
     }
     var text = ""
     for (row, counts) in zip(rows, counts) {
-      var line = ""
+      // Spaces that nothing comes after are not written.
+      var spaces = 0
       for (column, cell) in row.enumerated() {
-        if column > 0 { line += "  " }
-        let space = String(repeating: " ", count: widths[column] - counts[column])
-        line += alignments[column] == .left ? cell + space : space + cell
+        if column > 0 { spaces += 2 }
+        let space = widths[column] - counts[column]
+        if alignments[column] == .right { spaces += space }
+        if !cell.isEmpty {
+          text += String(repeating: " ", count: spaces)
+          text += cell
+          spaces = 0
+        }
+        if alignments[column] == .left { spaces += space }
       }
-      while line.utf8.last == UInt8(ascii: " ") { line.removeLast() }
-      text += line + "\n"
+      text += "\n"
     }
     return text
   }
@@ -49,6 +55,14 @@ public struct Table {
 extension Table {
   /// As few characters as still tell names apart.
   private static var shortestName: Int { 12 }
+}
+
+/// How many characters a text has.
+private func characters(_ text: String) -> Int { text.isPlain ? text.utf8.count : text.count }
+
+extension String {
+  /// Whether all its characters are printable ones of ASCII.
+  fileprivate var isPlain: Bool { utf8.allSatisfy { (0x20..<0x7F).contains($0) } }
 }
 
 /// The text in at most `count` characters: its middle left out where it is longer.
@@ -68,7 +82,7 @@ private let terminalColumns: Int? = {
 /// Text as a terminal shows it without being driven by it: control characters are spelled `\xHH`; what has no width,
 /// turns the direction of writing, ends a line or has no meaning `\u{HHHH}`.
 public func printable(_ text: String) -> String {
-  if text.unicodeScalars.allSatisfy(\.isPrintable) { return text }
+  if text.isPlain || text.unicodeScalars.allSatisfy(\.isPrintable) { return text }
   return text.unicodeScalars.map { scalar -> String in
     guard !scalar.isPrintable else { return String(scalar) }
     let digits = String(scalar.value, radix: 16, uppercase: true)

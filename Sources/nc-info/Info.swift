@@ -92,9 +92,10 @@ struct Info: Tool {
   private func listing(of network: NetworkFile, _ input: borrowing Input) throws -> (text: String, json: JSON) {
     if test { try network.test(scratch: try temporaryFile()) }
     let listing = network.listing
-    guard test else { return (listing.text(name: input.name, isVerbose: common.verbose), listing.json) }
+    if json { return ("", listing.json) }
+    guard test else { return (listing.text(name: input.name, isVerbose: common.verbose), .null) }
     let tested = common.verbose ? ": \(listing.rows.count) tensors, \(input.size) bytes" : ""
-    return (common.quiet ? "" : "\(printable(input.name)): sound\(tested)\n", listing.json)
+    return (common.quiet ? "" : "\(printable(input.name)): sound\(tested)\n", .null)
   }
 
   private func statistics(of network: NetworkFile, _ input: borrowing Input) throws -> (text: String, json: JSON) {
