@@ -64,19 +64,6 @@ static size_t collect_plain(const float *x, size_t n, float low, float high, flo
 }
 
 /* Products are statements of their own, so that no compiler contracts them into the sums. */
-static void error_plain(const float *x, size_t n, float above, double scale, double *norm, double *error) {
-  double norms[lanes] = {0}, errors[lanes] = {0};
-  for (size_t i = 0; i < n; i++) {
-    float a = fabsf(x[i]);
-    double v = (double)a, r = a > above ? v - scale : v;
-    double vv = v * v, rr = r * r;
-    norms[i % lanes] += vv;
-    errors[i % lanes] += rr;
-  }
-  *norm = added(norms);
-  *error = added(errors);
-}
-
 #if defined(__x86_64__)
 
 /* -- AVX2: lanes 0-7 and 8-15 in two vectors -------------------------------------------------------------------- */
@@ -194,26 +181,6 @@ NC_AVX2 static size_t collect_avx2(const float *x, size_t n, float low, float hi
   return taken;
 }
 
-NC_AVX2 static void error_avx2(const float *x, size_t n, float above, double scale, double *norm, double *error) {
-  const __m256d t = _mm256_set1_pd((double)above), s = _mm256_set1_pd(scale);
-  __m256d norms[4], errors[4];
-  for (int j = 0; j < 4; j++) norms[j] = errors[j] = _mm256_setzero_pd();
-  for (size_t i = 0; i < n; i += lanes) {
-    __m256 a = magnitudes8(x, i, n), b = magnitudes8(x, i + 8, n);
-    __m128 quarter[4] = {_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1), _mm256_castps256_ps128(b),
-                         _mm256_extractf128_ps(b, 1)};
-#pragma clang loop unroll(full)
-    for (int j = 0; j < 4; j++) {
-      __m256d v = _mm256_cvtps_pd(quarter[j]);
-      __m256d r = _mm256_sub_pd(v, _mm256_and_pd(_mm256_cmp_pd(v, t, _CMP_GT_OQ), s));
-      norms[j] = _mm256_add_pd(norms[j], _mm256_mul_pd(v, v));
-      errors[j] = _mm256_add_pd(errors[j], _mm256_mul_pd(r, r));
-    }
-  }
-  *norm = added4(norms);
-  *error = added4(errors);
-}
-
 /* -- AVX-512: 16 lanes in one vector; only where it is much faster ---------------------------------------------- */
 
 NC_AVX512 static inline __m512 magnitudes16(const float *x, size_t i, size_t n) {
@@ -260,24 +227,6 @@ NC_AVX512 static void above_avx512(const float *x, size_t n, const float thresho
   for (int j = 0; j < 4; j++) tails[j] = (nc_tail){added8(d[j][0], d[j][1]), count[j]};
 }
 
-NC_AVX512 static void error_avx512(const float *x, size_t n, float above, double scale, double *norm, double *error) {
-  const __m512d t = _mm512_set1_pd((double)above), s = _mm512_set1_pd(scale);
-  __m512d norms[2], errors[2];
-  for (int j = 0; j < 2; j++) norms[j] = errors[j] = _mm512_setzero_pd();
-  for (size_t i = 0; i < n; i += lanes) {
-    __m512 a = magnitudes16(x, i, n);
-    __m256 half[2] = {_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1)};
-#pragma clang loop unroll(full)
-    for (int j = 0; j < 2; j++) {
-      __m512d v = _mm512_cvtps_pd(half[j]);
-      __m512d r = _mm512_mask_sub_pd(v, _mm512_cmp_pd_mask(v, t, _CMP_GT_OQ), v, s);
-      norms[j] = _mm512_add_pd(norms[j], _mm512_mul_pd(v, v));
-      errors[j] = _mm512_add_pd(errors[j], _mm512_mul_pd(r, r));
-    }
-  }
-  *norm = added8(norms[0], norms[1]);
-  *error = added8(errors[0], errors[1]);
-}
 #endif
 
 /* -- Choice of form --------------------------------------------------------------------------------------------- */
@@ -305,17 +254,6 @@ size_t nc_magnitude_collect(const float *x, size_t n, float low, float high, flo
   if (nc_level() >= 1) return collect_avx2(x, n, low, high, out, above);
 #endif
   return collect_plain(x, n, low, high, out, above);
-}
-
-void nc_ternary_error(const float *x, size_t n, float above, double scale, double *norm, double *error) {
-#if defined(__x86_64__)
-  if (nc_level() >= 2)
-    error_avx512(x, n, above, scale, norm, error);
-  else if (nc_level() >= 1)
-    error_avx2(x, n, above, scale, norm, error);
-  else
-#endif
-    error_plain(x, n, above, scale, norm, error);
 }
 
 /* -- Sorting ---------------------------------------------------------------------------------------------------- */

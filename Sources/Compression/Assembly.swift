@@ -1,14 +1,6 @@
 internal import Parallel
 internal import Tensors
 
-/// What a block adds to the totals.
-struct Loss: Sendable {
-  var norm = 0.0
-  var error = 0.0
-  /// Trits that are not zero.
-  var nonzero = 0
-}
-
 /// Codes and scales being written by several threads, each to rows of its own.
 struct TernaryOutput: @unchecked Sendable {
   let codes: UnsafeMutablePointer<UInt8>
@@ -24,34 +16,29 @@ extension ScaleGroup {
   }
 }
 
-/// Runs `body` over all blocks, adds up in block order, and puts the result together. Nothing when a block returns
-/// nothing. `scale` is that of the whole matrix, if it has one scale; losses are in units of `unit`².
+/// Runs `body` over all blocks and puts the result together; it returns how many trits are not zero. `nil` when a block
+/// returns `nil`. `scale` is that of the whole matrix, if it has one scale.
 func assemble(
-  _ weights: WeightRows, group: ScaleGroup, threads: Threads, scale: Double?, unit: Double,
-  _ body: @Sendable (Int, TernaryOutput) -> Loss?
+  _ weights: WeightRows, group: ScaleGroup, threads: Threads, scale: Double?,
+  _ body: @Sendable (Int, TernaryOutput) -> Int?
 ) -> Ternarization? {
   var codes = [UInt8](repeating: 0, count: weights.rows * TernaryMatrix.rowBytes(columns: weights.columns))
   var scales = [Double](repeating: scale ?? 0, count: group.count(rows: weights.rows, columns: weights.columns))
-  let losses = codes.withUnsafeMutableBufferPointer { codes in
-    scales.withUnsafeMutableBufferPointer { scales -> [Loss?] in
+  let counts = codes.withUnsafeMutableBufferPointer { codes in
+    scales.withUnsafeMutableBufferPointer { scales -> [Int?] in
       guard let c = codes.baseAddress, let s = scales.baseAddress else { return [] }
       let output = TernaryOutput(codes: c, scales: s)
       return threads.results(weights.blocks) { body($0, output) }
     }
   }
-  var total = Loss()
-  for loss in losses {
-    guard let loss else { return nil }
-    total.norm += loss.norm
-    total.error += loss.error
-    total.nonzero += loss.nonzero
+  var total = 0
+  for count in counts {
+    guard let count else { return nil }
+    total += count
   }
   guard
     let matrix = TernaryMatrix(
       rows: weights.rows, columns: weights.columns, group: group, codes: codes, scales: scales)
   else { return nil }
-  return Ternarization(
-    matrix: matrix, squaredNorm: total.norm * unit * unit, squaredError: total.error * unit * unit,
-    relativeL2: total.norm > 0 ? (total.error / total.norm).squareRoot() : 0,
-    nonzeroCount: total.nonzero)
+  return Ternarization(matrix: matrix, nonzeroCount: total)
 }

@@ -2,6 +2,15 @@ internal import CLoops
 internal import Parallel
 internal import Tensors
 
+/// Squared norms, and how many values are not zero.
+struct Loss: Sendable {
+  /// Of the weights.
+  var norm = 0.0
+  /// Of what is lost.
+  var error = 0.0
+  var nonzero = 0
+}
+
 /// What a block of rows stores, and what was lost.
 struct SparseBlock: Sendable {
   /// Bytes of the stored values.

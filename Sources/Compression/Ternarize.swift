@@ -11,15 +11,10 @@ public enum TernaryRule: Sendable, Hashable {
   case sparsity(Fraction)
 }
 
-/// A matrix as scales times −1, 0 and +1, and what was lost.
+/// A matrix as scales times −1, 0 and +1. What was lost, `SquaredLoss` says of the restored values.
 public struct Ternarization: Sendable {
   public let matrix: TernaryMatrix
-  /// ‖W‖².
-  public let squaredNorm: Double
-  /// ‖W − Ŵ‖², Ŵ the restored values: the scales are those rounded to the type of the weights.
-  public let squaredError: Double
-  /// √(‖W − Ŵ‖² / ‖W‖²); 0 for a matrix of zeros.
-  public let relativeL2: Double
+  /// Trits that are not zero.
   public let nonzeroCount: Int
 }
 
@@ -44,7 +39,7 @@ public struct NonFiniteWeight: Error, Equatable, CustomStringConvertible {
 /// For each scale group w, finds s ≥ 0 and t ∈ {−1, 0, 1}ⁿ that minimise ‖w − s t‖²: with |w| sorted in descending order
 /// and S_k its prefix sums, k* = argmax S_k²/k (the smallest, if several), s = S_k*/k*, and t keeps the signs of the k*
 /// largest. With `.sparsity`, k is given and s = S_k/k. A group of zeros has s = 0. Scales are rounded to the type of
-/// the weights (to nearest, ties to even) after t is chosen, and errors are measured after that.
+/// the weights (to nearest, ties to even) after t is chosen.
 ///
 /// - Parameters:
 ///   - bytes: rows · columns little-endian elements, row-major.
@@ -83,10 +78,10 @@ private func ternarizeFloats(
   }
   let whole = tensorSupport
   let scale = whole.map { weights.type.nearest($0.support.mean) }
-  return assemble(weights, group: group, threads: threads, scale: scale, unit: 1) { block, output in
+  return assemble(weights, group: group, threads: threads, scale: scale) { block, output in
     let collection = Collection()
     let range = weights.rows(ofBlock: block)
-    var loss = Loss()
+    var nonzeroCount = 0
     let finite = weights.withFloats(range) { floats in
       var ties = whole?.ties[block] ?? 0
       for row in range {
@@ -105,26 +100,24 @@ private func ternarizeFloats(
           } else {
             return false
           }
-          let scale = scale ?? weights.type.nearest(support.mean)
-          if whole == nil { output.scales[row * groups + g] = scale }
-          ties -= write(w, support: support, scale: scale, codes: codes, first: run.lowerBound, loss: &loss)
+          if whole == nil { output.scales[row * groups + g] = weights.type.nearest(support.mean) }
+          let kept = write(w, support: support, codes: codes, first: run.lowerBound)
+          ties -= kept.ties
+          nonzeroCount += kept.count
         }
       }
       return true
     }
-    return finite ? loss : nil
+    return finite ? nonzeroCount : nil
   }
 }
 
-/// Writes the trits of a run of weights and adds up what is lost; returns how many ties it kept.
+/// Writes the trits of a run of weights; returns how many are not zero, and how many ties are among them.
 private func write(
-  _ w: ContiguousMagnitudes, support: Support, scale: Double, codes: UnsafeMutablePointer<UInt8>, first: Int,
-  loss: inout Loss
-) -> Int {
+  _ w: ContiguousMagnitudes, support: Support, codes: UnsafeMutablePointer<UInt8>, first: Int
+) -> (count: Int, ties: Int) {
   let above = Float(support.above)
-  loss.nonzero += nc_ternary_pack(w.weights, w.count, above, codes, first)
-  var part = Loss()
-  nc_ternary_error(w.weights, w.count, above, scale, &part.norm, &part.error)
+  let count = nc_ternary_pack(w.weights, w.count, above, codes, first)
   var ties = 0
   if support.ties > 0 {
     for i in 0..<w.count where w.weights[i].magnitude == above && ties < support.ties {
@@ -132,13 +125,8 @@ private func write(
       let trit: UInt8 = w.weights[i] < 0 ? 3 : 1
       codes[(first + i) / 4] |= trit << UInt8((first + i) % 4 * 2)
     }
-    let (kept, dropped) = (support.above - scale, support.above)
-    loss.nonzero += ties
-    part.error += Double(ties) * (kept * kept - dropped * dropped)
   }
-  loss.norm += part.norm
-  loss.error += part.error
-  return ties
+  return (count + ties, ties)
 }
 
 /// Nothing when a weight is not finite.

@@ -23,7 +23,7 @@ public func ternarize(
   let largestKey = elements.largestKey(threads: threads)
   guard largestKey < type.infinityKey else { throw elements.nonFinite() }
   let unit = type == .float64 && largestKey > 0 ? Double(bitPattern: largestKey).binade : 1
-  let result = assemble(weights, group: .row, threads: threads, scale: nil, unit: unit) { block, output in
+  let result = assemble(weights, group: .row, threads: threads, scale: nil) { block, output in
     let range = weights.rows(ofBlock: block)
     return type == .float64
       ? weights.withDoubles(range) { ternarize($0, range, cutRows, unit: unit, to: output) }
@@ -46,10 +46,10 @@ extension CutRows {
 
 private func ternarize(
   _ floats: UnsafePointer<Float>, _ range: Range<Int>, _ cut: CutRows, to output: TernaryOutput
-) -> Loss {
+) -> Int {
   let weights = cut.weights
   let collection = Collection()
-  var loss = Loss()
+  var nonzeroCount = 0
   for row in range {
     let x = floats + (row - range.lowerBound) * weights.columns
     let runs = cut.runs(row)
@@ -59,27 +59,21 @@ private func ternarize(
       let tail = run.collect(low: Float(above), high: Float(above), into: collection)
       kept = nc_tail(sum: kept.sum + tail.sum, count: kept.count + tail.count)
     }
-    let scale = kept.count > 0 ? weights.type.nearest(kept.sum / Double(kept.count)) : 0
-    output.scales[row] = scale
+    output.scales[row] = kept.count > 0 ? weights.type.nearest(kept.sum / Double(kept.count)) : 0
     let codes = output.codes + row * TernaryMatrix.rowBytes(columns: weights.columns)
     for (columns, above) in runs {
-      let run = x + columns.lowerBound
-      loss.nonzero += nc_ternary_pack(run, columns.count, Float(above), codes, columns.lowerBound)
-      var part = Loss()
-      nc_ternary_error(run, columns.count, Float(above), scale, &part.norm, &part.error)
-      loss.norm += part.norm
-      loss.error += part.error
+      nonzeroCount += nc_ternary_pack(x + columns.lowerBound, columns.count, Float(above), codes, columns.lowerBound)
     }
   }
-  return loss
+  return nonzeroCount
 }
 
 /// In units of `unit`, so that nothing overflows.
 private func ternarize(
   _ doubles: UnsafePointer<Double>, _ range: Range<Int>, _ cut: CutRows, unit: Double, to output: TernaryOutput
-) -> Loss {
+) -> Int {
   let weights = cut.weights
-  var loss = Loss()
+  var nonzeroCount = 0
   for row in range {
     let x = doubles + (row - range.lowerBound) * weights.columns
     let runs = cut.runs(row)
@@ -95,16 +89,9 @@ private func ternarize(
     output.scales[row] = mean * unit
     let codes = output.codes + row * TernaryMatrix.rowBytes(columns: weights.columns)
     for (columns, above) in runs {
-      for c in columns {
-        let norm = x[c].magnitude / unit
-        let isKept = x[c].magnitude > above
-        if isKept { codes[c / 4] |= (x[c] < 0 ? 3 : 1) << UInt8(c % 4 * 2) }
-        let error = isKept ? norm - mean : norm
-        loss.norm += norm * norm
-        loss.error += error * error
-      }
+      for c in columns where x[c].magnitude > above { codes[c / 4] |= (x[c] < 0 ? 3 : 1) << UInt8(c % 4 * 2) }
     }
-    loss.nonzero += count
+    nonzeroCount += count
   }
-  return loss
+  return nonzeroCount
 }

@@ -3,9 +3,6 @@ internal import Parallel
 internal import Tensors
 
 /// `ternarize` for float64, in double throughout. Nothing when a weight is not finite.
-///
-/// Norms are taken of the weights divided by a power of two near the largest, so that their ratio is right even where
-/// squares overflow.
 func ternarizeWide(
   _ weights: WeightRows, group: ScaleGroup, rule: TernaryRule, threads: Threads
 ) -> Ternarization? {
@@ -18,7 +15,6 @@ func ternarizeWide(
       }
     }.max().map { Double(bitPattern: $0) } ?? 0
   guard largest.isFinite else { return nil }
-  let unit = largest > 0 ? largest.binade : 1
 
   var whole: (support: Support, ties: [Int])?
   if group == .tensor {
@@ -36,10 +32,10 @@ func ternarizeWide(
     whole = (found, ties)
   }
   let tensor = whole
-  return assemble(weights, group: group, threads: threads, scale: tensor?.support.mean, unit: unit) { block, output in
+  return assemble(weights, group: group, threads: threads, scale: tensor?.support.mean) { block, output in
     let range = weights.rows(ofBlock: block)
     let groups = group.perRow(columns: weights.columns)
-    var loss = Loss()
+    var nonzeroCount = 0
     var ties = tensor?.ties[block] ?? 0
     weights.withDoubles(range) { x in
       for row in range {
@@ -56,33 +52,28 @@ func ternarizeWide(
             output.scales[row * groups + g] = found.mean
           }
           let codes = output.codes + row * TernaryMatrix.rowBytes(columns: weights.columns)
-          ties -= write(w, support: found, unit: unit, codes: codes, first: run.lowerBound, loss: &loss)
+          let kept = write(w, support: found, codes: codes, first: run.lowerBound)
+          ties -= kept.ties
+          nonzeroCount += kept.count
         }
       }
     }
-    return loss
+    return nonzeroCount
   }
 }
 
-/// Writes the trits of a run of weights and adds up what is lost; returns how many ties it kept.
+/// Writes the trits of a run of weights; returns how many are not zero, and how many ties are among them.
 private func write(
-  _ w: UnsafeBufferPointer<Double>, support: Support, unit: Double, codes: UnsafeMutablePointer<UInt8>, first: Int,
-  loss: inout Loss
-) -> Int {
-  var ties = 0
+  _ w: UnsafeBufferPointer<Double>, support: Support, codes: UnsafeMutablePointer<UInt8>, first: Int
+) -> (count: Int, ties: Int) {
+  var (count, ties) = (0, 0)
   for i in 0..<w.count {
     let magnitude = w[i].magnitude
     let tied = magnitude == support.above && ties < support.ties
+    guard tied || magnitude > support.above else { continue }
+    codes[(first + i) / 4] |= (w[i] < 0 ? 3 : 1) << UInt8((first + i) % 4 * 2)
+    count += 1
     if tied { ties += 1 }
-    let kept = tied || magnitude > support.above
-    if kept {
-      codes[(first + i) / 4] |= (w[i] < 0 ? 3 : 1) << UInt8((first + i) % 4 * 2)
-      loss.nonzero += 1
-    }
-    let norm = magnitude / unit
-    let error = kept ? norm - support.mean / unit : norm
-    loss.norm += norm * norm
-    loss.error += error * error
   }
-  return ties
+  return (count, ties)
 }

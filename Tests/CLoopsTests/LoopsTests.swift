@@ -178,16 +178,6 @@ import Testing
             _ = nc_magnitude_collect($0.baseAddress!, n, low, high, $0.baseAddress!, &tail)
           }
           #expect(Array(out.prefix(between.count)) == between)
-
-          var (norm, error) = (0.0, 0.0)
-          nc_ternary_error(p, n, low, 0.3, &norm, &error)
-          #expect(norm == doubleSum(x) { Double($0) * Double($0) })
-          #expect(
-            error
-              == doubleSum(x) {
-                let r = Double($0.magnitude) - ($0.magnitude > low ? 0.3 : 0)
-                return r * r
-              })
         }
       }
     }

@@ -22,8 +22,7 @@ import Testing
           let transposed = try ternarized(
             t, rows: columns, columns: rows, transposed: true, group: group, rule: rule, threads: 2)
           for other in [two, transposed] {
-            #expect(other.matrix == one.matrix)
-            #expect(other.squaredError == one.squaredError && other.squaredNorm == one.squaredNorm)
+            #expect(other.matrix == one.matrix && other.nonzeroCount == one.nonzeroCount)
           }
         }
       }
@@ -31,7 +30,7 @@ import Testing
   }
 
   @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64])
-  func errorIsThatOfTheRestoredValues(_ type: ElementType) throws {
+  func countsTheRestoredValues(_ type: ElementType) throws {
     var random = SplitMix64(seed: 2)
     for (rows, columns) in [(1, 1), (1, 37), (37, 1), (5, 67), (64, 16), (0, 3), (3, 0), (0, 0)] {
       for group in groups {
@@ -45,17 +44,11 @@ import Testing
             let found = try ternarized(
               bytes, type: type, rows: rows, columns: columns, transposed: transposed, group: group, rule: rule)
             let back = restored(found.matrix, type: type, transposed: transposed)
-            var (error, norm, nonzero) = (0.0, 0.0, 0)
-            var negativeZeros = 0
+            var (nonzero, negativeZeros) = (0, 0)
             for i in 0..<values.count {
               let v = value(back, i, type)
-              error += (values[i] - v) * (values[i] - v)
-              norm += values[i] * values[i]
               if v != 0 { nonzero += 1 } else if v.sign == .minus { negativeZeros += 1 }
             }
-            // Sums of up to 1100 terms in double, in another order.
-            #expect(abs(error - found.squaredError) <= 1e-12 * norm)
-            #expect(abs(norm - found.squaredNorm) <= 1e-12 * norm)
             #expect(found.nonzeroCount == nonzero && negativeZeros == 0)
           }
         }
@@ -132,22 +125,20 @@ import Testing
     let denormal = Float.leastNonzeroMagnitude
     let tiny = try ternarized([denormal, -denormal, 0, denormal])
     #expect(tiny.matrix.trits(row: 0) == [1, -1, 0, 1] && tiny.matrix.scales == [Double(denormal)])
-    #expect(tiny.relativeL2 == 0)
     let huge = Float.greatestFiniteMagnitude
     for n in [4, 100, 5000] {
       let w = (0..<n).map { $0 % 2 == 0 ? huge : -huge }
       for group in [ScaleGroup.tensor, .row] {
         let found = try ternarized(w, group: group)
-        #expect(found.matrix.scales == [Double(huge)] && found.nonzeroCount == n && found.squaredError == 0)
+        #expect(found.matrix.scales == [Double(huge)] && found.nonzeroCount == n)
       }
     }
     let wide = try ternarized([1e308, -1.7e308, 1e-308, 1.7e308], type: .float64)
     #expect(wide.matrix.trits(row: 0) == [1, -1, 0, 1])
-    #expect(wide.relativeL2 > 0 && wide.relativeL2 < 1)
     let zeros = try ternarized([Float](repeating: -0.0, count: 50), rows: 5)
-    #expect(zeros.nonzeroCount == 0 && zeros.matrix.scales == [0, 0, 0, 0, 0] && zeros.relativeL2 == 0)
+    #expect(zeros.nonzeroCount == 0 && zeros.matrix.scales == [0, 0, 0, 0, 0])
     let equal = try ternarized([Float](repeating: -0.3, count: 3000), group: .inputs(128))
-    #expect(equal.nonzeroCount == 3000 && equal.squaredError == 0)
+    #expect(equal.nonzeroCount == 3000 && equal.matrix.scales.allSatisfy { $0 == Double(Float(0.3)) })
   }
 
   @Test(arguments: [Float.nan, -.infinity, .infinity]) func firstNonFiniteWeightIsNamed(_ bad: Float) {

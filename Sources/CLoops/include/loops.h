@@ -63,10 +63,6 @@ void nc_magnitude_above(const float *x, size_t n, const float thresholds[_Nonnul
    (l+1). */
 size_t nc_magnitude_collect(const float *x, size_t n, float low, float high, float *out, nc_tail *above);
 
-/* The squared norm of x, and the squared error of replacing |x| by `scale` where |x| > above, else by 0; in double, in
-   16 lanes as nc_magnitude_collect. */
-void nc_ternary_error(const float *x, size_t n, float above, double scale, double *norm, double *error);
-
 /* The weights whose magnitude exceeds `above`: how many, and the sum of their magnitudes. */
 typedef struct {
   double sum;
