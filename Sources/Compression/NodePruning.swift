@@ -130,18 +130,31 @@ extension StoredMatrix {
     return inputs == 0 ? [Bool](repeating: true, count: outputs) : blocks.flatMap { $0 }
   }
 
-  /// The weights as bytes of the source, with all of some output units and of some inputs as +0.
-  public func zeroing(outputs removedOutputs: [Bool], inputs removedInputs: [Bool]) -> [UInt8] {
-    var bytes = Array(weights.bytes)
-    let size = weights.type.byteCount
-    let (slow, fast) = weights.transposed ? (removedInputs, removedOutputs) : (removedOutputs, removedInputs)
-    for (row, isRemoved) in slow.enumerated() {
-      for column in fast.indices where isRemoved || fast[column] {
-        let start = (row * fast.count + column) * size
-        for byte in start..<start + size { bytes[byte] = 0 }
+  /// The weights whose bits are not all zero, without those of some output units and of some inputs.
+  public func removing(outputs: [Bool], inputs: [Bool], threads: Threads) -> SparseMatrix {
+    let (type, columns) = (weights.type, weights.columns)
+    let goneInputs = inputs.indices.filter { inputs[$0] }
+    var mask: [UInt8] = []
+    var values: [UInt8] = []
+    mask.reserveCapacity(weights.rows * SparseMatrix.maskRowBytes(columns: columns))
+    values.reserveCapacity(outputs.count { !$0 } * (columns - goneInputs.count) * type.byteCount)
+    // A few blocks at a time: what stays may be as large as the source.
+    for first in stride(from: 0, to: weights.blocks, by: threads.count) {
+      let parts = threads.results(min(threads.count, weights.blocks - first)) { index in
+        let rows = weights.rows(ofBlock: first + index)
+        let bytes = weights.withoutInputs(goneInputs, ofRows: rows, except: outputs)
+        return bytes.withUnsafeBytes {
+          SparseMatrix(
+            nonzerosOf: $0, type: type, rows: rows.count, columns: columns, transposed: false, threads: Threads(1))
+        }
+      }
+      for part in parts {
+        mask += part.mask
+        values += part.values
       }
     }
-    return bytes
+    // The sizes are those of the shape.
+    return SparseMatrix(rows: weights.rows, columns: columns, type: type, mask: mask, values: values)!
   }
 
   /// A power of two near the largest magnitude; 1 for zeros.
@@ -165,6 +178,29 @@ extension StoredMatrix {
       withUnsafeTemporaryAllocation(of: Double.self, capacity: count) { doubles in
         for i in 0..<count { doubles.initializeElement(at: i, to: Double(floats[i])) }
         return body(UnsafeBufferPointer(doubles))
+      }
+    }
+  }
+}
+
+extension WeightRows {
+  /// The elements of some rows, row after row: zeros in the rows that are gone, and elsewhere for the inputs that are.
+  fileprivate func withoutInputs(_ goneInputs: [Int], ofRows range: Range<Int>, except gone: [Bool]) -> [UInt8] {
+    let (size, rowBytes) = (type.byteCount, columns * type.byteCount)
+    return [UInt8](unsafeUninitializedCapacity: range.count * rowBytes) { bytes, count in
+      count = range.count * rowBytes
+      guard let base = bytes.baseAddress.map(UnsafeMutableRawPointer.init) else { return }
+      copy(range, to: base)
+      for (number, row) in range.enumerated() {
+        let start = base + number * rowBytes
+        func clear(_ offset: Int, _ count: Int) {
+          (start + offset).initializeMemory(as: UInt8.self, repeating: 0, count: count)
+        }
+        if gone[row] {
+          clear(0, rowBytes)
+        } else {
+          for input in goneInputs { clear(input * size, size) }
+        }
       }
     }
   }

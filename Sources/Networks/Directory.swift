@@ -351,7 +351,7 @@ extension Encoding {
     default:
       let rank = try object.integer("rank")
       let singularValues = try object.array("singular_values").map { json throws(NetworkError) in
-        guard json.integer == nil, let value = json.double, value >= 0 else {
+        guard let value = json.real, value >= 0 else {
           throw NetworkError(.corrupt, "parameters: singular_values: expected reals ≥ 0")
         }
         return value
@@ -387,7 +387,7 @@ extension Step {
     options = try object.string("options")
     from = try object.required("from", "64 hexadecimal digits") { $0.string.flatMap(Digest.init) }
     error = try object.required("error", "a real ≥ 0") { json in
-      json.integer == nil ? json.double.flatMap { $0 >= 0 ? $0 : nil } : nil
+      json.real.flatMap { $0 >= 0 ? $0 : nil }
     }
     try object.finish()
   }

@@ -72,21 +72,10 @@ extension NetworkFile {
     let layers = Dictionary(pruning.layers.map { ($0.kernel, $0) }, uniquingKeysWith: { first, _ in first })
     var report = try compress(
       to: file, options, .node(rule), choice
-    ) { index, _ in
-      let tensor = tensors[index]
-      guard let bytes = try pruned(index, by: pruning) else { return .unchanged("nothing to remove") }
-      var weights = Weights.dense(bytes)
-      if tensor.shape.rank == 2 {
-        let (rows, columns) = tensor.sourceExtents
-        weights = .sparse(
-          bytes.withUnsafeBytes {
-            SparseMatrix(
-              nonzerosOf: $0, type: tensor.type, rows: rows, columns: columns, transposed: tensor.isTransposed,
-              threads: self.options.threads)
-          }, transposed: tensor.isTransposed)
-      }
+    ) { index, values in
+      guard let weights = pruned(index, values, by: pruning) else { return .unchanged("nothing to remove") }
       return .changed(
-        weights, kept: layers[tensor.name].map { Kept(count: $0.kept.count { $0 }, of: $0.kept.count) })
+        weights, kept: layers[tensors[index].name].map { Kept(count: $0.kept.count { $0 }, of: $0.kept.count) })
     }
     report.warnings = pruning.notes.map(\.text) + report.warnings
     return report
@@ -133,25 +122,21 @@ extension NetworkFile {
     return pruning
   }
 
-  /// The new bytes of a tensor; `nil` for one that stays as it is.
-  func pruned(_ index: Int, by pruning: NodePruning) throws(NetworkError) -> [UInt8]? {
+  /// The new weights of a tensor of these values; `nil` for one that stays as it is.
+  func pruned(_ index: Int, _ values: UnsafeRawBufferPointer, by pruning: NodePruning) -> Weights? {
     switch pruning.edits[index] {
     case nil: nil
-    case .bias(let numbers): tensors[index].type.bytes(rounding: numbers)
+    case .bias(let numbers): .dense(tensors[index].type.bytes(rounding: numbers))
     case .matrix(let outputs, let inputs):
-      try withMatrix(index) { $0.zeroing(outputs: outputs, inputs: inputs) }
+      .sparse(
+        StoredMatrix(values, of: tensors[index]).removing(outputs: outputs, inputs: inputs, threads: options.threads),
+        transposed: tensors[index].isTransposed)
     }
   }
 
   /// Calls `body` with a weight matrix in place.
   func withMatrix<Result>(_ index: Int, _ body: (StoredMatrix) throws -> Result) throws(NetworkError) -> Result {
-    let tensor = tensors[index]
-    let extents = tensor.shape.extents
-    return try withValues(of: index) { values in
-      try body(
-        StoredMatrix(
-          values, type: tensor.type, rows: extents[0], columns: extents[1], transposed: tensor.isTransposed))
-    }
+    try withValues(of: index) { try body(StoredMatrix($0, of: tensors[index])) }
   }
 
   // MARK: One layer
@@ -279,6 +264,13 @@ extension NetworkFile {
 }
 
 extension NodePruning.Note: Error {}
+
+extension StoredMatrix {
+  fileprivate init(_ values: UnsafeRawBufferPointer, of tensor: TensorRecord) {
+    let extents = tensor.shape.extents
+    self.init(values, type: tensor.type, rows: extents[0], columns: extents[1], transposed: tensor.isTransposed)
+  }
+}
 
 extension [ElementwiseOperation] {
   /// The number behind all operations, first to last.

@@ -51,8 +51,8 @@ struct ObjectReader {
     try required(key, "an integer", \.integer)
   }
 
-  /// A number, integer or real.
-  mutating func real(_ key: TensorName) throws(NetworkError) -> Double { try required(key, "a number", \.double) }
+  /// A number with fraction and exponent.
+  mutating func real(_ key: TensorName) throws(NetworkError) -> Double { try required(key, "a real", \.real) }
 
   mutating func bool(_ key: TensorName) throws(NetworkError) -> Bool { try required(key, "true or false", \.bool) }
 
@@ -64,8 +64,8 @@ struct ObjectReader {
   }
 
   mutating func reals(_ key: TensorName) throws(NetworkError) -> [Double] {
-    try required(key, "an array of numbers") { json in
-      let numbers = json.array?.compactMap(\.double)
+    try required(key, "an array of reals") { json in
+      let numbers = json.array?.compactMap(\.real)
       return numbers?.count == json.array?.count ? numbers : nil
     }
   }
@@ -110,4 +110,9 @@ struct ObjectReader {
       return JSON.Member(key.text, value)
     }
   }
+}
+
+extension JSON {
+  /// A number that is spelled as a real, not as an integer.
+  var real: Double? { integer == nil ? double : nil }
 }

@@ -83,14 +83,18 @@ extension NetworkFile {
 
   fileprivate var isChanged: Bool { tensors.contains { !$0.history.isEmpty } }
 
-  /// Checks the values that the container has as well as the tensors: in object headers, and in chunks that were kept.
+  /// Checks the values that the container has as well as the tensors: in object headers and chunks that were kept; and
+  /// those in chunks that were encoded anew, as the container says how, and which of them are stored.
   func checkTwins(in restored: NetworkFile) throws(NetworkError) {
+    guard case .hdf5(let source) = restored.source else { return }
     var indices: [TensorName: Int] = [:]
     for (index, tensor) in restored.tensors.enumerated() {
       for path in [tensor.path].compactMap({ $0 }) + tensor.aliases { indices[path] = index }
     }
-    for tensor in tensors where tensor.size > 0 && !tensor.isPutBack {
-      guard let path = tensor.path, let digest = tensor.digest, let index = indices[path] else { continue }
+    for tensor in tensors where tensor.size > 0 && !tensor.isContiguous {
+      guard let path = tensor.path, let digest = tensor.digest, let index = indices[path],
+        source.roundingFilters(of: restored.tensors[index]).isEmpty
+      else { continue }
       let found = try restored.withValues(of: index) {
         Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: options.threads)
       }
@@ -113,14 +117,7 @@ extension NetworkFile {
 }
 
 extension TensorRecord {
-  /// Whether its values are put back into their place; those of others are in the container too.
-  fileprivate var isPutBack: Bool {
-    switch place {
-    case .contiguous: true
-    case .chunked(_, _, let isKept): !isKept || !history.isEmpty
-    case nil: path == nil
-    }
-  }
+  fileprivate var isContiguous: Bool { if case .contiguous = place { true } else { false } }
 
   /// Whether a step took nodes away, so that a smaller file can be asked for.
   fileprivate var lostNodes: Bool {

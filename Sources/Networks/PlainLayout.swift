@@ -75,9 +75,7 @@ extension NetworkFile {
     of index: Int, _ cut: TensorCut?, to file: FileDescriptor, at offset: Int
   ) throws(NetworkError) {
     didReach(index)
-    if let cut {
-      return try writeBytes(cut.bytes(of: try values(of: index), tensors[index]), to: file, at: offset)
-    }
+    if let cut { return try write(index, cut, to: file, at: offset) }
     var offset = offset
     try forEachPiece(of: index) { piece in
       try writeBytes(piece, to: file, at: offset)

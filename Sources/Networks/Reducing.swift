@@ -133,16 +133,32 @@ extension NetworkFile {
     let copied = try about { try copyFile(hdf5, to: file, changing: changed, limits: limits) }
     for (address, place) in copied.places.sorted(by: { $0.key < $1.key }) {
       guard let index = tensorAt[address], let cut = reduction.cuts[index] else { continue }
-      var bytes = cut.bytes(of: try values(of: index), tensors[index])
-      guard bytes.count == place.length else {
-        throw NetworkError(.corrupt, "\(tensors[index].name): \(bytes.count) bytes for a dataset of \(place.length)")
+      let byteCount = cut.byteCount(of: tensors[index])
+      guard byteCount == place.length else {
+        throw NetworkError(.corrupt, "\(tensors[index].name): \(byteCount) bytes for a dataset of \(place.length)")
       }
-      if tensors[index].byteOrder == .big { swapBytes(&bytes, elementSize: tensors[index].type.byteCount) }
-      try writeBytes(bytes, to: file, at: Int(clamping: place.offset))
+      try write(index, cut, isBigEndian: tensors[index].byteOrder == .big, to: file, at: Int(clamping: place.offset))
     }
     let userBlock = Int(clamping: source.contents.userBlock)
     try writeBytes(try read(hdf5, at: 0, count: userBlock), to: file, at: 0)
     return copied.leftBehind.map { "left behind: \($0)" }
+  }
+}
+
+extension NetworkFile {
+  /// Writes what a cut leaves of a tensor.
+  func write(
+    _ index: Int, _ cut: TensorCut, isBigEndian: Bool = false, to file: FileDescriptor, at offset: Int
+  ) throws(NetworkError) {
+    let tensor = tensors[index]
+    try withValues(of: index) { values in
+      var offset = offset
+      try cut.forEachPiece(of: values, tensor) { piece in
+        if isBigEndian { swapBytes(&piece, elementSize: tensor.type.byteCount) }
+        try writeBytes(piece, to: file, at: offset)
+        offset += piece.count
+      }
+    }
   }
 }
 
@@ -177,8 +193,14 @@ struct TensorCut: Equatable {
     return tensor.isDenseMatrix ? remaining : tensor.shape.extents.map { $0 == 1 ? 1 : remaining[1] }
   }
 
-  /// The elements that stay, of all, row-major.
-  func bytes(of values: [UInt8], _ tensor: TensorRecord) -> [UInt8] {
+  func byteCount(of tensor: TensorRecord) -> Int {
+    extents(of: tensor).reduce(tensor.type.byteCount) { $0 * $1 }
+  }
+
+  /// Calls `body` with the elements that stay, of all, row-major, about a MiB at a time.
+  func forEachPiece(
+    of values: UnsafeRawBufferPointer, _ tensor: TensorRecord, _ body: (inout [UInt8]) throws -> Void
+  ) rethrows {
     let (rows, columns, extents) = axes(of: tensor)
     let size = tensor.type.byteCount
     // Runs of bytes that stay together in each row.
@@ -190,12 +212,16 @@ struct TensorCut: Equatable {
         runs.append((column * size)..<((column + 1) * size))
       }
     }
-    var bytes: [UInt8] = []
+    var piece: [UInt8] = []
     for row in 0..<extents[0] where rows?[row] ?? true {
       let start = row * extents[1] * size
-      for run in runs { bytes += values[(start + run.lowerBound)..<(start + run.upperBound)] }
+      for run in runs { piece += values[(start + run.lowerBound)..<(start + run.upperBound)] }
+      if piece.count >= 1 << 20 {
+        try body(&piece)
+        piece.removeAll(keepingCapacity: true)
+      }
     }
-    return bytes
+    if !piece.isEmpty { try body(&piece) }
   }
 }
 

@@ -194,23 +194,42 @@ extension NetworkFile {
     return (payloads, parts.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } })
   }
 
-  /// The values in raw encoding, where that takes fewer than `byteCount` bytes.
+  /// The values in raw encoding, where that takes fewer than `byteCount` bytes. Given up as soon as it takes more.
   private func rawBlocks(
     _ weights: Weights, of tensor: TensorRecord, smallerThan byteCount: Int, _ writing: WritingOptions
   ) throws -> [[UInt8]]? {
+    struct Larger: Error {}
     let codec = try RawCodec(tensor.type, count: tensor.shape.count)
-    var values: [UInt8] = []
-    values.reserveCapacity(codec.byteCount)
-    weights.forEachPiece(type: tensor.type, threads: options.threads) { values.append(contentsOf: $0) }
+    let threads = options.threads
+    var waiting: [UInt8] = []
     var blocks: [[UInt8]] = []
     var count = 0
-    try values.withUnsafeBytes { values in
-      try codec.encode(values, level: writing.compression, threads: options.threads) { block in
-        count += block.count
-        blocks.append(block)
+    func encode(_ pieces: Int) throws {
+      let size = min(pieces * RawCodec.pieceSize, waiting.count)
+      let encoded = try waiting.withUnsafeBytes { bytes in
+        nonisolated(unsafe) let bytes = bytes
+        return try threads.map(pieces) { piece in
+          let start = piece * RawCodec.pieceSize
+          return codec.encode(
+            piece: .init(rebasing: bytes[start..<min(start + RawCodec.pieceSize, size)]), level: writing.compression)
+        }
       }
+      waiting.removeFirst(size)
+      blocks += encoded
+      count += encoded.reduce(0) { $0 + $1.count }
+      if count >= byteCount { throw Larger() }
     }
-    return count < byteCount ? blocks : nil
+    do {
+      try weights.forEachPiece(type: tensor.type, threads: threads) { piece in
+        waiting.append(contentsOf: piece)
+        let whole = waiting.count / RawCodec.pieceSize
+        if whole >= 2 * threads.count { try encode(whole) }
+      }
+      try encode((waiting.count + RawCodec.pieceSize - 1) / RawCodec.pieceSize)
+      return blocks
+    } catch is Larger {
+      return nil
+    }
   }
 
   /// Encodes values as they are into the payload that was begun.

@@ -101,7 +101,11 @@ struct NodePruningTests {
             == kept.indices.contains { row in kept[row] && constants.contains { $0.value * weight(row, $0.input) != 0 }
             })
 
-        let bytes = matrix.zeroing(outputs: kept.map { !$0 }, inputs: gone)
+        let left = matrix.removing(outputs: kept.map { !$0 }, inputs: gone, threads: Threads(2))
+        var bytes = [UInt8](repeating: 0xAA, count: 4 * outputs * inputs)
+        bytes.withUnsafeMutableBytes {
+          decode(left, type: .float32, transposed: transposed, into: $0, threads: Threads(1))
+        }
         var expected = weights
         for row in 0..<outputs {
           for input in 0..<inputs where !kept[row] || gone[input] { expected[row * inputs + input] = 0 }

@@ -38,7 +38,9 @@ extension NetworkFile {
   /// The tensors that pruning changes.
   fileprivate func changes(_ pruning: NodePruning) throws -> [Int: [UInt8]] {
     var changes: [Int: [UInt8]] = [:]
-    for index in pruning.changedTensors { changes[index] = try pruned(index, by: pruning) }
+    for index in pruning.changedTensors {
+      changes[index] = try withValues(of: index) { pruned(index, $0, by: pruning)?.bytes(tensors[index].type) }
+    }
     return changes
   }
 
@@ -62,10 +64,24 @@ extension NetworkFile {
     for layer in pruning.layers {
       let index = try index(layer.kernel)
       zeroed[index] = try withMatrix(index) { matrix in
-        matrix.zeroing(outputs: layer.kept.map { !$0 }, inputs: [Bool](repeating: false, count: matrix.inputs))
+        Weights.sparse(
+          matrix.removing(
+            outputs: layer.kept.map { !$0 }, inputs: [Bool](repeating: false, count: matrix.inputs),
+            threads: Threads(2)),
+          transposed: tensors[index].isTransposed
+        ).bytes(tensors[index].type)
       }
     }
     return zeroed
+  }
+}
+
+extension Weights {
+  /// The values that they restore to.
+  fileprivate func bytes(_ type: ElementType) -> [UInt8] {
+    var bytes: [UInt8] = []
+    forEachPiece(type: type, threads: Threads(2)) { bytes += $0 }
+    return bytes
   }
 }
 

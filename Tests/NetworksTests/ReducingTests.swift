@@ -16,13 +16,13 @@ struct ReducingTests {
     let result = try OpenFile()
     _ = try result.with { output, _ in
       try file.write(to: output, WritingOptions()) { index in
-        guard let bytes = try file.pruned(index, by: pruning) else { return nil }
+        guard let weights = try file.withValues(of: index, { file.pruned(index, $0, by: pruning) }) else { return nil }
         let tensor = file.tensors[index]
         let from = try file.withValues(of: index) {
           Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: file.options.threads)
         }
         return Change(
-          weights: .dense(bytes),
+          weights: weights,
           step: Step(tool: "test", version: "0", options: "", from: from, error: 1))
       }
     }
