@@ -653,6 +653,9 @@ def known(tools):
     for storage in ("compact", "lzf"):                    # in object headers, and in chunks that are kept
         made = packed(tools, carry, network(storage, "earliest"))
         yield "ncz", f"other values than those in the container, {storage}", changed(made, other_bytes("layers/dense/vars/0")), carry
+    for storage in ("compact", "lzf"):                    # a chunk among others that were never written
+        made = packed(tools, carry, network(storage, "earliest"))
+        yield "ncz", f"a chunk without a filter that it has, {storage}", changed(made, other_filter_mask("notes/filled")), carry
 
 
 def sound_archive(members):
@@ -683,6 +686,13 @@ def other_bytes(name):
         (size, _), at = payload["blocks"][0], payload["offset"]
         payloads[at + size - 1] ^= 1                      # plain, not a frame: the values are few and random
         payload["blocks"][0][1] = zlib.crc32(payloads[at:at + size])
+    return change
+
+
+def other_filter_mask(name):
+    def change(payloads, directory):
+        tensor = next(t for t in directory["tensors"] if t.get("path") == name)
+        tensor["place"]["chunks"][0][-1] ^= 1
     return change
 
 
