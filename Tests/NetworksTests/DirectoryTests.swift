@@ -63,6 +63,17 @@ struct DirectoryTests {
     .corrupt,
     [
       ("digest", [nil, "1", "\"\"", "\"\(String(zeros.dropLast()))\"", "\"\(zeros.dropLast())A\""]),
+      // Parameters are reals.
+      (
+        "network",
+        ["\"kind\":\"leaky_relu\",\"slope\":1", "\"kind\":\"piecewise_constant\",\"levels\":[1],\"thresholds\":[]"].map
+        {
+          """
+          {"nodes":[{"inputs":[],"op":"input","parameters":{},"tensors":{}},\
+          {"inputs":[0],"op":"activation","parameters":{\($0)},"tensors":{}}],"outputs":[1]}
+          """
+        }
+      ),
       ("tensors", [nil, "{}", "[1]", "null"]), ("container", ["null", "[]", "1"]),
       ("container/kind", [nil, "1"]), ("container/offset", [nil, "-1", "1", "101", "\"0\"", "0.5"]),
       ("container/payload", [nil, "-1", "1", "4", "\"0\""]),
