@@ -10,19 +10,13 @@ import os, pathlib, subprocess, sys, tempfile
 os.environ["KERAS_BACKEND"] = "numpy"
 import h5py, keras
 import numpy as np
+from counting import expect, finish
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KEEPS = (".5", ".2", ".1", ".05")
 # Measured by those who trained them: the largest weights of each matrix kept, nothing retrained.
 PUBLISHED = {"mnist_300_100": (.9799, .9516, .7937, .4414), "mnist_ht_512": (.9725, .9713, .9537, .7365)}
 tools = pathlib.Path(sys.argv[1]).resolve()
-counts = {"passed": 0, "failed": 0}
-
-
-def expect(ok, what):
-    counts["passed" if ok else "failed"] += 1
-    if not ok:
-        print("FAILED", what, flush=True)
 
 
 def pipeline(source, target, *commands):
@@ -99,8 +93,7 @@ def main():
     for source, data in cases:
         with tempfile.TemporaryDirectory() as folder:
             check(source, data, pathlib.Path(folder))
-    print(f"{counts['passed']} passed, {counts['failed']} failed")
-    return counts["failed"] > 0
+    return finish()
 
 
 if __name__ == "__main__":

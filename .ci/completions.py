@@ -7,9 +7,9 @@ Each shell loads what `TOOL --generate-completion-script SHELL` prints. In bash 
 function in place of the tool prints its arguments; fish is asked what it would offer. A shell that is missing is skipped.
 """
 import os, pathlib, pty, re, select, shutil, subprocess, sys, tempfile, time
+from counting import counts, expect, finish
 
 tools = pathlib.Path(sys.argv[1]).resolve()
-counts = {"passed": 0, "failed": 0, "skipped": 0}
 NAMES = ["nc-ternarize", "nc-prune", "nc-restore", "nc-verify", "nc-run", "nc-info"]
 FILE = "my net (1).h5"
 # What is typed, and the last argument that comes of it.
@@ -19,14 +19,8 @@ CASES = [(f"{name} my", FILE) for name in NAMES] + [
     ("nc-ternarize --like my", FILE), ("nc-prune --by nod", "node"), ("nc-prune --by sing", "singular-value"), ("nc-prune --scope net", "network"),
     ("nc-prune --values bf", "bfloat16"), ("nc-ternarize --scale-per ten", "tensor"), ("nc-ternarize --drop opt", "optimizer"),
     ("nc-ternarize --orientation inp", "inputs-outputs"), ("nc-restore --layout pl", "plain"), ("nc-restore --shape red", "reduced"),
-    ("nc-run --precision fu", "full"), ("nc-verify --law mix", "mixture"), ("nc-verify --measure spec", "spectrum"),
+    ("nc-run --precision fu", "full"), ("nc-run --activation tan", "tanh"), ("nc-verify --activation leaky", "leaky_relu"), ("nc-verify --law mix", "mixture"), ("nc-verify --measure spec", "spectrum"),
     ("nc-prune --target", "--target-size"), ("nc-info --tes", "--test")]
-
-
-def expect(ok, what):
-    counts["passed" if ok else "failed"] += 1
-    if not ok:
-        print("FAILED", what, flush=True)
 
 
 def script(name, shell):
@@ -121,5 +115,4 @@ for shell in (bash, zsh, fish):
         for name in (FILE, "other.h5", "zzz.ncz"):
             (folder / name).write_text("")
         shell(folder)
-print(", ".join(f"{n} {outcome}" for outcome, n in counts.items()))
-sys.exit(counts["failed"] > 0 or not counts["passed"])
+sys.exit(finish())

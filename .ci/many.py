@@ -10,6 +10,7 @@
 """
 import argparse, os, pathlib, resource, subprocess, sys, tempfile
 import h5py, numpy
+from counting import expect, finish
 
 parser = argparse.ArgumentParser()
 parser.add_argument("tools")
@@ -17,14 +18,6 @@ parser.add_argument("files", nargs="*")
 parser.add_argument("--tensors", type=int, default=4000)
 parser.add_argument("--limit", action="store_true")
 options = parser.parse_args()
-passed = failed = 0
-
-
-def expect(ok, what):
-    global passed, failed
-    passed, failed = passed + bool(ok), failed + (not ok)
-    if not ok:
-        print("FAILED", what)
 
 
 def layers(path, count, libver=("earliest", "v108"), chunk=False):
@@ -126,5 +119,4 @@ with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
     times(folder)
     sizes(folder)
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed > 0)
+sys.exit(finish())

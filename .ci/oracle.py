@@ -16,17 +16,11 @@ os.environ |= {"KERAS_BACKEND": "numpy", "OPENBLAS_NUM_THREADS": "1"}          #
 import absl.logging, h5py, keras
 import numpy as np
 from scipy import special
+from counting import counts, expect, finish as counted
 absl.logging.set_verbosity(absl.logging.ERROR)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-counts, begun = {"passed": 0, "failed": 0, "skipped": 0}, time.monotonic()
-
-
-def expect(ok, what):
-    counts["passed" if ok else "failed"] += 1
-    if not ok:
-        print("FAILED", what, flush=True)
-    return bool(ok)
+begun = time.monotonic()
 
 
 def near(found, wanted, relative, absolute=0.0):
@@ -37,8 +31,8 @@ def near(found, wanted, relative, absolute=0.0):
 
 
 def finish():
-    print(f"{time.monotonic() - begun:.0f} s\n" + ", ".join(f"{n} {outcome}" for outcome, n in counts.items()))
-    return counts["failed"] > 0 or not counts["passed"]
+    print(f"{time.monotonic() - begun:.0f} s")
+    return counted()
 
 
 # The tools

@@ -6,16 +6,9 @@ by what is said next; nothing with -q, without a terminal, or on a dumb one.
 """
 import os, pathlib, pty, re, select, subprocess, sys, tempfile, time
 import h5py, numpy
+from counting import expect, finish
 
 tools = sys.argv[1]
-passed = failed = 0
-
-
-def expect(ok, what):
-    global passed, failed
-    passed, failed = passed + bool(ok), failed + (not ok)
-    if not ok:
-        print("FAILED", what)
 
 
 def watch(arguments, pattern, seconds=20, term="xterm"):
@@ -76,5 +69,4 @@ with tempfile.TemporaryDirectory() as folder:
     said, ended = watch(pruning, None, 120)
     last = said.rsplit(b"\r\x1b[K", 1)[-1]
     expect(ended and b"one.h5: " in last and not re.search(rb" s(?: left)?$|\d %", last.rstrip()), f"the last line: {last!r}")
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed > 0)
+sys.exit(finish())

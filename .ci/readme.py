@@ -12,17 +12,11 @@ are those of a scratch folder, and `ssh` is a stand-in that runs its command in 
 """
 import os, pathlib, re, shutil, subprocess, sys, tempfile
 from decimal import Decimal
+from counting import expect, finish
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 tools = pathlib.Path(sys.argv[1]).resolve()
-counts = {"passed": 0, "failed": 0}
 NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
-
-
-def expect(ok, what):
-    counts["passed" if ok else "failed"] += 1
-    if not ok:
-        print("FAILED", what, flush=True)
 
 
 def near(shown, printed):
@@ -112,8 +106,7 @@ def main():
         expect(installed == sorted(f"nc-{name}" for name in ("ternarize", "prune", "restore", "verify", "run", "info")), f"installed: {installed}")
         # The comparison itself: what differs is told.
         expect(near("a  0.4377 holds", "a 0.4378 holds") and not near("a 0.4377", "a 0.4379") and not near("3 of 6", "4 of 6") and not near("equal", "unequal"), "comparison of lines")
-    print(", ".join(f"{n} {outcome}" for outcome, n in counts.items()))
-    return counts["failed"] > 0
+    return finish()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
     roundtrip.py TOOLS FOLDER…
 """
 import hashlib, io, json, os, pathlib, subprocess, sys, tempfile, zipfile
+from counting import expect, finish
 from same import Comparison, stored
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "spec"))
 import ncz
@@ -19,15 +20,6 @@ COMPRESSORS = [
     ("nc-prune", "--by", "node", "--keep", "0.5"),
 ]
 tools = pathlib.Path(sys.argv[1]).resolve()
-passed, failed = 0, 0
-
-
-def expect(ok, what):
-    global passed, failed
-    passed, failed = passed + bool(ok), failed + (not ok)
-    if not ok:
-        print("FAILED", what, flush=True)
-    return bool(ok)
 
 
 def run(tool, *arguments, **options):
@@ -127,8 +119,8 @@ def main():
                 network(source, pathlib.Path(folder))
             except Exception as error:                                    # one file must not end the run
                 expect(False, f"{source.name}: {type(error).__name__}: {error}")
-    print(f"{len(sources)} networks\n{passed} passed, {failed} failed")
-    return failed > 0 or not sources
+    print(f"{len(sources)} networks")
+    return finish()
 
 
 if __name__ == "__main__":

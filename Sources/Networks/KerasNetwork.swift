@@ -1,5 +1,5 @@
 internal import JSON
-internal import Tensors
+public import Tensors
 
 /// Builds the graph a Keras configuration describes, with the tensors found in the file.
 struct KerasNetwork {
@@ -667,6 +667,10 @@ extension Activation {
     self = .piecewiseConstant(levels: levels, thresholds: thresholds)
     guard Network.Operation.activation(self).isInDomain else { return nil }
   }
+
+  /// The names of activations in Keras.
+  public static let kerasNames =
+    (plain.keys + ["elu", "gelu", "hard_sigmoid", "leaky_relu", "relu6", "swish"]).sorted()
 
   /// The activation of that name in Keras, with Keras's parameters.
   init?(keras name: String, hardSigmoidDivisor: Double) {

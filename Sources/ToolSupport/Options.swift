@@ -206,7 +206,8 @@ public struct SelectionOptions: ParsableArguments {
 public struct ArchitectureOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Activation of the hidden layers, or of every layer, for files without architecture.", valueName: "name,…"))
+      "Activation of the hidden layers, or of every layer, for files without architecture.", valueName: "name,…"),
+    completion: .list(Activation.kerasNames))
   public var activation: String?
 
   @Option(

@@ -1,3 +1,4 @@
+internal import ArgumentParser
 internal import CProcess
 internal import Glibc
 internal import Networks
@@ -22,6 +23,26 @@ public final class Output {
 
     /// Whether writing needs offsets that do not only grow.
     var isSeekable: Bool { self == .hdf5 || self == .source }
+
+    /// Checks that a file of this kind has no name of another kind, under which nobody could open it.
+    ///
+    /// - Parameter option: `--plot`
+    /// - Throws: a `ValidationError`; only for a picture or a page.
+    public func check(name: String, of option: String) throws {
+      let suffix: String
+      switch self {
+      case .svg: suffix = ".svg"
+      case .html: suffix = ".html"
+      case .ncz, .hdf5, .source: return
+      }
+      let others = [
+        ".png", ".pdf", ".jpg", ".jpeg", ".gif", ".eps", ".ps", ".webp", ".svg", ".html", ".txt", ".md", ".json",
+      ]
+      if let other = others.first(where: name.lowercased().hasSuffix), other != suffix {
+        throw ValidationError(
+          "\(option) \(name): writes \(rawValue), not \(other.dropFirst().uppercased()); name it \(suffix)")
+      }
+    }
   }
 
   /// The path, or `standard output`.

@@ -45,6 +45,7 @@ struct Verify: Tool {
     if try !measures.measures.contains(.weights), tolerances.tolerances.isEmpty, !tolerances.noVerdict {
       throw ValidationError("--measure without weights decides nothing: give a --max-…, or --no-verdict")
     }
+    if let report { try Output.Kind.html.check(name: report, of: "--report") }
     if json, report == "-" { throw ValidationError("--json and --report - both write to standard output") }
   }
 

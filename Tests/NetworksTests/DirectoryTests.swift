@@ -310,14 +310,14 @@ extension JSON {
   }
 
   /// The value at a path of keys and indices.
-  fileprivate func at(_ path: some Collection<Substring>) -> JSON? {
+  func at(_ path: some Collection<Substring>) -> JSON? {
     guard let step = path.first else { return self }
     let next = Int(step).flatMap { index in array.map { $0[index] } } ?? self[String(step)]
     return next?.at(path.dropFirst())
   }
 
   /// This value with another at `path`, which is not empty, or with none there; a key that is missing is added.
-  fileprivate func setting(_ path: some Collection<Substring>, to value: JSON?) -> JSON {
+  func setting(_ path: some Collection<Substring>, to value: JSON?) -> JSON {
     let (step, rest) = (path.first ?? "", path.dropFirst())
     if case .array(var list) = self, let index = Int(step) {
       list[index] = list[index].setting(rest, to: value)

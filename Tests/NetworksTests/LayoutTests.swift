@@ -426,6 +426,11 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     #expect(asked.assumption == nil && asked.network?.isAssumed == false)
   }
 
+  @Test func everyActivationOfKerasIsKnown() throws {
+    let file = TableBuilder.kerasModel("digits_relu", threeLayers, configuration: Configurations.digitsRelu)
+    for name in Activation.kerasNames { #expect(throws: Never.self) { try read(file, activations: [name]) } }
+  }
+
   @Test func optionsThatDoNotFit() throws {
     let file = TableBuilder.kerasModel("digits_relu", threeLayers, configuration: Configurations.digitsRelu)
     #expect(throws: LayoutError.unknownActivation("mish")) { try read(file, activations: ["mish"]) }

@@ -50,6 +50,16 @@ struct RoundTripTests {
     try carry(path)
   }
 
+  /// A file of MATLAB 7.3 is HDF5 behind a user block that says so.
+  @Test func aMATLABFileComesBack() throws {
+    var bytes = try contents(of: Fixtures.folder.appending("networks/digits.compact_userblock.h5"))
+    let text = Array("MATLAB 7.3 MAT-file, Platform: GLNXA64".utf8)
+    bytes.replaceSubrange(text.indices, with: text)
+    let path = folder / "net.mat"
+    try write(bytes, to: path)
+    try roundTrip(path)
+  }
+
   /// ternarize → test → restore: every byte outside the changed tensors is that of the source, and every tensor has its
   /// values.
   private func roundTrip(_ path: FilePath) throws {

@@ -54,7 +54,8 @@ struct UsageTests {
       "nc-verify --max-weight much net.h5 net.ncz",
       "nc-verify: --max-weight: expected a number such as .05 or 1e-3, found 'much'"
     ),
-    ("nc-info --stats --plot net.png net.h5", "nc-info: --plot net.png: draws SVG, not PNG; name it .svg"),
+    ("nc-info --stats --plot net.png net.h5", "nc-info: --plot net.png: writes SVG, not PNG; name it .svg"),
+    ("nc-verify --report net.PDF a.h5 b.h5", "nc-verify: --report net.PDF: writes HTML, not PDF; name it .html"),
     ("nc-prune --json --keep .1 net.h5 > o", "nc-prune: --json and the output would both go to standard output"),
     ("nc-verify", "nc-verify: missing expected argument '<a>'"),
     ("nc-info -- - -", "nc-info: standard input (-) can be read once"),

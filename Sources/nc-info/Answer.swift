@@ -1,0 +1,41 @@
+import JSON
+import Networks
+import ToolSupport
+
+extension Info {
+  /// What there is to say about one file.
+  func answer(about path: String) throws(Failure) -> (text: String, json: JSON) {
+    let input = try Input(path)
+    let network = try naming(input.name) {
+      let assumption = try architecture.assumption { common.reading(tool: Self.self) }
+      return try NetworkFile(input.file, size: input.size, options: common.reading(assumption, tool: Self.self))
+    }
+    let answer = try naming(input.name) { stats ? try statistics(of: network, input) : try listing(of: network, input) }
+    try input.checkUnchanged()
+    // Which file an object of several is about.
+    guard inputs.count > 1, let members = answer.json.members else { return answer }
+    return (answer.text, .object(members + [.init("file", .string(input.name))]).canonical())
+  }
+
+  private func listing(of network: NetworkFile, _ input: borrowing Input) throws -> (text: String, json: JSON) {
+    if test { try network.test(scratch: try temporaryFile()) }
+    let listing = network.listing
+    if json { return ("", listing.json) }
+    guard test else { return (listing.text(name: input.name, isVerbose: common.verbose), .null) }
+    let tested = common.verbose ? ": \(listing.rows.count) tensors, \(input.size) bytes" : ""
+    return (common.quiet ? "" : "\(printable(input.name)): sound\(tested)\n", .null)
+  }
+
+  private func statistics(of network: NetworkFile, _ input: borrowing Input) throws -> (text: String, json: JSON) {
+    let output = try plot.map { try Output($0, .svg, permissions: input.permissions, force: force) }
+    let curves = try network.statistics(
+      keeps: Statistics.tableKeeps + (plot == nil ? [] : Statistics.plotKeeps), selection: selection.selection)
+    try input.checkUnchanged()
+    if let output {
+      try output.write(curves.at(Statistics.plotKeeps).picture(title: input.name))
+      try output.finish()
+    }
+    let statistics = curves.at(Statistics.tableKeeps)
+    return (statistics.text(name: input.name), statistics.json)
+  }
+}
