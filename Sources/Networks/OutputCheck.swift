@@ -86,7 +86,18 @@ extension NetworkFile {
   /// Checks the values that the container has as well as the tensors: in object headers and chunks that were kept; and
   /// those in chunks that were encoded anew, as the container says how, and which of them are stored.
   func checkTwins(in restored: NetworkFile) throws(NetworkError) {
-    guard case .hdf5(let source) = restored.source else { return }
+    guard try firstOtherTwin(in: restored) != nil else { return }
+    // Contiguous values may lie where libhdf5 looks for chunks, and are zeros so far.
+    let whole = try temporaryFile()
+    defer { try? whole.close() }
+    let size = try restore(to: whole, .everything)
+    guard let other = try firstOtherTwin(in: NetworkFile(whole, size: size, options: restored.options)) else { return }
+    throw NetworkError(.corrupt, "\(other.name): the container has other values at /\(other.path ?? other.name)")
+  }
+
+  /// The first tensor of which the container has other values.
+  private func firstOtherTwin(in restored: NetworkFile) throws(NetworkError) -> TensorRecord? {
+    guard case .hdf5(let source) = restored.source else { return nil }
     var indices: [TensorName: Int] = [:]
     for (index, tensor) in restored.tensors.enumerated() {
       for path in [tensor.path].compactMap({ $0 }) + tensor.aliases { indices[path] = index }
@@ -98,10 +109,9 @@ extension NetworkFile {
       let found = try restored.withValues(of: index) {
         Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: options.threads)
       }
-      guard found == digest else {
-        throw NetworkError(.corrupt, "\(tensor.name): the container has other values at /\(path)")
-      }
+      if found != digest { return tensor }
     }
+    return nil
   }
 
   /// Checks the CRC-32 of all members; that of changed weights is set when they are restored.
