@@ -45,6 +45,8 @@ def plant_plugin(folder):
 
 def run(problems, *command, allowed=ALLOWED, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL):
     """Runs a tool, with its children in a group of its own; its exit status. Appends to problems what is not allowed."""
+    # libhdf5 may compute for 10 s each time that it is asked, and on some damaged files does; here for less.
+    command = (command[0], "--time", "4", *command[1:])
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, start_new_session=True, stdin=stdin, stdout=stdout, stderr=said)
         timer = threading.Timer(12 * SECONDS, os.killpg, (process.pid, signal.SIGKILL))

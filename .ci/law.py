@@ -125,8 +125,8 @@ class Law:
         return str(self.folder / name)
 
     def tool(self, name, *arguments, **files):
-        # libhdf5 may use what it is given, which is 4 GiB and 10 s each time that it is asked; here less.
-        status = run(self.problems, f"{self.tools}/{name}", "--memory", "512M", "--time", "4", *arguments, allowed=ALLOWED | {64}, **files)
+        # libhdf5 may use what it is given, which is 4 GiB; here less.
+        status = run(self.problems, f"{self.tools}/{name}", "--memory", "512M", *arguments, allowed=ALLOWED | {64}, **files)
         self.statuses.append(status)
         return status
 
