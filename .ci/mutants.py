@@ -644,6 +644,7 @@ def known(tools):
     at = sound.index(struct.pack("<QQ", address, 12 * 9 * 4))
     struct.pack_into("<Q", moved, at, 96)
     yield "h5", "a dataset on top of the structures of the root group", bytes(moved), (*ternarize, "--drop", "optimizer")
+    yield "h5", "a matrix on top of the text of an attribute", matrix_in_text(), ternarize
     yield "h5", "a group whose links lie in a heap, made smaller", network("contiguous", "v110"), nodes
 
     # Sound in all that a .ncz says of itself, but of another container than the one it has.
@@ -656,6 +657,17 @@ def known(tools):
     for storage in ("compact", "lzf"):                    # a chunk among others that were never written
         made = packed(tools, carry, network(storage, "earliest"))
         yield "ncz", f"a chunk without a filter that it has, {storage}", changed(made, other_filter_mask("notes/filled")), carry
+
+
+def matrix_in_text():
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["note"] = "".join(chr(97 + i * i % 26) for i in range(400))       # of variable length, so in a heap
+        matrix = file.create_dataset("layer.weight", data=np.ones((8, 8), "f4"), track_times=False)
+        place, size = matrix.id.get_offset(), matrix.id.get_storage_size()
+    data = bytearray(buffer.getvalue())
+    struct.pack_into("<Q", data, data.index(struct.pack("<QQ", place, size)), data.index(b"GCOL") + 64)
+    return bytes(data)
 
 
 def sound_archive(members):

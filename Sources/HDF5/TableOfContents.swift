@@ -51,10 +51,14 @@ public struct Attribute: Sendable, Equatable {
   public var name: TensorName
   /// The strings, row-major, of a text attribute that was asked for; `nil` otherwise.
   public var texts: [String]?
+  /// A digest of type, extents and value of an attribute that was not asked for, by which two files can be compared;
+  /// `nil` where it is not read.
+  public var digest: UInt64?
 
-  public init(name: TensorName, texts: [String]?) {
+  public init(name: TensorName, texts: [String]?, digest: UInt64? = nil) {
     self.name = name
     self.texts = texts
+    self.digest = digest
   }
 }
 

@@ -177,6 +177,8 @@ extension WireWriter {
       writer.write(attribute.name)
       writer.write(attribute.texts != nil)
       writer.write(attribute.texts ?? []) { $0.write($1) }
+      writer.write(attribute.digest != nil)
+      writer.write(attribute.digest ?? 0)
     }
   }
 
@@ -268,7 +270,9 @@ extension WireReader {
       let name = try reader.name()
       let isText = try reader.bool()
       let texts = try reader.texts()
-      return Attribute(name: name, texts: isText ? texts : nil)
+      let isRead = try reader.bool()
+      let digest = try reader.integer(UInt64.self)
+      return Attribute(name: name, texts: isText ? texts : nil, digest: isRead ? digest : nil)
     }
     guard !paths.isEmpty else { throw Self.nonsense }
     return Object(address: address, paths: paths, kind: kind, attributes: attributes)
