@@ -63,7 +63,6 @@ static size_t collect_plain(const float *x, size_t n, float low, float high, flo
   return taken;
 }
 
-/* Products are statements of their own, so that no compiler contracts them into the sums. */
 #if defined(__x86_64__)
 
 /* -- AVX2: lanes 0-7 and 8-15 in two vectors -------------------------------------------------------------------- */
@@ -226,7 +225,6 @@ NC_AVX512 static void above_avx512(const float *x, size_t n, const float thresho
   }
   for (int j = 0; j < 4; j++) tails[j] = (nc_tail){added8(d[j][0], d[j][1]), count[j]};
 }
-
 #endif
 
 /* -- Choice of form --------------------------------------------------------------------------------------------- */

@@ -143,9 +143,7 @@ extension NetworkFile {
     try writeBytes(try read(hdf5, at: 0, count: userBlock), to: file, at: 0)
     return copied.leftBehind.map { "left behind: \($0)" }
   }
-}
 
-extension NetworkFile {
   /// Writes what a cut leaves of a tensor.
   func write(
     _ index: Int, _ cut: TensorCut, isBigEndian: Bool = false, to file: FileDescriptor, at offset: Int

@@ -44,18 +44,13 @@ func withMapping<Result>(
 ) throws -> Result {
   // Mapping costs more than reading so little.
   if count < 1 << 16 { return try read(file, at: offset, count: count).withUnsafeBytes(body) }
-  let inside = offset % pageSize
-  let length = count + inside
-  guard count > 0, let base = mmap(nil, length, PROT_READ, MAP_PRIVATE, file.rawValue, off_t(offset - inside)),
-    base != MAP_FAILED
-  else {
-    // Empty, or a kind of file that cannot be mapped.
+  guard let mapped = MappedBytes(file, at: offset, count: count) else {
     return try read(file, at: offset, count: count).withUnsafeBytes(body)
   }
-  defer { munmap(base, length) }
-  // One call instead of a fault for every few pages; older kernels refuse, which costs nothing but time.
-  madvise(base, length, populateForReading)
-  return try body(UnsafeRawBufferPointer(start: base + inside, count: count))
+  return try withExtendedLifetime(mapped) {
+    mapped.populate()
+    return try body(mapped.bytes)
+  }
 }
 
 /// Part of a file in memory, in place, for as long as somebody uses it.
@@ -64,7 +59,7 @@ final class MappedBytes: @unchecked Sendable {
   private let base: UnsafeMutableRawPointer
   private let length: Int
 
-  /// `nil` where the file cannot be mapped.
+  /// `nil` for no bytes, and for a kind of file that cannot be mapped.
   init?(_ file: FileDescriptor, at offset: Int, count: Int) {
     let inside = offset % pageSize
     length = count + inside
@@ -76,6 +71,9 @@ final class MappedBytes: @unchecked Sendable {
   }
 
   deinit { munmap(base, length) }
+
+  /// Reads all of it: one call instead of a fault for every few pages. Older kernels refuse, which costs nothing but time.
+  func populate() { madvise(base, length, populateForReading) }
 }
 
 private let pageSize = sysconf(Int32(_SC_PAGESIZE))

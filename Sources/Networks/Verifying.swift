@@ -47,7 +47,9 @@ struct Verifier {
   var result = Verification()
   /// Tensors that no checked step of B says it changed, and that are not as in A.
   var unexplained: [(tensor: String, reason: String)] = []
-  private var lonelyStates: [String: Int] = [:]
+  private enum Side: String { case first, second }
+  /// Tensors of training state that one file alone has.
+  private var lonelyStates: [Side: Int] = [:]
   /// Why something could not be compared: the last reason of all.
   var obstacle: String?
   var threads: Threads { a.options.threads }
@@ -64,7 +66,7 @@ struct Verifier {
     for (index, tensor) in a.tensors.enumerated() {
       a.didReach(index)
       guard let place = places.removeValue(forKey: tensor.name) else {
-        tell(tensor, isOnlyIn: "first")
+        tell(tensor, isOnlyIn: .first)
         continue
       }
       let other = b.tensors[place]
@@ -80,10 +82,10 @@ struct Verifier {
     }
     a.didReach(a.tensors.count)
     for tensor in b.tensors where places[tensor.name] != nil {
-      tell(tensor, isOnlyIn: "second")
+      tell(tensor, isOnlyIn: .second)
     }
-    for (side, count) in lonelyStates.sorted(by: { $0.key < $1.key }) {
-      result.notes.append("\(count) tensors of training state are only in the \(side)")
+    for (side, count) in lonelyStates.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+      result.notes.append("\(count) tensors of training state are only in the \(side.rawValue)")
     }
     let states = result.tensors.filter { !$0.isEqual && $0.isTrainingState }.map { TensorName($0.name) }
     if !states.isEmpty {
@@ -92,11 +94,11 @@ struct Verifier {
   }
 
   /// Training state is no part of a network: it may be missing.
-  private mutating func tell(_ tensor: TensorRecord, isOnlyIn side: String) {
+  private mutating func tell(_ tensor: TensorRecord, isOnlyIn side: Side) {
     if tensor.isTrainingState {
       lonelyStates[side, default: 0] += 1
     } else {
-      result.differences.append("\(tensor.name): only in the \(side)")
+      result.differences.append("\(tensor.name): only in the \(side.rawValue)")
     }
   }
 

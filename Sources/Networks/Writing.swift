@@ -199,33 +199,28 @@ extension NetworkFile {
     _ weights: Weights, of tensor: TensorRecord, smallerThan byteCount: Int, _ writing: WritingOptions
   ) throws -> [[UInt8]]? {
     struct Larger: Error {}
-    let codec = try RawCodec(tensor.type, count: tensor.shape.count)
     let threads = options.threads
     var waiting: [UInt8] = []
     var blocks: [[UInt8]] = []
     var count = 0
-    func encode(_ pieces: Int) throws {
-      let size = min(pieces * RawCodec.pieceSize, waiting.count)
-      let encoded = try waiting.withUnsafeBytes { bytes in
-        nonisolated(unsafe) let bytes = bytes
-        return try threads.map(pieces) { piece in
-          let start = piece * RawCodec.pieceSize
-          return codec.encode(
-            piece: .init(rebasing: bytes[start..<min(start + RawCodec.pieceSize, size)]), level: writing.compression)
+    func encode(_ size: Int) throws {
+      let codec = try RawCodec(tensor.type, count: size / tensor.type.byteCount)
+      try waiting.withUnsafeBytes {
+        try codec.encode(.init(rebasing: $0[..<size]), level: writing.compression, threads: threads) { block in
+          count += block.count
+          blocks.append(block)
         }
       }
       waiting.removeFirst(size)
-      blocks += encoded
-      count += encoded.reduce(0) { $0 + $1.count }
       if count >= byteCount { throw Larger() }
     }
     do {
       try weights.forEachPiece(type: tensor.type, threads: threads) { piece in
         waiting.append(contentsOf: piece)
-        let whole = waiting.count / RawCodec.pieceSize
-        if whole >= 2 * threads.count { try encode(whole) }
+        let pieces = waiting.count / RawCodec.pieceSize
+        if pieces >= 2 * threads.count { try encode(pieces * RawCodec.pieceSize) }
       }
-      try encode((waiting.count + RawCodec.pieceSize - 1) / RawCodec.pieceSize)
+      try encode(waiting.count)
       return blocks
     } catch is Larger {
       return nil

@@ -82,9 +82,8 @@ extension Sequence<TensorName> {
 
 extension TensorName {
   /// Bytes that are in the order of their values where names are in natural order, in which runs of digits count as
-  /// numbers (`fc2` before `fc10`): such a run as `0`, its length
-  /// without leading zeros and its digits; then the name itself, since names that differ in leading zeros alone still
-  /// need an order.
+  /// numbers (`fc2` before `fc10`): such a run as `0`, its length without leading zeros and its digits; then the name
+  /// itself, since names that differ in leading zeros alone still need an order.
   fileprivate var naturalKey: (numbered: [UInt8], plain: [UInt8]) {
     let bytes = Array(utf8)
     var key: [UInt8] = []
