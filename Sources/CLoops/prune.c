@@ -72,6 +72,16 @@ enum { lanes = 16 };
       first = 0;                                                                                                      \
     }                                                                                                                 \
     return taken;                                                                                                     \
+  }                                                                                                                   \
+                                                                                                                      \
+  /* From bit `first` (0 ..< 8) of a byte. */                                                                         \
+  static size_t gather##bits(const uint8_t *x, const uint8_t *mask, size_t first, size_t n, uint8_t *values) {        \
+    size_t taken = 0;                                                                                                 \
+    for (size_t i = 0; i < n; i++) {                                                                                  \
+      memcpy(values + taken * sizeof(uint##bits##_t), x + i * sizeof(uint##bits##_t), sizeof(uint##bits##_t));        \
+      taken += mask[(first + i) / 8] >> (first + i) % 8 & 1;                                                          \
+    }                                                                                                                 \
+    return taken;                                                                                                     \
   }
 KEYS(16)
 KEYS(32)
@@ -272,6 +282,42 @@ NC_AVX2 static size_t expand64_avx2(const uint8_t *mask, size_t n, const uint8_t
   return taken + expand64(mask + i / 8, 0, n - i, values + 8 * taken, out + 8 * i);
 }
 
+NC_AVX2 static size_t gather16_avx2(const uint8_t *x, const uint8_t *mask, size_t n, uint8_t *values) {
+  size_t taken = 0, i = 0;
+  for (; i + 8 <= n; i += 8) {
+    __m128i e = _mm_loadu_si128((const __m128i *)(const void *)(x + 2 * i));
+    _mm_storeu_si128((__m128i *)(void *)(values + 2 * taken),
+                     _mm_shuffle_epi8(e, byte_pairs(positions[mask[i / 8]])));
+    taken += (size_t)_mm_popcnt_u32(mask[i / 8]);
+  }
+  return taken + gather16(x + 2 * i, mask + i / 8, 0, n - i, values + 2 * taken);
+}
+
+NC_AVX2 static size_t gather32_avx2(const uint8_t *x, const uint8_t *mask, size_t n, uint8_t *values) {
+  size_t taken = 0, i = 0;
+  for (; i + 8 <= n; i += 8) {
+    __m256i e = _mm256_loadu_si256((const __m256i *)(const void *)(x + 4 * i));
+    _mm256_storeu_si256((__m256i *)(void *)(values + 4 * taken),
+                        _mm256_permutevar8x32_epi32(e, words(positions[mask[i / 8]])));
+    taken += (size_t)_mm_popcnt_u32(mask[i / 8]);
+  }
+  return taken + gather32(x + 4 * i, mask + i / 8, 0, n - i, values + 4 * taken);
+}
+
+NC_AVX2 static size_t gather64_avx2(const uint8_t *x, const uint8_t *mask, size_t n, uint8_t *values) {
+  size_t taken = 0, i = 0;
+  for (; i + 8 <= n; i += 8)
+#pragma clang loop unroll(full)
+    for (size_t j = 0; j < 8; j += 4) {
+      unsigned bits = mask[i / 8] >> j & 15;
+      __m256i e = _mm256_loadu_si256((const __m256i *)(const void *)(x + 8 * (i + j)));
+      _mm256_storeu_si256((__m256i *)(void *)(values + 8 * taken),
+                          _mm256_permutevar8x32_epi32(e, half_pairs(positions[bits])));
+      taken += (size_t)_mm_popcnt_u32(bits);
+    }
+  return taken + gather64(x + 8 * i, mask + i / 8, 0, n - i, values + 8 * taken);
+}
+
 /* Four vectors of four double lanes, added as in `added`. */
 NC_AVX2 static inline double added4(const __m256d d[4]) {
   __m256d s = _mm256_add_pd(_mm256_add_pd(d[0], d[2]), _mm256_add_pd(d[1], d[3]));
@@ -366,6 +412,18 @@ NC_AVX512 static size_t expand32_avx512(const uint8_t *mask, size_t n, const uin
   }
   return taken + expand32(mask + i / 8, 0, n - i, values + 4 * taken, out + 4 * i);
 }
+
+NC_AVX512 static size_t gather32_avx512(const uint8_t *x, const uint8_t *mask, size_t n, uint8_t *values) {
+  size_t taken = 0, i = 0;
+  for (; i + 16 <= n; i += 16) {
+    uint16_t bits;
+    memcpy(&bits, mask + i / 8, 2);
+    _mm512_storeu_si512(values + 4 * taken,
+                        _mm512_maskz_compress_epi32((__mmask16)bits, _mm512_loadu_si512(x + 4 * i)));
+    taken += (size_t)_mm_popcnt_u32(bits);
+  }
+  return taken + gather32(x + 4 * i, mask + i / 8, 0, n - i, values + 4 * taken);
+}
 #endif
 
 /* -- Choice of form --------------------------------------------------------------------------------------------- */
@@ -452,6 +510,39 @@ size_t nc_mask_expand(const uint8_t *row, size_t first, size_t n, size_t size, c
   }
 #endif
   return expand(mask, first, n, size, from, to);
+}
+
+static size_t gather(const uint8_t *x, const uint8_t *mask, size_t first, size_t n, size_t size, uint8_t *values) {
+  switch (size) {
+  case 2: return gather16(x, mask, first, n, values);
+  case 4: return gather32(x, mask, first, n, values);
+  default: return gather64(x, mask, first, n, values);
+  }
+}
+
+#if defined(__x86_64__)
+/* From a byte boundary. */
+static size_t gather_vectors(const uint8_t *x, const uint8_t *mask, size_t n, size_t size, uint8_t *values) {
+  switch (size) {
+  case 2: return gather16_avx2(x, mask, n, values);
+  case 4: return nc_level() >= 2 ? gather32_avx512(x, mask, n, values) : gather32_avx2(x, mask, n, values);
+  default: return gather64_avx2(x, mask, n, values);
+  }
+}
+#endif
+
+size_t nc_mask_gather(const void *x, const uint8_t *row, size_t first, size_t n, size_t size, void *values) {
+  const uint8_t *from = x, *mask = row + first / 8;
+  uint8_t *to = values;
+  first %= 8;
+#if defined(__x86_64__)
+  if (nc_level() >= 1) {
+    size_t head = (8 - first) % 8 < n ? (8 - first) % 8 : n;
+    size_t taken = gather(from, mask, first, head, size, to);
+    return taken + gather_vectors(from + size * head, mask + (head > 0), n - head, size, to + size * taken);
+  }
+#endif
+  return gather(from, mask, first, n, size, to);
 }
 
 size_t nc_mask_count(const uint8_t *bytes, size_t n) {

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -131,4 +132,9 @@ void nc_process_handle_signals(void) {
   handle(SIGPIPE, end);
   /* Where it is ignored, nobody learns how a child ended. */
   signal(SIGCHLD, SIG_DFL);
+}
+
+void nc_process_return_memory(void) {
+  mallopt(M_MMAP_THRESHOLD, 8 << 20);
+  mallopt(M_TRIM_THRESHOLD, 16 << 20);
 }

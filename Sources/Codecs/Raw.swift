@@ -141,8 +141,8 @@ extension RawCodec {
 
 extension Threads {
   /// Makes blocks in parallel and hands them out in order, a few for each thread at a time.
-  fileprivate func inOrder(
-    _ blocks: Int, _ make: @Sendable (Int) throws -> [UInt8], _ emit: ([UInt8]) throws -> Void
+  func inOrder<Block: Sendable>(
+    _ blocks: Int, _ make: @Sendable (Int) throws -> Block, _ emit: (Block) throws -> Void
   ) throws {
     let batch = 8 * count
     for start in stride(from: 0, to: blocks, by: batch) {

@@ -59,56 +59,94 @@ public struct SparseCodec: Sendable {
 
   // MARK: Encoding
 
-  /// Encodes a matrix of this codec's size, its positions in the form that takes fewer stored bytes.
+  /// A part of the encoding. Positions are encoded in both forms where either could be the smaller one.
+  public enum Part: Sendable, Hashable {
+    case counts, gaps, bitmap
+    /// Byte `plane` of the values.
+    case plane(Int)
+  }
+
+  /// The parts that are stored with these positions, in order.
+  public func parts(_ positions: Positions) -> [Part] {
+    let planes = (0..<type.byteCount).map(Part.plane)
+    return switch positions {
+    case .gaps: [.counts, .gaps] + planes
+    case .bitmap: [.bitmap] + planes
+    }
+  }
+
+  /// Encodes a matrix of this codec's size, and says which form of its positions takes fewer stored bytes.
   ///
   /// At `standard`, a form is not tried where it can hardly be the smaller one. Above a quarter stored, gaps of
   /// independent positions measured larger than a bitmap and take the more time the more there are. Below a sixteenth,
   /// most bytes of a bitmap are zero, and an entropy code of bytes cannot give them less than a bit each.
   ///
-  /// - Returns: the form, the smallest magnitude (0 where no weight is stored), and the blocks of each part. They do not
-  ///   depend on `threads`.
+  /// - Parameter emit: takes the blocks: those of one part in order, few of all parts being held at once.
+  /// - Returns: the form, and the smallest magnitude (0 where no weight is stored). Like the blocks, they do not depend
+  ///   on `threads`.
   public func encode(
-    _ matrix: SparseMatrix, level: CompressionLevel = .standard, threads: Threads = Threads(0)
-  ) throws -> (positions: Positions, least: UInt64, parts: [[[UInt8]]]) {
+    _ matrix: some SparseContent, level: CompressionLevel = .standard, threads: Threads = Threads(0),
+    emit: (Part, [UInt8]) throws -> Void
+  ) throws -> (positions: Positions, least: UInt64) {
     precondition(
       matrix.rows == blocks.rows && matrix.columns == blocks.columns && matrix.type == type,
       "\(matrix.rows)×\(matrix.columns) \(matrix.type) for a codec of \(blocks.rows)×\(blocks.columns) \(type)"
     )
+    let mask = matrix.mask
     let stored = try threads.map(blocks.count) { index in
-      withMask(of: index, in: matrix) { mask in
+      withMask(of: index, in: mask) { mask in
         precondition(mask.isPadded(blocks[index]), "unused bits of the mask are not zero")
         return mask.baseAddress.map { nc_mask_count($0, mask.count) } ?? 0
       }
     }
     let starts = starts(stored)
     precondition(starts.last == matrix.storedCount, "\(matrix.storedCount) values for \(starts.last ?? 0) bits")
-    let least = try least(of: matrix, starts: starts, threads: threads)
+    let least = matrix.leastMagnitude ?? least(of: matrix, starts: starts, threads: threads)
 
     let weights = blocks.rows * blocks.columns
     let isTried = (
       gaps: level != .standard || matrix.storedCount <= weights / 4,
       bitmap: level != .standard || matrix.storedCount >= weights / 16
     )
-    let encoded = try threads.map(blocks.count) { index in
+    var gapCounts: [UInt32] = []
+    var (gapBytes, bitmapBytes) = (0, 0)
+    try threads.inOrder(blocks.count) { index in
       let block = blocks[index]
-      return withMask(of: index, in: matrix) { mask in
+      return withMask(of: index, in: mask) { mask in
         let gaps = isTried.gaps ? encodeGaps(mask, block, stored: stored[index]) : []
         return EncodedBlock(
           gapCount: UInt32(gaps.count), gaps: store(symbols: gaps, level),
           bitmap: isTried.bitmap ? store(symbols: mask, level) : [],
-          planes: encodeValues(starts[index]..<starts[index + 1], of: matrix, less: least, level))
+          planes: encodeValues(block, starts[index]..<starts[index + 1], of: matrix, less: least, level))
+      }
+    } _: { block in
+      if isTried.gaps {
+        gapCounts.append(block.gapCount)
+        gapBytes += block.gaps.count
+        try emit(.gaps, block.gaps)
+      }
+      if isTried.bitmap {
+        bitmapBytes += block.bitmap.count
+        try emit(.bitmap, block.bitmap)
+      }
+      for (plane, bytes) in block.planes.enumerated() { try emit(.plane(plane), bytes) }
+    }
+    if isTried.gaps {
+      for block in try gaps.counts.encode(elements: gapCounts, level: level, threads: threads) {
+        gapBytes += block.count
+        try emit(.counts, block)
       }
     }
-    let planes = (0..<type.byteCount).map { plane in encoded.map { $0.planes[plane] } }
-    let counts =
-      isTried.gaps
-      ? try gaps.counts.encode(elements: encoded.map(\.gapCount), level: level, threads: threads) : []
-    let gapBytes = byteCount(counts) + encoded.reduce(0) { $0 + $1.gaps.count }
-    let bitmapBytes = encoded.reduce(0) { $0 + $1.bitmap.count }
-    if !isTried.bitmap || isTried.gaps && gapBytes < bitmapBytes {
-      return (.gaps, least, [counts, encoded.map(\.gaps)] + planes)
-    }
-    return (.bitmap, least, [encoded.map(\.bitmap)] + planes)
+    return (!isTried.bitmap || isTried.gaps && gapBytes < bitmapBytes ? .gaps : .bitmap, least)
+  }
+
+  /// As `encode(_:level:threads:emit:)`, with the blocks of each part that is stored.
+  public func encode(
+    _ matrix: some SparseContent, level: CompressionLevel = .standard, threads: Threads = Threads(0)
+  ) throws -> (positions: Positions, least: UInt64, parts: [[[UInt8]]]) {
+    var blocks: [Part: [[UInt8]]] = [:]
+    let (positions, least) = try encode(matrix, level: level, threads: threads) { blocks[$0, default: []].append($1) }
+    return (positions, least, parts(positions).map { blocks[$0] ?? [] })
   }
 
   /// The stored blocks of one row block.
@@ -129,50 +167,44 @@ public struct SparseCodec: Sendable {
     }
   }
 
-  /// The smallest magnitude of the stored values; 0 where there are none.
-  private func least(of matrix: SparseMatrix, starts: [Int], threads: Threads) throws -> UInt64 {
+  /// The smallest magnitude of stored values.
+  private func least(of matrix: some SparseContent, starts: [Int], threads: Threads) -> UInt64 {
     let width = type.byteCount
-    let leasts = try threads.map(blocks.count) { index in
-      matrix.values.withUnsafeBytes { values in
-        guard let values = values.baseAddress else { return greatestMagnitude }
-        let first = values + starts[index] * width
-        return nc_key_least(first, starts[index + 1] - starts[index], width)
+    return threads.results(blocks.count) { index in
+      let (block, numbers) = (blocks[index], starts[index]..<starts[index + 1])
+      return matrix.withValues(rows: block.rows, columns: block.columns, numbers: numbers) { values in
+        values.baseAddress.map { nc_key_least($0, numbers.count, width) } ?? greatestMagnitude
       }
-    }
-    return matrix.storedCount == 0 ? 0 : leasts.min() ?? 0
+    }.min() ?? 0
   }
 
   /// The largest magnitude that the type has bits for.
   private var greatestMagnitude: UInt64 { .max >> UInt64(65 - 8 * type.byteCount) }
 
-  /// Encodes values, counted in the whole matrix, as planes.
+  /// Encodes the values of a block, the given ones of all, as planes.
   private func encodeValues(
-    _ range: Range<Int>, of matrix: SparseMatrix, less least: UInt64, _ level: CompressionLevel
+    _ block: RowBlocks.Block, _ numbers: Range<Int>, of matrix: some SparseContent, less least: UInt64,
+    _ level: CompressionLevel
   ) -> [[UInt8]] {
-    let width = type.byteCount
-    let size = range.count * width
-    return matrix.values.withUnsafeBytes { values in
-      withUnsafeTemporaryAllocation(byteCount: 2 * size, alignment: 16) { room in
-        let planes = UnsafeRawBufferPointer(rebasing: room[..<size])
-        if range.count > 0, let values = values.baseAddress, let base = room.baseAddress {
-          let first = values + range.lowerBound * width
-          let lowered = base + size
-          precondition(least > 0 || nc_sparse_nonzero(first, range.count, width), "a stored value has all bits zero")
-          nc_key_lower(first, range.count, width, least, lowered)
-          nc_planes_split(lowered, range.count, width, base)
+    let (width, count) = (type.byteCount, numbers.count)
+    return matrix.withValues(rows: block.rows, columns: block.columns, numbers: numbers) { values in
+      withUnsafeTemporaryAllocation(byteCount: 2 * count * width, alignment: 16) { room in
+        let planes = UnsafeRawBufferPointer(rebasing: room[..<(count * width)])
+        if count > 0, let values = values.baseAddress, let base = room.baseAddress {
+          let lowered = base + count * width
+          precondition(least > 0 || nc_sparse_nonzero(values, count, width), "a stored value has all bits zero")
+          nc_key_lower(values, count, width, least, lowered)
+          nc_planes_split(lowered, count, width, base)
         }
         return (0..<width).map { plane in
-          store(
-            plane: UnsafeRawBufferPointer(rebasing: planes[plane * range.count..<(plane + 1) * range.count]), level)
+          store(plane: UnsafeRawBufferPointer(rebasing: planes[plane * count..<(plane + 1) * count]), level)
         }
       }
     }
   }
 
-  private func withMask<Result>(
-    of index: Int, in matrix: SparseMatrix, _ body: (UnsafeRawBufferPointer) -> Result
-  ) -> Result {
-    matrix.mask.withUnsafeBytes {
+  private func withMask<Result>(of index: Int, in mask: [UInt8], _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    mask.withUnsafeBytes {
       body(UnsafeRawBufferPointer(rebasing: $0[blocks[index].maskBytes(rowBytes: maskRowBytes)]))
     }
   }
@@ -299,8 +331,6 @@ public struct SparseCodec: Sendable {
     return starts
   }
 }
-
-private func byteCount(_ blocks: [[UInt8]]) -> Int { blocks.reduce(0) { $0 + $1.count } }
 
 extension UnsafeRawBufferPointer {
   /// Whether the unused bits of each row of a block's mask are zero.

@@ -25,13 +25,6 @@ struct CutRows: Sendable {
     }
   }
 
-  /// Everything.
-  init(keepingAll weights: WeightRows) {
-    self.weights = weights
-    (least, leastAbove) = (0, 1)
-    last = nil
-  }
-
   /// Whether all rows keep equal magnitudes in as many columns.
   var isUniform: Bool { last == nil || last == -1 }
 
@@ -56,17 +49,5 @@ extension WeightRows {
   /// must follow each other.
   func rowsTogether(_ rows: Range<Int>) -> Int {
     columns % 8 == 0 ? max(1, min(rows.count, (1 << 12) / max(1, columns))) : 1
-  }
-
-  /// Calls `body` with the elements of some rows, row after row, aligned to their size.
-  func withElements<R>(_ range: Range<Int>, _ body: (UnsafeRawPointer) -> R) -> R {
-    let size = type.byteCount
-    if !transposed, let base = bytes.baseAddress, Int(bitPattern: base) % size == 0 {
-      return body(base + range.lowerBound * columns * size)
-    }
-    let room = UnsafeMutableRawPointer.allocate(byteCount: max(1, range.count * columns * size), alignment: 64)
-    defer { room.deallocate() }
-    copy(range, to: room)
-    return body(room)
   }
 }

@@ -28,7 +28,7 @@ func cutWithin(
 
   var dropped = 0.0
   var decisive = tally.decisive(&dropped, isAllowed)
-  let limit = max(1 << 17, elements.count / 8)
+  let limit = max(1 << 17, elements.count / 32)
   while tally.counts[decisive] > limit, bins[decisive].count > 1 {
     bins = Bins(bins[decisive], bits: 12)
     tally = elements.tally(cost, in: bins, threads: threads)

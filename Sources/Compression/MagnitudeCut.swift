@@ -69,7 +69,7 @@ func cutKeeping(
     if elements.largestKey(threads: threads) >= elements.type.infinityKey { throw elements.nonFinite() }
     return kept == 0 ? .nothing : .everything
   }
-  let search = RankSearch(rank: kept, limit: max(1 << 17, elements.count / 8), bits: 14)
+  let search = RankSearch(rank: kept, limit: max(1 << 17, elements.count / 32), bits: 14)
   return try search.cuts(
     from: guess(kept, of: elements),
     parts: { range throws(NonFiniteWeight) in

@@ -1,3 +1,4 @@
+internal import CLoops
 internal import Maths
 public import Parallel
 public import Tensors
@@ -131,30 +132,29 @@ extension StoredMatrix {
   }
 
   /// The weights whose bits are not all zero, without those of some output units and of some inputs.
-  public func removing(outputs: [Bool], inputs: [Bool], threads: Threads) -> SparseMatrix {
-    let (type, columns) = (weights.type, weights.columns)
+  public func removing(outputs: [Bool], inputs: [Bool], threads: Threads) -> MaskedMatrix {
+    let (weights, size) = (weights, weights.type.byteCount)
     let goneInputs = inputs.indices.filter { inputs[$0] }
-    var mask: [UInt8] = []
-    var values: [UInt8] = []
-    mask.reserveCapacity(weights.rows * SparseMatrix.maskRowBytes(columns: columns))
-    values.reserveCapacity(outputs.count { !$0 } * (columns - goneInputs.count) * type.byteCount)
-    // A few blocks at a time: what stays may be as large as the source.
-    for first in stride(from: 0, to: weights.blocks, by: threads.count) {
-      let parts = threads.results(min(threads.count, weights.blocks - first)) { index in
-        let rows = weights.rows(ofBlock: first + index)
-        let bytes = weights.withoutInputs(goneInputs, ofRows: rows, except: outputs)
-        return bytes.withUnsafeBytes {
-          SparseMatrix(
-            nonzerosOf: $0, type: type, rows: rows.count, columns: columns, transposed: false, threads: Threads(1))
+    return MaskedMatrix.masking(weights, type: weights.type, threads: threads) { rows, mask in
+      var block = SparseBlock()
+      let rowBytes = weights.columns * size
+      weights.withElements(rows) { elements in
+        withUnsafeTemporaryAllocation(byteCount: max(1, 2 * rowBytes), alignment: 64) { room in
+          // A byte at least.
+          let row = room.baseAddress!
+          let kept = row + rowBytes
+          for (number, output) in rows.enumerated() where !outputs[output] {
+            row.copyMemory(from: elements + number * rowBytes, byteCount: rowBytes)
+            for input in goneInputs { (row + input * size).initializeMemory(as: UInt8.self, repeating: 0, count: size) }
+            let bits = mask + number * SparseMatrix.maskRowBytes(columns: weights.columns)
+            let count = nc_mask_compact(row, weights.columns, size, 0, bits, 0, kept)
+            block.count += count
+            if count > 0 { block.least = min(block.least, nc_key_least(kept, count, size)) }
+          }
         }
       }
-      for part in parts {
-        mask += part.mask
-        values += part.values
-      }
-    }
-    // The sizes are those of the shape.
-    return SparseMatrix(rows: weights.rows, columns: columns, type: type, mask: mask, values: values)!
+      return block
+    }.matrix
   }
 
   /// A power of two near the largest magnitude; 1 for zeros.
@@ -183,29 +183,6 @@ extension StoredMatrix {
   }
 }
 
-extension WeightRows {
-  /// The elements of some rows, row after row: zeros in the rows that are gone, and elsewhere for the inputs that are.
-  fileprivate func withoutInputs(_ goneInputs: [Int], ofRows range: Range<Int>, except gone: [Bool]) -> [UInt8] {
-    let (size, rowBytes) = (type.byteCount, columns * type.byteCount)
-    return [UInt8](unsafeUninitializedCapacity: range.count * rowBytes) { bytes, count in
-      count = range.count * rowBytes
-      guard let base = bytes.baseAddress.map(UnsafeMutableRawPointer.init) else { return }
-      copy(range, to: base)
-      for (number, row) in range.enumerated() {
-        let start = base + number * rowBytes
-        func clear(_ offset: Int, _ count: Int) {
-          (start + offset).initializeMemory(as: UInt8.self, repeating: 0, count: count)
-        }
-        if gone[row] {
-          clear(0, rowBytes)
-        } else {
-          for input in goneInputs { clear(input * size, size) }
-        }
-      }
-    }
-  }
-}
-
 /// An operation on one of several values, with its parameters at hand.
 public enum ElementwiseOperation: Sendable, Equatable {
   /// Any activation but softmax.
@@ -228,39 +205,6 @@ public enum ElementwiseOperation: Sendable, Equatable {
       (x - mean[index]) / max(variance[index].squareRoot(), epsilon)
     case .prelu(let slopes): x >= 0 ? x : slopes[index] * x
     case .rescaling(let scale, let offset): x * scale + offset
-    }
-  }
-}
-
-extension ElementType {
-  /// Writes elements of this floating-point type, from number `first` on, as many as `out` has room for.
-  func read(_ bytes: UnsafeRawBufferPointer, from first: Int, to out: UnsafeMutableBufferPointer<Double>) {
-    func load<Element>(_ i: Int, _: Element.Type) -> Element {
-      bytes.loadUnaligned(fromByteOffset: (first + i) * byteCount, as: Element.self)
-    }
-    for i in out.indices {
-      switch self {
-      case .float16: out.initializeElement(at: i, to: Double(load(i, Float16.self)))
-      case .bfloat16: out.initializeElement(at: i, to: Double(Float(bitPattern: UInt32(load(i, UInt16.self)) << 16)))
-      case .float32: out.initializeElement(at: i, to: Double(load(i, Float.self)))
-      default: out.initializeElement(at: i, to: load(i, Double.self))
-      }
-    }
-  }
-
-  /// Numbers from little-endian elements of this floating-point type.
-  public func numbers(_ bytes: [UInt8]) -> [Double] {
-    [Double](unsafeUninitializedCapacity: bytes.count / byteCount) { out, count in
-      count = bytes.count / byteCount
-      bytes.withUnsafeBytes { read($0, from: 0, to: UnsafeMutableBufferPointer(rebasing: out[..<count])) }
-    }
-  }
-
-  /// Little-endian elements of this floating-point type: each number rounded once, to nearest, ties to even.
-  public func bytes(rounding numbers: [Double]) -> [UInt8] {
-    numbers.flatMap { number in
-      let bits = bits(number)
-      return (0..<byteCount).map { UInt8(truncatingIfNeeded: bits >> (8 * $0)) }
     }
   }
 }

@@ -4,7 +4,8 @@ public import Tensors
 
 /// The largest weights of a matrix, and what was lost.
 public struct MagnitudePruning: Sendable {
-  public let matrix: SparseMatrix
+  /// Takes its values from the source, which must outlive it.
+  public let matrix: MaskedMatrix
   /// ‖W‖².
   public let squaredNorm: Double
   /// ‖W − Ŵ‖², Ŵ the restored values: kept weights may be rounded.
@@ -73,7 +74,7 @@ public func prune(
   }
   let cutRows = CutRows(cut, weights, threads: threads)
   let measure = Measure(type: type, stored: stored, unit: unit, cut: cutRows)
-  let (matrix, blocks) = SparseMatrix.taking(cutRows, of: weights, type: stored, threads: threads) {
+  let (matrix, blocks) = MaskedMatrix.taking(cutRows, of: weights, type: stored, threads: threads) {
     measure.store($0, in: &$1)
   }
   var total = Loss()
@@ -103,7 +104,7 @@ private struct Measure: Sendable {
   let unit: Double
   let cut: CutRows
 
-  /// Returns how many bytes are stored.
+  /// Returns how many weights are stored.
   func store(_ rows: KeptRows, in block: inout SparseBlock) -> Int {
     addSquares(rows.elements, rows.tied, least: cut.least, to: &block.loss)
     addSquares(
@@ -111,7 +112,7 @@ private struct Measure: Sendable {
     let count = rows.keptCount
     if stored == type {
       block.loss.nonzero += count - (cut.least == 0 ? zeros(rows.kept, count) : 0)
-      return count * type.byteCount
+      return count
     }
     return withUnsafeTemporaryAllocation(of: UInt16.self, capacity: count) { halves in
       guard let base = halves.baseAddress, count > 0 else { return 0 }
@@ -119,7 +120,7 @@ private struct Measure: Sendable {
       let left = dropZeros(UnsafeMutableBufferPointer(rebasing: halves[..<count]), of: rows, in: &block)
       block.loss.nonzero += left
       rows.kept.copyMemory(from: base, byteCount: 2 * left)
-      return 2 * left
+      return left
     }
   }
 
@@ -152,21 +153,18 @@ private struct Measure: Sendable {
 
   /// Rounds elements to 16 bits and returns the squared error.
   private func round(_ elements: UnsafeRawPointer, _ count: Int, to out: UnsafeMutablePointer<UInt16>) -> Double {
+    type.narrow(elements, count, to: stored, out)
     if type == .float32 {
-      let floats = elements.assumingMemoryBound(to: Float.self)
-      nc_narrow(floats, count, stored == .bfloat16, out)
       return withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { back in
         guard let back = back.baseAddress else { return 0 }
         nc_widen(out, count, stored == .bfloat16, back)
-        return nc_squared_distance(floats, back, count)
+        return nc_squared_distance(elements.assumingMemoryBound(to: Float.self), back, count)
       }
     }
     let doubles = elements.assumingMemoryBound(to: Double.self)
     var error = 0.0
     for i in 0..<count {
-      let nearest = stored.nearest(doubles[i].magnitude)
-      out[i] = UInt16(stored.bits(nearest)) | (doubles[i].sign == .minus ? 0x8000 : 0)
-      let difference = (doubles[i].magnitude - nearest) / unit
+      let difference = (doubles[i].magnitude - stored.nearest(doubles[i].magnitude)) / unit
       error += difference * difference
     }
     return error

@@ -41,7 +41,7 @@ struct SourceElements: @unchecked Sendable {
     // The least key above the range is never 0.
     let high = type.key(atLeast: Double(bitPattern: range.upperBound).nextUp) - 1
     let blockLimit = limit / max(1, blocks)
-    let parts = threads.results(blocks) { block in part(ofBlock: block, low: low, high: high, limit: blockLimit) }
+    var parts = threads.results(blocks) { block in part(ofBlock: block, low: low, high: high, limit: blockLimit) }
     var total = Part()
     let collected = parts.allSatisfy { $0.magnitudes != nil }
     for part in parts {
@@ -49,7 +49,13 @@ struct SourceElements: @unchecked Sendable {
       total.count += part.count
       total.largestKey = max(total.largestKey, part.largestKey)
     }
-    total.magnitudes = collected ? parts.flatMap { $0.magnitudes ?? [] } : nil
+    total.magnitudes = collected ? [] : nil
+    total.magnitudes?.reserveCapacity(total.count)
+    for index in parts.indices where collected {
+      total.magnitudes? += parts[index].magnitudes ?? []
+      // They need not be held twice.
+      parts[index].magnitudes = nil
+    }
     return total
   }
 

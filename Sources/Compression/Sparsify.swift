@@ -13,80 +13,77 @@ struct Loss: Sendable {
 
 /// What a block of rows stores, and what was lost.
 struct SparseBlock: Sendable {
-  /// Bytes of the stored values.
-  var size = 0
+  /// Stored weights.
+  var count = 0
+  /// The smallest magnitude of the stored values.
+  var least = UInt64.max
   var loss = Loss()
   /// Whether every value is finite.
   var isFinite = true
 }
 
-extension SparseMatrix {
-  /// Takes out the weights that a cut keeps, block by block.
+extension MaskedMatrix {
+  /// Finds out which weights a cut keeps, block by block.
   ///
   /// - Parameters:
   ///   - type: that of the stored values, no wider than the weights.
-  ///   - body: called for a few rows at a time with what is kept of them; returns the bytes of it that are stored. It
-  ///     may change the elements that are kept, make them fewer or narrower, and add to what was lost.
+  ///   - body: called for a few rows at a time with what is kept of them; returns how many are stored. It may change the
+  ///     elements that are kept, make them fewer or narrower, and add to what was lost.
   static func taking(
     _ cut: CutRows, of weights: WeightRows, type: ElementType, threads: Threads,
     _ body: @Sendable (KeptRows, inout SparseBlock) -> Int
-  ) -> (matrix: SparseMatrix, blocks: [SparseBlock]) {
-    let size = weights.type.byteCount
-    let rowBytes = maskRowBytes(columns: weights.columns)
+  ) -> (matrix: MaskedMatrix, blocks: [SparseBlock]) {
+    masking(weights, type: type, threads: threads) { rows, mask in
+      weights.withElements(rows) { take(cut, weights, rows, elements: $0, mask: mask, type, body) }
+    }
+  }
+
+  /// - Parameter body: called for each block of rows, with its bits of the mask; returns what it stores.
+  static func masking(
+    _ weights: WeightRows, type: ElementType, threads: Threads,
+    _ body: @Sendable (Range<Int>, UnsafeMutablePointer<UInt8>) -> SparseBlock
+  ) -> (matrix: MaskedMatrix, blocks: [SparseBlock]) {
+    let rowBytes = SparseMatrix.maskRowBytes(columns: weights.columns)
     var mask = [UInt8](repeating: 0, count: weights.rows * rowBytes)
-    var blocks: [SparseBlock] = []
-    var values: [UInt8] = []
-    // Memory that is not written to costs nothing, but the first use of every page does. So the values have room for
-    // all, and a few blocks at a time are put where others were before.
-    values.reserveCapacity(weights.rows * weights.columns * size)
-    let together = min(weights.blocks, 4 * threads.count)
-    let blockBytes = weights.blocks > 0 ? weights.rows(ofBlock: 0).count * weights.columns * size : 0
-    let room = UnsafeMutableRawPointer.allocate(byteCount: max(1, together * blockBytes), alignment: 64)
-    defer { room.deallocate() }
-    mask.withUnsafeMutableBufferPointer { mask in
-      guard let base = mask.baseAddress, together > 0 else { return }
-      nonisolated(unsafe) let (bits, room) = (base, room)
-      for first in stride(from: 0, to: weights.blocks, by: together) {
-        let wave = threads.results(min(together, weights.blocks - first)) { index in
-          take(
-            cut, weights, block: first + index,
-            mask: bits + weights.rows(ofBlock: first + index).lowerBound * rowBytes, values: room + index * blockBytes,
-            body)
-        }
-        for (index, block) in wave.enumerated() {
-          values.append(contentsOf: UnsafeRawBufferPointer(start: room + index * blockBytes, count: block.size))
-        }
-        blocks += wave
+    let blocks: [SparseBlock] = mask.withUnsafeMutableBufferPointer { mask in
+      guard let base = mask.baseAddress else { return [] }
+      nonisolated(unsafe) let bits = base
+      return threads.results(weights.blocks) { index in
+        let rows = weights.rows(ofBlock: index)
+        return body(rows, bits + rows.lowerBound * rowBytes)
       }
     }
-    // The sizes are those of the shape.
+    let count = blocks.reduce(0) { $0 + $1.count }
+    let least = count == 0 ? 0 : blocks.reduce(UInt64.max) { min($0, $1.least) }
     return (
-      SparseMatrix(rows: weights.rows, columns: weights.columns, type: type, mask: mask, values: values)!, blocks
+      MaskedMatrix(weights: weights, type: type, mask: mask, storedCount: count, leastMagnitude: least), blocks
     )
   }
 
   private static func take(
-    _ cut: CutRows, _ weights: WeightRows, block index: Int, mask: UnsafeMutablePointer<UInt8>,
-    values: UnsafeMutableRawPointer, _ body: (KeptRows, inout SparseBlock) -> Int
+    _ cut: CutRows, _ weights: WeightRows, _ range: Range<Int>, elements: UnsafeRawPointer,
+    mask: UnsafeMutablePointer<UInt8>, _ type: ElementType, _ body: (KeptRows, inout SparseBlock) -> Int
   ) -> SparseBlock {
-    let range = weights.rows(ofBlock: index)
     let together = cut.isUniform ? weights.rowsTogether(range) : 1
     let size = weights.type.byteCount
     var block = SparseBlock()
-    weights.withElements(range) { elements in
+    withUnsafeTemporaryAllocation(byteCount: max(1, together * weights.columns * size), alignment: 64) { room in
+      // A byte at least.
+      let out = room.baseAddress!
       for row in stride(from: range.lowerBound, to: range.upperBound, by: together) {
         let count = min(range.upperBound - row, together) * weights.columns
         let x = elements + (row - range.lowerBound) * weights.columns * size
-        let bits = mask + (row - range.lowerBound) * maskRowBytes(columns: weights.columns)
+        let bits = mask + (row - range.lowerBound) * SparseMatrix.maskRowBytes(columns: weights.columns)
         let tied = cut.isUniform ? (cut.tiedColumns(row) == 0 ? 0 : count) : cut.tiedColumns(row)
-        let out = values + block.size
         let first = nc_mask_compact(x, tied, size, cut.least, bits, 0, out)
         let kept =
           first
           + nc_mask_compact(
             x + tied * size, count - tied, size, cut.leastAbove, bits, tied, out + first * size)
-        block.size += body(
+        let stored = body(
           KeptRows(elements: x, count: count, tied: tied, kept: out, keptCount: kept, mask: bits), &block)
+        block.count += stored
+        if stored > 0 { block.least = min(block.least, nc_key_least(out, stored, type.byteCount)) }
       }
     }
     return block

@@ -72,14 +72,41 @@ struct WeightRows: @unchecked Sendable {
     return body(doubles)
   }
 
-  /// Copies the elements of some rows, row after row.
-  func copy(_ range: Range<Int>, to out: UnsafeMutableRawPointer) {
-    guard let base = bytes.baseAddress, !range.isEmpty, columns > 0 else { return }
+  /// Copies the elements of some rows, row after row: of all columns, or of some.
+  func copy(_ range: Range<Int>, columns some: Range<Int>? = nil, to out: UnsafeMutableRawPointer) {
+    let some = some ?? 0..<columns
+    guard let base = bytes.baseAddress, !range.isEmpty, !some.isEmpty else { return }
     let size = type.byteCount
     if transposed {
-      nc_transpose(base + range.lowerBound * size, rows, columns, range.count, size, out, columns)
-    } else {
+      nc_transpose(
+        base + (some.lowerBound * rows + range.lowerBound) * size, rows, some.count, range.count, size, out, some.count)
+    } else if some.count == columns {
       out.copyMemory(from: base + range.lowerBound * columns * size, byteCount: range.count * columns * size)
+    } else {
+      for (number, row) in range.enumerated() {
+        (out + number * some.count * size)
+          .copyMemory(from: base + (row * columns + some.lowerBound) * size, byteCount: some.count * size)
+      }
+    }
+  }
+
+  /// Calls `body` with the elements of some rows, row after row, aligned to their size: of all columns, or of some.
+  func withElements<R>(
+    _ range: Range<Int>, columns some: Range<Int>? = nil, _ body: (UnsafeRawPointer) throws -> R
+  ) rethrows -> R {
+    let size = type.byteCount
+    let some = some ?? 0..<columns
+    if !transposed, some.count == columns || range.count == 1, let base = bytes.baseAddress,
+      Int(bitPattern: base) % size == 0
+    {
+      return try body(base + (range.lowerBound * columns + some.lowerBound) * size)
+    }
+    return try withUnsafeTemporaryAllocation(byteCount: max(1, range.count * some.count * size), alignment: 64) {
+      room in
+      // A byte at least.
+      let base = room.baseAddress!
+      copy(range, columns: some, to: base)
+      return try body(base)
     }
   }
 

@@ -2,8 +2,11 @@ internal import Tensors
 
 extension NetworkFunction {
   /// The network, without a softmax that comes last, as one with one hidden layer whose population loss has a formula;
-  /// nothing for any other.
-  public var twoLayers: TwoLayerNetwork? {
+  /// `nil` for any other.
+  public var twoLayers: TwoLayerNetwork? { twoLayers(mostCorners: .max) }
+
+  /// As `twoLayers`; `nil` also for more corners than these, of which no weight is looked at.
+  public func twoLayers(mostCorners: Int) -> TwoLayerNetwork? {
     guard network.outputs.count == 1, inputCounts.count == 1, precision == nil else { return nil }
     func before(_ index: Int) -> Int { origin(of: network.nodes[index].inputs[0]) }
     let last = origin(of: logitNodes[0])
@@ -14,7 +17,8 @@ extension NetworkFunction {
     var (function, first) = (Activation.linear, hidden)
     if case .activation(let own) = steps[hidden] { (function, first) = (own, before(hidden)) }
     guard TwoLayerNetwork.hasClosedForm(function), case .dense(let inner, let biases) = steps[first],
-      extents[first].positions == 1, case .input = steps[before(first)]
+      extents[first].positions == 1, case .input = steps[before(first)],
+      TwoLayerNetwork.cornerCount(nodes: matrices[inner].rows, function) <= mostCorners
     else { return nil }
     let (incoming, outgoing) = (matrices[inner].elements, matrices[outer].elements)
     let own = biases.map { vectors[$0] } ?? [Double](repeating: 0, count: matrices[inner].rows)
@@ -29,7 +33,9 @@ extension NetworkFunction {
 
 extension TwoLayerNetwork {
   /// The corners and jumps of all hidden nodes: the population loss of two networks takes time as the square of their sum.
-  public var cornerCount: Int {
+  public var cornerCount: Int { Self.cornerCount(nodes: nodes, activation) }
+
+  fileprivate static func cornerCount(nodes: Int, _ activation: Activation) -> Int {
     if case .piecewiseConstant(_, let thresholds) = activation { nodes * thresholds.count } else { nodes }
   }
 }

@@ -9,8 +9,8 @@ public enum WeightMatrix: Sendable {
   case rows(WeightRowSource)
   /// Used as it is packed: inputs are added and subtracted, their sums multiplied by the scales.
   case ternary(TernaryMatrix)
-  /// `values`: those of the stored weights, in the order of their bits.
-  case sparse(SparseMatrix, values: [Double])
+  /// Used as it is stored: of a row, the values are made doubles when it is multiplied with.
+  case sparse(SparseMatrix)
 
   /// Output units.
   public var rows: Int {
@@ -18,7 +18,7 @@ public enum WeightMatrix: Sendable {
     case .dense(_, let rows, _): rows
     case .rows(let source): source.rows
     case .ternary(let matrix): matrix.rows
-    case .sparse(let matrix, _): matrix.rows
+    case .sparse(let matrix): matrix.rows
     }
   }
 
@@ -28,7 +28,7 @@ public enum WeightMatrix: Sendable {
     case .dense(_, _, let columns): columns
     case .rows(let source): source.columns
     case .ternary(let matrix): matrix.columns
-    case .sparse(let matrix, _): matrix.columns
+    case .sparse(let matrix): matrix.columns
     }
   }
 
@@ -51,8 +51,9 @@ public enum WeightMatrix: Sendable {
         }
       }
       return elements
-    case .sparse(let matrix, let values):
+    case .sparse(let matrix):
       var elements = [Double](repeating: 0, count: rows * columns)
+      let values = matrix.type.numbers(matrix.values)
       var next = 0
       for row in 0..<rows {
         for column in 0..<columns
@@ -89,16 +90,9 @@ public enum WeightMatrix: Sendable {
       }
     case .ternary(let matrix):
       inPanels(of: x, count: count, to: y) { row, panel, sums in matrix.multiply(row, panel, sums) }
-    case .sparse(let matrix, let values):
+    case .sparse(let matrix):
       let starts = matrix.rowStarts
-      matrix.mask.withUnsafeBufferPointer { mask in
-        values.withUnsafeBufferPointer { values in
-          guard let mask = mask.baseAddress, let values = values.baseAddress else { return }
-          inPanels(of: x, count: count, to: y) { row, panel, sums in
-            _ = nc_mask_product(mask + row * matrix.maskRowBytes, columns, values + starts[row], panel, sums)
-          }
-        }
-      }
+      inPanels(of: x, count: count, to: y) { row, panel, sums in matrix.multiply(row, starts, panel, sums) }
     }
   }
 
@@ -195,14 +189,30 @@ extension TernaryMatrix {
 }
 
 extension SparseMatrix {
-  /// The number of stored weights before each row.
+  /// The number of stored weights before each row, and of all.
   fileprivate var rowStarts: [Int] {
-    var start = 0
-    return (0..<rows).map { row in
-      defer {
-        start += mask[row * maskRowBytes..<(row + 1) * maskRowBytes].reduce(0) { $0 + $1.nonzeroBitCount }
+    var starts = [0]
+    starts.reserveCapacity(rows + 1)
+    mask.withUnsafeBufferPointer { mask in
+      for row in 0..<rows {
+        let count = mask.baseAddress.map { nc_mask_count($0 + row * maskRowBytes, maskRowBytes) } ?? 0
+        starts.append(starts[row] + count)
       }
-      return start
+    }
+    return starts
+  }
+
+  /// Adds the inputs of a panel times the weights of a row to sums that are zero.
+  fileprivate func multiply(
+    _ row: Int, _ starts: [Int], _ panel: UnsafePointer<Double>, _ sums: UnsafeMutablePointer<Double>
+  ) {
+    let count = starts[row + 1] - starts[row]
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: count) { numbers in
+      values.withUnsafeBytes { type.read($0, from: starts[row], to: numbers) }
+      mask.withUnsafeBufferPointer { mask in
+        guard let mask = mask.baseAddress, let numbers = numbers.baseAddress, count > 0 else { return }
+        _ = nc_mask_product(mask + row * maskRowBytes, columns, numbers, panel, sums)
+      }
     }
   }
 }

@@ -8,6 +8,11 @@ public struct Payload: Sendable, Equatable {
     public var size: Int
     /// CRC-32 of the stored bytes.
     public var crc: UInt32
+
+    public init(size: Int, crc: UInt32) {
+      self.size = size
+      self.crc = crc
+    }
   }
 
   /// Where the first block starts: a multiple of 64.

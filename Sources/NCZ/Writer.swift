@@ -58,7 +58,14 @@ public struct Writer: ~Copyable {
   /// The payload of this number, which is finished.
   public subscript(payload: Int) -> Payload { payload < payloads.count ? payloads[payload] : open ?? payloads[payload] }
 
-  /// Counts a payload like another without writing it, and returns its number: where only the size matters.
+  /// Counts a block of the payload begun last without writing it: where only the size matters.
+  public mutating func count(_ block: Payload.Block) throws(NCZError) {
+    try writePending()
+    open?.blocks.append(block)
+    offset += block.size
+  }
+
+  /// Counts a payload like another without writing it, and returns its number.
   public mutating func count(payloadLike other: Payload) throws(NCZError) -> Int {
     let number = try beginPayload()
     open?.blocks = other.blocks

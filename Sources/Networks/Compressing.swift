@@ -43,7 +43,7 @@ public struct WritingReport: Sendable {
 /// What a compressor makes of the values of a tensor.
 enum Compressed {
   /// `kept`: of how many weights, singular values or nodes how many are left, where some are dropped.
-  case changed(Weights, kept: Kept? = nil)
+  case changed(NewValues, kept: Kept? = nil)
   /// Not changed, and why.
   case unchanged(String)
   /// Holds a NaN or an infinity, here.
@@ -65,64 +65,70 @@ extension NetworkFile {
     var warnings = (assumption.map { [$0] } ?? []) + choice.notes
     var total = SquaredLoss()
     let threads = self.options.threads
-    /// The change to these weights, measured.
+    /// The change to these values, measured.
     func measured(
-      _ tensor: TensorRecord, _ values: UnsafeRawBufferPointer, to weights: Weights, by method: Step.Method,
+      _ tensor: TensorRecord, _ values: UnsafeRawBufferPointer, to new: NewValues, by method: Step.Method,
       _ outcome: TensorReport.Outcome, kept: Kept? = nil
     ) -> (change: Change, difference: ValueDifference) {
-      let (difference, digest) = weights.loss(from: values, type: tensor.type, shape: tensor.shape, threads: threads)
+      let (difference, digest) = new.loss(from: values, type: tensor.type, shape: tensor.shape, threads: threads)
       let step = Step(
         tool: options.tool, version: options.version, options: method.options,
         from: Digest(values: values, type: tensor.type, shape: tensor.shape, threads: threads), error: difference.error)
-      return (Change(weights: weights, digest: digest, step: step, outcome: outcome, kept: kept), difference)
+      return (Change(values: new, digest: digest, step: step, outcome: outcome, kept: kept), difference)
     }
 
-    let written = try write(to: file, options.writing) { index in
+    /// What becomes of the chosen tensor `index`, of these values; `nil` to carry it.
+    func changed(_ index: Int, _ values: UnsafeRawBufferPointer) throws -> Change? {
+      let tensor = tensors[index]
+      switch try change(index, values) {
+      case .changed(let new, let kept):
+        if options.writing.trial != nil {
+          let step = Step(
+            tool: options.tool, version: options.version, options: method.options, from: .placeholder(2 * index),
+            error: 0.123456789)
+          return Change(values: new, digest: .placeholder(2 * index + 1), step: step, kept: kept)
+        }
+        let (change, difference) = measured(tensor, values, to: new, by: method, .changed, kept: kept)
+        // What loses nothing more stays as it is stored: another encoding could only be larger.
+        if difference.error == 0, kind == .ncz, tensor.encoding != .raw { return nil }
+        // The same values in another form are no step.
+        if change.digest == change.step?.from {
+          return Change(values: new, digest: change.digest, outcome: .carried, kept: kept)
+        }
+        total.add(difference.loss)
+        if case .hdf5(let source) = source {
+          for filter in source.roundingFilters(of: tensor) {
+            warnings.append(
+              "\(tensor.name): the file keeps it behind the filter \(filter), which may round what is restored")
+          }
+        }
+        return change
+      case .unchanged(let reason):
+        warnings.append("\(tensor.name): \(reason): carried unchanged")
+        return nil
+      case .nonFinite(let element):
+        let position = tensor.shape.position(of: element)
+        guard !options.selection.insists(on: tensor.name) else {
+          throw NetworkError(.unsupported, "\(tensor.name): NaN or infinity at \(position)")
+        }
+        warnings.append("\(tensor.name): NaN or infinity at \(position): carried unchanged")
+        return nil
+      }
+    }
+
+    let written = try write(to: file, options.writing) { index, put in
       let tensor = tensors[index]
       if options.dropsOptimizer, tensor.role == .optimizer, tensor.shape.rank > 0,
         tensor.isReplaceable || tensor.path == nil
       {
         // A fresh start. (Scalars, such as the learning rate, stay; so does what lies inside an object header.)
-        let zeros = Weights.dense([UInt8](repeating: 0, count: tensor.size))
-        return try withValues(of: index) { measured(tensor, $0, to: zeros, by: .dropOptimizer, .dropped).change }
+        let zeros = NewValues.weights(.dense([UInt8](repeating: 0, count: tensor.size)))
+        return try put(
+          try withValues(of: index) { measured(tensor, $0, to: zeros, by: .dropOptimizer, .dropped).change })
       }
-      guard choice.tensors.contains(index) else { return nil }
-      return try withValues(of: index) { values in
-        switch try change(index, values) {
-        case .changed(let weights, let kept):
-          if options.writing.trial != nil {
-            let step = Step(
-              tool: options.tool, version: options.version, options: method.options, from: .placeholder(2 * index),
-              error: 0.123456789)
-            return Change(weights: weights, digest: .placeholder(2 * index + 1), step: step, kept: kept)
-          }
-          let (change, difference) = measured(tensor, values, to: weights, by: method, .changed, kept: kept)
-          // What loses nothing more stays as it is stored: another encoding could only be larger.
-          if difference.error == 0, kind == .ncz, tensor.encoding != .raw { return nil }
-          // The same values in another form are no step.
-          if change.digest == change.step?.from {
-            return Change(weights: weights, digest: change.digest, outcome: .carried, kept: kept)
-          }
-          total.add(difference.loss)
-          if case .hdf5(let source) = source {
-            for filter in source.roundingFilters(of: tensor) {
-              warnings.append(
-                "\(tensor.name): the file keeps it behind the filter \(filter), which may round what is restored")
-            }
-          }
-          return change
-        case .unchanged(let reason):
-          warnings.append("\(tensor.name): \(reason): carried unchanged")
-          return nil
-        case .nonFinite(let element):
-          let position = tensor.shape.position(of: element)
-          guard !options.selection.insists(on: tensor.name) else {
-            throw NetworkError(.unsupported, "\(tensor.name): NaN or infinity at \(position)")
-          }
-          warnings.append("\(tensor.name): NaN or infinity at \(position): carried unchanged")
-          return nil
-        }
-      }
+      guard choice.tensors.contains(index) else { return try put(nil) }
+      // New values may be taken from those before, so they are written while these are at hand.
+      return try withValues(of: index) { values in try changed(index, values).map { try put($0) } } ?? put(nil)
     }
     return WritingReport(
       tensors: written.tensors, inputBytes: size, outputBytes: written.byteCount,

@@ -93,7 +93,7 @@ extension NetworkFile {
     if tensor.encoding.isMultipliedAsStored {
       switch try weights(of: index) {
       case .ternary(let matrix, _): return .ternary(matrix)
-      case .sparse(let matrix, _): return .sparse(matrix, values: matrix.type.numbers(matrix.values))
+      case .sparse(let matrix, _): return .sparse(matrix)
       case .dense, .lowRank: break
       }
     }

@@ -18,10 +18,10 @@ extension NetworkFile {
       let result = try tensor.pruningMagnitudes(
         bytes, rule, values, cut: cuts.map { $0[index] ?? .everything }, threads: self.options.threads)
       // What is ± a scale already stays so, in two bits a weight.
-      if values == .exact, tensor.encoding.isTernary, case .changed(.sparse(let kept, _), let count) = result,
+      if values == .exact, tensor.encoding.isTernary, case .changed(.masked(let kept), let count) = result,
         case .ternary(let matrix, let transposed) = try self.weights(of: index)
       {
-        return .changed(.ternary(matrix.masked(by: kept.mask), transposed: transposed), kept: count)
+        return .changed(.weights(.ternary(matrix.masked(by: kept.mask), transposed: transposed)), kept: count)
       }
       return result
     }
@@ -61,7 +61,8 @@ extension TensorRecord {
         let result = try Compression.ternarize(
           bytes, type: type, rows: rows, columns: columns, transposed: isTransposed, cut: cut, threads: threads)
         return .changed(
-          .ternary(result.matrix, transposed: isTransposed), kept: Kept(count: result.nonzeroCount, of: shape.count))
+          .weights(.ternary(result.matrix, transposed: isTransposed)),
+          kept: Kept(count: result.nonzeroCount, of: shape.count))
       }
       let stored: KeptValues =
         switch values {
@@ -72,8 +73,7 @@ extension TensorRecord {
       var result = try pruned(stored, cut: cut)
       // Rounded, they may exceed the bound though all are kept.
       if case .error(let bound) = rule, result.relativeL2 > bound { result = try pruned(.exact, cut: nil) }
-      return .changed(
-        .sparse(result.matrix, transposed: isTransposed), kept: Kept(count: result.nonzeroCount, of: shape.count))
+      return .changed(.masked(result.matrix), kept: Kept(count: result.nonzeroCount, of: shape.count))
     } catch {
       guard let narrow = error.rounded else { return .nonFinite(index: error.index) }
       return .unchanged("the weight at \(shape.position(of: error.index)) is too large for \(narrow)")

@@ -35,9 +35,11 @@ public struct NetworkError: Error, Sendable, Equatable {
     self.file = file
   }
 
-  /// The same verdict about the named object.
+  /// The same verdict about the named object; what the system says of the output is about no object.
   func of(_ object: TensorName) -> NetworkError { of(object.text) }
-  func of(_ object: String) -> NetworkError { NetworkError(verdict, "\(object): \(message)", file: file) }
+  func of(_ object: String) -> NetworkError {
+    verdict == .output ? self : NetworkError(verdict, "\(object): \(message)", file: file)
+  }
 
   init(_ error: any Error) {
     self =

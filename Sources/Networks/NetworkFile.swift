@@ -225,7 +225,7 @@ public final class NetworkFile {
 
   /// Checks that the values, and what they are decoded from, fit the memory, and that all values together are not out
   /// of proportion to the file.
-  private func checkMemory(_ tensor: TensorRecord) throws(NetworkError) {
+  func checkMemory(_ tensor: TensorRecord) throws(NetworkError) {
     let needed = max(tensor.size, kind == .ncz ? tensor.decodedSize : 0)
     guard needed <= options.memory else {
       throw NetworkError(
@@ -291,7 +291,7 @@ extension Weights {
 
 extension Slabs {
   /// Calls `body` with the values of each slab, in order.
-  fileprivate func forEach(_ threads: Threads, _ body: (UnsafeRawBufferPointer) throws -> Void) rethrows {
+  func forEach(_ threads: Threads, _ body: (UnsafeRawBufferPointer) throws -> Void) rethrows {
     guard count > 0 else { return }
     // The first slab is a largest one; its room serves all that follow.
     let size = bytes(of: 0).count

@@ -73,9 +73,9 @@ extension NetworkFile {
     var report = try compress(
       to: file, options, .node(rule), choice
     ) { index, values in
-      guard let weights = pruned(index, values, by: pruning) else { return .unchanged("nothing to remove") }
+      guard let new = pruned(index, values, by: pruning) else { return .unchanged("nothing to remove") }
       return .changed(
-        weights, kept: layers[tensors[index].name].map { Kept(count: $0.kept.count { $0 }, of: $0.kept.count) })
+        new, kept: layers[tensors[index].name].map { Kept(count: $0.kept.count { $0 }, of: $0.kept.count) })
     }
     report.warnings = pruning.notes.map(\.text) + report.warnings
     return report
@@ -122,15 +122,14 @@ extension NetworkFile {
     return pruning
   }
 
-  /// The new weights of a tensor of these values; `nil` for one that stays as it is.
-  func pruned(_ index: Int, _ values: UnsafeRawBufferPointer, by pruning: NodePruning) -> Weights? {
+  /// The new values of a tensor of these values; `nil` for one that stays as it is.
+  func pruned(_ index: Int, _ values: UnsafeRawBufferPointer, by pruning: NodePruning) -> NewValues? {
     switch pruning.edits[index] {
     case nil: nil
-    case .bias(let numbers): .dense(tensors[index].type.bytes(rounding: numbers))
+    case .bias(let numbers): .weights(.dense(tensors[index].type.bytes(rounding: numbers)))
     case .matrix(let outputs, let inputs):
-      .sparse(
-        StoredMatrix(values, of: tensors[index]).removing(outputs: outputs, inputs: inputs, threads: options.threads),
-        transposed: tensors[index].isTransposed)
+      .masked(
+        StoredMatrix(values, of: tensors[index]).removing(outputs: outputs, inputs: inputs, threads: options.threads))
     }
   }
 

@@ -149,9 +149,9 @@ extension NetworkFile {
     _ index: Int, _ cut: TensorCut, isBigEndian: Bool = false, to file: FileDescriptor, at offset: Int
   ) throws(NetworkError) {
     let tensor = tensors[index]
-    try withValues(of: index) { values in
-      var offset = offset
-      try cut.forEachPiece(of: values, tensor) { piece in
+    var offset = offset
+    try forEachRows(of: index) { values, rows in
+      try cut.forEachPiece(of: values, rows: rows, tensor) { piece in
         if isBigEndian { swapBytes(&piece, elementSize: tensor.type.byteCount) }
         try writeBytes(piece, to: file, at: offset)
         offset += piece.count
@@ -195,9 +195,10 @@ struct TensorCut: Equatable {
     extents(of: tensor).reduce(tensor.type.byteCount) { $0 * $1 }
   }
 
-  /// Calls `body` with the elements that stay, of all, row-major, about a MiB at a time.
+  /// Calls `body` with the elements that stay, of those of some rows, row-major, about a MiB at a time.
   func forEachPiece(
-    of values: UnsafeRawBufferPointer, _ tensor: TensorRecord, _ body: (inout [UInt8]) throws -> Void
+    of values: UnsafeRawBufferPointer, rows some: Range<Int>, _ tensor: TensorRecord,
+    _ body: (inout [UInt8]) throws -> Void
   ) rethrows {
     let (rows, columns, extents) = axes(of: tensor)
     let size = tensor.type.byteCount
@@ -211,8 +212,8 @@ struct TensorCut: Equatable {
       }
     }
     var piece: [UInt8] = []
-    for row in 0..<extents[0] where rows?[row] ?? true {
-      let start = row * extents[1] * size
+    for row in some where rows?[row] ?? true {
+      let start = (row - some.lowerBound) * extents[1] * size
       for run in runs { piece += values[(start + run.lowerBound)..<(start + run.upperBound)] }
       if piece.count >= 1 << 20 {
         try body(&piece)
@@ -263,19 +264,67 @@ extension NetworkFile {
   ) throws(NetworkError) -> [Bool] {
     let threads = options.threads
     var kept = [Bool](repeating: false, count: parts.nodes)
-    func keep(_ nodes: [Bool]) { kept = zip(kept, nodes).map { $0 || $1 } }
     for consumer in parts.consumers {
-      keep(
-        try withMatrix(consumer.kernel) { matrix in
-          let units = cuts[consumer.kernel]?.outputs ?? [Bool](repeating: true, count: matrix.outputs)
-          return matrix.unusedInputs(by: units, threads: threads).map { !$0 }
-        })
+      try forEachSlice(of: consumer.kernel) { matrix, outputs, inputs in
+        let units = cuts[consumer.kernel]?.outputs.map { Array($0[outputs]) }
+        let unused = matrix.unusedInputs(
+          by: units ?? [Bool](repeating: true, count: outputs.count), threads: threads)
+        for (node, isUnused) in zip(inputs, unused) where !isUnused { kept[node] = true }
+      }
     }
     guard kept.contains(false) else { return kept }
-    keep(try withMatrix(parts.kernel) { $0.finiteOutputs(threads: threads).map { !$0 } })
-    for vector in parts.vectors { keep(tensors[vector].type.numbers(try values(of: vector)).map { !$0.isFinite }) }
+    try forEachSlice(of: parts.kernel) { matrix, outputs, _ in
+      for (node, isFinite) in zip(outputs, matrix.finiteOutputs(threads: threads)) where !isFinite { kept[node] = true }
+    }
+    for vector in parts.vectors {
+      let numbers = tensors[vector].type.numbers(try values(of: vector))
+      for (node, number) in numbers.enumerated() where !number.isFinite { kept[node] = true }
+    }
     return kept
   }
+
+  /// Calls `body` with slices of a weight matrix, and the output units and inputs that they hold.
+  private func forEachSlice(
+    of index: Int, _ body: (StoredMatrix, _ outputs: Range<Int>, _ inputs: Range<Int>) throws -> Void
+  ) throws(NetworkError) {
+    let tensor = tensors[index]
+    let columns = 0..<tensor.shape.extents[1]
+    try forEachRows(of: index) { values, rows in
+      let matrix = StoredMatrix(
+        values, type: tensor.type, rows: rows.count, columns: columns.count, transposed: tensor.isTransposed)
+      try body(matrix, tensor.isTransposed ? columns : rows, tensor.isTransposed ? rows : columns)
+    }
+  }
+
+  /// Calls `body` with the values of rows of a matrix, in order: of all where they are at hand in a file, else of as many
+  /// as are decoded at once. What is no matrix is one row.
+  private func forEachRows(
+    of index: Int, _ body: (UnsafeRawBufferPointer, _ rows: Range<Int>) throws -> Void
+  ) throws(NetworkError) {
+    let tensor = tensors[index]
+    let (rows, columns) =
+      tensor.isDenseMatrix ? (tensor.shape.extents[0], tensor.shape.extents[1]) : (1, tensor.shape.count)
+    guard kind == .ncz, tensor.size > Self.mostDecoded else {
+      return try withValues(of: index) { try body($0, 0..<rows) }
+    }
+    try checkMemory(tensor)
+    let rowBytes = columns * tensor.type.byteCount
+    let together = max(1, Self.mostDecoded / rowBytes)
+    let stream = try ValueStream(self, index)
+    try about(tensor.name) {
+      let room = UnsafeMutableRawBufferPointer.allocate(byteCount: min(together, rows) * rowBytes, alignment: 64)
+      defer { room.deallocate() }
+      for first in stride(from: 0, to: rows, by: together) {
+        let some = first..<min(rows, first + together)
+        let values = UnsafeMutableRawBufferPointer(rebasing: room[..<(some.count * rowBytes)])
+        try stream.read(into: values)
+        try body(UnsafeRawBufferPointer(values), some)
+      }
+    }
+  }
+
+  /// Bytes of values that are decoded at once.
+  private static let mostDecoded = 32 << 20
 }
 
 extension HiddenLayerTensors {

@@ -75,7 +75,7 @@ extension TensorRecord {
         return .unchanged("the weights are too small for float32 factors")
       }
       return .changed(
-        .lowRank(result.matrix, transposed: isTransposed),
+        .weights(.lowRank(result.matrix, transposed: isTransposed)),
         kept: Kept(count: result.matrix.rank, of: min(rows, columns)))
     } catch let error as NonFiniteWeight {
       return .nonFinite(index: error.index)

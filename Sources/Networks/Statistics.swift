@@ -111,14 +111,20 @@ extension NetworkFile {
         statistics.notes.append("\(tensor.name): NaN or infinity: left out")
         continue
       }
-      let magnitudes = Compressibility(weights)
-      let nodes = Compressibility(rowNorms(of: weights, rows: rows, columns: columns))
       func counts(of n: Int) -> [Int] { keeps.map { $0.ceiling(of: n) } }
-      var errors: [Statistics.Strategy: [Double]] = [
-        .magnitude: magnitudes.relativeErrors(keeping: counts(of: weights.count))
-      ]
+      var errors: [Statistics.Strategy: [Double]] = [:]
+      var l1Errors: [Double] = []
+      do {
+        // As large as the weights, and gone before their singular values, which take more.
+        let magnitudes = Compressibility(weights)
+        errors[.magnitude] = magnitudes.relativeErrors(keeping: counts(of: weights.count))
+        l1Errors = magnitudes.relativeErrors(keeping: counts(of: weights.count), norm: .l1)
+      }
       let isLast = tensor.name == network?.lastKernel
-      if !isLast { errors[.node] = nodes.relativeErrors(keeping: counts(of: rows)) }
+      if !isLast {
+        errors[.node] = Compressibility(rowNorms(of: weights, rows: rows, columns: columns))
+          .relativeErrors(keeping: counts(of: rows))
+      }
       options.tell("singular values of \(tensor.name)")
       let singularValues: [Double]? = try about(tensor.name) {
         try self.singularValues(of: weights, rows: rows, columns: columns)
@@ -144,7 +150,7 @@ extension NetworkFile {
           zeros: weights.count { $0 == 0 },
           kurtosis: kurtosis(of: weights),
           tailIndices: (tails.rows?.value, tails.entries?.value, tails.norms?.value), errors: errors,
-          l1Errors: magnitudes.relativeErrors(keeping: counts(of: weights.count), norm: .l1),
+          l1Errors: l1Errors,
           squaredNorm: weights.reduce(0) { $0 + Double($1) * Double($1) }, isLast: isLast))
     }
     didReach(tensors.count)
@@ -153,8 +159,8 @@ extension NetworkFile {
 
   /// The singular values of a matrix; nothing where they would take too much memory.
   private func singularValues(of weights: [Float], rows: Int, columns: Int) throws -> [Double]? {
-    guard try SingularValueDecomposition.byteCount(rows: rows, columns: columns, vectors: false) <= options.memory
-    else { return nil }
+    let needed = try SingularValueDecomposition.byteCount(rows: rows, columns: columns, vectors: false)
+    guard needed.addingOrMaximum(4 * weights.count) <= options.memory else { return nil }
     return try SingularValueDecomposition.values(rows: rows, columns: columns) { out in
       for (index, weight) in weights.enumerated() { out[index] = Double(weight) }
     }

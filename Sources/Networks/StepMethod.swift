@@ -130,7 +130,7 @@ extension Step.Method {
         let result = try Compression.ternarize(
           values, type: tensor.type, rows: extents[0], columns: extents[1], transposed: tensor.isTransposed,
           group: group, rule: rule, threads: options.threads)
-        return .changed(.ternary(result.matrix, transposed: tensor.isTransposed))
+        return .changed(.weights(.ternary(result.matrix, transposed: tensor.isTransposed)))
       } catch {
         return .nonFinite(index: error.index)
       }
@@ -140,7 +140,7 @@ extension Step.Method {
       var decomposition: SingularValueDecomposition?
       return try tensor.pruningSingularValues(values, rule, options, known: &decomposition)
     case .dropOptimizer:
-      return .changed(.dense([UInt8](repeating: 0, count: values.count)))
+      return .changed(.weights(.dense([UInt8](repeating: 0, count: values.count))))
     case .node:
       throw NetworkError(.unsupported, "the nodes of a layer are chosen by other tensors too")
     }
@@ -153,30 +153,5 @@ extension Step.Method {
     case .ternarize, .singularValue, .node, .magnitude(_, .ternary, _): tensor.type.isFloat && tensor.shape.rank == 2
     case .magnitude: tensor.type.isFloat && tensor.shape.rank > 0
     }
-  }
-}
-
-extension Weights {
-  /// What a tensor with values `before` loses, and the digest of the values that this restores to.
-  func loss(
-    from before: UnsafeRawBufferPointer, type: ElementType, shape: Shape, threads: Threads
-  ) -> (difference: ValueDifference, digest: Digest) {
-    var difference = ValueDifference()
-    var crcs = PieceCRCs()
-    var start = 0
-    forEachPiece(type: type, threads: threads) { piece in
-      difference.add(
-        UnsafeRawBufferPointer(rebasing: before[start..<start + piece.count]), piece, type: type, threads: threads)
-      crcs.update(piece)
-      start += piece.count
-    }
-    return (difference, Digest(crcs, type: type, shape: shape))
-  }
-
-  /// The digest of the values that this restores to.
-  func digest(type: ElementType, shape: Shape, threads: Threads) -> Digest {
-    var crcs = PieceCRCs()
-    forEachPiece(type: type, threads: threads) { crcs.update($0) }
-    return Digest(crcs, type: type, shape: shape)
   }
 }

@@ -157,7 +157,8 @@ extension Verifier {
       }
       return comparison
     }
-    if let twoA = f.twoLayers, let twoB = g.twoLayers, twoA.cornerCount + twoB.cornerCount <= Self.mostCorners,
+    if let twoA = f.twoLayers(mostCorners: Self.mostCorners), let twoB = g.twoLayers(mostCorners: Self.mostCorners),
+      twoA.cornerCount + twoB.cornerCount <= Self.mostCorners,
       let loss = populationLoss(twoA, twoB, threads: threads)
     {
       return Verification.OutputComparison(

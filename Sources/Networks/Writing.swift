@@ -26,8 +26,8 @@ public struct WritingOptions: Sendable {
 
 /// What a step made of a tensor.
 struct Change {
-  var weights: Weights
-  /// Of the values that they restore to, where it is known.
+  var values: NewValues
+  /// Of the values that they restore to; `nil` for the writer to find out.
   var digest: Digest?
   /// Nothing where the history is to stay as it is.
   var step: Step?
@@ -58,10 +58,11 @@ public struct TensorReport: Sendable {
 extension NetworkFile {
   /// Writes this network as `.ncz`, front to back, one tensor in memory at a time.
   ///
-  /// - Parameter change: is asked for each tensor and answers with its new weights, or nothing to carry it unchanged. It
-  ///   reads the values itself, so that those of a `.ncz` that stay as they are need not be decoded.
+  /// - Parameter write: is asked for each tensor and calls `put` once with its new values, or with `nil` to carry it
+  ///   unchanged. It reads the values itself, so that those of a `.ncz` that stay as they are need not be decoded.
   func write(
-    to file: FileDescriptor, _ writing: WritingOptions, change: (Int) throws -> Change?
+    to file: FileDescriptor, _ writing: WritingOptions,
+    _ write: (_ index: Int, _ put: (Change?) throws -> TensorReport) throws -> TensorReport
   ) throws(NetworkError) -> (tensors: [TensorReport], byteCount: Int, containerBytes: Int) {
     try about {
       let isReadable = isReadable(file)
@@ -71,7 +72,7 @@ extension NetworkFile {
       var reports: [TensorReport] = []
       for index in tensors.indices {
         didReach(index)
-        reports.append(try write(index, to: &writer, writing, change: try change(index)))
+        reports.append(try write(index) { try self.write(index, to: &writer, writing, change: $0) })
       }
       didReach(tensors.count)
       let records = reports.map(\.tensor)
@@ -115,7 +116,7 @@ extension NetworkFile {
     if let change {
       if let step = change.step { tensor.history.append(step) }
       (tensor.parts, stored) = try write(
-        change.weights, change.digest, of: &tensor, to: &writer, writing, isMirrored: isMirrored)
+        change.values, change.digest, of: &tensor, to: &writer, writing, isMirrored: isMirrored)
     } else if case .ncz(let source) = source {
       // Its blocks are copied as they are; what is wrong in them must not be passed on.
       try forEachPiece(of: index) { _ in }
@@ -145,77 +146,86 @@ extension NetworkFile {
     return TensorReport(tensor: tensor, storedBytes: stored, outcome: change?.outcome ?? .carried, kept: change?.kept)
   }
 
-  /// Encodes weights, appends their payloads, and sets encoding and digest.
+  /// Encodes values, appends their payloads, and sets encoding and digest.
   private func write(
-    _ weights: Weights, _ digest: Digest?, of tensor: inout TensorRecord, to writer: inout Writer,
+    _ values: NewValues, _ digest: Digest?, of tensor: inout TensorRecord, to writer: inout Writer,
     _ writing: WritingOptions, isMirrored: Bool
   ) throws -> (parts: [Int], stored: Int) {
     let threads = options.threads
-    var parts: [[[UInt8]]]
+    let isCounted = writing.trial != nil
+    var parts: [WaitingBlocks]
     var mayBeSmallerRaw = false
-    switch weights {
-    case .dense(let bytes):
+    /// Encodes a sparse matrix.
+    func encoded(_ matrix: some SparseContent) throws -> [WaitingBlocks] {
+      let codec = try SparseCodec(tensor, type: matrix.type)
+      var waiting: [SparseCodec.Part: WaitingBlocks] = [:]
+      func blocks(of part: SparseCodec.Part) -> WaitingBlocks {
+        if let blocks = waiting[part] { return blocks }
+        let blocks = WaitingBlocks(isCounted: isCounted)
+        waiting[part] = blocks
+        return blocks
+      }
+      let (positions, least) = try codec.encode(matrix, level: writing.compression, threads: threads) {
+        try blocks(of: $0).append($1)
+      }
+      tensor.encoding = .sparse(positions, StoredValues(matrix.type, of: tensor.type), least: least)
+      // Zeros cost a raw encoding little where hardly a weight is one.
+      mayBeSmallerRaw = matrix.storedCount >= matrix.rows * matrix.columns / 2 || tensor.size < 1 << 16
+      return codec.parts(positions).map(blocks)
+    }
+    switch values {
+    case .weights(.dense(let bytes)):
       let payload = try writer.beginPayload(isMirrored: isMirrored)
       let before = writer.byteCount
       try bytes.withUnsafeBytes { try write($0, of: &tensor, to: &writer, writing) }
       return ([payload], writer.byteCount - before)
-    case .ternary(let matrix, _):
+    case .weights(.ternary(let matrix, _)):
       let codec = try TernaryCodec(tensor, matrix.group)
       let encoded = try codec.encode(
         matrix, level: writing.isMapped ? .plain : writing.compression, threads: threads)
       tensor.encoding = encoded.encoding == .sparse ? .sparseSigns(matrix.group) : .ternary(matrix.group)
-      parts = encoded.parts
-    case .sparse(let matrix, _):
-      let codec = try SparseCodec(tensor, type: matrix.type)
-      let encoded = try codec.encode(matrix, level: writing.compression, threads: threads)
-      tensor.encoding = .sparse(
-        encoded.positions, StoredValues(matrix.type, of: tensor.type), least: encoded.least)
-      parts = encoded.parts
-      // Zeros cost a raw encoding little where hardly a weight is one.
-      mayBeSmallerRaw = matrix.storedCount >= matrix.rows * matrix.columns / 2 || tensor.size < 1 << 16
-    case .lowRank(let matrix, _):
-      parts = try LowRankCodec(tensor, rank: matrix.rank).encode(matrix, level: writing.compression, threads: threads)
+      parts = try encoded.parts.map { try WaitingBlocks($0, isCounted: isCounted) }
+    case .weights(.sparse(let matrix, _)): parts = try encoded(matrix)
+    case .masked(let matrix): parts = try encoded(matrix)
+    case .weights(.lowRank(let matrix, _)):
+      parts = try LowRankCodec(tensor, rank: matrix.rank)
+        .encode(matrix, level: writing.compression, threads: threads)
+        .map { try WaitingBlocks($0, isCounted: isCounted) }
       tensor.encoding = .lowRank(singularValues: matrix.singularValues)
       mayBeSmallerRaw = true
     }
-    let byteCount = parts.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } }
+    let byteCount = parts.reduce(0) { $0 + $1.byteCount }
     // A part more costs padding, and an entry in the directory.
     let most = byteCount + 100 * (parts.count - 1)
-    if mayBeSmallerRaw, let raw = try rawBlocks(weights, of: tensor, smallerThan: most, writing) {
+    if mayBeSmallerRaw, let raw = try rawBlocks(values, of: tensor, smallerThan: most, writing) {
       tensor.encoding = .raw
       parts = [raw]
     }
-    tensor.digest = digest ?? weights.digest(type: tensor.type, shape: tensor.shape, threads: threads)
-    var payloads: [Int] = []
-    for part in parts {
-      payloads.append(try writer.beginPayload(isMirrored: isMirrored))
-      for block in part { try writer.append(block: block) }
-    }
-    return (payloads, parts.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } })
+    tensor.digest = digest ?? values.digest(type: tensor.type, shape: tensor.shape, threads: threads)
+    return (
+      try parts.map { try $0.write(to: &writer, isMirrored: isMirrored) }, parts.reduce(0) { $0 + $1.byteCount }
+    )
   }
 
   /// The values in raw encoding, where that takes fewer than `byteCount` bytes. Given up as soon as it takes more.
   private func rawBlocks(
-    _ weights: Weights, of tensor: TensorRecord, smallerThan byteCount: Int, _ writing: WritingOptions
-  ) throws -> [[UInt8]]? {
+    _ values: NewValues, of tensor: TensorRecord, smallerThan byteCount: Int, _ writing: WritingOptions
+  ) throws -> WaitingBlocks? {
     struct Larger: Error {}
     let threads = options.threads
+    let blocks = WaitingBlocks(isCounted: writing.trial != nil)
     var waiting: [UInt8] = []
-    var blocks: [[UInt8]] = []
-    var count = 0
     func encode(_ size: Int) throws {
       let codec = try RawCodec(tensor.type, count: size / tensor.type.byteCount)
       try waiting.withUnsafeBytes {
-        try codec.encode(.init(rebasing: $0[..<size]), level: writing.compression, threads: threads) { block in
-          count += block.count
-          blocks.append(block)
-        }
+        try codec.encode(
+          .init(rebasing: $0[..<size]), level: writing.compression, threads: threads, emit: blocks.append)
       }
       waiting.removeFirst(size)
-      if count >= byteCount { throw Larger() }
+      if blocks.byteCount >= byteCount { throw Larger() }
     }
     do {
-      try weights.forEachPiece(type: tensor.type, threads: threads) { piece in
+      try values.forEachPiece(type: tensor.type, threads: threads) { piece in
         waiting.append(contentsOf: piece)
         let pieces = waiting.count / RawCodec.pieceSize
         if pieces >= 2 * threads.count { try encode(pieces * RawCodec.pieceSize) }

@@ -36,3 +36,37 @@ public struct SparseMatrix: Sendable, Equatable {
   /// Weights that are stored.
   public var storedCount: Int { values.count / type.byteCount }
 }
+
+/// A sparse matrix whose stored values are at hand a part at a time: they need not be in memory at once.
+///
+/// Rows, columns, the bits of the mask and the order of the values are those of `SparseMatrix`.
+public protocol SparseContent: Sendable {
+  var rows: Int { get }
+  var columns: Int { get }
+  var type: ElementType { get }
+  var mask: [UInt8] { get }
+  var storedCount: Int { get }
+  /// The smallest magnitude of the stored values, their bits without the sign; `nil` where nobody has looked.
+  var leastMagnitude: UInt64? { get }
+
+  /// Calls `body` with the stored values of some columns of some rows, row by row.
+  ///
+  /// - Parameters:
+  ///   - columns: all, or those of a single row from a multiple of eight on.
+  ///   - numbers: which of all stored values they are.
+  func withValues<R>(
+    rows: Range<Int>, columns: Range<Int>, numbers: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> R
+  ) rethrows -> R
+}
+
+extension SparseMatrix: SparseContent {
+  public var leastMagnitude: UInt64? { storedCount == 0 ? 0 : nil }
+
+  public func withValues<R>(
+    rows: Range<Int>, columns: Range<Int>, numbers: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> R
+  ) rethrows -> R {
+    try values.withUnsafeBytes {
+      try body(.init(rebasing: $0[numbers.lowerBound * type.byteCount..<numbers.upperBound * type.byteCount]))
+    }
+  }
+}

@@ -15,6 +15,7 @@ extension Tool {
   /// Runs the tool and ends the process with the right exit status.
   public static func main() {
     nc_process_handle_traps()
+    nc_process_return_memory()
     start()
   }
 

@@ -25,14 +25,14 @@ func measurePruning(into bench: inout Measurements) throws {
       let cut = try cut(0)
       for (transposed, threads) in [(false, 1), (true, 1), (false, 2), (true, 2)] {
         let data = "\(side)×\(side) float32\(transposed ? ", inputs×outputs" : ""), keep \(keep)"
-        func sparse() throws -> SparseMatrix {
+        func pruned() throws -> MaskedMatrix {
           try prune(
             source, type: .float32, rows: side, columns: side, transposed: transposed, cut: cut,
             threads: Threads(threads)
           ).matrix
         }
-        try bench.add("prune to sparse", data, threads: threads, bytes: bytes) { _ = try sparse() }
-        let matrix = try sparse()
+        try bench.add("prune to sparse", data, threads: threads, bytes: bytes) { _ = try pruned() }
+        let matrix = SparseMatrix(try pruned())
         bench.add("restore sparse", data, threads: threads, bytes: bytes) {
           room.withUnsafeMutableBytes { out in
             decode(matrix, type: .float32, transposed: transposed, into: out, threads: Threads(threads))

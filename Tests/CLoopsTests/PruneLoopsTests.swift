@@ -100,6 +100,9 @@ extension LoopsTests {
           #expect(nc_mask_compact(bytes(x, size: size), n, size, least, &row, first, &values) == kept.count)
           #expect(row == twin && Array(values[..<expected.count]) == expected && values[n * size] == 0xEE)
           #expect(nc_mask_count(row, row.count - 1) == first + kept.count)
+          var gathered = [UInt8](repeating: 0xEE, count: n * size + 1)
+          #expect(nc_mask_gather(bytes(x, size: size), row, first, n, size, &gathered) == kept.count)
+          #expect(Array(gathered[..<expected.count]) == expected && gathered[n * size] == 0xEE)
           // Back; nothing is read beyond the values (an address sanitizer sees it).
           var out = [UInt8](repeating: 0xEE, count: n * size + 1)
           let exactly = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: expected.count)

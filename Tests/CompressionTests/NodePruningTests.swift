@@ -102,9 +102,10 @@ struct NodePruningTests {
             })
 
         let left = matrix.removing(outputs: kept.map { !$0 }, inputs: gone, threads: Threads(2))
+        left.expectSameValues(2)
         var bytes = [UInt8](repeating: 0xAA, count: 4 * outputs * inputs)
         bytes.withUnsafeMutableBytes {
-          decode(left, type: .float32, transposed: transposed, into: $0, threads: Threads(1))
+          decode(SparseMatrix(left), type: .float32, transposed: transposed, into: $0, threads: Threads(1))
         }
         var expected = weights
         for row in 0..<outputs {

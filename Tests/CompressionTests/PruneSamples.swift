@@ -1,6 +1,7 @@
 import Parallel
 import Random
 import Tensors
+import Testing
 
 @testable import Compression
 
@@ -57,19 +58,23 @@ struct SampleMatrix {
     }
   }
 
-  func pruned(_ rule: PruningRule, values: KeptValues = .exact, threads: Int = 1) throws -> MagnitudePruning {
+  func pruned(_ rule: PruningRule, values: KeptValues = .exact, threads: Int = 1) throws -> Pruned {
     try bytes.withUnsafeBytes {
-      try pruneMagnitude(
-        $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
-        transposed: transposed, rule: rule, values: values, threads: Threads(threads))
+      Pruned(
+        try pruneMagnitude(
+          $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
+          transposed: transposed, rule: rule, values: values, threads: Threads(threads)),
+        threads)
     }
   }
 
-  func pruned(_ cut: MagnitudeCut, values: KeptValues = .exact, threads: Int = 1) throws -> MagnitudePruning {
+  func pruned(_ cut: MagnitudeCut, values: KeptValues = .exact, threads: Int = 1) throws -> Pruned {
     try bytes.withUnsafeBytes {
-      try prune(
-        $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
-        transposed: transposed, cut: cut, values: values, threads: Threads(threads))
+      Pruned(
+        try prune(
+          $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
+          transposed: transposed, cut: cut, values: values, threads: Threads(threads)),
+        threads)
     }
   }
 
@@ -81,11 +86,15 @@ struct SampleMatrix {
     }
   }
 
+  /// All weights whose bits are not all zero.
   func nonzeros(threads: Int = 1) -> SparseMatrix {
-    bytes.withUnsafeBytes {
+    let none = (outputs: [Bool](repeating: false, count: rows), inputs: [Bool](repeating: false, count: columns))
+    return bytes.withUnsafeBytes {
       SparseMatrix(
-        nonzerosOf: $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
-        transposed: transposed, threads: Threads(threads))
+        StoredMatrix(
+          $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
+          transposed: transposed
+        ).removing(outputs: none.outputs, inputs: none.inputs, threads: Threads(threads)))
     }
   }
 
@@ -98,6 +107,41 @@ struct SampleMatrix {
     var copy = self
     copy.bits = elements(bytes, size: type.byteCount)
     return copy
+  }
+}
+
+/// What a pruning gives, with a copy of the values.
+struct Pruned {
+  let matrix: SparseMatrix
+  let squaredNorm: Double
+  let squaredError: Double
+  let relativeL2: Double
+  let nonzeroCount: Int
+
+  init(_ pruning: MagnitudePruning, _ threads: Int) {
+    let masked = pruning.matrix
+    matrix = SparseMatrix(masked)
+    (squaredNorm, squaredError) = (pruning.squaredNorm, pruning.squaredError)
+    (relativeL2, nonzeroCount) = (pruning.relativeL2, pruning.nonzeroCount)
+    masked.expectSameValues(threads)
+  }
+}
+
+extension MaskedMatrix {
+  /// Checks that what it restores to is what its copy restores to, and that the smallest magnitude is right.
+  func expectSameValues(_ threads: Int) {
+    let (copy, type) = (SparseMatrix(self), weights.type)
+    let count = rows * columns * type.byteCount
+    var (own, others) = ([UInt8](repeating: 0xAA, count: count), [UInt8](repeating: 0x55, count: count))
+    own.withUnsafeMutableBytes { MaskedSlabs(self).decode(into: $0, threads: Threads(threads)) }
+    others.withUnsafeMutableBytes {
+      decode(copy, type: type, transposed: weights.transposed, into: $0, threads: Threads(threads))
+    }
+    #expect(own == others)
+    let keys = elements(copy.values, size: copy.type.byteCount).map {
+      $0 & (.max >> UInt64(65 - 8 * copy.type.byteCount))
+    }
+    #expect(leastMagnitude == keys.min() ?? 0)
   }
 }
 

@@ -32,7 +32,7 @@ private let sumTolerance = 0x1p-40
   }
 
   /// Compares the losses with those of the restored values; with weights near the largest number, their ratio.
-  private func expectLoss(_ found: MagnitudePruning, of matrix: SampleMatrix) {
+  private func expectLoss(_ found: Pruned, of matrix: SampleMatrix) {
     let back = matrix.restored(found.matrix)
     let unit = matrix.bits.indices.map(matrix.magnitude).max().flatMap { $0 > 0 ? $0.binade : nil } ?? 1
     var (norm, error) = (0.0, 0.0)
@@ -70,8 +70,10 @@ private let sumTolerance = 0x1p-40
     // Source: inputs × outputs, 2 × 3. The first three of the four ones in its order.
     let source: [Float] = [1, 0, -1, 1, 2, 1]
     let found = try source.withUnsafeBytes {
-      try pruneMagnitude(
-        $0, type: .float32, rows: 2, columns: 3, transposed: true, rule: .keep(Fraction("0.6")!), threads: Threads(1))
+      Pruned(
+        try pruneMagnitude(
+          $0, type: .float32, rows: 2, columns: 3, transposed: true, rule: .keep(Fraction("0.6")!), threads: Threads(1)),
+        1)
     }
     // 2 and three ones: outputs (1, 1), (0, 2), (−1, —).
     #expect(found.matrix.mask == [0b11, 0b10, 0b01])
@@ -81,11 +83,13 @@ private let sumTolerance = 0x1p-40
 
   @Test func zerosAreStoredOnlyWhenNegative() throws {
     let source: [Float] = [0, -0.0, 3, 0, -0.0]
-    func kept(_ keep: String) throws -> MagnitudePruning {
+    func kept(_ keep: String) throws -> Pruned {
       try source.withUnsafeBytes {
-        try pruneMagnitude(
-          $0, type: .float32, rows: 1, columns: 5, transposed: false, rule: .keep(Fraction(keep)!),
-          threads: Threads(1))
+        Pruned(
+          try pruneMagnitude(
+            $0, type: .float32, rows: 1, columns: 5, transposed: false, rule: .keep(Fraction(keep)!),
+            threads: Threads(1)),
+          1)
       }
     }
     #expect(try kept("1").matrix.mask == [0b10110])

@@ -292,10 +292,9 @@ extension SampleNetwork {
           }
         }
       }
-      let bytes = [UInt8](repeating: 0, count: 8 * values.count)
+      let bytes = ElementType.float64.bytes(rounding: values)
       network.packed["w1"] = .sparse(
-        try #require(SparseMatrix(rows: rows, columns: columns, type: .float64, mask: mask, values: bytes)),
-        values: values)
+        try #require(SparseMatrix(rows: rows, columns: columns, type: .float64, mask: mask, values: bytes)))
       try expectSameAsDense(network, columns)
     }
   }

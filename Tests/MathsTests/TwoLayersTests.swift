@@ -60,8 +60,8 @@ import Testing
         TernaryMatrix(rows: 2, columns: 3, group: .row, codes: [0b00_11_01_00, 0b00_01_00_11], scales: [0.5, 2])))
     network.packed["w2"] = .sparse(
       try #require(
-        SparseMatrix(rows: 2, columns: 2, type: .float64, mask: [2, 1], values: [UInt8](repeating: 0, count: 16))),
-      values: [7, -3])
+        SparseMatrix(
+          rows: 2, columns: 2, type: .float64, mask: [2, 1], values: ElementType.float64.bytes(rounding: [7, -3]))))
     let two = try #require(try found(network))
     #expect(two.incoming == [0, 0.5, -0.5, -2, 0, 2] && two.outgoing == [0, 7, -3, 0])
   }

@@ -64,11 +64,10 @@ extension NetworkFile {
     for layer in pruning.layers {
       let index = try index(layer.kernel)
       zeroed[index] = try withMatrix(index) { matrix in
-        Weights.sparse(
+        NewValues.masked(
           matrix.removing(
             outputs: layer.kept.map { !$0 }, inputs: [Bool](repeating: false, count: matrix.inputs),
-            threads: Threads(2)),
-          transposed: tensors[index].isTransposed
+            threads: Threads(2))
         ).bytes(tensors[index].type)
       }
     }
@@ -76,7 +75,7 @@ extension NetworkFile {
   }
 }
 
-extension Weights {
+extension NewValues {
   /// The values that they restore to.
   fileprivate func bytes(_ type: ElementType) -> [UInt8] {
     var bytes: [UInt8] = []

@@ -20,8 +20,9 @@ struct OutputCheckTests {
     let result = try OpenFile()
     _ = try withNetwork(fixture(name)) { file in
       try result.with { output, _ in
-        try file.write(to: output, WritingOptions()) { index in
-          file.tensors[index].path.flatMap { values[$0] }.map { Change(weights: .dense($0)) }
+        try file.write(to: output, WritingOptions()) { index, put in
+          let tensor = file.tensors[index]
+          return try put(tensor.path.flatMap { values[$0] }.map { Change(values: .weights(.dense($0))) })
         }
       }
     }
@@ -61,7 +62,7 @@ struct OutputCheckTests {
   private func expectRefusal(ofSource bytes: [UInt8], _ reason: String) {
     let error = #expect(throws: NetworkError.self) {
       try withNetwork(OpenFile(bytes)) { file in
-        try OpenFile().with { output, _ in _ = try file.write(to: output, WritingOptions()) { _ in nil } }
+        try OpenFile().with { output, _ in _ = try file.write(to: output, WritingOptions()) { try $1(nil) } }
       }
     }
     #expect(error?.verdict == .corrupt && error?.message.contains(reason) ?? false, "\(error?.message ?? "no error")")
@@ -187,14 +188,15 @@ struct OutputCheckTests {
     func write(_ source: OpenFile, options: String) throws {
       try withNetwork(source) { file in
         try OpenFile().with { output, _ in
-          _ = try file.write(to: output, WritingOptions()) { index in
-            guard file.tensors[index].isDenseMatrix else { return nil }
+          _ = try file.write(to: output, WritingOptions()) { index, put in
+            let tensor = file.tensors[index]
+            guard tensor.isDenseMatrix else { return try put(nil) }
             let values = try file.values(of: index)
             let digest = values.withUnsafeBytes {
-              Digest(values: $0, type: file.tensors[index].type, shape: file.tensors[index].shape, threads: Threads(1))
+              Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: Threads(1))
             }
             let step = Step(tool: "nc-prune", version: "0", options: options, from: digest, error: 1)
-            return Change(weights: .dense(values), step: step)
+            return try put(Change(values: .weights(.dense(values)), step: step))
           }
         }
       }

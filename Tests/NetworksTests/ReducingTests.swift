@@ -15,15 +15,16 @@ struct ReducingTests {
     let pruning = try file.planNodePruning(.keep(keep), includes: { file.tensors[$0].isReplaceable })
     let result = try OpenFile()
     _ = try result.with { output, _ in
-      try file.write(to: output, WritingOptions()) { index in
-        guard let weights = try file.withValues(of: index, { file.pruned(index, $0, by: pruning) }) else { return nil }
+      try file.write(to: output, WritingOptions()) { index, put in
         let tensor = file.tensors[index]
-        let from = try file.withValues(of: index) {
-          Digest(values: $0, type: tensor.type, shape: tensor.shape, threads: file.options.threads)
+        return try file.withValues(of: index) { values in
+          guard let new = file.pruned(index, values, by: pruning) else { return try put(nil) }
+          let (difference, digest) = new.loss(
+            from: values, type: tensor.type, shape: tensor.shape, threads: file.options.threads)
+          let from = Digest(values: values, type: tensor.type, shape: tensor.shape, threads: file.options.threads)
+          let step = Step(tool: "test", version: "0", options: "", from: from, error: difference.error)
+          return try put(Change(values: new, digest: digest, step: step))
         }
-        return Change(
-          weights: weights,
-          step: Step(tool: "test", version: "0", options: "", from: from, error: 1))
       }
     }
     return result

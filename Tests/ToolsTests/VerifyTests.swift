@@ -271,8 +271,8 @@ import Testing
       let row = try #require(matrix.scales.indices.first { matrix.scales[$0] > 0 })
       matrix.scales[row] = Double(Float(matrix.scales[row] * 1.01))
       _ = try target.with { file, _ in
-        try network.write(to: file, WritingOptions()) { number in
-          number == index ? Change(weights: .ternary(matrix, transposed: transposed), step: nil) : nil
+        try network.write(to: file, WritingOptions()) { number, put in
+          try put(number == index ? Change(values: .weights(.ternary(matrix, transposed: transposed))) : nil)
         }
       }
     }
@@ -292,7 +292,9 @@ import Testing
       var bytes = try network.values(of: index)
       bytes[3] ^= 1
       _ = try target.with { file, _ in
-        try network.write(to: file, WritingOptions()) { $0 == index ? Change(weights: .dense(bytes), step: nil) : nil }
+        try network.write(to: file, WritingOptions()) { number, put in
+          try put(number == index ? Change(values: .weights(.dense(bytes))) : nil)
+        }
       }
     }
     try write(try target.bytes, to: folder / "changed.ncz")

@@ -145,6 +145,10 @@ size_t nc_mask_compact(const void *x, size_t n, size_t size, uint64_t least, uin
    bits; returns how many are set. */
 size_t nc_mask_expand(const uint8_t *row, size_t first, size_t n, size_t size, const void *values, void *out);
 
+/* Copies those of n elements to `values`, in order, whose bit among bits `first` ..< first + n of a row is set, and
+   returns their number; `values` has room for n. */
+size_t nc_mask_gather(const void *x, const uint8_t *row, size_t first, size_t n, size_t size, void *values);
+
 /* Bits that are set in n bytes. */
 size_t nc_mask_count(const uint8_t *bytes, size_t n);
 

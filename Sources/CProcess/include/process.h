@@ -29,6 +29,10 @@ void nc_process_handle_signals(void);
    must live until another one takes its place. */
 void nc_process_hides(const char *_Nullable path);
 
+/* Gives memory back when it is freed: blocks of 8 MiB and more at once, of others what exceeds 16 MiB. The C library
+   raises its limits with the blocks that it sees, and would keep 64 MiB. */
+void nc_process_return_memory(void);
+
 /* Renames a file where nothing has the new name; -1 and errno (EEXIST, or EINVAL where the file system cannot do that). */
 int nc_rename_new(const char *from, const char *to);
 
