@@ -67,10 +67,14 @@ extension NetworkFile {
     let threads = self.options.threads
     /// The change to these values, measured.
     func measured(
-      _ tensor: TensorRecord, _ values: UnsafeRawBufferPointer, to new: NewValues, by method: Step.Method,
+      _ index: Int, _ values: UnsafeRawBufferPointer, to new: NewValues, by method: Step.Method,
       _ outcome: TensorReport.Outcome, kept: Kept? = nil
     ) -> (change: Change, difference: ValueDifference) {
-      let (difference, digest) = new.loss(from: values, type: tensor.type, shape: tensor.shape, threads: threads)
+      let tensor = tensors[index]
+      let (difference, digest) = new.loss(from: values, type: tensor.type, shape: tensor.shape, threads: threads) {
+        // What follows, to encode them, takes about as long.
+        didReach(index, bytes: $0 / 2)
+      }
       let step = Step(
         tool: options.tool, version: options.version, options: method.options,
         from: Digest(values: values, type: tensor.type, shape: tensor.shape, threads: threads), error: difference.error)
@@ -88,7 +92,7 @@ extension NetworkFile {
             error: 0.123456789)
           return Change(values: new, digest: .placeholder(2 * index + 1), step: step, kept: kept)
         }
-        let (change, difference) = measured(tensor, values, to: new, by: method, .changed, kept: kept)
+        let (change, difference) = measured(index, values, to: new, by: method, .changed, kept: kept)
         // What loses nothing more stays as it is stored: another encoding could only be larger.
         if difference.error == 0, kind == .ncz, tensor.encoding != .raw { return nil }
         // The same values in another form are no step.
@@ -124,7 +128,7 @@ extension NetworkFile {
         // A fresh start. (Scalars, such as the learning rate, stay; so does what lies inside an object header.)
         let zeros = NewValues.weights(.dense([UInt8](repeating: 0, count: tensor.size)))
         return try put(
-          try withValues(of: index) { measured(tensor, $0, to: zeros, by: .dropOptimizer, .dropped).change })
+          try withValues(of: index) { measured(index, $0, to: zeros, by: .dropOptimizer, .dropped).change })
       }
       guard choice.tensors.contains(index) else { return try put(nil) }
       // New values may be taken from those before, so they are written while these are at hand.

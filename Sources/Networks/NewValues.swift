@@ -19,8 +19,11 @@ enum NewValues: Sendable {
   }
 
   /// What a tensor with values `before` loses, and the digest of the values that this restores to.
+  ///
+  /// - Parameter didReach: told how many bytes were compared.
   func loss(
-    from before: UnsafeRawBufferPointer, type: ElementType, shape: Shape, threads: Threads
+    from before: UnsafeRawBufferPointer, type: ElementType, shape: Shape, threads: Threads,
+    didReach: (Int) -> Void = { _ in }
   ) -> (difference: ValueDifference, digest: Digest) {
     var difference = ValueDifference()
     var crcs = PieceCRCs()
@@ -30,6 +33,7 @@ enum NewValues: Sendable {
         UnsafeRawBufferPointer(rebasing: before[start..<start + piece.count]), piece, type: type, threads: threads)
       crcs.update(piece)
       start += piece.count
+      didReach(start)
     }
     return (difference, Digest(crcs, type: type, shape: shape))
   }

@@ -11,12 +11,15 @@ final class WaitingBlocks {
   private var blocks: [[UInt8]] = []
   private var file: FileDescriptor?
   private let isCounted: Bool
+  private let most: Int
 
-  /// Most bytes in memory.
-  private static let most = 8 << 20
-
-  /// - Parameter isCounted: whether only sizes matter, so that nothing is kept.
-  init(isCounted: Bool) { self.isCounted = isCounted }
+  /// - Parameters:
+  ///   - isCounted: whether only sizes matter, so that nothing is kept.
+  ///   - most: bytes in memory.
+  init(isCounted: Bool, most: Int = 8 << 20) {
+    self.isCounted = isCounted
+    self.most = most
+  }
 
   convenience init(_ blocks: [[UInt8]], isCounted: Bool) throws(NetworkError) {
     self.init(isCounted: isCounted)
@@ -31,7 +34,7 @@ final class WaitingBlocks {
     if isCounted { return }
     if let file { return try writeBytes(block, to: file, at: byteCount - block.count) }
     blocks.append(block)
-    if byteCount > Self.most {
+    if byteCount > most {
       let file = try temporaryFile()
       self.file = file
       var offset = 0

@@ -1,4 +1,5 @@
 internal import Codecs
+internal import Compression
 internal import JSON
 internal import NCZ
 internal import Parallel
@@ -116,7 +117,8 @@ extension NetworkFile {
     if let change {
       if let step = change.step { tensor.history.append(step) }
       (tensor.parts, stored) = try write(
-        change.values, change.digest, of: &tensor, to: &writer, writing, isMirrored: isMirrored)
+        change.values, change.digest, of: &tensor, to: &writer, writing, isMirrored: isMirrored
+      ) { didReach(index, bytes: tensors[index].size / 2 + $0 / 2) }
     } else if case .ncz(let source) = source {
       // Its blocks are copied as they are; what is wrong in them must not be passed on.
       try forEachPiece(of: index) { _ in }
@@ -131,11 +133,17 @@ extension NetworkFile {
         }
       }
     } else {
-      let payload = try writer.beginPayload()
-      let before = writer.byteCount
-      try withValues(of: index) { try write($0, of: &tensor, to: &writer, writing) }
-      tensor.parts = [payload]
-      stored = writer.byteCount - before
+      (tensor.parts, stored) = try withValues(of: index) { values in
+        if let zeros = tensor.withoutZeros(values, threads: options.threads) {
+          return try write(.masked(zeros), nil, of: &tensor, to: &writer, writing, isMirrored: false) {
+            didReach(index, bytes: $0)
+          }
+        }
+        let payload = try writer.beginPayload()
+        let before = writer.byteCount
+        try write(values, of: &tensor, to: &writer, writing)
+        return ([payload], writer.byteCount - before)
+      }
     }
     if case .hdf5(let source) = source, case .chunked(let address, let chunks, _) = tensor.place {
       // A changed dataset is encoded anew; another may be left out only when that gives the same bytes again.
@@ -147,9 +155,11 @@ extension NetworkFile {
   }
 
   /// Encodes values, appends their payloads, and sets encoding and digest.
+  ///
+  /// - Parameter didReach: told of how many bytes of values the weights are encoded.
   private func write(
     _ values: NewValues, _ digest: Digest?, of tensor: inout TensorRecord, to writer: inout Writer,
-    _ writing: WritingOptions, isMirrored: Bool
+    _ writing: WritingOptions, isMirrored: Bool, didReach: (Int) -> Void
   ) throws -> (parts: [Int], stored: Int) {
     let threads = options.threads
     let isCounted = writing.trial != nil
@@ -165,12 +175,18 @@ extension NetworkFile {
         waiting[part] = blocks
         return blocks
       }
-      let (positions, least) = try codec.encode(matrix, level: writing.compression, threads: threads) {
-        try blocks(of: $0).append($1)
+      var planes = 0
+      let blockBytes = tensor.size / max(1, codec.blocks.count * matrix.type.byteCount)
+      let (positions, least) = try codec.encode(matrix, level: writing.compression, threads: threads) { part, block in
+        try blocks(of: part).append(block)
+        guard case .plane = part else { return }
+        planes += 1
+        didReach(planes * blockBytes)
       }
       tensor.encoding = .sparse(positions, StoredValues(matrix.type, of: tensor.type), least: least)
       // Zeros cost a raw encoding little where hardly a weight is one.
-      mayBeSmallerRaw = matrix.storedCount >= matrix.rows * matrix.columns / 2 || tensor.size < 1 << 16
+      mayBeSmallerRaw =
+        matrix.storedCount >= matrix.rows * matrix.columns / 2 || tensor.size < 1 << 16 || tensor.history.isEmpty
       return codec.parts(positions).map(blocks)
     }
     switch values {
@@ -299,5 +315,26 @@ extension NetworkFile {
       }
       return (record, crcs)
     }
+  }
+}
+
+extension TensorRecord {
+  /// The weights that are not +0, where most of them are zeros of either sign: what somebody pruned before. `nil` for
+  /// other tensors; a sample says which they are.
+  fileprivate func withoutZeros(_ values: UnsafeRawBufferPointer, threads: Threads) -> MaskedMatrix? {
+    let (size, count) = (type.byteCount, shape.count)
+    guard type.isFloat, shape.rank > 0, count >= 64 else { return nil }
+    let samples = min(count, 4096)
+    let zeros = (0..<samples).count { sample in
+      let start = sample * (count / samples) * size
+      return values[start..<start + size - 1].allSatisfy { $0 == 0 } && values[start + size - 1] & 0x7F == 0
+    }
+    guard 2 * zeros >= samples else { return nil }
+    let (rows, columns) = sourceExtents
+    let matrix = StoredMatrix(values, type: type, rows: rows, columns: columns, transposed: isTransposed)
+    let nonzeros = matrix.removing(
+      outputs: [Bool](repeating: false, count: matrix.outputs), inputs: [Bool](repeating: false, count: matrix.inputs),
+      threads: threads)
+    return nonzeros.storedCount > 0 ? nonzeros : nil
   }
 }
