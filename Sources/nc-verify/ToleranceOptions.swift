@@ -1,4 +1,4 @@
-public import ArgumentParser
+internal import ArgumentParser
 import Networks
 import ToolSupport
 
