@@ -13,12 +13,13 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 
 func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+  .target(name: name, dependencies: dependencies, exclude: ["README.md"], swiftSettings: strict)
 }
 
 func tool(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
   .executableTarget(
-    name: name, dependencies: ["Networks", "ToolSupport", argumentParser, system] + dependencies,
+    name: name,
+    dependencies: ["Networks", "Transforms", "Measures", "ToolSupport", argumentParser, system] + dependencies,
     swiftSettings: strict)
 }
 
@@ -46,7 +47,7 @@ let package = Package(
     .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
     // OpenBLAS (libopenblas-dev), opened by the tools that need it when they need it.
     .target(name: "COpenBLAS"),
-    .target(name: "CLoops"),
+    .target(name: "CLoops", exclude: ["README.md"]),
     // Arguments and signals of a process.
     .target(name: "CProcess"),
     // The seccomp filter is made of C macros and numbers of system calls; `CHDF5`, of the system, compiles nothing.
@@ -64,13 +65,28 @@ let package = Package(
     module("NCZ", ["CLoops", "JSON", system]),
     module("Codecs", ["CZstd", "CLoops", "Tensors", "Parallel"]),
     module("Maths", ["COpenBLAS", "CLoops", "Tensors", "Parallel", "Random"]),
-    module("Compression", ["CLoops", "Maths", "Tensors", "Parallel"]),
+    module("Matrices", ["CLoops", "Tensors", "Parallel"]),
+    module("Compression", ["CLoops", "Matrices", "Maths", "Tensors", "Parallel"]),
 
     // Joins.
     module(
-      "Networks", ["HDF5", "NCZ", "Codecs", "Compression", "Maths", "Tensors", "JSON", "Parallel", "Random", system]),
+      "Networks", ["HDF5", "NCZ", "Codecs", "Matrices", "Tensors", "JSON", "Parallel", "Random", system]),
     module(
-      "ToolSupport", ["CProcess", "Networks", "Compression", "JSON", "Parallel", "Tensors", argumentParser, system]),
+      "Transforms",
+      ["Networks", "HDF5", "Compression", "Matrices", "Maths", "Tensors", "JSON", "Parallel", system]),
+    module(
+      "Measures",
+      [
+        "Transforms", "Networks", "HDF5", "NCZ", "Compression", "Matrices", "Maths", "Tensors", "JSON", "Parallel",
+        "Random",
+        system,
+      ]),
+    module(
+      "ToolSupport",
+      [
+        "CProcess", "Networks", "Transforms", "Measures", "Compression", "JSON", "Parallel", "Tensors", argumentParser,
+        system,
+      ]),
 
     // Tools.
     tool("nc-ternarize", ["Compression", "Tensors"]),
@@ -80,7 +96,7 @@ let package = Package(
     tool("nc-run", ["JSON"]),
     tool("nc-verify", ["JSON", "Maths", "Plots"]),
     // Not installed: measures inner loops and whole tools.
-    tool("nc-bench", ["Codecs", "Compression", "CLoops", "Tensors", "Random", "Parallel", "JSON"]),
+    tool("nc-bench", ["Codecs", "Compression", "Matrices", "CLoops", "Tensors", "Random", "Parallel", "JSON"]),
 
     tests("HDF5Tests", ["HDF5", "Random", "Tensors", "nc-info"], data: ["Files"]),
     // Shared by tests: fixtures, scratch files, the built tools.
@@ -91,18 +107,24 @@ let package = Package(
     tests(
       "NetworksTests",
       [
-        "Networks", "Codecs", "Compression", "HDF5", "JSON", "Maths", "NCZ", "Parallel", "Random", "Tensors",
+        "Networks", "Transforms", "Measures", "Codecs", "Compression", "HDF5", "JSON", "Maths", "Matrices", "NCZ",
+        "Parallel", "Random", "Tensors",
         "TestSupport",
       ]),
-    tests("ToolSupportTests", ["ToolSupport", "Compression", "JSON", "Networks", "TestSupport", argumentParser]),
+    tests(
+      "ToolSupportTests",
+      ["ToolSupport", "Compression", "JSON", "Networks", "Transforms", "Measures", "TestSupport", argumentParser]),
     tests(
       "ToolsTests",
       [
-        "Networks", "NCZ", "JSON", "Tensors", "TestSupport", "nc-ternarize", "nc-prune", "nc-restore", "nc-info",
+        "Networks", "Transforms", "Measures", "NCZ", "JSON", "Tensors", "TestSupport", "nc-ternarize", "nc-prune",
+        "nc-restore", "nc-info",
         "nc-run",
         "nc-verify",
       ]),
-    tests("ConformanceTests", ["Networks", "NCZ", "JSON", "Parallel", "Random", "Tensors", "TestSupport"]),
+    tests(
+      "ConformanceTests",
+      ["Networks", "Transforms", "Measures", "NCZ", "JSON", "Parallel", "Random", "Tensors", "TestSupport"]),
 
     tests("TensorsTests", ["Tensors", "Random"]),
     tests("JSONTests", ["JSON", "Random"]),
@@ -111,7 +133,7 @@ let package = Package(
 
     tests("MathsTests", ["Maths", "Tensors", "Parallel", "Random"]),
     tests("CLoopsTests", ["CLoops", "Random"]),
-    tests("CompressionTests", ["Compression", "CLoops", "Maths", "Tensors", "Parallel", "Random"]),
+    tests("CompressionTests", ["Compression", "Matrices", "CLoops", "Maths", "Tensors", "Parallel", "Random"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c11

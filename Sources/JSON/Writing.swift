@@ -4,6 +4,9 @@ extension JSON {
   /// An integer, spelled canonically: `-?(0|[1-9][0-9]*)`, never `-0`.
   public static func integer(_ value: Int) -> JSON { .number(String(value)) }
 
+  /// The shortest spelling of a number; null for one that is not finite or not known.
+  public static func real(orNull value: Double?) -> JSON { value.flatMap { $0.isFinite ? shortest($0) : nil } ?? .null }
+
   /// A finite number, spelled canonically: rounded to nine significant digits as C's `%.8e` writes them,
   /// `d.dddddddde±dd` with two or three exponent digits, whatever the locale. −0 is written as 0.
   ///

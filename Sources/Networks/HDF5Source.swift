@@ -1,19 +1,19 @@
-internal import HDF5
+package import HDF5
 internal import JSON
 internal import Parallel
-internal import SystemPackage
+package import SystemPackage
 internal import Tensors
 
 /// An HDF5 file, alone or in a `.keras` archive, as a source of tensors.
-final class HDF5Source {
+package final class HDF5Source {
   /// The source file.
-  let file: FileDescriptor
-  let containerKind: ContainerKind
+  package let file: FileDescriptor
+  package let containerKind: ContainerKind
   /// Where the HDF5 file begins in the source file.
   let offset: Int
-  let reading: LayoutReading
+  package let reading: LayoutReading
   let tensors: [TensorRecord]
-  let contents: TableOfContents
+  package let contents: TableOfContents
   /// Dense weight matrices, as far as one can tell, whose values cannot be read.
   let sealed: [SealedMatrix]
   /// What a user should be told about how the file was understood.
@@ -153,14 +153,14 @@ final class HDF5Source {
   }
 
   /// How a tensor is stored, in words: `contiguous`, or the names of its chunks' filters.
-  func storage(of tensor: TensorRecord) -> String {
+  package func storage(of tensor: TensorRecord) -> String {
     if compactAddresses[tensor.name] != nil { return "compact" }
     guard let filters = filters(of: tensor) else { return "contiguous" }
     return (["chunked"] + filters.map(\.name)).joined(separator: " ")
   }
 
   /// The filters, in words, that may round what is put in the place of a tensor's values.
-  func roundingFilters(of tensor: TensorRecord) -> [String] {
+  package func roundingFilters(of tensor: TensorRecord) -> [String] {
     (filters(of: tensor) ?? []).filter(\.mayRound).map(\.name)
   }
 
@@ -266,22 +266,22 @@ extension TensorName {
 
 extension Limits {
   /// For reading a file of `size` bytes: 10 s of processor time and 1 s for each 50 MB, or what was asked for.
-  init(size: Int, options: ReadingOptions) {
+  package init(size: Int, options: ReadingOptions) {
     self.init(options, seconds: options.time ?? 10 + Double(size) / 50e6)
   }
 
   /// For trying whether chunks of a file of `size` bytes are encoded again as they are: 3 s and 1 s for each 5 MB.
-  init(trying size: Int, options: ReadingOptions) {
+  package init(trying size: Int, options: ReadingOptions) {
     self.init(options, seconds: max(options.time ?? 0, 3 + Double(size) / 5e6))
   }
 
   /// For encoding `byteCount` bytes with filters, of which gzip at its highest level does 2 MB a second.
-  init(encoding byteCount: Int, options: ReadingOptions) {
+  package init(encoding byteCount: Int, options: ReadingOptions) {
     self.init(options, seconds: max(options.time ?? 0, 10 + Double(byteCount) / 2e6))
   }
 
   /// For building a file of so many datasets.
-  init(building datasets: Int, options: ReadingOptions) {
+  package init(building datasets: Int, options: ReadingOptions) {
     self.init(options, seconds: max(options.time ?? 0, 10 + 0.01 * Double(datasets)))
   }
 
@@ -291,7 +291,7 @@ extension Limits {
 }
 
 /// Copies part of a file to an unnamed temporary file.
-func temporaryCopy(of file: FileDescriptor, at offset: Int, count: Int) throws(NetworkError) -> FileDescriptor {
+package func temporaryCopy(of file: FileDescriptor, at offset: Int, count: Int) throws(NetworkError) -> FileDescriptor {
   let copy = try temporaryFile()
   let piece = 1 << 20
   for start in stride(from: 0, to: count, by: piece) {

@@ -1,8 +1,7 @@
-internal import Codecs
-internal import HDF5
-internal import Maths
-internal import NCZ
-internal import Tensors
+public import Codecs
+public import HDF5
+public import NCZ
+package import Tensors
 
 /// Why a network file could not be read, changed or written. The tool adds the file's name.
 public struct NetworkError: Error, Sendable, Equatable {
@@ -41,57 +40,61 @@ public struct NetworkError: Error, Sendable, Equatable {
     verdict == .output ? self : NetworkError(verdict, "\(object): \(message)", file: file)
   }
 
-  init(_ error: any Error) {
+  /// What another error means for a network file. One that says nothing about that came from the system.
+  public init(_ error: any Error) {
     self =
       switch error {
       case let error as NetworkError: error
-      case let error as NCZError: Self(error)
-      case let error as HDF5Error: Self(error)
-      case let error as CodecError: Self(error)
-      case let error as LayoutError: Self(error)
-      case let error as SingularValueError: Self(error)
-      case let error as LinearAlgebraError: Self(error)
-      case let error as NetworkFunctionError: Self(error)
+      case let error as any NetworkErrorConvertible: error.networkError
       default: NetworkError(.io, "\(error)")
       }
   }
+}
 
-  private init(_ error: NCZError) {
-    self =
-      switch error {
-      case .corrupt(let offset, let what): NetworkError(.corrupt, "byte \(offset): \(what)")
-      case .unsupported(let what): NetworkError(.unsupported, what)
-      case .overLimit(let what): NetworkError(.overLimit, what)
-      case .io(let errno): NetworkError(.io, "\(errno)")
-      case .output(let errno): NetworkError(.output, "\(errno)")
-      }
-  }
+/// An error of a module that knows no network files, and what it means for one.
+public protocol NetworkErrorConvertible: Error {
+  var networkError: NetworkError { get }
+}
 
-  private init(_ error: HDF5Error) {
-    self =
-      switch error {
-      case .corrupt(let what): NetworkError(.corrupt, what)
-      case .unsupported(let what): NetworkError(.unsupported, what)
-      case .overLimit(let what): NetworkError(.overLimit, what)
-      case .io(let what): NetworkError(.io, what)
-      }
-  }
-
-  private init(_ error: CodecError) {
-    self.init(error.verdict == .corrupt ? .corrupt : .overLimit, "\(error)")
-  }
-
-  private init(_ error: LayoutError) {
-    self.init(error.isUsage ? .usage : .unusable, "\(error)")
+extension NCZError: NetworkErrorConvertible {
+  public var networkError: NetworkError {
+    switch self {
+    case .corrupt(let offset, let what): NetworkError(.corrupt, "byte \(offset): \(what)")
+    case .unsupported(let what): NetworkError(.unsupported, what)
+    case .overLimit(let what): NetworkError(.overLimit, what)
+    case .io(let errno): NetworkError(.io, "\(errno)")
+    case .output(let errno): NetworkError(.output, "\(errno)")
+    }
   }
 }
 
-func about<Result>(_ object: TensorName, _ work: () throws -> Result) throws(NetworkError) -> Result {
+extension HDF5Error: NetworkErrorConvertible {
+  public var networkError: NetworkError {
+    switch self {
+    case .corrupt(let what): NetworkError(.corrupt, what)
+    case .unsupported(let what): NetworkError(.unsupported, what)
+    case .overLimit(let what): NetworkError(.overLimit, what)
+    case .io(let what): NetworkError(.io, what)
+    }
+  }
+}
+
+extension CodecError: NetworkErrorConvertible {
+  public var networkError: NetworkError {
+    NetworkError(verdict == .corrupt ? .corrupt : .overLimit, "\(self)")
+  }
+}
+
+extension LayoutError: NetworkErrorConvertible {
+  public var networkError: NetworkError { NetworkError(isUsage ? .usage : .unusable, "\(self)") }
+}
+
+package func about<Result>(_ object: TensorName, _ work: () throws -> Result) throws(NetworkError) -> Result {
   try about(object.text, work)
 }
 
 /// Does `work`, turning every error into a `NetworkError` about `object`.
-func about<Result>(_ object: String? = nil, _ work: () throws -> Result) throws(NetworkError) -> Result {
+package func about<Result>(_ object: String? = nil, _ work: () throws -> Result) throws(NetworkError) -> Result {
   do {
     return try work()
   } catch {

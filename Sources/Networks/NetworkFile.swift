@@ -1,6 +1,6 @@
 internal import Codecs
-internal import Compression
 internal import HDF5
+internal import Matrices
 internal import NCZ
 public import Parallel
 public import SystemPackage
@@ -57,7 +57,7 @@ public struct Assumption: Sendable {
   }
 
   /// Whether layers are named, or their functions.
-  var statesLayers: Bool { activations != nil || order != nil }
+  package var statesLayers: Bool { activations != nil || order != nil }
 }
 
 /// A network in a file: HDF5, `.keras` or `.ncz`. Opening reads what the file holds; values are read on demand.
@@ -82,15 +82,15 @@ public final class NetworkFile {
   /// What a user should be told about how the file was understood.
   public let notes: [String]
 
-  let source: Source
-  let options: ReadingOptions
+  package let source: Source
+  package let options: ReadingOptions
   /// Bytes of the values of all tensors before each, and of all.
   private lazy var sizesBefore = tensors.reduce(into: [0]) { sums, tensor in
     sums.append((sums.last ?? 0).addingOrMaximum(tensor.size))
   }
 
   /// Where the values come from.
-  enum Source {
+  package enum Source {
     case hdf5(HDF5Source)
     case ncz(NCZSource)
   }
@@ -180,7 +180,7 @@ public final class NetworkFile {
     + "h5clear -s FILE removes the mark"
 
   /// Reports progress: all tensors before `index` are done, and `bytes` of this one.
-  func didReach(_ index: Int, bytes: Int = 0) {
+  package func didReach(_ index: Int, bytes: Int = 0) {
     guard let progress = options.progress else { return }
     let done = sizesBefore[index].addingOrMaximum(bytes)
     progress(WorkProgress("values", done: done, of: sizesBefore[tensors.count]))
@@ -213,7 +213,7 @@ public final class NetworkFile {
   }
 
   /// Calls `body` with the decoded values, little-endian, row-major.
-  func withValues<Result>(
+  package func withValues<Result>(
     of index: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
   ) throws(NetworkError) -> Result {
     guard case .hdf5(let source) = source else { return try about { try values(of: index).withUnsafeBytes(body) } }
@@ -225,7 +225,7 @@ public final class NetworkFile {
 
   /// Checks that the values, and what they are decoded from, fit the memory, and that all values together are not out
   /// of proportion to the file.
-  func checkMemory(_ tensor: TensorRecord) throws(NetworkError) {
+  package func checkMemory(_ tensor: TensorRecord) throws(NetworkError) {
     let needed = max(tensor.size, kind == .ncz ? tensor.decodedSize : 0)
     guard needed <= options.memory else {
       throw NetworkError(
@@ -246,7 +246,7 @@ public final class NetworkFile {
 
   /// Decodes a tensor piece by piece, in order; pieces hold whole elements. For `.ncz`, the last thing done is to check
   /// the digest.
-  func forEachPiece(of index: Int, _ body: (UnsafeRawBufferPointer) throws -> Void) throws(NetworkError) {
+  package func forEachPiece(of index: Int, _ body: (UnsafeRawBufferPointer) throws -> Void) throws(NetworkError) {
     let tensor = tensors[index]
     var crcs = PieceCRCs()
     let weights = try weights(of: index)

@@ -1,4 +1,4 @@
-internal import Tensors
+package import Tensors
 
 /// Which weight matrices a tool changes: those that match one of `only` (all, when there is none) and none of `except`.
 ///
@@ -12,22 +12,22 @@ public struct Selection: Sendable {
     self.except = except
   }
 
-  func includes(_ name: TensorName) -> Bool {
+  package func includes(_ name: TensorName) -> Bool {
     (only.isEmpty || insists(on: name)) && !excepts(name)
   }
 
   /// Whether the tensor was excepted by name.
-  func excepts(_ name: TensorName) -> Bool { except.contains { matches(name, $0) } }
+  package func excepts(_ name: TensorName) -> Bool { except.contains { matches(name, $0) } }
 
   /// Whether the tensor was asked for by `only`.
-  func insists(on name: TensorName) -> Bool { only.contains { matches(name, $0) } }
+  package func insists(on name: TensorName) -> Bool { only.contains { matches(name, $0) } }
 }
 
 /// The matrices that a selection leaves to be changed, and what to say about what it does not reach.
-struct Choice {
+package struct Choice {
   /// By index.
-  var tensors: Set<Int> = []
-  var notes: [String] = []
+  package var tensors: Set<Int> = []
+  package var notes: [String] = []
 }
 
 extension NetworkFile {
@@ -40,7 +40,7 @@ extension NetworkFile {
   /// - Throws: `.usage` for a pattern of `--only` that matches no matrix, or of `--except` that matches nothing (`*` means
   ///   all there are, also none); `.unsupported` for a chosen matrix whose values cannot be read, or of which nothing says
   ///   which way round it is stored.
-  func choose(by selection: Selection) throws(NetworkError) -> Choice {
+  package func choose(by selection: Selection) throws(NetworkError) -> Choice {
     let matrices = tensors.indices.filter { tensors[$0].reasonNotChosen == nil }
     for (option, patterns) in [("--only", selection.only), ("--except", selection.except)] {
       for pattern in patterns where pattern != "*" {
@@ -89,7 +89,7 @@ extension NetworkFile {
 
 extension TensorRecord {
   /// Whether compressors take it unasked.
-  var isDenseMatrix: Bool { role == .kernel && shape.rank == 2 && type.isFloat }
+  package var isDenseMatrix: Bool { role == .kernel && shape.rank == 2 && type.isFloat }
 
   /// Why no compressor takes a tensor, whatever is asked, in a word or two; `nil` for a matrix that can be taken.
   var reasonNotChosen: String? {
@@ -107,7 +107,7 @@ extension TensorRecord {
   }
 
   /// Whether other values can be put in its place; not those inside an object header.
-  var isReplaceable: Bool { place != nil || size == 0 }
+  package var isReplaceable: Bool { place != nil || size == 0 }
 }
 
 /// Whether `name` matches a glob: `*` stands for any characters (also `/`), `?` for one, `[abc]`, `[a-z]` and `[!a]` for one

@@ -1,9 +1,10 @@
 internal import Glibc
-internal import Parallel
+package import Parallel
 public import SystemPackage
 
 /// Reads exactly `count` bytes at `offset`, large reads on several threads.
-func read(_ file: FileDescriptor, at offset: Int, count: Int, threads: Threads = Threads(1)) throws(NetworkError)
+package func read(_ file: FileDescriptor, at offset: Int, count: Int, threads: Threads = Threads(1))
+  throws(NetworkError)
   -> [UInt8]
 {
   // Long enough that a read costs more than handing it to a thread.
@@ -23,7 +24,8 @@ func read(_ file: FileDescriptor, at offset: Int, count: Int, threads: Threads =
 }
 
 /// Reads as many bytes at `offset` as `out` has room for.
-func read(_ file: FileDescriptor, at offset: Int, into out: UnsafeMutableRawBufferPointer) throws(NetworkError) {
+package func read(_ file: FileDescriptor, at offset: Int, into out: UnsafeMutableRawBufferPointer) throws(NetworkError)
+{
   try about {
     var rest = out
     var position = Int64(offset)
@@ -54,13 +56,13 @@ func withMapping<Result>(
 }
 
 /// Part of a file in memory, in place, for as long as somebody uses it.
-final class MappedBytes: @unchecked Sendable {
-  let bytes: UnsafeRawBufferPointer
+package final class MappedBytes: @unchecked Sendable {
+  package let bytes: UnsafeRawBufferPointer
   private let base: UnsafeMutableRawPointer
   private let length: Int
 
   /// `nil` for no bytes, and for a kind of file that cannot be mapped.
-  init?(_ file: FileDescriptor, at offset: Int, count: Int) {
+  package init?(_ file: FileDescriptor, at offset: Int, count: Int) {
     let inside = offset % pageSize
     length = count + inside
     guard count > 0, let base = mmap(nil, length, PROT_READ, MAP_PRIVATE, file.rawValue, off_t(offset - inside)),
@@ -92,7 +94,7 @@ private func adviseHugePages(_ buffer: UnsafeMutableRawBufferPointer) {
 }
 
 /// Writes all bytes at `offset`.
-func writeBytes(_ bytes: some Sequence<UInt8>, to file: FileDescriptor, at offset: Int) throws(NetworkError) {
+package func writeBytes(_ bytes: some Sequence<UInt8>, to file: FileDescriptor, at offset: Int) throws(NetworkError) {
   do {
     _ = try file.writeAll(toAbsoluteOffset: Int64(offset), bytes)
   } catch {
@@ -119,7 +121,7 @@ public func temporaryFile() throws(NetworkError) -> FileDescriptor {
 }
 
 /// Reverses the bytes of every element.
-func swapBytes(_ bytes: inout [UInt8], elementSize: Int) {
+package func swapBytes(_ bytes: inout [UInt8], elementSize: Int) {
   func swap<Element: FixedWidthInteger>(_: Element.Type, _ buffer: UnsafeMutableRawBufferPointer) {
     for offset in stride(from: 0, to: buffer.count, by: MemoryLayout<Element>.size) {
       let element = buffer.loadUnaligned(fromByteOffset: offset, as: Element.self)

@@ -1,17 +1,19 @@
-internal import Compression
 internal import Glibc
-internal import Parallel
-internal import Tensors
+package import Matrices
+package import Parallel
+package import Tensors
 
 /// How the values of a tensor differ from those it had before, seen piece by piece.
-struct ValueDifference: Sendable {
-  private(set) var isEqual = true
+package struct ValueDifference: Sendable {
+  package private(set) var isEqual = true
   /// Of floating-point numbers.
-  private(set) var loss = SquaredLoss()
+  package private(set) var loss = SquaredLoss()
   private var isFloat = true
 
+  package init() {}
+
   /// Adds a piece: elements of one type, as many on both sides.
-  mutating func add(
+  package mutating func add(
     _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer, type: ElementType, threads: Threads
   ) {
     guard let x = before.baseAddress, let y = after.baseAddress else { return }
@@ -21,8 +23,8 @@ struct ValueDifference: Sendable {
   }
 
   /// What a history records (`spec/ncz-v1.md` §3.3); of integers 0 where they are equal, else 1.
-  var error: Double { isEqual ? 0 : isFloat ? loss.error : 1 }
+  package var error: Double { isEqual ? 0 : isFloat ? loss.error : 1 }
 
   /// ‖before − after‖ ÷ ‖before‖; `nil` of integers that differ, and where it is not defined.
-  var relativeL2: Double? { isEqual ? 0 : isFloat ? loss.relativeL2 : nil }
+  package var relativeL2: Double? { isEqual ? 0 : isFloat ? loss.relativeL2 : nil }
 }

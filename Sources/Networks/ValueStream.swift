@@ -1,5 +1,5 @@
 internal import Codecs
-internal import Compression
+internal import Matrices
 internal import NCZ
 internal import Parallel
 internal import SystemPackage
@@ -7,7 +7,7 @@ internal import Tensors
 
 /// The decoded values of a tensor, little-endian and row-major, read front to back: of a large tensor a few pieces are in
 /// memory at a time. (Chunked datasets are read at once.)
-final class ValueStream {
+package final class ValueStream {
   private let tensor: TensorRecord
   private let threads: Threads
   private var source: Source
@@ -26,7 +26,7 @@ final class ValueStream {
       count: Int, bytes: (Int) -> Range<Int>, decode: @Sendable (Int, UnsafeMutableRawBufferPointer) throws -> Void)
   }
 
-  init(_ file: NetworkFile, _ index: Int) throws(NetworkError) {
+  package init(_ file: NetworkFile, _ index: Int) throws(NetworkError) {
     tensor = file.tensors[index]
     threads = file.options.threads
     source = .bytes([])
@@ -69,7 +69,7 @@ final class ValueStream {
   /// Reads the next bytes, as many as `out` has room for; there are as many.
   ///
   /// - Throws: `NetworkError`, also where the last byte is read and the values have not the digest that a `.ncz` declares.
-  func read(into out: UnsafeMutableRawBufferPointer) throws(NetworkError) {
+  package func read(into out: UnsafeMutableRawBufferPointer) throws(NetworkError) {
     try about(tensor.name) {
       switch source {
       case .file(let file, let offset):
@@ -118,24 +118,5 @@ final class ValueStream {
     // All but the last are as long as the first, so they lie side by side.
     decoded = .init(rebasing: room[..<pieces.reduce(0) { $0 + $1.count }])
     next = some.upperBound
-  }
-}
-
-/// Calls `body` with the same pieces of two tensors of one type and shape, in order: whole elements, cut at places that
-/// depend on nothing else.
-func forEachPiece(
-  _ a: ValueStream, _ b: ValueStream, byteCount: Int,
-  _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> Void
-) throws(VerificationError) {
-  let window = min(byteCount, 4 * Digest.piece)
-  let room = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, 2 * window), alignment: 64)
-  defer { room.deallocate() }
-  for start in stride(from: 0, to: byteCount, by: max(1, window)) {
-    let some = min(window, byteCount - start)
-    let first = UnsafeMutableRawBufferPointer(rebasing: room[..<some])
-    let second = UnsafeMutableRawBufferPointer(rebasing: room[window..<window + some])
-    try on(.a) { try a.read(into: first) }
-    try on(.b) { try b.read(into: second) }
-    try on(nil) { try body(UnsafeRawBufferPointer(first), UnsafeRawBufferPointer(second)) }
   }
 }

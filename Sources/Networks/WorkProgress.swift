@@ -18,16 +18,16 @@ public struct WorkProgress: Sendable, Equatable {
 
 extension ReadingOptions {
   /// Tells that something long begins of which nothing will say how far it is.
-  func tell(_ what: @autoclosure () -> String) { progress?(WorkProgress(what(), done: 0, of: 0)) }
+  package func tell(_ what: @autoclosure () -> String) { progress?(WorkProgress(what(), done: 0, of: 0)) }
 
   /// Tells how far a work is on `total` things that several threads do in no order.
-  func counter(_ what: String, of total: Int) -> WorkCounter? {
+  package func counter(_ what: String, of total: Int) -> WorkCounter? {
     progress.map { WorkCounter(WorkProgress(what, done: 0, of: total), $0) }
   }
 }
 
 /// Counts what several threads have done.
-final class WorkCounter: Sendable {
+package final class WorkCounter: Sendable {
   private let work: WorkProgress
   private let tell: @Sendable (WorkProgress) -> Void
   private let done = Atomic<Int>(0)
@@ -38,7 +38,7 @@ final class WorkCounter: Sendable {
     tell(work)
   }
 
-  func add(_ count: Int) {
+  package func add(_ count: Int) {
     var work = work
     work.done = done.wrappingAdd(count, ordering: .relaxed).newValue
     tell(work)

@@ -31,3 +31,16 @@ public struct Shape: Sendable, Hashable, CustomStringConvertible {
     extents.isEmpty ? "scalar" : extents.map(String.init).joined(separator: "×")
   }
 }
+
+extension Shape {
+  /// The indices of element `index`, `[3, 17]`.
+  public func position(of index: Int) -> [Int] {
+    var rest = index
+    var position: [Int] = []
+    for extent in extents.reversed() {
+      position.append(rest % extent)
+      rest /= extent
+    }
+    return position.reversed()
+  }
+}

@@ -23,6 +23,13 @@ public enum ScaleGroup: Sendable, Hashable {
     case .inputs: rows * perRow(columns: columns)
     }
   }
+
+  /// The inputs of group `g` of a row.
+  public func inputs(_ g: Int, columns: Int) -> Range<Int> {
+    guard case .inputs(let count) = self else { return 0..<columns }
+    let first = g * count
+    return first..<(columns - first < count ? columns : first + count)
+  }
 }
 
 /// A matrix whose weights are a scale times −1, 0 or +1, stored output unit by output unit.

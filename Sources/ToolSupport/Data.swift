@@ -1,5 +1,6 @@
 public import ArgumentParser
-public import Networks
+public import Measures
+internal import Networks
 
 /// Samples that a network is applied to.
 public struct DataOptions: ParsableArguments {

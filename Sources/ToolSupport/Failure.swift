@@ -1,3 +1,4 @@
+public import Measures
 public import Networks
 
 /// What a process answers with (sysexits).
@@ -75,7 +76,7 @@ public func verify(
   _ a: (name: String, network: NetworkFile), _ b: (name: String, network: NetworkFile), _ options: VerifyingOptions
 ) throws(Failure) -> Verification {
   do throws(VerificationError) {
-    return try Networks.verify(a.network, b.network, options)
+    return try Measures.verify(a.network, b.network, options)
   } catch {
     let file =
       switch error.side {

@@ -1,5 +1,7 @@
-public import Networks
+public import Measures
+internal import Networks
 internal import Tensors
+internal import Transforms
 
 extension Listing {
   /// The table that `nc-info` prints.

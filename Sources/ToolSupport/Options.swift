@@ -5,6 +5,7 @@ public import Networks
 internal import Parallel
 internal import Synchronization
 internal import Tensors
+public import Transforms
 
 /// Options that every tool has.
 public struct CommonOptions: ParsableArguments {

@@ -1,4 +1,5 @@
-public import Networks
+public import Measures
+internal import Networks
 
 extension RunReport {
   /// The lines that `nc-run` prints.

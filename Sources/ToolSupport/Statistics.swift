@@ -1,5 +1,6 @@
 internal import Compression
-public import Networks
+public import Measures
+internal import Networks
 
 extension Statistics {
   /// The tables that `nc-info --stats` prints.

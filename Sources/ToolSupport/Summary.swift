@@ -1,6 +1,7 @@
 internal import Glibc
-public import Networks
+internal import Networks
 internal import Tensors
+public import Transforms
 
 /// `1.08 MB`: three significant digits, decimal units.
 public func text(bytes: Int) -> String {

@@ -1,4 +1,5 @@
-public import Networks
+public import Measures
+internal import Networks
 internal import Tensors
 
 extension Verification {

@@ -2,6 +2,7 @@ import CLoops
 import Codecs
 import Compression
 import Glibc
+import Matrices
 import Parallel
 import Random
 import Tensors

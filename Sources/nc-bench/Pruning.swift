@@ -1,4 +1,5 @@
 import Compression
+import Matrices
 import Parallel
 import Random
 import Tensors

@@ -1,4 +1,5 @@
 import JSON
+import Measures
 import Networks
 import ToolSupport
 

@@ -1,4 +1,5 @@
 import Compression
+import Measures
 import Networks
 import Plots
 

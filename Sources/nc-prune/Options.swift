@@ -1,7 +1,8 @@
 public import ArgumentParser
 import Compression
-public import Networks
+internal import Networks
 import ToolSupport
+public import Transforms
 
 /// What is pruned, and how far.
 struct PruningOptions: ParsableArguments {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Networks
 import ToolSupport
+import Transforms
 
 @main
 struct Prune: Tool {

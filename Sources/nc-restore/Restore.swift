@@ -1,7 +1,9 @@
 import ArgumentParser
 import JSON
+import Measures
 import Networks
 import ToolSupport
+import Transforms
 
 @main
 struct Restore: Tool {

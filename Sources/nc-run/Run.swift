@@ -1,6 +1,7 @@
 public import ArgumentParser
 import JSON
-public import Networks
+public import Measures
+internal import Networks
 import ToolSupport
 
 @main

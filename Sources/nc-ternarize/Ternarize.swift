@@ -3,6 +3,7 @@ import Compression
 import Networks
 public import Tensors
 public import ToolSupport
+import Transforms
 
 @main
 struct Ternarize: Tool {

@@ -1,5 +1,6 @@
 public import ArgumentParser
 public import Maths
+import Measures
 import Networks
 import ToolSupport
 

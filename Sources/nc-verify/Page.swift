@@ -1,4 +1,5 @@
 import Maths
+import Measures
 import Networks
 import Plots
 import ToolSupport

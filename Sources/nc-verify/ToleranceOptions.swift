@@ -1,4 +1,5 @@
 internal import ArgumentParser
+import Measures
 import Networks
 import ToolSupport
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import JSON
+import Measures
 import Networks
 import ToolSupport
 

@@ -5,6 +5,7 @@ import Tensors
 import Testing
 
 @testable import Compression
+@testable import Matrices
 
 extension LowRankMatrix {
   /// Factors of `law`; singular values that nobody looks at.

@@ -4,6 +4,7 @@ import Tensors
 import Testing
 
 @testable import Compression
+@testable import Matrices
 
 /// The searches where there are too many weights to collect them all.
 @Suite struct MagnitudeSearchTests {

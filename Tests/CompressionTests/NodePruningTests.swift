@@ -2,10 +2,11 @@ import Glibc
 import Maths
 import Parallel
 import Random
-import Tensors
 import Testing
 
 @testable import Compression
+@testable import Matrices
+@testable import Tensors
 
 @Suite("Node pruning")
 struct NodePruningTests {

@@ -4,6 +4,7 @@ import Tensors
 import Testing
 
 @testable import Compression
+@testable import Matrices
 
 /// Two computations of one objective in double differ by a few roundings per weight.
 let objectiveTolerance = 1e-12

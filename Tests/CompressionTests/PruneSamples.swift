@@ -4,6 +4,7 @@ import Tensors
 import Testing
 
 @testable import Compression
+@testable import Matrices
 
 /// A matrix in memory as a file would hold it, and what pruning it must give, by sorting.
 struct SampleMatrix {

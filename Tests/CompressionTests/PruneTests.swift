@@ -4,6 +4,7 @@ import Tensors
 import Testing
 
 @testable import Compression
+@testable import Matrices
 
 private let types: [ElementType] = [.float16, .bfloat16, .float32, .float64]
 

@@ -5,6 +5,7 @@ import Tensors
 import Testing
 
 @testable import Compression
+@testable import Matrices
 
 extension SplitMix64 {
   /// Uniform in (0, 1).

@@ -6,6 +6,7 @@ import Tensors
 import Testing
 
 @testable import Compression
+@testable import Matrices
 
 private func pruned<T: BitwiseCopyable>(
   _ elements: [T], type: ElementType = .float32, rows: Int, columns: Int, transposed: Bool = false,

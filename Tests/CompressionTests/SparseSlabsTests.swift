@@ -3,7 +3,7 @@ import Random
 import Tensors
 import Testing
 
-@testable import Compression
+@testable import Matrices
 
 @Suite struct SparseSlabsTests {
   private let pairs: [(tensor: ElementType, stored: ElementType)] = [

@@ -1,4 +1,4 @@
-import Compression
+import Matrices
 import Parallel
 import Random
 import Tensors

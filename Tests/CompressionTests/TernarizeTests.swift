@@ -3,6 +3,7 @@ import Tensors
 import Testing
 
 @testable import Compression
+@testable import Matrices
 
 @Suite struct TernarizeTests {
   private let groups: [ScaleGroup] = [.tensor, .row, .inputs(5), .inputs(32)]

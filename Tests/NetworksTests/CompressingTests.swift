@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Networks
+@testable import Transforms
 
 @Suite("Compressing")
 struct CompressingTests {

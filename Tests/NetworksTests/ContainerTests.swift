@@ -5,7 +5,9 @@ import Tensors
 import TestSupport
 import Testing
 
+@testable import Measures
 @testable import Networks
+@testable import Transforms
 
 @Suite("Container")
 struct ContainerTests {

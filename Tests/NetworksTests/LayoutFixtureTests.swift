@@ -6,6 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
+@testable import Measures
 @testable import Networks
 
 /// Networks as other programs lay them out in HDF5: `fixtures/networks/layouts`.

@@ -1,5 +1,6 @@
 import Compression
 import HDF5
+import Matrices
 import Parallel
 import SystemPackage
 import Tensors
@@ -7,6 +8,7 @@ import TestSupport
 import Testing
 
 @testable import Networks
+@testable import Transforms
 
 /// A network in the plain layout, made of numbers.
 func plainNetwork(

@@ -7,6 +7,7 @@ import TestSupport
 import Testing
 
 @testable import Networks
+@testable import Transforms
 
 @Suite("Plain layout")
 struct PlainTests {

@@ -7,6 +7,7 @@ import TestSupport
 import Testing
 
 @testable import Networks
+@testable import Transforms
 
 @Suite("Smaller files")
 struct ReducingTests {

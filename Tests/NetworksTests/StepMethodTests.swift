@@ -3,6 +3,7 @@ import Tensors
 import Testing
 
 @testable import Networks
+@testable import Transforms
 
 /// Steps as values: what is spelled is read, and nothing else is.
 @Suite("Methods of steps") struct StepMethodTests {

@@ -1,3 +1,4 @@
+import Measures
 import SystemPackage
 import Tensors
 import TestSupport

@@ -1,0 +1,111 @@
+public import Matrices
+public import Parallel
+public import Tensors
+
+/// Which weights are kept when the smallest are dropped: all whose magnitude exceeds `threshold`, and the first `ties`
+/// of those that equal it, in the row-major order of the source, whatever its orientation.
+///
+/// A cut that keeps k weights has the k-th largest magnitude as its threshold.
+public struct MagnitudeCut: Sendable, Equatable {
+  /// ≥ 0; infinite when nothing is kept.
+  public let threshold: Double
+  /// How many of the weights that equal the threshold are kept; nothing for all of them.
+  public let ties: Int?
+
+  public static let nothing = MagnitudeCut(threshold: .infinity, ties: nil)
+  public static let everything = MagnitudeCut(threshold: 0, ties: nil)
+}
+
+/// How the weights that are kept are stored.
+public enum KeptValues: Sendable, Hashable {
+  /// Bit for bit.
+  case exact
+  /// Rounded to the nearest value of the type, ties to even; weights of 16 bits stay as they are. A weight that would
+  /// become zero is not stored.
+  case float16, bfloat16
+}
+
+extension KeptValues {
+  /// The type of the stored values of weights of `type`.
+  public func stored(_ type: ElementType) -> ElementType {
+    switch self {
+    case .exact: type
+    case .float16: type.narrowed(to: .float16)
+    case .bfloat16: type.narrowed(to: .bfloat16)
+    }
+  }
+}
+
+/// Finds the cut of one matrix.
+///
+/// - Parameters:
+///   - bytes: little-endian elements; their order decides between equal magnitudes.
+///   - type: float16, bfloat16, float32 or float64.
+///   - values: what the rule takes the kept weights to be stored as.
+///   - threads: the result does not depend on it.
+/// - Throws: `NonFiniteWeight` for an infinity or NaN.
+///
+/// Laws: the number kept is exact, and the threshold is what sorting all magnitudes would give. A cut that keeps fewer
+/// weights keeps a subset of those that another keeps.
+public func magnitudeCut(
+  _ bytes: UnsafeRawBufferPointer, type: ElementType, rule: PruningRule, values: KeptValues = .exact,
+  threads: Threads
+) throws(NonFiniteWeight) -> MagnitudeCut {
+  precondition(type.isFloat, "weights are floating-point numbers")
+  precondition(bytes.count % type.byteCount == 0, "whole elements")
+  let elements = SourceElements(bytes: bytes, type: type)
+  switch rule {
+  case .keep(let fraction):
+    return try cutKeeping(fraction.ceiling(of: elements.count), of: elements, threads: threads)
+  case .error(let bound):
+    return try cutWithin(bound, of: elements, stored: values.stored(type), threads: threads)
+  }
+}
+
+/// The cut that keeps the `kept` largest.
+func cutKeeping(
+  _ kept: Int, of elements: SourceElements, threads: Threads
+) throws(NonFiniteWeight) -> MagnitudeCut {
+  if kept == 0 || kept == elements.count {
+    if elements.largestKey(threads: threads) >= elements.type.infinityKey { throw elements.nonFinite() }
+    return kept == 0 ? .nothing : .everything
+  }
+  let search = RankSearch(rank: kept, limit: max(1 << 17, elements.count / 32), bits: 14)
+  return try search.cuts(
+    from: guess(kept, of: elements),
+    parts: { range throws(NonFiniteWeight) in
+      let part = elements.part(range, limit: search.limit, threads: threads)
+      if part.largestKey >= elements.type.infinityKey { throw elements.nonFinite() }
+      return [part]
+    },
+    counts: { bins throws(NonFiniteWeight) in elements.counts(in: bins, threads: threads) })[0]
+}
+
+/// Where the k-th largest magnitude is very likely to be: what a sample says, with five standard deviations of its
+/// ranks each way.
+private func guess(_ kept: Int, of elements: SourceElements) -> ClosedRange<UInt64> {
+  let all = SourceElements.finite
+  if elements.count <= 1 << 17 { return all }
+  let sample = elements.sample(1 << 15).filter(all.contains)
+  let part = Double(kept) / Double(elements.count)
+  let expected = part * Double(sample.count)
+  let spread = 5 * (expected * (1 - part)).squareRoot() + 5
+  let (first, last) = (Int(expected - spread), Int(expected + spread) + 1)
+  let low = last <= sample.count ? largest(last, of: sample) : all.lowerBound
+  return low...(first >= 1 ? largest(first, of: sample) : all.upperBound)
+}
+
+extension SourceElements {
+  /// How many weights a cut keeps.
+  func count(_ cut: MagnitudeCut, threads: Threads) -> Int {
+    if cut == .everything { return count }
+    let threshold = cut.threshold.bitPattern
+    let part = part(threshold...threshold, limit: 0, threads: threads)
+    return part.above + min(part.count, cut.ties ?? part.count)
+  }
+
+  /// Names the first weight that is not finite.
+  func nonFinite() -> NonFiniteWeight {
+    NonFiniteWeight(index: (0..<count).first { key($0) >= type.infinityKey } ?? 0)
+  }
+}

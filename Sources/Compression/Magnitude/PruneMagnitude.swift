@@ -1,0 +1,193 @@
+internal import CLoops
+public import Matrices
+public import Parallel
+public import Tensors
+
+/// The largest weights of a matrix, and what was lost.
+public struct MagnitudePruning: Sendable {
+  /// Takes its values from the source, which must outlive it.
+  public let matrix: MaskedMatrix
+  /// ‖W‖².
+  public let squaredNorm: Double
+  /// ‖W − Ŵ‖², Ŵ the restored values: kept weights may be rounded.
+  public let squaredError: Double
+  /// √(‖W − Ŵ‖² / ‖W‖²); 0 for a matrix of zeros.
+  public let relativeL2: Double
+  /// Stored weights that are not zero.
+  public let nonzeroCount: Int
+}
+
+/// Keeps the largest weights of a matrix and drops the others.
+///
+/// As `magnitudeCut` and `prune`, one after the other. With `.error`, the relative error that is returned is never
+/// above the bound unless all weights are kept: where the sums of both, added in different orders, fall on different
+/// sides of it, more weights are kept.
+///
+/// Laws: pruning twice with the same `.keep` is pruning once; multiplying W by a power of two multiplies the values and
+/// keeps the mask (nothing being subnormal, values exact).
+public func pruneMagnitude(
+  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool, rule: PruningRule,
+  values: KeptValues = .exact, threads: Threads
+) throws(NonFiniteWeight) -> MagnitudePruning {
+  func pruned(_ cut: MagnitudeCut) throws(NonFiniteWeight) -> MagnitudePruning {
+    try prune(
+      bytes, type: type, rows: rows, columns: columns, transposed: transposed, cut: cut, values: values,
+      threads: threads)
+  }
+  let cut = try magnitudeCut(bytes, type: type, rule: rule, values: values, threads: threads)
+  var result = try pruned(cut)
+  if case .error(let bound) = rule, result.relativeL2 > bound {
+    let elements = SourceElements(bytes: bytes, type: type)
+    var kept = elements.count(cut, threads: threads)
+    var more = 1
+    while result.relativeL2 > bound, kept < elements.count {
+      kept = min(elements.count, kept + more)
+      more *= 2
+      result = try pruned(try cutKeeping(kept, of: elements, threads: threads))
+    }
+  }
+  return result
+}
+
+/// Keeps the weights of a matrix that a cut keeps.
+///
+/// A weight whose bits are all zero is not stored even where it is kept; −0 is.
+///
+/// - Parameters:
+///   - bytes: rows · columns little-endian elements, row-major.
+///   - type: float16, bfloat16, float32 or float64.
+///   - rows, columns: the shape of the source.
+///   - transposed: whether the source is inputs × output units, as Keras stores it. The result never is.
+///   - threads: the result does not depend on it.
+/// - Throws: `NonFiniteWeight` for an infinity or NaN, or a kept weight that is too large for the type of the values.
+public func prune(
+  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool, cut: MagnitudeCut,
+  values: KeptValues = .exact, threads: Threads
+) throws(NonFiniteWeight) -> MagnitudePruning {
+  let weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
+  let stored = values.stored(type)
+  var unit = 1.0
+  if type == .float64 {
+    let largest = Double(
+      bitPattern: SourceElements(bytes: bytes, type: type).largestKey(threads: threads))
+    guard largest.isFinite else { throw NonFiniteWeight(index: weights.firstNonFinite() ?? 0) }
+    if largest > 0 { unit = largest.binade }
+  }
+  let cutRows = CutRows(cut, weights, threads: threads)
+  let measure = Measure(type: type, stored: stored, unit: unit, cut: cutRows)
+  let (matrix, blocks) = MaskedMatrix.taking(cutRows, of: weights, type: stored, threads: threads) {
+    measure.store($0, in: &$1)
+  }
+  var total = Loss()
+  for block in blocks {
+    total.norm += block.loss.norm
+    total.error += block.loss.error
+    total.nonzero += block.loss.nonzero
+  }
+  guard total.norm.isFinite else { throw NonFiniteWeight(index: weights.firstNonFinite() ?? 0) }
+  guard blocks.allSatisfy(\.isFinite) else {
+    let elements = SourceElements(bytes: bytes, type: type)
+    let index = (0..<elements.count).first {
+      let key = elements.key($0)
+      return cutRows.keeps($0, key: key) && !stored.nearest(type.magnitude(ofKey: key)).isFinite
+    }
+    throw NonFiniteWeight(index: index ?? 0, rounded: stored)
+  }
+  return MagnitudePruning(
+    matrix: matrix, squaredNorm: total.norm * unit * unit, squaredError: total.error * unit * unit,
+    relativeL2: total.norm > 0 ? (total.error / total.norm).squareRoot() : 0, nonzeroCount: total.nonzero)
+}
+
+/// Rounds what is kept, and measures what is lost.
+private struct Measure: Sendable {
+  let type: ElementType
+  let stored: ElementType
+  let unit: Double
+  let cut: CutRows
+
+  /// Returns how many weights are stored.
+  func store(_ rows: KeptRows, in block: inout SparseBlock) -> Int {
+    addSquares(rows.elements, rows.tied, least: cut.least, to: &block.loss)
+    addSquares(
+      rows.elements + rows.tied * type.byteCount, rows.count - rows.tied, least: cut.leastAbove, to: &block.loss)
+    let count = rows.keptCount
+    if stored == type {
+      block.loss.nonzero += count - (cut.least == 0 ? zeros(rows.kept, count) : 0)
+      return count
+    }
+    return withUnsafeTemporaryAllocation(of: UInt16.self, capacity: count) { halves in
+      guard let base = halves.baseAddress, count > 0 else { return 0 }
+      block.loss.error += round(rows.kept, count, to: base)
+      let left = dropZeros(UnsafeMutableBufferPointer(rebasing: halves[..<count]), of: rows, in: &block)
+      block.loss.nonzero += left
+      rows.kept.copyMemory(from: base, byteCount: 2 * left)
+      return left
+    }
+  }
+
+  /// Adds up the squares of elements, and of those with a key below `least`.
+  private func addSquares(_ elements: UnsafeRawPointer, _ count: Int, least: UInt64, to loss: inout Loss) {
+    var (norm, dropped) = (0.0, 0.0)
+    let least = type.magnitude(ofKey: least)
+    switch type {
+    case .float64:
+      nc_wide_squares(elements.assumingMemoryBound(to: Double.self), count, unit, least, &norm, &dropped)
+    case .float32:
+      nc_squares(elements.assumingMemoryBound(to: Float.self), count, Float(least), &norm, &dropped)
+    default:
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { floats in
+        guard let floats = floats.baseAddress else { return }
+        nc_widen(elements.assumingMemoryBound(to: UInt16.self), count, type == .bfloat16, floats)
+        nc_squares(floats, count, Float(least), &norm, &dropped)
+      }
+    }
+    loss.norm += norm
+    loss.error += dropped
+  }
+
+  /// How many of some elements are −0 (or +0).
+  private func zeros(_ elements: UnsafeRawPointer, _ count: Int) -> Int {
+    let elements = SourceElements(
+      bytes: UnsafeRawBufferPointer(start: elements, count: count * type.byteCount), type: type)
+    return (0..<count).count { elements.key($0) == 0 }
+  }
+
+  /// Rounds elements to 16 bits and returns the squared error.
+  private func round(_ elements: UnsafeRawPointer, _ count: Int, to out: UnsafeMutablePointer<UInt16>) -> Double {
+    type.narrow(elements, count, to: stored, out)
+    if type == .float32 {
+      return withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { back in
+        guard let back = back.baseAddress else { return 0 }
+        nc_widen(out, count, stored == .bfloat16, back)
+        return nc_squared_distance(elements.assumingMemoryBound(to: Float.self), back, count)
+      }
+    }
+    let doubles = elements.assumingMemoryBound(to: Double.self)
+    var error = 0.0
+    for i in 0..<count {
+      let difference = (doubles[i].magnitude - stored.nearest(doubles[i].magnitude)) / unit
+      error += difference * difference
+    }
+    return error
+  }
+
+  /// Drops those of the rounded values that are zero, and takes their bits out of the mask; returns how many are left.
+  private func dropZeros(
+    _ halves: UnsafeMutableBufferPointer<UInt16>, of rows: KeptRows, in block: inout SparseBlock
+  ) -> Int {
+    let infinity = UInt16(stored.infinityKey)
+    var zeros = 0
+    for half in halves {
+      zeros += half & 0x7FFF == 0 ? 1 : 0
+      if half & 0x7FFF >= infinity { block.isFinite = false }
+    }
+    if zeros == 0 { return halves.count }
+    rows.drop { halves[$0] & 0x7FFF == 0 }
+    var count = 0
+    for half in halves where half & 0x7FFF != 0 {
+      halves[count] = half
+      count += 1
+    }
+    return count
+  }
+}

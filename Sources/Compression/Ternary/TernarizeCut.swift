@@ -1,0 +1,98 @@
+internal import CLoops
+public import Matrices
+public import Parallel
+public import Tensors
+
+/// Keeps the weights of a matrix that a cut keeps as ± the scale of their output unit: the mean of their magnitudes,
+/// which is the best for them, rounded to the type of the weights. Weights that are zero stay zero and do not enter the
+/// mean.
+///
+/// - Parameters:
+///   - bytes: rows · columns little-endian elements, row-major.
+///   - type: float16, bfloat16, float32 or float64.
+///   - rows, columns: the shape of the source.
+///   - transposed: whether the source is inputs × output units, as Keras stores it. The result never is.
+///   - threads: the result does not depend on it.
+/// - Throws: `NonFiniteWeight` for an infinity or NaN.
+public func ternarize(
+  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool, cut: MagnitudeCut,
+  threads: Threads
+) throws(NonFiniteWeight) -> Ternarization {
+  let weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
+  let cutRows = CutRows(cut, weights, threads: threads)
+  let elements = SourceElements(bytes: bytes, type: type)
+  let largestKey = elements.largestKey(threads: threads)
+  guard largestKey < type.infinityKey else { throw elements.nonFinite() }
+  let unit = type == .float64 && largestKey > 0 ? Double(bitPattern: largestKey).binade : 1
+  let result = assemble(weights, group: .row, threads: threads, scale: nil) { block, output in
+    let range = weights.rows(ofBlock: block)
+    return type == .float64
+      ? weights.withDoubles(range) { ternarize($0, range, cutRows, unit: unit, to: output) }
+      : weights.withFloats(range) { ternarize($0, range, cutRows, to: output) }
+  }
+  guard let result else { throw elements.nonFinite() }
+  return result
+}
+
+extension CutRows {
+  /// The columns of a row with the magnitude that what is kept of them exceeds.
+  fileprivate func runs(_ row: Int) -> [(columns: Range<Int>, above: Double)] {
+    let tied = tiedColumns(row)
+    return [(0..<tied, above(least)), (tied..<weights.columns, above(leastAbove))]
+  }
+
+  /// The largest magnitude below a key, or zero.
+  private func above(_ key: UInt64) -> Double { weights.type.magnitude(ofKey: max(1, key) - 1) }
+}
+
+private func ternarize(
+  _ floats: UnsafePointer<Float>, _ range: Range<Int>, _ cut: CutRows, to output: TernaryOutput
+) -> Int {
+  let weights = cut.weights
+  let collection = Collection()
+  var nonzeroCount = 0
+  for row in range {
+    let x = floats + (row - range.lowerBound) * weights.columns
+    let runs = cut.runs(row)
+    var kept = nc_tail()
+    for (columns, above) in runs {
+      let run = ContiguousMagnitudes(weights: x + columns.lowerBound, count: columns.count)
+      let tail = run.collect(low: Float(above), high: Float(above), into: collection)
+      kept = nc_tail(sum: kept.sum + tail.sum, count: kept.count + tail.count)
+    }
+    output.scales[row] = kept.count > 0 ? weights.type.nearest(kept.sum / Double(kept.count)) : 0
+    let codes = output.codes + row * TernaryMatrix.rowBytes(columns: weights.columns)
+    for (columns, above) in runs {
+      nonzeroCount += nc_ternary_pack(x + columns.lowerBound, columns.count, Float(above), codes, columns.lowerBound)
+    }
+  }
+  return nonzeroCount
+}
+
+/// In units of `unit`, so that nothing overflows.
+private func ternarize(
+  _ doubles: UnsafePointer<Double>, _ range: Range<Int>, _ cut: CutRows, unit: Double, to output: TernaryOutput
+) -> Int {
+  let weights = cut.weights
+  var nonzeroCount = 0
+  for row in range {
+    let x = doubles + (row - range.lowerBound) * weights.columns
+    let runs = cut.runs(row)
+    var sum = 0.0
+    var count = 0
+    for (columns, above) in runs {
+      for c in columns where x[c].magnitude > above {
+        sum += x[c].magnitude / unit
+        count += 1
+      }
+    }
+    let mean = count > 0 ? sum / Double(count) : 0
+    output.scales[row] = mean * unit
+    let codes = output.codes + row * TernaryMatrix.rowBytes(columns: weights.columns)
+    for (columns, above) in runs {
+      for c in columns where x[c].magnitude > above { codes[c / 4] |= (x[c] < 0 ? 3 : 1) << UInt8(c % 4 * 2) }
+    }
+    nonzeroCount += count
+  }
+  return nonzeroCount
+}

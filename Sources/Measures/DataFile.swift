@@ -1,0 +1,162 @@
+internal import Maths
+public import Networks
+internal import Tensors
+
+/// Samples in an HDF5 file: a dataset `x` of shape samples × features (further axes are taken for more features, row-major),
+/// and perhaps `y`, what a network should answer.
+public struct DataFile: Sendable {
+  /// How the datasets are called, and what x is multiplied with.
+  public struct Options: Sendable {
+    public var x: String
+    public var y: String
+    /// Nothing: 1/255 for uint8, else 1.
+    public var scale: Double?
+
+    public init(x: String = "x", y: String = "y", scale: Double? = nil) {
+      self.x = x
+      self.y = y
+      self.scale = scale
+    }
+  }
+
+  /// What the file is called.
+  public let name: String
+  /// What its datasets are called.
+  let options: Options
+  public let samples: Int
+  /// The extents of one sample.
+  public let shape: [Int]
+  /// What x is multiplied with.
+  public let scale: Double
+  /// What the network should answer, samples × `answerCount`, row-major; nothing when the file does not say.
+  public let answers: [Double]?
+  public let answerCount: Int
+
+  private let type: ElementType
+  private let bytes: [UInt8]
+
+  /// Numbers of a sample.
+  public var inputCount: Int { shape.reduce(1, *) }
+
+  /// - Throws: `.unusable` for datasets that are missing or do not fit each other, or an x that is not finite.
+  public init(_ file: NetworkFile, name: String, _ options: Options = Options()) throws(NetworkError) {
+    self.name = name
+    self.options = options
+    func dataset(_ name: String) -> Int? {
+      let name = TensorName(name.utf8.first == UInt8(ascii: "/") ? String(name.dropFirst()) : name)
+      return file.tensors.firstIndex { $0.name == name || $0.path == name }
+    }
+    guard let x = dataset(options.x) else {
+      throw NetworkError(.unusable, "no dataset \(options.x) of numbers (--x names another)")
+    }
+    let tensor = file.tensors[x]
+    guard let first = tensor.shape.extents.first, first > 0, tensor.shape.count > 0 else {
+      throw NetworkError(
+        .unusable, "\(tensor.name): shape \(tensor.shape), expected samples × features, at least one of each")
+    }
+    let samples = first
+    self.samples = samples
+    shape = tensor.shape.rank == 1 ? [1] : Array(tensor.shape.extents.dropFirst())
+    type = tensor.type
+    scale = options.scale ?? (tensor.type == .uint8 ? 1 / 255.0 : 1)
+    let values = try file.values(of: x)
+    bytes = values
+    let nonFinite = values.withUnsafeBytes { bytes in
+      tensor.type.isFloat
+        ? (0..<tensor.shape.count).first { !tensor.type.number($0, of: bytes).isFinite } : nil
+    }
+    if let element = nonFinite {
+      throw NetworkError(.unusable, "\(tensor.name): NaN or infinity at \(tensor.shape.position(of: element))")
+    }
+    guard let y = dataset(options.y) else {
+      guard options.y == "y" else { throw NetworkError(.unusable, "no dataset \(options.y) of numbers") }
+      (answers, answerCount) = (nil, 0)
+      return
+    }
+    let answer = file.tensors[y]
+    guard answer.shape.extents.first == samples, answer.shape.count % samples == 0 else {
+      throw NetworkError(
+        .unusable, "\(answer.name): shape \(answer.shape), expected \(samples) samples as in \(tensor.name)")
+    }
+    guard answer.shape.count <= file.options.memory / 8 else {
+      throw NetworkError(
+        .overLimit, "\(answer.name): takes more than \(file.options.memory) bytes as doubles; --memory raises the limit"
+      )
+    }
+    let numbers = try file.values(of: y)
+    answers = (0..<answer.shape.count).map { answer.type.number($0, of: numbers) }
+    answerCount = answer.shape.count / samples
+  }
+
+  /// The answers as classes: one whole number below `classes` for each sample, or one number 1 among zeros for each class.
+  ///
+  /// Nothing where they are other numbers, as for a regression.
+  ///
+  /// - Throws: `.unusable` for whole numbers one a sample that are no class.
+  func labels(classes: Int) throws(NetworkError) -> [Int]? {
+    guard let answers, classes > 1 else { return nil }
+    if answerCount == 1 {
+      guard answers.allSatisfy({ $0 == $0.rounded() }) else { return nil }
+      if let sample = answers.firstIndex(where: { !(0..<Double(classes)).contains($0) }) {
+        throw NetworkError(
+          .unusable,
+          "\(options.y): label \(Int(clamping: answers[sample])) of sample \(sample), expected 0…\(classes - 1)",
+          file: name)
+      }
+      return answers.map { Int($0) }
+    }
+    guard answerCount == classes, answers.allSatisfy({ $0 == 0 || $0 == 1 }) else { return nil }
+    let labels = (0..<samples).map { sample in
+      let row = answers[sample * classes..<(sample + 1) * classes]
+      return row.reduce(0, +) == 1 ? largest(of: row) : -1
+    }
+    return labels.contains(-1) ? nil : labels
+  }
+
+  /// Writes the inputs of some samples.
+  public func fill(_ range: Range<Int>, _ out: UnsafeMutableBufferPointer<Double>) {
+    let first = range.lowerBound * inputCount
+    bytes.withUnsafeBytes { bytes in
+      switch type {
+      case .uint8: for i in out.indices { out[i] = Double(bytes[first + i]) * scale }
+      case .float32:
+        for i in out.indices {
+          out[i] = Double(bytes.loadUnaligned(fromByteOffset: 4 * (first + i), as: Float.self)) * scale
+        }
+      default: for i in out.indices { out[i] = type.number(first + i, of: bytes) * scale }
+      }
+    }
+  }
+}
+
+extension ElementType {
+  /// Element `index` of little-endian bytes; integers beyond 2⁵³ are rounded.
+  fileprivate func number(_ index: Int, of bytes: [UInt8]) -> Double {
+    bytes.withUnsafeBytes { number(index, of: $0) }
+  }
+
+  fileprivate func number(_ index: Int, of bytes: UnsafeRawBufferPointer) -> Double {
+    let offset = index * byteCount
+    func load<Element>(_: Element.Type) -> Element { bytes.loadUnaligned(fromByteOffset: offset, as: Element.self) }
+    return switch self {
+    case .int8: Double(load(Int8.self))
+    case .int16: Double(load(Int16.self))
+    case .int32: Double(load(Int32.self))
+    case .int64: Double(load(Int64.self))
+    case .uint8: Double(load(UInt8.self))
+    case .uint16: Double(load(UInt16.self))
+    case .uint32: Double(load(UInt32.self))
+    case .uint64: Double(load(UInt64.self))
+    case .float16: Double(load(Float16.self))
+    case .bfloat16: Double(Float(bitPattern: UInt32(load(UInt16.self)) << 16))
+    case .float32: Double(load(Float.self))
+    case .float64: load(Double.self)
+    }
+  }
+}
+
+extension Int {
+  fileprivate init(clamping value: Double) {
+    self = value >= 0x1p62 ? 1 << 62 : value <= -0x1p62 ? -1 << 62 : Int(value)
+  }
+}

@@ -1,0 +1,141 @@
+internal import Codecs
+internal import Matrices
+package import NCZ
+package import Parallel
+internal import SystemPackage
+internal import Tensors
+
+/// A `.ncz` file as a source of tensors.
+package struct NCZSource {
+  package let reader: Reader
+  package let directory: Directory
+  /// The bytes of the source file that no tensor cut out.
+  let remaining: RemainingBytes
+
+  init(_ file: FileDescriptor, size: Int) throws {
+    reader = try Reader(file, size: size, codec: .zstd)
+    directory = try Directory(reader.content, payloadCount: reader.payloads.count)
+    let size = directory.container?.size ?? 0
+    remaining = RemainingBytes(size: size, cuts: try Place.cuts(of: directory.tensors, size: size))
+  }
+
+  func weights(of index: Int, threads: Threads) throws -> Weights {
+    let tensor = directory.tensors[index]
+    switch tensor.encoding {
+    case .raw:
+      let (codec, blocks) = try rawBlocks(of: tensor)
+      return .dense(
+        try [UInt8](unsafeUninitializedCapacity: tensor.size) { buffer, initialized in
+          let bytes = UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: tensor.size)
+          try codec.decode(into: bytes, threads: threads) { try blocks.bytes($0) }
+          initialized = tensor.size
+        })
+    case .ternary(let group):
+      return try ternary(.ternary, tensor, group, threads: threads)
+    case .sparseSigns(let group):
+      return try ternary(.sparse, tensor, group, threads: threads)
+    case .sparse(let positions, let values, let least):
+      let codec = try SparseCodec(tensor, type: values.type(of: tensor.type) ?? tensor.type)
+      let parts = try self.parts(of: tensor, blockCounts: codec.blockCounts(positions))
+      let matrix = try codec.decode(positions, least: least, threads: threads) { part, index in
+        try parts[part].bytes(index)
+      }
+      return .sparse(matrix, transposed: tensor.isTransposed)
+    case .lowRank(let singularValues):
+      let codec = try LowRankCodec(tensor, rank: singularValues.count)
+      let parts = try self.parts(of: tensor, blockCounts: codec.blockCounts)
+      let matrix = try codec.decode(singularValues: singularValues, threads: threads) { part, index in
+        try parts[part].bytes(index)
+      }
+      guard matrix.isFinite(in: .float32, threads: threads) else {
+        throw NetworkError(.corrupt, "a weight that is infinite in float32")
+      }
+      return .lowRank(matrix, transposed: tensor.isTransposed)
+    case .unknown(let id, _):
+      throw NetworkError(.unsupported, "encoding \(id) is not known to this version")
+    }
+  }
+
+  /// The blocks of a tensor in raw encoding.
+  func rawBlocks(of tensor: TensorRecord) throws -> (codec: RawCodec, blocks: Blocks) {
+    let codec = try RawCodec(tensor.type, count: tensor.shape.count)
+    return (codec, try parts(of: tensor, blockCounts: [codec.blockCount])[0])
+  }
+
+  /// Decodes the container piece by piece, in order, and returns the CRC-32 of each.
+  package func forEachContainerPiece(
+    threads: Threads, _ body: (_ number: Int, _ piece: [UInt8]) throws -> Void
+  ) throws -> [UInt32] {
+    guard let container = directory.container else { return [] }
+    let count = remaining.count
+    let codec = try containerCodec(byteCount: count)
+    let blocks = reader.blocks(of: container.payload)
+    guard blocks.count == codec.blockCount else {
+      throw NetworkError(.corrupt, "container: \(blocks.count) blocks, expected \(codec.blockCount) for \(count) bytes")
+    }
+    var crcs: [UInt32] = []
+    try codec.decode(threads: threads) {
+      try blocks.bytes($0)
+    } emit: { piece in
+      try body(crcs.count, piece)
+      crcs.append(crc32(piece))
+    }
+    return crcs
+  }
+
+  private func ternary(
+    _ encoding: Codecs.Encoding, _ tensor: TensorRecord, _ group: ScaleGroup, threads: Threads
+  ) throws -> Weights {
+    let codec = try TernaryCodec(tensor, group)
+    let parts = try self.parts(of: tensor, blockCounts: codec.blockCounts(encoding) ?? [])
+    let matrix = try codec.decode(encoding, threads: threads) { part, index in try parts[part].bytes(index) }
+    return .ternary(matrix, transposed: tensor.isTransposed)
+  }
+
+  /// The parts of a tensor, whose numbers of blocks must be these.
+  private func parts(of tensor: TensorRecord, blockCounts: [Int]) throws -> [Blocks] {
+    let parts = tensor.parts.map { reader.blocks(of: $0) }
+    for (number, (part, count)) in zip(parts, blockCounts).enumerated() where part.count != count {
+      throw NetworkError(.corrupt, "part \(number) has \(part.count) blocks, expected \(count)")
+    }
+    return parts
+  }
+}
+
+extension TernaryCodec {
+  init(_ tensor: TensorRecord, _ group: ScaleGroup) throws {
+    let (rows, columns) = tensor.matrixExtents
+    try self.init(rows: rows, columns: columns, group: group, source: tensor.type)
+  }
+}
+
+extension SparseCodec {
+  init(_ tensor: TensorRecord, type: ElementType) throws {
+    let (rows, columns) = tensor.matrixExtents
+    try self.init(rows: rows, columns: columns, type: type)
+  }
+}
+
+extension LowRankCodec {
+  init(_ tensor: TensorRecord, rank: Int) throws {
+    let (rows, columns) = tensor.matrixExtents
+    try self.init(rows: rows, columns: columns, rank: rank)
+  }
+}
+
+extension TensorRecord {
+  /// Output units and inputs of a matrix; of a tensor of another rank, all axes but the last, and the last.
+  package var matrixExtents: (rows: Int, columns: Int) {
+    guard shape.rank == 2 else {
+      return (shape.extents.dropLast().reduce(1, *), shape.extents.last ?? 1)
+    }
+    let (first, second) = (shape.extents[0], shape.extents[1])
+    return isTransposed ? (second, first) : (first, second)
+  }
+
+  /// Rows and columns of the source: of a tensor that is no matrix, all axes but the last, and the last.
+  package var sourceExtents: (rows: Int, columns: Int) {
+    let (rows, columns) = matrixExtents
+    return isTransposed ? (columns, rows) : (rows, columns)
+  }
+}

@@ -1,0 +1,47 @@
+package import Matrices
+package import Parallel
+package import Tensors
+
+/// What a step makes of the values of a tensor.
+package enum NewValues: Sendable {
+  case weights(Weights)
+  /// Some of the values before, which must outlive this.
+  case masked(MaskedMatrix)
+
+  /// Restores the values, little-endian and row-major, piece by piece in order; few pieces are in memory at once.
+  package func forEachPiece(
+    type: ElementType, threads: Threads, _ body: (UnsafeRawBufferPointer) throws -> Void
+  ) rethrows {
+    switch self {
+    case .weights(let weights): try weights.forEachPiece(type: type, threads: threads, body)
+    case .masked(let matrix): try MaskedSlabs(matrix).forEach(threads, body)
+    }
+  }
+
+  /// What a tensor with values `before` loses, and the digest of the values that this restores to.
+  ///
+  /// - Parameter didReach: told how many bytes were compared.
+  package func loss(
+    from before: UnsafeRawBufferPointer, type: ElementType, shape: Shape, threads: Threads,
+    didReach: (Int) -> Void = { _ in }
+  ) -> (difference: ValueDifference, digest: Digest) {
+    var difference = ValueDifference()
+    var crcs = PieceCRCs()
+    var start = 0
+    forEachPiece(type: type, threads: threads) { piece in
+      difference.add(
+        UnsafeRawBufferPointer(rebasing: before[start..<start + piece.count]), piece, type: type, threads: threads)
+      crcs.update(piece)
+      start += piece.count
+      didReach(start)
+    }
+    return (difference, Digest(crcs, type: type, shape: shape))
+  }
+
+  /// The digest of the values that this restores to.
+  package func digest(type: ElementType, shape: Shape, threads: Threads) -> Digest {
+    var crcs = PieceCRCs()
+    forEachPiece(type: type, threads: threads) { crcs.update($0) }
+    return Digest(crcs, type: type, shape: shape)
+  }
+}

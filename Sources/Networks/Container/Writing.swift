@@ -1,0 +1,358 @@
+internal import Codecs
+internal import JSON
+internal import Matrices
+internal import NCZ
+internal import Parallel
+package import SystemPackage
+internal import Tensors
+
+/// How a `.ncz` file is written.
+public struct WritingOptions: Sendable {
+  /// zstd's level, 1…19; nothing for entropy coding alone.
+  public var level: Int?
+  /// Store ternary codes plain, for use from a memory map.
+  public var isMapped: Bool
+  /// Nobody will read what is written: only its size counts.
+  package var trial: SizeTrial?
+  /// Most bytes of the output; more is an error, and nothing is written that counts.
+  package var limit: Int?
+
+  public init(level: Int? = nil, isMapped: Bool = false) {
+    self.level = level
+    self.isMapped = isMapped
+  }
+
+  var compression: CompressionLevel { level.map { .zstd($0) } ?? .standard }
+}
+
+/// What a step made of a tensor.
+package struct Change {
+  var values: NewValues
+  /// Of the values that they restore to; `nil` for the writer to find out.
+  package var digest: Digest?
+  /// Nothing where the history is to stay as it is.
+  package var step: Step?
+  var outcome = TensorReport.Outcome.changed
+  var kept: Kept?
+
+  package init(
+    values: NewValues, digest: Digest? = nil, step: Step? = nil, outcome: TensorReport.Outcome = .changed,
+    kept: Kept? = nil
+  ) {
+    self.values = values
+    self.digest = digest
+    self.step = step
+    self.outcome = outcome
+    self.kept = kept
+  }
+}
+
+/// Of how many things how many are left.
+public struct Kept: Sendable, Equatable {
+  public var count: Int
+  public var of: Int
+
+  package init(count: Int, of whole: Int) {
+    self.count = count
+    of = whole
+  }
+}
+
+/// What became of one tensor.
+public struct TensorReport: Sendable {
+  public var tensor: TensorRecord
+  /// Stored bytes of its payloads.
+  public var storedBytes: Int
+  public var outcome: Outcome
+  /// Of a pruned tensor: weights that are not zero, singular values, or nodes of the layer.
+  public var kept: Kept?
+
+  public enum Outcome: String, Sendable {
+    case carried, changed, dropped
+  }
+}
+
+extension NetworkFile {
+  /// Writes this network as `.ncz`, front to back, one tensor in memory at a time.
+  ///
+  /// - Parameters:
+  ///   - check: is asked before the output counts.
+  ///   - write: is asked for each tensor and calls `put` once with its new values, or with `nil` to carry it unchanged.
+  ///     It reads the values itself, so that those of a `.ncz` that stay as they are need not be decoded.
+  package func write(
+    to file: FileDescriptor, _ writing: WritingOptions, checking check: RestorationCheck = { _, _ in },
+    _ write: (_ index: Int, _ put: (Change?) throws -> TensorReport) throws -> TensorReport
+  ) throws(NetworkError) -> (tensors: [TensorReport], byteCount: Int, containerBytes: Int) {
+    try about {
+      let isReadable = isReadable(file)
+      let mirror = isReadable || writing.trial != nil ? nil : try temporaryFile()
+      defer { try? mirror?.close() }
+      var writer = try Writer(to: file, mirror: mirror, codec: .zstd)
+      var reports: [TensorReport] = []
+      for index in tensors.indices {
+        didReach(index)
+        reports.append(try write(index) { try self.write(index, to: &writer, writing, change: $0) })
+      }
+      didReach(tensors.count)
+      let records = reports.map(\.tensor)
+      let container = try writeContainer(of: records, to: &writer, writing)
+      let directory = Directory(
+        container: container?.record,
+        digest: Digest(
+          container: container.map { ($0.record.kind.rawValue, $0.record.size, $0.crcs) },
+          tensors: records.compactMap { record in record.digest.map { (record.name, $0) } }),
+        network: network, tensors: records, extensions: extensions)
+      let containerBytes = container.map { writer[$0.record.payload].size } ?? 0
+      let byteCount = try writer.finish(content: directory.json) { file, size in
+        if let limit = writing.limit, size > limit {
+          throw NetworkError(.overLimit, "takes \(size) bytes, more than the \(limit) of --target-size")
+        }
+        if writing.trial == nil { try checkWritten(file, size: size, isWhole: isReadable, and: check) }
+      }
+      return (reports, byteCount, containerBytes)
+    }
+  }
+
+  private var extensions: [JSON.Member] {
+    if case .ncz(let source) = source { source.directory.extensions } else { [] }
+  }
+
+  // MARK: One tensor
+
+  private func write(
+    _ index: Int, to writer: inout Writer, _ writing: WritingOptions, change: Change?
+  ) throws -> TensorReport {
+    if change == nil, let (record, payloads) = writing.trial?.carried[index] {
+      var tensor = record
+      tensor.parts = try payloads.map { try writer.count(payloadLike: $0) }
+      return TensorReport(tensor: tensor, storedBytes: payloads.reduce(0) { $0 + $1.size }, outcome: .carried)
+    }
+    var tensor = tensors[index]
+    var stored = 0
+    let isChanged = change?.step != nil
+    // Chunks are encoded to see whether they can be restored: those of changed tensors, and of a `.ncz` all.
+    let isMirrored = tensor.isChunked && (isChanged || !tensor.history.isEmpty || kind == .ncz)
+    if let change {
+      if let step = change.step { tensor.history.append(step) }
+      (tensor.parts, stored) = try write(
+        change.values, change.digest, of: &tensor, to: &writer, writing, isMirrored: isMirrored
+      ) { didReach(index, bytes: tensors[index].size / 2 + $0 / 2) }
+    } else if case .ncz(let source) = source {
+      // Its blocks are copied as they are; what is wrong in them must not be passed on.
+      try forEachPiece(of: index) { _ in }
+      tensor.parts = []
+      for payload in tensors[index].parts {
+        let blocks = source.reader.blocks(of: payload)
+        tensor.parts.append(try writer.beginPayload(isMirrored: isMirrored))
+        for number in 0..<blocks.count {
+          let bytes = try blocks.bytes(number)
+          stored += bytes.count
+          try writer.append(block: bytes, crc: blocks.crc(number))
+        }
+      }
+    } else {
+      (tensor.parts, stored) = try withValues(of: index) { values in
+        if let zeros = tensor.withoutZeros(values, threads: options.threads) {
+          return try write(.masked(zeros), nil, of: &tensor, to: &writer, writing, isMirrored: false) {
+            didReach(index, bytes: $0)
+          }
+        }
+        let payload = try writer.beginPayload()
+        let before = writer.byteCount
+        try write(values, of: &tensor, to: &writer, writing)
+        return ([payload], writer.byteCount - before)
+      }
+    }
+    if case .hdf5(let source) = source, case .chunked(let address, let chunks, _) = tensor.place {
+      // A changed dataset is encoded anew; another may be left out only when that gives the same bytes again.
+      let isKept = !isChanged && !source.reencodesExactly(address)
+      tensor.place = .chunked(address: address, chunks: chunks, isKept: isKept)
+    }
+    if change == nil { writing.trial?.carried[index] = (tensor, tensor.parts.map { writer[$0] }) }
+    return TensorReport(tensor: tensor, storedBytes: stored, outcome: change?.outcome ?? .carried, kept: change?.kept)
+  }
+
+  /// Encodes values, appends their payloads, and sets encoding and digest.
+  ///
+  /// - Parameter didReach: told of how many bytes of values the weights are encoded.
+  private func write(
+    _ values: NewValues, _ digest: Digest?, of tensor: inout TensorRecord, to writer: inout Writer,
+    _ writing: WritingOptions, isMirrored: Bool, didReach: (Int) -> Void
+  ) throws -> (parts: [Int], stored: Int) {
+    let threads = options.threads
+    let isCounted = writing.trial != nil
+    var parts: [WaitingBlocks]
+    var mayBeSmallerRaw = false
+    /// Encodes a sparse matrix.
+    func encoded(_ matrix: some SparseContent) throws -> [WaitingBlocks] {
+      let codec = try SparseCodec(tensor, type: matrix.type)
+      var waiting: [SparseCodec.Part: WaitingBlocks] = [:]
+      func blocks(of part: SparseCodec.Part) -> WaitingBlocks {
+        if let blocks = waiting[part] { return blocks }
+        let blocks = WaitingBlocks(isCounted: isCounted)
+        waiting[part] = blocks
+        return blocks
+      }
+      var planes = 0
+      let blockBytes = tensor.size / max(1, codec.blocks.count * matrix.type.byteCount)
+      let (positions, least) = try codec.encode(matrix, level: writing.compression, threads: threads) { part, block in
+        try blocks(of: part).append(block)
+        guard case .plane = part else { return }
+        planes += 1
+        didReach(planes * blockBytes)
+      }
+      tensor.encoding = .sparse(positions, StoredValues(matrix.type, of: tensor.type), least: least)
+      // Zeros cost a raw encoding little where hardly a weight is one.
+      mayBeSmallerRaw =
+        matrix.storedCount >= matrix.rows * matrix.columns / 2 || tensor.size < 1 << 16 || tensor.history.isEmpty
+      return codec.parts(positions).map(blocks)
+    }
+    switch values {
+    case .weights(.dense(let bytes)):
+      let payload = try writer.beginPayload(isMirrored: isMirrored)
+      let before = writer.byteCount
+      try bytes.withUnsafeBytes { try write($0, of: &tensor, to: &writer, writing) }
+      return ([payload], writer.byteCount - before)
+    case .weights(.ternary(let matrix, _)):
+      let codec = try TernaryCodec(tensor, matrix.group)
+      let encoded = try codec.encode(
+        matrix, level: writing.isMapped ? .plain : writing.compression, threads: threads)
+      tensor.encoding = encoded.encoding == .sparse ? .sparseSigns(matrix.group) : .ternary(matrix.group)
+      parts = try encoded.parts.map { try WaitingBlocks($0, isCounted: isCounted) }
+    case .weights(.sparse(let matrix, _)): parts = try encoded(matrix)
+    case .masked(let matrix): parts = try encoded(matrix)
+    case .weights(.lowRank(let matrix, _)):
+      parts = try LowRankCodec(tensor, rank: matrix.rank)
+        .encode(matrix, level: writing.compression, threads: threads)
+        .map { try WaitingBlocks($0, isCounted: isCounted) }
+      tensor.encoding = .lowRank(singularValues: matrix.singularValues)
+      mayBeSmallerRaw = true
+    }
+    let byteCount = parts.reduce(0) { $0 + $1.byteCount }
+    // A part more costs padding, and an entry in the directory.
+    let most = byteCount + 100 * (parts.count - 1)
+    if mayBeSmallerRaw, let raw = try rawBlocks(values, of: tensor, smallerThan: most, writing) {
+      tensor.encoding = .raw
+      parts = [raw]
+    }
+    tensor.digest = digest ?? values.digest(type: tensor.type, shape: tensor.shape, threads: threads)
+    return (
+      try parts.map { try $0.write(to: &writer, isMirrored: isMirrored) }, parts.reduce(0) { $0 + $1.byteCount }
+    )
+  }
+
+  /// The values in raw encoding, where that takes fewer than `byteCount` bytes. Given up as soon as it takes more.
+  private func rawBlocks(
+    _ values: NewValues, of tensor: TensorRecord, smallerThan byteCount: Int, _ writing: WritingOptions
+  ) throws -> WaitingBlocks? {
+    struct Larger: Error {}
+    let threads = options.threads
+    let blocks = WaitingBlocks(isCounted: writing.trial != nil)
+    var waiting: [UInt8] = []
+    func encode(_ size: Int) throws {
+      let codec = try RawCodec(tensor.type, count: size / tensor.type.byteCount)
+      try waiting.withUnsafeBytes {
+        try codec.encode(
+          .init(rebasing: $0[..<size]), level: writing.compression, threads: threads, emit: blocks.append)
+      }
+      waiting.removeFirst(size)
+      if blocks.byteCount >= byteCount { throw Larger() }
+    }
+    do {
+      try values.forEachPiece(type: tensor.type, threads: threads) { piece in
+        waiting.append(contentsOf: piece)
+        let pieces = waiting.count / RawCodec.pieceSize
+        if pieces >= 2 * threads.count { try encode(pieces * RawCodec.pieceSize) }
+      }
+      try encode(waiting.count)
+      return blocks
+    } catch is Larger {
+      return nil
+    }
+  }
+
+  /// Encodes values as they are into the payload that was begun.
+  private func write(
+    _ values: UnsafeRawBufferPointer, of tensor: inout TensorRecord, to writer: inout Writer,
+    _ writing: WritingOptions
+  ) throws {
+    tensor.encoding = .raw
+    tensor.digest = Digest(values: values, type: tensor.type, shape: tensor.shape, threads: options.threads)
+    try RawCodec(tensor.type, count: tensor.shape.count)
+      .encode(values, level: writing.compression, threads: options.threads) { try writer.append(block: $0) }
+  }
+
+  // MARK: The container
+
+  private func writeContainer(
+    of tensors: [TensorRecord], to writer: inout Writer, _ writing: WritingOptions
+  ) throws -> (record: Directory.Container, crcs: [UInt32])? {
+    switch source {
+    case .hdf5(let source):
+      let cuts = try Place.cuts(of: tensors, size: size)
+      let remaining = RemainingBytes(size: size, cuts: cuts)
+      func record(_ payload: Int) -> Directory.Container {
+        Directory.Container(kind: source.containerKind, offset: source.offset, payload: payload, size: size)
+      }
+      if let known = writing.trial?.containers[remaining.count] {
+        return (record(try writer.count(payloadLike: known)), [])
+      }
+      let codec = try containerCodec(byteCount: remaining.count)
+      let payload = try writer.beginPayload(isMirrored: true)
+      var crcs: [UInt32] = []
+      var cursor = (run: 0, start: 0)
+      let threads = options.threads
+      // As many pieces at once as keep the threads busy, so that a large container is never whole in memory.
+      let batch = 4 * threads.count
+      for first in stride(from: 0, to: codec.blockCount, by: batch) {
+        let pieces = try (first..<min(first + batch, codec.blockCount)).map { number in
+          let piece = codec.piece(number)
+          var bytes: [UInt8] = []
+          bytes.reserveCapacity(piece.count)
+          for run in remaining.runs(at: piece.lowerBound, count: piece.count, cursor: &cursor) {
+            bytes += try read(source.file, at: run.offset, count: run.length)
+          }
+          return bytes
+        }
+        let blocks = try threads.map(pieces.count) { number in
+          pieces[number].withUnsafeBytes { (codec.encode(piece: $0, level: writing.compression), crc32($0)) }
+        }
+        for (block, crc) in blocks {
+          try writer.append(block: block)
+          crcs.append(crc)
+        }
+      }
+      writing.trial?.containers[remaining.count] = writer[payload]
+      return (record(payload), crcs)
+    case .ncz(let source):
+      guard var record = source.directory.container else { return nil }
+      let blocks = source.reader.blocks(of: record.payload)
+      record.payload = try writer.beginPayload(isMirrored: true)
+      let crcs = try source.forEachContainerPiece(threads: options.threads) { number, _ in
+        try writer.append(block: try blocks.bytes(number), crc: blocks.crc(number))
+      }
+      return (record, crcs)
+    }
+  }
+}
+
+extension TensorRecord {
+  /// The weights that are not +0, where most of them are zeros of either sign: what somebody pruned before. `nil` for
+  /// other tensors; a sample says which they are.
+  fileprivate func withoutZeros(_ values: UnsafeRawBufferPointer, threads: Threads) -> MaskedMatrix? {
+    let (size, count) = (type.byteCount, shape.count)
+    guard type.isFloat, shape.rank > 0, count >= 64 else { return nil }
+    let samples = min(count, 4096)
+    let zeros = (0..<samples).count { sample in
+      let start = sample * (count / samples) * size
+      return values[start..<start + size - 1].allSatisfy { $0 == 0 } && values[start + size - 1] & 0x7F == 0
+    }
+    guard 2 * zeros >= samples else { return nil }
+    let (rows, columns) = sourceExtents
+    let matrix = StoredMatrix(values, type: type, rows: rows, columns: columns, transposed: isTransposed)
+    let nonzeros = matrix.removing(
+      outputs: [Bool](repeating: false, count: matrix.outputs), inputs: [Bool](repeating: false, count: matrix.inputs),
+      threads: threads)
+    return nonzeros.storedCount > 0 ? nonzeros : nil
+  }
+}

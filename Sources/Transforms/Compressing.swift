@@ -1,0 +1,162 @@
+internal import Matrices
+public import Networks
+internal import SystemPackage
+internal import Tensors
+
+/// What every tool that changes values is told.
+public struct CompressingOptions: Sendable {
+  public var selection: Selection
+  /// Restore optimizer state as zeros.
+  public var dropsOptimizer: Bool
+  public var writing: WritingOptions
+  /// Recorded in each changed tensor's history.
+  public var tool: String
+  public var version: String
+
+  public init(
+    selection: Selection, dropsOptimizer: Bool, writing: WritingOptions, tool: String, version: String
+  ) {
+    self.selection = selection
+    self.dropsOptimizer = dropsOptimizer
+    self.writing = writing
+    self.tool = tool
+    self.version = version
+  }
+}
+
+/// What a tool that writes a network has to say about it.
+public struct WritingReport: Sendable {
+  public var tensors: [TensorReport]
+  public var inputBytes: Int
+  public var outputBytes: Int
+  /// Bytes of the output that hold what is left of the source file without its tensors.
+  public var containerBytes = 0
+  /// zstd's level; `nil` for entropy coding alone.
+  public var level: Int?
+  /// ‖before − after‖₂ ÷ ‖before‖₂ over all tensors that were changed; nothing when none was.
+  public var relativeL2: Double?
+  /// What a user should be told.
+  public var warnings: [String]
+  /// What was left though it is much, the largest first.
+  public var left: [LeftTensor] = []
+}
+
+/// What a compressor makes of the values of a tensor.
+package enum Compressed {
+  /// `kept`: of how many weights, singular values or nodes how many are left, where some are dropped.
+  case changed(NewValues, kept: Kept? = nil)
+  /// Not changed, and why.
+  case unchanged(String)
+  /// Holds a NaN or an infinity, here.
+  case nonFinite(index: Int)
+}
+
+extension NetworkFile {
+  /// Writes this network as `.ncz` with the values that `change` makes of the chosen tensors.
+  ///
+  /// One with a NaN or an infinity is carried unchanged with a warning, unless `--only` names it.
+  ///
+  /// - Parameters:
+  ///   - method: what `change` does, for the history.
+  ///   - choice: the tensors that `change` is asked for.
+  func compress(
+    to file: FileDescriptor, _ options: CompressingOptions, _ method: Step.Method, _ choice: Choice,
+    change: (Int, UnsafeRawBufferPointer) throws -> Compressed
+  ) throws(NetworkError) -> WritingReport {
+    var warnings = (assumption.map { [$0] } ?? []) + choice.notes
+    var total = SquaredLoss()
+    let threads = self.options.threads
+    /// The change to these values, measured.
+    func measured(
+      _ index: Int, _ values: UnsafeRawBufferPointer, to new: NewValues, by method: Step.Method,
+      _ outcome: TensorReport.Outcome, kept: Kept? = nil
+    ) -> (change: Change, difference: ValueDifference) {
+      let tensor = tensors[index]
+      let (difference, digest) = new.loss(from: values, type: tensor.type, shape: tensor.shape, threads: threads) {
+        // What follows, to encode them, takes about as long.
+        didReach(index, bytes: $0 / 2)
+      }
+      let step = Step(
+        tool: options.tool, version: options.version, options: method.options,
+        from: Digest(values: values, type: tensor.type, shape: tensor.shape, threads: threads), error: difference.error)
+      return (Change(values: new, digest: digest, step: step, outcome: outcome, kept: kept), difference)
+    }
+
+    /// What becomes of the chosen tensor `index`, of these values; `nil` to carry it.
+    func changed(_ index: Int, _ values: UnsafeRawBufferPointer) throws -> Change? {
+      let tensor = tensors[index]
+      switch try change(index, values) {
+      case .changed(let new, let kept):
+        if options.writing.trial != nil {
+          let step = Step(
+            tool: options.tool, version: options.version, options: method.options, from: .placeholder(2 * index),
+            error: 0.123456789)
+          return Change(values: new, digest: .placeholder(2 * index + 1), step: step, kept: kept)
+        }
+        let (change, difference) = measured(index, values, to: new, by: method, .changed, kept: kept)
+        // What loses nothing more stays as it is stored: another encoding could only be larger.
+        if difference.error == 0, kind == .ncz, tensor.encoding != .raw { return nil }
+        // The same values in another form are no step.
+        if change.digest == change.step?.from {
+          return Change(values: new, digest: change.digest, outcome: .carried, kept: kept)
+        }
+        total.add(difference.loss)
+        if case .hdf5(let source) = source {
+          for filter in source.roundingFilters(of: tensor) {
+            warnings.append(
+              "\(tensor.name): the file keeps it behind the filter \(filter), which may round what is restored")
+          }
+        }
+        return change
+      case .unchanged(let reason):
+        warnings.append("\(tensor.name): \(reason): carried unchanged")
+        return nil
+      case .nonFinite(let element):
+        let position = tensor.shape.position(of: element)
+        guard !options.selection.insists(on: tensor.name) else {
+          throw NetworkError(.unsupported, "\(tensor.name): NaN or infinity at \(position)")
+        }
+        warnings.append("\(tensor.name): NaN or infinity at \(position): carried unchanged")
+        return nil
+      }
+    }
+
+    let written = try write(to: file, options.writing, checking: Self.checkReducible) { index, put in
+      let tensor = tensors[index]
+      if options.dropsOptimizer, tensor.role == .optimizer, tensor.shape.rank > 0,
+        tensor.isReplaceable || tensor.path == nil
+      {
+        // A fresh start. (Scalars, such as the learning rate, stay; so does what lies inside an object header.)
+        let zeros = NewValues.weights(.dense([UInt8](repeating: 0, count: tensor.size)))
+        return try put(
+          try withValues(of: index) { measured(index, $0, to: zeros, by: .dropOptimizer, .dropped).change })
+      }
+      guard choice.tensors.contains(index) else { return try put(nil) }
+      // New values may be taken from those before, so they are written while these are at hand.
+      return try withValues(of: index) { values in try changed(index, values).map { try put($0) } } ?? put(nil)
+    }
+    return WritingReport(
+      tensors: written.tensors, inputBytes: size, outputBytes: written.byteCount,
+      containerBytes: written.containerBytes, level: options.writing.level,
+      relativeL2: written.tensors.contains(where: { $0.outcome == .changed }) ? total.error : nil, warnings: warnings,
+      left: left(by: written.tensors, options.selection))
+  }
+}
+
+extension NetworkFile {
+  /// Where nodes were taken away, a smaller file can be asked for.
+  static func checkReducible(
+    _ written: NetworkFile, _ restored: () throws(NetworkError) -> NetworkFile
+  ) throws(NetworkError) {
+    if written.tensors.contains(where: \.lostNodes) { try restored().checkReducible() }
+  }
+}
+
+extension TensorRecord {
+  /// Whether a step took nodes away, so that a smaller file can be asked for.
+  fileprivate var lostNodes: Bool {
+    history.contains { step in
+      if case .node = Step.Method(tool: step.tool, options: step.options) { true } else { false }
+    }
+  }
+}

@@ -1,0 +1,164 @@
+package import Compression
+internal import Maths
+internal import Matrices
+public import Networks
+internal import Parallel
+package import Tensors
+
+extension Step {
+  /// What a step does to a tensor, with the options that decide the values.
+  package enum Method: Sendable, Equatable {
+    case ternarize(ScaleGroup, TernaryRule)
+    /// The largest weights stay: of each matrix, or with `isGlobal` of all together.
+    case magnitude(PruningRule, MagnitudeValues, isGlobal: Bool)
+    case singularValue(PruningRule)
+    case node(PruningRule)
+    /// Training state becomes zero.
+    case dropOptimizer
+  }
+}
+
+// MARK: - As a history spells it
+
+extension Step.Method {
+  /// The options, as the command line and the history spell them.
+  var options: String {
+    switch self {
+    case .ternarize(let group, .optimal): "--scale-per \(group.text)"
+    case .ternarize(let group, .sparsity(let fraction)): "--scale-per \(group.text) --sparsity \(fraction)"
+    case .magnitude(let rule, let values, let isGlobal):
+      rule.options + (isGlobal ? " --scope network" : "") + (values == .exact ? "" : " --values \(values.rawValue)")
+    case .singularValue(let rule): "--by singular-value \(rule.options)"
+    case .node(let rule): "--by node \(rule.options)"
+    case .dropOptimizer: "--drop optimizer"
+    }
+  }
+
+  /// The tools that take such steps.
+  package static let tools: Set<String> = ["nc-ternarize", "nc-prune"]
+
+  /// Reads what `options` spells; `nil` for a tool that is not known, and for options that it never writes.
+  package init?(tool: String, options: String) {
+    let words = options.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
+    guard words.count % 2 == 0 else { return nil }
+    var values: [String: String] = [:]
+    for i in stride(from: 0, to: words.count, by: 2) { values[words[i]] = words[i + 1] }
+    switch (tool, values["--by"]) {
+    case ("nc-ternarize", _) where values["--drop"] != nil, ("nc-prune", _) where values["--drop"] != nil:
+      self = .dropOptimizer
+    case ("nc-ternarize", _):
+      guard let group = values["--scale-per"].flatMap(ScaleGroup.init(text:)) else { return nil }
+      if let sparsity = values["--sparsity"] {
+        guard let fraction = Fraction(sparsity) else { return nil }
+        self = .ternarize(group, .sparsity(fraction))
+      } else {
+        self = .ternarize(group, .optimal)
+      }
+    case ("nc-prune", let by):
+      guard let rule = PruningRule(keep: values["--keep"], maxError: values["--max-error"]) else { return nil }
+      switch by {
+      case "singular-value": self = .singularValue(rule)
+      case "node": self = .node(rule)
+      default:
+        guard let kept = MagnitudeValues(rawValue: values["--values"] ?? "exact") else { return nil }
+        self = .magnitude(rule, kept, isGlobal: values["--scope"] != nil)
+      }
+    default: return nil
+    }
+    // One spelling: whatever else stands there was not written by this.
+    guard self.options == options else { return nil }
+  }
+}
+
+extension PruningRule {
+  fileprivate var options: String {
+    switch self {
+    case .keep(let fraction): "--keep \(fraction)"
+    case .error(let bound): "--max-error \(bound)"
+    }
+  }
+
+  fileprivate init?(keep: String?, maxError: String?) {
+    if let fraction = keep.flatMap(Fraction.init) {
+      self = .keep(fraction)
+    } else if let bound = maxError.flatMap(Double.init), bound >= 0 {
+      self = .error(bound)
+    } else {
+      return nil
+    }
+  }
+}
+
+extension ScaleGroup {
+  fileprivate var text: String {
+    switch self {
+    case .tensor: "tensor"
+    case .row: "row"
+    case .inputs(let count): String(count)
+    }
+  }
+
+  fileprivate init?(text: String) {
+    switch text {
+    case "tensor": self = .tensor
+    case "row": self = .row
+    default:
+      guard let count = Int(text), count > 0 else { return nil }
+      self = .inputs(count)
+    }
+  }
+}
+
+// MARK: - What it does
+
+extension Step.Method {
+  /// Whether the values of one tensor decide what becomes of it.
+  package var isLocal: Bool {
+    switch self {
+    case .ternarize, .singularValue, .dropOptimizer: true
+    case .magnitude(_, _, let isGlobal): !isGlobal
+    case .node: false
+    }
+  }
+
+  /// What becomes of the values of a tensor; only where the method `isLocal`.
+  package func result(
+    of values: UnsafeRawBufferPointer, _ tensor: TensorRecord, _ options: ReadingOptions
+  ) throws(NetworkError) -> Compressed {
+    switch self {
+    case .ternarize(let group, let rule):
+      let extents = tensor.shape.extents
+      do throws(NonFiniteWeight) {
+        let result = try Compression.ternarize(
+          values, type: tensor.type, rows: extents[0], columns: extents[1], transposed: tensor.isTransposed,
+          group: group, rule: rule, threads: options.threads)
+        return .changed(.weights(.ternary(result.matrix, transposed: tensor.isTransposed)))
+      } catch {
+        return .nonFinite(index: error.index)
+      }
+    case .magnitude(let rule, let kept, _):
+      return try tensor.pruningMagnitudes(values, rule, kept, cut: nil, threads: options.threads)
+    case .singularValue(let rule):
+      var decomposition: SingularValueDecomposition?
+      return try tensor.pruningSingularValues(values, rule, options, known: &decomposition)
+    case .dropOptimizer:
+      return .changed(.weights(.dense([UInt8](repeating: 0, count: values.count))))
+    case .node:
+      throw NetworkError(.unsupported, "the nodes of a layer are chosen by other tensors too")
+    }
+  }
+
+  /// Whether the method takes a tensor of this type and shape; only where it `isLocal`.
+  package func takes(_ tensor: TensorRecord) -> Bool {
+    switch self {
+    case .dropOptimizer: tensor.role == .optimizer && tensor.shape.rank > 0
+    case .ternarize, .singularValue, .node, .magnitude(_, .ternary, _): tensor.type.isFloat && tensor.shape.rank == 2
+    case .magnitude: tensor.type.isFloat && tensor.shape.rank > 0
+    }
+  }
+}
+
+extension TensorRecord {
+  /// Whether it was training state that was left out: it is restored as zeros.
+  public var isDropped: Bool { history.last?.options == Step.Method.dropOptimizer.options }
+}
