@@ -129,8 +129,6 @@ public struct MaskedSlabs: Slabs {
 
   /// Weights of a slab.
   private static let weights = 1 << 20
-  /// Bytes of the values that are restored before they are transposed.
-  private static let tile = 1 << 14
 
   public init(_ matrix: MaskedMatrix) {
     self.matrix = matrix
@@ -149,17 +147,9 @@ public struct MaskedSlabs: Slabs {
       weights.copy(range, to: base)
       return matrix.restore(base, rows: range, columns: 0..<weights.columns)
     }
-    let size = weights.type.byteCount
-    // Output units at a time that fit the first-level cache together with their transpose.
-    let units = max(1, Self.tile / (range.count * size))
-    withUnsafeTemporaryAllocation(byteCount: units * range.count * size, alignment: 64) { tile in
-      guard let tile = tile.baseAddress else { return }
-      for first in stride(from: 0, to: weights.rows, by: units) {
-        let part = first..<min(weights.rows, first + units)
-        weights.copy(part, columns: range, to: tile)
-        matrix.restore(tile, rows: part, columns: range)
-        nc_transpose(tile, range.count, part.count, range.count, size, base + first * size, weights.rows)
-      }
+    grid.transpose(slab, to: base) { units, tile in
+      weights.copy(units, columns: range, to: tile)
+      matrix.restore(tile, rows: units, columns: range)
     }
   }
 }

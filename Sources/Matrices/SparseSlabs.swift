@@ -32,8 +32,6 @@ public struct SparseSlabs: Slabs {
   private static let step = 64
   /// Weights that are widened at once.
   private static let widened = 2048
-  /// Bytes of the values that are unpacked before they are transposed.
-  private static let tile = 1 << 14
 
   /// - Parameters:
   ///   - matrix: has as many values as bits.
@@ -70,21 +68,11 @@ public struct SparseSlabs: Slabs {
     precondition(out.count == bytes(of: slab).count, "room for the slab")
     guard let base = out.baseAddress else { return }
     let range = grid.rows(of: slab)
-    let size = type.byteCount
     matrix.mask.withUnsafeBufferPointer { mask in
       matrix.values.withUnsafeBytes { values in
         let unpacking = Unpacking(mask: mask, values: values)
         guard transposed else { return unpack(range, inputs: 0..<columns, unpacking, to: base) }
-        // Output units at a time that fit the first-level cache together with their transpose.
-        let units = max(1, Self.tile / (range.count * size))
-        withUnsafeTemporaryAllocation(byteCount: units * range.count * size, alignment: 64) { tile in
-          guard let tile = tile.baseAddress else { return }
-          for first in stride(from: 0, to: columns, by: units) {
-            let part = first..<min(columns, first + units)
-            unpack(part, inputs: range, unpacking, to: tile)
-            nc_transpose(tile, range.count, part.count, range.count, size, base + first * size, columns)
-          }
-        }
+        grid.transpose(slab, to: base) { units, tile in unpack(units, inputs: range, unpacking, to: tile) }
       }
     }
   }

@@ -19,16 +19,7 @@ public struct StoredMatrix: @unchecked Sendable {
   public var inputs: Int { weights.columns }
 
   package func withDoubles<R>(_ rows: Range<Int>, _ body: (UnsafeBufferPointer<Double>) -> R) -> R {
-    let count = rows.count * inputs
-    if weights.type == .float64 {
-      return weights.withDoubles(rows) { body(UnsafeBufferPointer(start: $0, count: count)) }
-    }
-    return weights.withFloats(rows) { floats in
-      withUnsafeTemporaryAllocation(of: Double.self, capacity: count) { doubles in
-        for i in 0..<count { doubles.initializeElement(at: i, to: Double(floats[i])) }
-        return body(UnsafeBufferPointer(doubles))
-      }
-    }
+    weights.withDoubles(rows) { body(UnsafeBufferPointer(start: $0, count: rows.count * inputs)) }
   }
 
   /// The weights whose bits are not all zero, without those of some output units and of some inputs.

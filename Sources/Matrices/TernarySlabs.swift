@@ -40,6 +40,28 @@ public struct SlabGrid: Sendable {
   package func rows(of slab: Int) -> Range<Int> { slab * rowsPerSlab..<min(rows, (slab + 1) * rowsPerSlab) }
 }
 
+extension SlabGrid {
+  /// Bytes of the values that are made before they are transposed: with their transpose they fit the first-level cache.
+  private static let tile = 1 << 14
+
+  /// Writes a slab of inputs × output units tile by tile: `fill` writes the slab's inputs of some output units, unit by
+  /// unit.
+  func transpose(
+    _ slab: Int, to out: UnsafeMutableRawPointer, _ fill: (_ units: Range<Int>, UnsafeMutableRawPointer) -> Void
+  ) {
+    let (inputs, size) = (rows(of: slab).count, type.byteCount)
+    let units = max(1, Self.tile / (inputs * size))
+    withUnsafeTemporaryAllocation(byteCount: units * inputs * size, alignment: 64) { tile in
+      guard let tile = tile.baseAddress else { return }
+      for first in stride(from: 0, to: columns, by: units) {
+        let part = first..<min(columns, first + units)
+        fill(part, tile)
+        nc_transpose(tile, inputs, part.count, inputs, size, out + first * size, columns)
+      }
+    }
+  }
+}
+
 extension Slabs {
   public var count: Int { grid.columns == 0 ? 0 : (grid.rows + grid.rowsPerSlab - 1) / grid.rowsPerSlab }
 

@@ -64,11 +64,18 @@ package struct WeightRows: @unchecked Sendable {
     return body(floats)
   }
 
-  /// Calls `body` with the weights of some rows, row after row. Only for float64.
+  /// Writes the weights of some rows, row after row, every one exact.
+  func writeDoubles(_ range: Range<Int>, to out: UnsafeMutablePointer<Double>) {
+    if type == .float64 { return copy(range, to: out) }
+    let count = range.count * columns
+    withFloats(range) { x in for i in 0..<count { out[i] = Double(x[i]) } }
+  }
+
+  /// Calls `body` with the weights of some rows, row after row.
   package func withDoubles<R>(_ range: Range<Int>, _ body: (UnsafePointer<Double>) -> R) -> R {
     let doubles = UnsafeMutablePointer<Double>.allocate(capacity: max(1, range.count * columns))
     defer { doubles.deallocate() }
-    copy(range, to: doubles)
+    writeDoubles(range, to: doubles)
     return body(doubles)
   }
 

@@ -29,13 +29,7 @@ public func writeDoubles(
   _ range: Range<Int>, of bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool,
   to out: UnsafeMutablePointer<Double>
 ) {
-  let weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
-  if type == .float64 {
-    weights.copy(range, to: out)
-  } else {
-    let count = range.count * weights.columns
-    weights.withFloats(range) { x in for i in 0..<count { out[i] = Double(x[i]) } }
-  }
+  WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed).writeDoubles(range, to: out)
 }
 
 /// Every weight, row by row, made from a float or, where the source is float64, from a double.

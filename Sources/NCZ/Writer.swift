@@ -59,8 +59,7 @@ public struct Writer: ~Copyable {
   public subscript(payload: Int) -> Payload { payload < payloads.count ? payloads[payload] : open ?? payloads[payload] }
 
   /// Counts a block of the payload begun last without writing it: where only the size matters.
-  public mutating func count(_ block: Payload.Block) throws(NCZError) {
-    try writePending()
+  public mutating func count(_ block: Payload.Block) {
     open?.blocks.append(block)
     offset += block.size
   }
@@ -68,8 +67,7 @@ public struct Writer: ~Copyable {
   /// Counts a payload like another without writing it, and returns its number.
   public mutating func count(payloadLike other: Payload) throws(NCZError) -> Int {
     let number = try beginPayload()
-    open?.blocks = other.blocks
-    offset += other.size
+    for block in other.blocks { count(block) }
     return number
   }
 

@@ -74,8 +74,6 @@ extension TensorRecord {
       return .nonFinite(index: error.index)
     } catch let error as LowRankOverflow {
       return .unchanged("\(error)")
-    } catch let error as SingularValueError {
-      throw NetworkError(error)
     } catch {
       throw NetworkError(error)
     }

@@ -52,7 +52,7 @@ final class WaitingBlocks {
     var offset = 0
     for (number, block) in known.enumerated() {
       if isCounted {
-        try writer.count(block)
+        writer.count(block)
       } else if let file {
         try writer.append(block: try read(file, at: offset, count: block.size), crc: block.crc)
       } else {

@@ -153,7 +153,8 @@ extension NetworkFile {
     } else {
       (tensor.parts, stored) = try withValues(of: index) { values in
         if let zeros = tensor.withoutZeros(values, threads: options.threads) {
-          return try write(.masked(zeros), nil, of: &tensor, to: &writer, writing, isMirrored: false) {
+          let digest = Digest(values: values, type: tensor.type, shape: tensor.shape, threads: options.threads)
+          return try write(.masked(zeros), digest, of: &tensor, to: &writer, writing, isMirrored: false) {
             didReach(index, bytes: $0)
           }
         }
