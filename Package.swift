@@ -19,7 +19,9 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
 func tool(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
   .executableTarget(
     name: name,
-    dependencies: ["Networks", "Transforms", "Measures", "ToolSupport", argumentParser, system] + dependencies,
+    dependencies: [
+      "Networks", "Transforms", "Measures", "ToolSupport", "Formatting", "Tensors", argumentParser, system,
+    ] + dependencies,
     swiftSettings: strict)
 }
 
@@ -55,10 +57,11 @@ let package = Package(
 
     // Foundations: import nothing of ours.
     module("Tensors"),
-    module("JSON"),
+    module("Formatting"),
     module("Parallel"),
     module("Random"),
-    module("Plots"),
+    module("JSON", ["Formatting"]),
+    module("Plots", ["Formatting"]),
 
     // Specialists: know nothing of each other.
     module("HDF5", ["CHDF5", "CSandbox", "Tensors", system]),
@@ -73,30 +76,26 @@ let package = Package(
       "Networks", ["HDF5", "NCZ", "Codecs", "Matrices", "Tensors", "JSON", "Parallel", "Random", system]),
     module(
       "Transforms",
-      ["Networks", "HDF5", "Compression", "Matrices", "Maths", "Tensors", "JSON", "Parallel", system]),
+      ["Networks", "HDF5", "Compression", "Matrices", "Maths", "Tensors", "JSON", "Formatting", "Parallel", system]),
     module(
       "Measures",
       [
         "Transforms", "Networks", "HDF5", "NCZ", "Compression", "Matrices", "Maths", "Tensors", "JSON", "Parallel",
-        "Random",
-        system,
+        "Random", "Formatting", "Plots", system,
       ]),
     module(
       "ToolSupport",
-      [
-        "CProcess", "Networks", "Transforms", "Measures", "Compression", "JSON", "Parallel", "Tensors", argumentParser,
-        system,
-      ]),
+      ["CProcess", "Networks", "Formatting", "Parallel", "Tensors", argumentParser, system]),
 
     // Tools.
-    tool("nc-ternarize", ["Compression", "Tensors"]),
+    tool("nc-ternarize", ["Compression"]),
     tool("nc-restore", ["JSON"]),
-    tool("nc-info", ["HDF5", "Compression", "JSON", "Plots"]),
+    tool("nc-info", ["HDF5", "JSON"]),
     tool("nc-prune", ["Compression"]),
     tool("nc-run", ["JSON"]),
-    tool("nc-verify", ["JSON", "Maths", "Plots"]),
+    tool("nc-verify", ["JSON"]),
     // Not installed: measures inner loops and whole tools.
-    tool("nc-bench", ["Codecs", "Compression", "Matrices", "CLoops", "Tensors", "Random", "Parallel", "JSON"]),
+    tool("nc-bench", ["Codecs", "Compression", "Matrices", "CLoops", "Random", "Parallel", "JSON"]),
 
     tests("HDF5Tests", ["HDF5", "Random", "Tensors", "nc-info"], data: ["Files"]),
     // Shared by tests: fixtures, scratch files, the built tools.
@@ -113,7 +112,10 @@ let package = Package(
       ]),
     tests(
       "ToolSupportTests",
-      ["ToolSupport", "Compression", "JSON", "Networks", "Transforms", "Measures", "TestSupport", argumentParser]),
+      [
+        "ToolSupport", "Compression", "Formatting", "JSON", "Tensors", "Networks", "Transforms", "Measures",
+        "TestSupport", argumentParser,
+      ]),
     tests(
       "ToolsTests",
       [
@@ -127,6 +129,7 @@ let package = Package(
       ["Networks", "Transforms", "Measures", "NCZ", "JSON", "Parallel", "Random", "Tensors", "TestSupport"]),
 
     tests("TensorsTests", ["Tensors", "Random"]),
+    tests("FormattingTests", ["Formatting"]),
     tests("JSONTests", ["JSON", "Random"]),
     tests("PlotsTests", ["Plots"]),
     tests("CodecsTests", ["Codecs", "Tensors", "Parallel", "Random"]),

@@ -1,3 +1,5 @@
+public import Tensors
+
 /// How much of a matrix is kept: of its n weights, singular values or nodes.
 public enum PruningRule: Sendable, Hashable {
   /// The ⌈fraction · n⌉ largest.

@@ -1,11 +1,11 @@
-public import Compression
+internal import Compression
 public import JSON
 internal import Maths
 internal import Matrices
 public import Networks
 internal import Parallel
 internal import Random
-internal import Tensors
+public import Tensors
 
 /// How well the dense weight matrices of a network can be pruned, told before anything is.
 public struct Statistics: Sendable {

@@ -1,12 +1,12 @@
-internal import Glibc
+internal import Formatting
 
 /// At most two decimals: a hundredth of a pixel.
-func number(_ value: Double) -> String { trimmed(formatted("%.2f", value)) }
+func number(_ value: Double) -> String { trimmed(spelled(value, .fixed, decimals: 2)) }
 
 /// A number to be read: three significant digits, a true minus, powers of ten from a million on and below 10⁻⁴.
 func readable(_ value: Double) -> String {
   guard value.isFinite else { return "not finite" }
-  let parts = formatted("%.2e", value).split(separator: "e")
+  let parts = spelled(value, .scientific, decimals: 2).split(separator: "e")
   guard value != 0, parts.count == 2, let exponent = Int(parts[1]) else { return "0" }
   return switch exponent {
   case -4..<6: readable(value, decimals: max(0, 2 - exponent), isTrimmed: true)
@@ -16,7 +16,7 @@ func readable(_ value: Double) -> String {
 
 /// A number to be read, with groups of three digits from 10 000 on.
 func readable(_ value: Double, decimals: Int, isTrimmed: Bool = false) -> String {
-  let text = formatted("%.\(decimals)f", abs(value))
+  let text = spelled(abs(value), .fixed, decimals: decimals)
   let digits = (isTrimmed ? trimmed(text) : text).split(separator: ".", omittingEmptySubsequences: false)
   var whole = String(digits[0])
   if whole.count > 4 {
@@ -34,21 +34,6 @@ func powerOfTen(_ exponent: Int) -> String {
   let digits = Array("⁰¹²³⁴⁵⁶⁷⁸⁹")
   let raised = String(abs(exponent)).compactMap { $0.wholeNumberValue.map { digits[$0] } }
   return "10" + (exponent < 0 ? "⁻" : "") + String(raised)
-}
-
-private func formatted(_ format: String, _ value: Double) -> String {
-  // The longest: 309 digits of the largest number.
-  var text = [CChar](repeating: 0, count: 400)
-  _ = withVaList([value]) { vsnprintf(&text, text.count, format, $0) }
-  return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-}
-
-private func trimmed(_ decimal: String) -> String {
-  guard decimal.contains(".") else { return decimal }
-  var digits = decimal
-  while digits.hasSuffix("0") { digits.removeLast() }
-  if digits.hasSuffix(".") { digits.removeLast() }
-  return digits == "-0" ? "0" : digits
 }
 
 /// Text that XML takes for text. What XML forbids, what would turn the direction of the text around it and what nobody sees

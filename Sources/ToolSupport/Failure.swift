@@ -1,4 +1,3 @@
-public import Measures
 public import Networks
 
 /// What a process answers with (sysexits).
@@ -71,25 +70,8 @@ public struct Failure: Error, Sendable {
   }
 }
 
-/// Compares two networks; errors name the file they are about, or both.
-public func verify(
-  _ a: (name: String, network: NetworkFile), _ b: (name: String, network: NetworkFile), _ options: VerifyingOptions
-) throws(Failure) -> Verification {
-  do throws(VerificationError) {
-    return try Measures.verify(a.network, b.network, options)
-  } catch {
-    let file =
-      switch error.side {
-      case .a: a.name
-      case .b: b.name
-      case nil: "\(a.name) and \(b.name)"
-      }
-    throw Failure(ExitStatus(error.error.verdict), file: error.error.file ?? file, error.error.message)
-  }
-}
-
 extension ExitStatus {
-  init(_ verdict: NetworkError.Verdict) {
+  public init(_ verdict: NetworkError.Verdict) {
     self =
       switch verdict {
       case .corrupt, .unusable: .unusableData

@@ -1,11 +1,9 @@
 public import ArgumentParser
-public import Compression
-internal import JSON
+public import Formatting
 public import Networks
 internal import Parallel
 internal import Synchronization
-internal import Tensors
-public import Transforms
+public import Tensors
 
 /// Options that every tool has.
 public struct CommonOptions: ParsableArguments {
@@ -53,12 +51,12 @@ public struct CommonOptions: ParsableArguments {
   ///
   /// After a dry run nothing else is on standard output: the table goes there, or the JSON that was asked for.
   public func tell(
-    _ written: WritingReport, about name: String, to output: Output, _ writing: OutputOptions, tool: any Tool.Type
+    _ written: some OutputReport, about name: String, to output: Output, _ writing: OutputOptions, tool: any Tool.Type
   ) throws {
-    tell(written.warnings + written.leftovers + written.advice, about: name, tool: tool)
+    tell(written.remarks, about: name, tool: tool)
     if !quiet { diagnose(written.summary(input: name)) }
     if writing.json {
-      try report(json: written.json(input: name, output: writing.dryRun ? nil : output.name).serialized())
+      try report(json: written.serializedJSON(input: name, output: writing.dryRun ? nil : output.name))
     } else if writing.dryRun {
       try report(written.table)
     } else if verbose {

@@ -1,5 +1,6 @@
 internal import CProcess
 internal import Dispatch
+internal import Formatting
 internal import Glibc
 internal import Networks
 internal import Synchronization

@@ -1,5 +1,6 @@
 public import ArgumentParser
 internal import CProcess
+internal import Formatting
 internal import Glibc
 internal import Networks
 internal import SystemPackage

@@ -3,6 +3,10 @@ public import Networks
 internal import Tensors
 
 extension WritingReport {
+  public func serializedJSON(input: String, output: String?) -> [UInt8] {
+    json(input: input, output: output).serialized()
+  }
+
   /// One object; its keys are documented in the README.
   ///
   /// - Parameter output: where it was written; `nil` after a dry run.

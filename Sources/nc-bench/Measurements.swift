@@ -1,4 +1,5 @@
 import CLoops
+import Formatting
 import Glibc
 import JSON
 import Networks
@@ -99,7 +100,7 @@ struct Measurements {
   }
 
   var text: String {
-    var table = Table([
+    var table = TextTable([
       ("work", .left), ("data", .left), ("-T", .right), ("GB/s a core", .right), ("median", .right),
       ("GB/s wall", .right), ("÷ memcpy", .right), ("ms", .right), ("peak MB", .right),
       ("bits a weight", .right),

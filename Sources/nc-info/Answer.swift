@@ -1,3 +1,4 @@
+import Formatting
 import JSON
 import Measures
 import Networks

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Formatting
 import JSON
 import Measures
 import Networks

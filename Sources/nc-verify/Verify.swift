@@ -77,3 +77,20 @@ struct Verify: Tool {
     if result.verdict == .differs { throw ExitCode(1) }
   }
 }
+
+/// Compares two networks; errors name the file they are about, or both.
+private func verify(
+  _ a: (name: String, network: NetworkFile), _ b: (name: String, network: NetworkFile), _ options: VerifyingOptions
+) throws(Failure) -> Verification {
+  do throws(VerificationError) {
+    return try Measures.verify(a.network, b.network, options)
+  } catch {
+    let file =
+      switch error.side {
+      case .a: a.name
+      case .b: b.name
+      case nil: "\(a.name) and \(b.name)"
+      }
+    throw Failure(ExitStatus(error.error.verdict), file: error.error.file ?? file, error.error.message)
+  }
+}

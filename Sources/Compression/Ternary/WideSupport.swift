@@ -1,5 +1,6 @@
 internal import CLoops
 internal import Matrices
+internal import Tensors
 
 /// As `optimalSupport` and `largestSupport`, of a group of doubles. Of the best support, only what is in question after
 /// `nc_wide_collect` is sorted.

@@ -1,6 +1,7 @@
 internal import Compression
-public import Measures
+internal import Formatting
 internal import Networks
+internal import Tensors
 
 extension Statistics {
   /// The tables that `nc-info --stats` prints.
@@ -9,11 +10,11 @@ extension Statistics {
       "\(printable(name)): \(layers.count) dense matrices, \(all.weights) weights, \(all.zeros) of them zero"
     ]
     if layers.isEmpty { return lines[0] + "\n" }
-    var properties = Table([
+    var properties = TextTable([
       ("tensor", .left), ("shape", .right), ("zeros", .right), ("kurtosis", .right), ("α̂ rows", .right),
       ("α̂ entries", .right), ("α̂ norms", .right),
     ])
-    var errors = Table(
+    var errors = TextTable(
       [("relative L2 error at keep", .left), ("of", .left)] + keeps.map { ($0.description, .right) })
     for layer in layers + (layers.count > 1 ? [all] : []) {
       func text(_ value: Double?) -> String { value.map { significant($0, 3) } ?? "" }

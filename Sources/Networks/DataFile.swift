@@ -1,5 +1,3 @@
-internal import Maths
-public import Networks
 internal import Tensors
 
 /// Samples in an HDF5 file: a dataset `x` of shape samples × features (further axes are taken for more features, row-major),
@@ -22,7 +20,7 @@ public struct DataFile: Sendable {
   /// What the file is called.
   public let name: String
   /// What its datasets are called.
-  let options: Options
+  package let options: Options
   public let samples: Int
   /// The extents of one sample.
   public let shape: [Int]
@@ -88,31 +86,6 @@ public struct DataFile: Sendable {
     answerCount = answer.shape.count / samples
   }
 
-  /// The answers as classes: one whole number below `classes` for each sample, or one number 1 among zeros for each class.
-  ///
-  /// Nothing where they are other numbers, as for a regression.
-  ///
-  /// - Throws: `.unusable` for whole numbers one a sample that are no class.
-  func labels(classes: Int) throws(NetworkError) -> [Int]? {
-    guard let answers, classes > 1 else { return nil }
-    if answerCount == 1 {
-      guard answers.allSatisfy({ $0 == $0.rounded() }) else { return nil }
-      if let sample = answers.firstIndex(where: { !(0..<Double(classes)).contains($0) }) {
-        throw NetworkError(
-          .unusable,
-          "\(options.y): label \(Int(clamping: answers[sample])) of sample \(sample), expected 0…\(classes - 1)",
-          file: name)
-      }
-      return answers.map { Int($0) }
-    }
-    guard answerCount == classes, answers.allSatisfy({ $0 == 0 || $0 == 1 }) else { return nil }
-    let labels = (0..<samples).map { sample in
-      let row = answers[sample * classes..<(sample + 1) * classes]
-      return row.reduce(0, +) == 1 ? largest(of: row) : -1
-    }
-    return labels.contains(-1) ? nil : labels
-  }
-
   /// Writes the inputs of some samples.
   public func fill(_ range: Range<Int>, _ out: UnsafeMutableBufferPointer<Double>) {
     let first = range.lowerBound * inputCount
@@ -152,11 +125,5 @@ extension ElementType {
     case .float32: Double(load(Float.self))
     case .float64: load(Double.self)
     }
-  }
-}
-
-extension Int {
-  fileprivate init(clamping value: Double) {
-    self = value >= 0x1p62 ? 1 << 62 : value <= -0x1p62 ? -1 << 62 : Int(value)
   }
 }

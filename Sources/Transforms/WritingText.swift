@@ -1,44 +1,8 @@
-internal import Glibc
+public import Formatting
 internal import Networks
 internal import Tensors
-public import Transforms
 
-/// `1.08 MB`: three significant digits, decimal units.
-public func text(bytes: Int) -> String {
-  if bytes < 1000 { return "\(bytes) B" }
-  var value = Double(bytes)
-  var unit = -1
-  // 999.5 kB and more reads as 1.00 MB.
-  while value >= 999.5, unit < 4 {
-    value /= 1000
-    unit += 1
-  }
-  return "\(significant(value, 3)) \(["kB", "MB", "GB", "TB", "PB"][unit])"
-}
-
-/// A number with `digits` significant digits (more where its whole part has more), without exponent from 10⁻⁴ to 10⁹.
-public func significant(_ value: Double, _ digits: Int) -> String {
-  guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }
-  let scientific = formatted(value, "%.*e", digits - 1)
-  guard let mark = scientific.lastIndex(of: "e"), let exponent = Int(scientific[scientific.index(after: mark)...])
-  else { return scientific }
-  guard (-4..<9).contains(exponent) else { return "\(scientific[..<mark])e\(exponent)" }
-  return formatted(value, "%.*f", max(0, digits - 1 - exponent))
-}
-
-/// C's spelling of a number; no tool sets a locale, so the decimal point is a point.
-private func formatted(_ value: Double, _ format: String, _ places: Int) -> String {
-  withUnsafeTemporaryAllocation(of: CChar.self, capacity: 400) { text in
-    guard let start = text.baseAddress else { return "" }
-    _ = withVaList([Int32(clamping: places), value]) { vsnprintf(start, text.count, format, $0) }
-    return String(cString: start)
-  }
-}
-
-/// `1 tensor`, `2 tensors`
-func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
-
-extension WritingReport {
+extension WritingReport: OutputReport {
   /// `net.h5: 1.08 MB → 67.2 kB, 16.1×, relative L2 0.436`
   public func summary(input: String) -> String {
     let ratio = significant(Double(inputBytes) / Double(max(1, outputBytes)), 3)
@@ -53,7 +17,7 @@ extension WritingReport {
 
   /// What became of each tensor.
   public var table: String {
-    var table = Table([
+    var table = TextTable([
       ("tensor", .left), ("shape", .right), ("kept", .right), ("encoding", .left), ("bytes", .right),
       ("relative L2", .right),
     ])
@@ -71,8 +35,10 @@ extension WritingReport {
     return table.text
   }
 
+  public var remarks: [String] { warnings + leftovers + advice }
+
   /// The largest tensors that were left, and why, where they are much: `lstm/kernel 189 kB: recurrent, not a dense layer`.
-  public var leftovers: [String] {
+  var leftovers: [String] {
     var reasons: [String] = []
     for tensor in left where !reasons.contains(tensor.reason) && reasons.count < 8 { reasons.append(tensor.reason) }
     return reasons.map { reason in
@@ -84,7 +50,7 @@ extension WritingReport {
   }
 
   /// What could be smaller, if anything.
-  public var advice: [String] {
+  var advice: [String] {
     let optimizer = tensors.filter { $0.tensor.role == .optimizer && $0.outcome == .carried }.reduce(0) {
       $0 + $1.storedBytes
     }

@@ -1,8 +1,7 @@
-import Maths
-import Measures
-import Networks
-import Plots
-import ToolSupport
+internal import Formatting
+internal import Maths
+internal import Networks
+internal import Plots
 
 extension Verification.TensorComparison {
   /// The weights of A, and those of them that are zero in B.

@@ -1,6 +1,5 @@
 public import ArgumentParser
-public import Measures
-internal import Networks
+public import Networks
 
 /// Samples that a network is applied to.
 public struct DataOptions: ParsableArguments {

@@ -1,6 +1,7 @@
 public import ArgumentParser
 import Compression
 internal import Networks
+public import Tensors
 import ToolSupport
 public import Transforms
 

@@ -1,4 +1,4 @@
-public import Measures
+internal import Formatting
 internal import Networks
 internal import Tensors
 internal import Transforms
@@ -12,7 +12,7 @@ extension Listing {
       lines[0] +=
         ", made from \(container.kind) of \(container.size) bytes (\(container.bytes) of them kept beside the tensors)"
     }
-    var table = Table([
+    var table = TextTable([
       ("tensor", .left), ("shape", .right), ("type", .left), ("role", .left), ("encoding", .left),
       ("bytes", .right), ("bits/weight", .right), ("relative L2", .right),
     ])
@@ -56,7 +56,7 @@ extension Listing {
 
   /// The steps that changed each tensor, for what is restored from a `.ncz`.
   public var historyTable: String {
-    var table = Table([("tensor", .left), ("shape", .right), ("encoding", .left), ("changed by", .left)])
+    var table = TextTable([("tensor", .left), ("shape", .right), ("encoding", .left), ("changed by", .left)])
     for row in rows.naturallySorted(by: \.tensor.name) {
       let steps = row.tensor.history.map { "\($0.tool) \($0.options), relative L2 \(significant($0.error, 3))" }
       table.add([
@@ -64,12 +64,5 @@ extension Listing {
       ])
     }
     return table.text
-  }
-}
-
-extension Array {
-  /// Those for which the condition holds, and the others.
-  func split(by condition: (Element) -> Bool) -> (matching: [Element], others: [Element]) {
-    (filter(condition), filter { !condition($0) })
   }
 }

@@ -1,7 +1,7 @@
 internal import Glibc
 
 /// Rows of text in aligned columns.
-public struct Table {
+public struct TextTable {
   public enum Alignment: Sendable { case left, right }
 
   private let alignments: [Alignment]
@@ -52,18 +52,13 @@ public struct Table {
   }
 }
 
-extension Table {
+extension TextTable {
   /// As few characters as still tell names apart.
   private static var shortestName: Int { 12 }
 }
 
 /// How many characters a text has.
 private func characters(_ text: String) -> Int { text.isPlain ? text.utf8.count : text.count }
-
-extension String {
-  /// Whether all its characters are printable ones of ASCII.
-  fileprivate var isPlain: Bool { utf8.allSatisfy { (0x20..<0x7F).contains($0) } }
-}
 
 /// The text in at most `count` characters: its middle left out where it is longer.
 func shortened(_ text: String, to count: Int) -> String {
@@ -79,45 +74,14 @@ private let terminalColumns: Int? = {
   return Int(size.ws_col)
 }()
 
-/// Text as a terminal shows it without being driven by it: control characters are spelled `\xHH`; what has no width,
-/// turns the direction of writing, ends a line or has no meaning `\u{HHHH}`.
-public func printable(_ text: String) -> String {
-  if text.isPlain || text.unicodeScalars.allSatisfy(\.isPrintable) { return text }
-  return text.unicodeScalars.map { scalar -> String in
-    guard !scalar.isPrintable else { return String(scalar) }
-    let digits = String(scalar.value, radix: 16, uppercase: true)
-    return scalar.properties.generalCategory == .control ? "\\x\(digits)" : "\\u{\(digits)}"
-  }.joined()
-}
-
-/// The text of a JSON value with characters that are not printable escaped, so that it is the same value.
-func printable(json: [UInt8]) -> String {
-  let text = String(decoding: json, as: UTF8.self)
-  if text.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) { return text }
-  // Outside of strings a JSON text has none of them.
-  return text.unicodeScalars.map { scalar in
-    scalar.isPrintable
-      ? String(scalar)
-      : String(scalar).utf16.map { unit in
-        let digits = String(unit, radix: 16)
-        return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      }.joined()
-  }.joined()
-}
-
-extension Unicode.Scalar {
-  fileprivate var isPrintable: Bool {
-    // Looking properties up is slow; ASCII and × need none.
-    if (0x20..<0x7F).contains(value) || self == "×" { return true }
-    return switch properties.generalCategory {
-    case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned: false
-    // Variation selectors pick the shape of the character before; other invisible ones hide in a name.
-    case .nonspacingMark: true
-    default: !properties.isDefaultIgnorableCodePoint
-    }
-  }
-}
-
 extension String {
-  var droppingLastNewline: String { hasSuffix("\n") ? String(dropLast()) : self }
+  /// The text without the line feed at its end.
+  public var droppingLastNewline: String { hasSuffix("\n") ? String(dropLast()) : self }
+}
+
+extension Array {
+  /// Those for which the condition holds, and the others.
+  public func split(by condition: (Element) -> Bool) -> (matching: [Element], others: [Element]) {
+    (filter(condition), filter { !condition($0) })
+  }
 }

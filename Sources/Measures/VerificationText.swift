@@ -1,4 +1,4 @@
-public import Measures
+internal import Formatting
 internal import Networks
 internal import Tensors
 
@@ -18,7 +18,7 @@ extension Verification {
       lines.append("x \(sampled(data.samples, of: data.inputs, from: data.name, scale: data.scale))")
     }
     let equal = tensors.count(where: \.isEqual)
-    var table = Table([
+    var table = TextTable([
       ("tensor", .left), ("shape", .right), ("A", .left), ("B", .left), ("relative L2", .right), ("σ₁ error", .right),
       ("claimed", .left),
     ])
@@ -34,7 +34,7 @@ extension Verification {
     if !shown.isEmpty { lines.append(table.text.droppingLastNewline) }
     if !isVerbose, equal > 0 { lines.append("\(equal) of \(tensors.count) tensors are equal, bit for bit") }
     for part in parts {
-      var measures = Table([(part.isWhole ? "measure" : part.name, .left), ("value", .right), ("", .left)])
+      var measures = TextTable([(part.isWhole ? "measure" : part.name, .left), ("value", .right), ("", .left)])
       func add(_ heading: String, _ measurements: [Measurement]) {
         measures.add([heading, "", ""])
         for measurement in measurements {
@@ -70,7 +70,7 @@ extension Measurement {
 extension Verification {
   /// What was held against what. Recorded errors that hold are one row, unless all are asked for.
   private func checkTable(isVerbose: Bool) -> String {
-    var table = Table([("check", .left), ("limit", .right), ("measured", .right), ("", .left)])
+    var table = TextTable([("check", .left), ("limit", .right), ("measured", .right), ("", .left)])
     for row in checkRows(isVerbose: isVerbose) { table.add(row) }
     return table.text.droppingLastNewline
   }

@@ -1,4 +1,4 @@
-public import Measures
+internal import Formatting
 internal import Networks
 
 extension RunReport {

@@ -1,12 +1,11 @@
-import Maths
-import Measures
-import Networks
-import Plots
-import ToolSupport
+internal import Formatting
+internal import Maths
+internal import Networks
+internal import Plots
 
 extension Verification {
   /// The page that `--report` writes: what the tables say, and pictures of spectra, singular values and weights.
-  func page(a: String, b: String) -> String {
+  public func page(a: String, b: String) -> String {
     var page = Page(title: "\(fileName(b)) against \(fileName(a))")
     page.add(verdict: sentence, verdict == .differs ? .bad : verdict == .none ? .neutral : .good)
     let rows = checkRows(isVerbose: false)

@@ -1,4 +1,4 @@
-internal import Glibc
+internal import Formatting
 
 extension JSON {
   /// An integer, spelled canonically: `-?(0|[1-9][0-9]*)`, never `-0`.
@@ -57,20 +57,8 @@ extension JSON {
     return digits.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
   }
 
-  private static func realSpelling(_ value: Double) -> String {
-    // Longest: -d.dddddddde-ddd and the end of a C string.
-    let text = [UInt8](unsafeUninitializedCapacity: 32) { buffer, count in
-      // Adding 0 turns −0 into 0.
-      let written = withVaList([value + 0]) { arguments in
-        buffer.withMemoryRebound(to: CChar.self) { vsnprintf($0.baseAddress!, $0.count, "%.8e", arguments) }
-      }
-      count = min(max(0, Int(written)), buffer.count)
-    }
-    // Between the first digit and the others stands whatever the locale uses; all the rest is the same everywhere.
-    let kept = text.filter(Array("0123456789-+e".utf8).contains)
-    let head = kept.first == UInt8(ascii: "-") ? 2 : 1
-    return String(decoding: kept.prefix(head) + [UInt8(ascii: ".")] + kept.dropFirst(head), as: UTF8.self)
-  }
+  // Adding 0 turns −0 into 0.
+  private static func realSpelling(_ value: Double) -> String { spelled(value + 0, .scientific, decimals: 8) }
 
   /// The value as text without white space, members in their order, numbers as they are spelled; in strings only `"`,
   /// `\` and control characters below 20₁₆ are escaped.
