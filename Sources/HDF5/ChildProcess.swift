@@ -25,8 +25,7 @@ struct ChildProcess: ~Copyable {
     _ file: FileDescriptor, copy: FileDescriptor? = nil, _ mode: Mode, limits: Limits
   ) throws(HDF5Error) -> ChildProcess {
     guard limits.memory >= Limits.leastMemory else {
-      throw .overLimit(
-        "libhdf5 needs \(Limits.leastMemory) bytes of memory, the limit is \(limits.memory); --memory raises the limit")
+      throw .overMemory("libhdf5 needs \(Limits.leastMemory) bytes of memory, the limit is \(limits.memory)")
     }
     var child = try ChildProcess(file: file.rawValue, copy: copy?.rawValue, limits: limits)
     var request = WireWriter()
@@ -231,8 +230,7 @@ struct ChildProcess: ~Copyable {
   // MARK: The end
 
   private var tooLong: HDF5Error {
-    .overLimit(
-      "libhdf5 takes more than \(limits.seconds.formatted) s of processor time; --time raises the limit")
+    .overTime("libhdf5 takes more than \(limits.seconds.formatted) s of processor time")
   }
 
   /// Kills a child that still runs, and collects it.

@@ -269,7 +269,7 @@ struct TreeCopy: ~Copyable {
     if count == 0 { return }
     let (size, overflow) = Int(clamping: count).multipliedReportingOverflow(by: H5Tget_size(type.id))
     guard !overflow, size <= memory else {
-      throw .overLimit("\(count) elements (limit on memory: \(memory) bytes; --memory raises it)")
+      throw .overMemory("\(count) elements take more than \(memory) bytes of memory")
     }
     // Of the source's own type: nothing is converted.
     var bytes = [UInt8](repeating: 0, count: size)

@@ -173,7 +173,7 @@ extension Layout {
     // A chunk takes at least a byte.
     guard count <= file.fileSize else { throw .corrupt("\(count) chunks in a file of \(file.fileSize) bytes") }
     guard count.multipliedReportingOverflow(by: 64).partialValue <= file.memory / 4 else {
-      throw .overLimit("\(count) chunks (limit on memory: \(file.memory) bytes; --memory raises it)")
+      throw .overMemory("\(count) chunks take more than \(file.memory) bytes of memory")
     }
     // `H5Dget_chunk_info` finds the n-th chunk by counting from the first: quadratic in the number of chunks. The
     // library's own listing takes one pass; should another release print it differently, patience has to do.

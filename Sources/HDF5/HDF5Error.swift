@@ -4,14 +4,20 @@ public enum HDF5Error: Error, Sendable, Equatable {
   case corrupt(String)
   /// Sound as far as one can see, but uses a feature that is refused or newer than this library.
   case unsupported(String)
-  /// More memory or time than allowed; says which limit.
+  /// More than the caller's limit on memory allows.
+  case overMemory(String)
+  /// More than the caller's limit on processor time allows.
+  case overTime(String)
+  /// More than a fixed limit allows.
   case overLimit(String)
   /// A read or write failed for reasons outside the file.
   case io(String)
 
   public var message: String {
     switch self {
-    case .corrupt(let message), .unsupported(let message), .overLimit(let message), .io(let message): message
+    case .corrupt(let message), .unsupported(let message), .overMemory(let message), .overTime(let message),
+      .overLimit(let message), .io(let message):
+      message
     }
   }
 
@@ -23,6 +29,8 @@ public enum HDF5Error: Error, Sendable, Equatable {
     switch self {
     case .corrupt: return .corrupt(message)
     case .unsupported: return .unsupported(message)
+    case .overMemory: return .overMemory(message)
+    case .overTime: return .overTime(message)
     case .overLimit: return .overLimit(message)
     case .io: return .io(message)
     }

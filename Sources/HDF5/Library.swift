@@ -50,7 +50,7 @@ func libraryError(_ what: String) -> HDF5Error {
   _ = H5Eclear2(0)
   let text = innermost.text ?? "unknown error"
   let message = "\(what): \(text)"
-  if innermost.isMemory { return .overLimit("\(message) (limit on memory; --memory raises it)") }
+  if innermost.isMemory { return .overMemory(message) }
   let reasons = ["version", "is not registered", "already open for"]
   if reasons.contains(where: text.contains) { return .unsupported(message) }
   if text.contains("write failed") || text.contains("flush failed") { return .io(message) }

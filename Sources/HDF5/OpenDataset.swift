@@ -34,7 +34,7 @@ struct OpenDataset: ~Copyable {
       blocks = try Blocks(extents: extents, chunk: chunk, elementSize: description.type.size)
     }
     guard blocks.chunkByteCount <= file.memory else {
-      throw .overLimit("chunks of \(blocks.chunk) (limit on memory: \(file.memory) bytes; --memory raises it)")
+      throw .overMemory("chunks of \(blocks.chunk) elements take more than \(file.memory) bytes of memory")
     }
     let type = try Handle(H5Dget_type(dataset.id), "type")
     let space = try Handle(H5Dget_space(dataset.id), "dataspace")

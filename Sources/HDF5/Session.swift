@@ -81,8 +81,8 @@ public struct Session: ~Copyable {
   /// - Parameter byteCount: product of the extents and the element size, as the table of contents has them.
   public mutating func values(ofDatasetAt address: UInt64, byteCount: Int) throws(HDF5Error) -> [UInt8] {
     guard byteCount <= limits.memory else {
-      throw .overLimit(
-        "a dataset claims \(byteCount) bytes (limit on memory: \(limits.memory) bytes; --memory raises it)")
+      throw .overMemory(
+        "a dataset claims \(byteCount) bytes, more than \(limits.memory) bytes of memory")
     }
     let blocks = try blocks(.values, address)
     guard blocks.byteCount == byteCount else { throw WireReader.nonsense }

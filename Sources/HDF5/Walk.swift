@@ -95,7 +95,7 @@ struct Walk {
   private mutating func spend(_ bytes: Int) throws(HDF5Error) {
     bytesLeft -= bytes
     guard bytesLeft >= 0 else {
-      throw .overLimit("the list of objects takes more than \(mostBytes) bytes (limit on memory; --memory raises it)")
+      throw .overMemory("the list of objects takes more than \(mostBytes) bytes of memory")
     }
   }
 

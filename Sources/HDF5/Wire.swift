@@ -30,13 +30,15 @@ enum Mode: UInt8 {
 /// How the child answers.
 enum Answer: UInt8 {
   case done = 1
-  case corrupt, unsupported, overLimit, io
+  case corrupt, unsupported, overMemory, overTime, overLimit, io
 
   init(_ error: HDF5Error) {
     self =
       switch error {
       case .corrupt: .corrupt
       case .unsupported: .unsupported
+      case .overMemory: .overMemory
+      case .overTime: .overTime
       case .overLimit: .overLimit
       case .io: .io
       }
@@ -47,6 +49,8 @@ enum Answer: UInt8 {
     case .done: nil
     case .corrupt: .corrupt(message)
     case .unsupported: .unsupported(message)
+    case .overMemory: .overMemory(message)
+    case .overTime: .overTime(message)
     case .overLimit: .overLimit(message)
     case .io: .io(message)
     }
@@ -90,7 +94,7 @@ struct WireReader {
 
   init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-  static let nonsense = HDF5Error.corrupt("libhdf5 gave a nonsense answer on this file")
+  static let nonsense = HDF5Error.corrupt("inconsistent reply from the process that reads HDF5")
 
   var isAtEnd: Bool { position == bytes.count }
 

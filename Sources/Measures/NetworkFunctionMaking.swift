@@ -62,7 +62,7 @@ extension NetworkFile {
       guard room >= 0 else {
         throw NetworkError(
           .overLimit,
-          "\(tensors[index].name): the weights take more than \(options.memory) bytes as doubles; --memory raises the limit"
+          "\(tensors[index].name): the weights take more than \(options.memory) bytes as doubles", remedy: .memory
         )
       }
     }
@@ -77,7 +77,7 @@ extension NetworkFile {
       guard sampleBytes <= options.memory / NetworkFunction.samplesAtOnce / options.threads.count else {
         throw NetworkError(
           .overLimit,
-          "the values of a sample take \(sampleBytes) bytes, too many for \(options.memory) bytes; --memory raises the limit"
+          "the values of a sample take \(sampleBytes) bytes, too many for \(options.memory) bytes", remedy: .memory
         )
       }
       return function

@@ -45,7 +45,7 @@ extension NetworkFile {
     guard needed <= options.memory else {
       throw NetworkError(
         .overLimit,
-        "the outputs of \(data.samples) samples take \(needed) bytes, more than \(options.memory); --memory raises the limit"
+        "the outputs of \(data.samples) samples take \(needed) bytes, more than \(options.memory)", remedy: .memory
       )
     }
     let counter = options.counter("outputs", of: data.samples)

@@ -260,7 +260,7 @@ extension Verifier {
       side: nil,
       error: NetworkError(
         .overLimit,
-        "\(what) take \(byteCount) bytes, more than \(a.options.memory); \(remedy), --memory raises the limit"
+        "\(what) take \(byteCount) bytes, more than \(a.options.memory); \(remedy)", remedy: .memory
       ))
   }
 

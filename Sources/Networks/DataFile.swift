@@ -78,8 +78,7 @@ public struct DataFile: Sendable {
     }
     guard answer.shape.count <= file.options.memory / 8 else {
       throw NetworkError(
-        .overLimit, "\(answer.name): takes more than \(file.options.memory) bytes as doubles; --memory raises the limit"
-      )
+        .overLimit, "\(answer.name): takes more than \(file.options.memory) bytes as doubles", remedy: .memory)
     }
     let numbers = try file.values(of: y)
     answers = (0..<answer.shape.count).map { answer.type.number($0, of: numbers) }

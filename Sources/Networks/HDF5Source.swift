@@ -188,7 +188,12 @@ package final class HDF5Source {
     } catch {
       // The process may be gone; the next dataset may fare better, unless the time of all is up.
       checker = nil
-      if case HDF5Error.overLimit = error { isOutOfTime = true }
+      if let error = error as? HDF5Error {
+        switch error {
+        case .overTime, .overMemory, .overLimit: isOutOfTime = true
+        case .corrupt, .unsupported, .io: break
+        }
+      }
       return false
     }
   }

@@ -1,7 +1,8 @@
 public import Codecs
 public import HDF5
 public import NCZ
-package import Tensors
+internal import SystemPackage
+public import Tensors
 
 /// Why a network file could not be read, changed or written. The tool adds the file's name.
 public struct NetworkError: Error, Sendable, Equatable {
@@ -20,6 +21,8 @@ public struct NetworkError: Error, Sendable, Equatable {
     case output
     /// What was asked for makes no sense for this file.
     case usage
+    /// Nobody expected this error: a bug.
+    case `internal`
   }
 
   public let verdict: Verdict
@@ -27,28 +30,53 @@ public struct NetworkError: Error, Sendable, Equatable {
   public let message: String
   /// The file it is about, where that is not the network at hand.
   public let file: String?
+  /// What a caller can do about it, if anything.
+  public let remedy: Remedy?
 
-  public init(_ verdict: Verdict, _ message: String, file: String? = nil) {
+  public init(_ verdict: Verdict, _ message: String, file: String? = nil, remedy: Remedy? = nil) {
     self.verdict = verdict
     self.message = message
     self.file = file
+    self.remedy = remedy
   }
 
   /// The same verdict about the named object; what the system says of the output is about no object.
   func of(_ object: TensorName) -> NetworkError { of(object.text) }
   func of(_ object: String) -> NetworkError {
-    verdict == .output ? self : NetworkError(verdict, "\(object): \(message)", file: file)
+    verdict == .output ? self : saying("\(object): \(message)")
   }
 
-  /// What another error means for a network file. One that says nothing about that came from the system.
+  /// The same with another sentence, and perhaps another verdict.
+  func saying(_ message: String, _ verdict: Verdict? = nil) -> NetworkError {
+    NetworkError(verdict ?? self.verdict, message, file: file, remedy: remedy)
+  }
+
+  /// What another error means for a network file: that of the system that reading failed. One that nobody knows is a bug.
   public init(_ error: any Error) {
     self =
       switch error {
       case let error as NetworkError: error
       case let error as any NetworkErrorConvertible: error.networkError
-      default: NetworkError(.io, "\(error)")
+      case let error as Errno: NetworkError(.io, "\(error)")
+      default: NetworkError(.internal, "\(error)")
       }
   }
+}
+
+/// What a caller can do about an error. A tool spells it with its own options.
+public enum Remedy: Sendable, Hashable {
+  /// Raise the limit on memory.
+  case memory
+  /// Raise the limit on processor time.
+  case time
+  /// Raise the limit on the size of what is unpacked.
+  case outputSize
+  /// State how the layers are connected.
+  case architecture
+  /// State which way round matrices are stored.
+  case orientation
+  /// Carry this tensor unchanged.
+  case carry(TensorName)
 }
 
 /// An error of a module that knows no network files, and what it means for one.
@@ -73,6 +101,8 @@ extension HDF5Error: NetworkErrorConvertible {
     switch self {
     case .corrupt(let what): NetworkError(.corrupt, what)
     case .unsupported(let what): NetworkError(.unsupported, what)
+    case .overMemory(let what): NetworkError(.overLimit, what, remedy: .memory)
+    case .overTime(let what): NetworkError(.overLimit, what, remedy: .time)
     case .overLimit(let what): NetworkError(.overLimit, what)
     case .io(let what): NetworkError(.io, what)
     }

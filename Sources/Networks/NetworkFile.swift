@@ -229,7 +229,7 @@ public final class NetworkFile {
     let needed = max(tensor.size, kind == .ncz ? tensor.decodedSize : 0)
     guard needed <= options.memory else {
       throw NetworkError(
-        .overLimit, "\(tensor.name): \(needed) bytes, more than \(options.memory); --memory raises the limit")
+        .overLimit, "\(tensor.name): \(needed) bytes, more than \(options.memory)", remedy: .memory)
     }
     try checkProportion(sizesBefore[tensors.count], "its tensors take")
   }
@@ -240,7 +240,7 @@ public final class NetworkFile {
     let limit = options.output ?? max(4 << 30, size.multipliedOrMaximum(by: 1000))
     guard byteCount <= limit else {
       throw NetworkError(
-        .overLimit, "\(what) \(byteCount) bytes, more than \(limit); --max-output-size raises the limit")
+        .overLimit, "\(what) \(byteCount) bytes, more than \(limit)", remedy: .outputSize)
     }
   }
 

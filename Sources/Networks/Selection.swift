@@ -56,14 +56,14 @@ extension NetworkFile {
     }
     if let matrix = sealed.first(where: { selection.includes($0.name) }) {
       throw NetworkError(
-        .unsupported, "\(matrix.name): \(matrix.reason); --except '\(matrix.name)' carries it unchanged")
+        .unsupported, "\(matrix.name): \(matrix.reason)", remedy: .carry(matrix.name))
     }
     if let open = tensors.first(where: {
       $0.isAmbiguous && selection.insists(on: $0.name) && selection.includes($0.name)
     }) {
       throw NetworkError(
         .unsupported,
-        "\(open.name): nothing says which way round it is stored: --orientation inputs-outputs or outputs-inputs")
+        "\(open.name): nothing says which way round it is stored", remedy: .orientation)
     }
     var choice = Choice()
     choice.tensors = Set(

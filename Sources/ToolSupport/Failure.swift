@@ -59,13 +59,36 @@ public struct Failure: Error, Sendable {
     self.message = message
   }
 
+  /// The failure that an error of the library means, with the options that help.
+  ///
+  /// - Parameter file: the file it is about.
+  public init(_ error: NetworkError, about file: String) {
+    let remedy = error.remedy.map { "; \($0.advice)" } ?? ""
+    let bug = error.verdict == .internal ? " (this is a bug of ours; please report it)" : ""
+    self.init(ExitStatus(error.verdict), file: error.file ?? file, error.message + remedy + bug)
+  }
+
   /// The failure of work that reads one file and perhaps writes another.
   init(_ error: any Error, input: String, output: String?) {
     let file = (error as? NetworkError)?.verdict == .output ? output ?? "output" : input
     switch error {
     case let failure as Failure: self = failure
-    case let error as NetworkError: self.init(ExitStatus(error.verdict), file: error.file ?? file, error.message)
-    default: self.init(.internalError, file: file, "\(error) (this is a bug of ours; please report it)")
+    case let error as NetworkError: self.init(error, about: file)
+    default: self.init(NetworkError(error), about: file)
+    }
+  }
+}
+
+extension Remedy {
+  /// The options that help, as the end of a sentence.
+  var advice: String {
+    switch self {
+    case .memory: "--memory raises the limit"
+    case .time: "--time raises the limit"
+    case .outputSize: "--max-output-size raises the limit"
+    case .architecture: "say --order … --activation …, or --like FILE"
+    case .orientation: "say --orientation inputs-outputs or outputs-inputs"
+    case .carry(let name): "--except '\(name)' carries it unchanged"
     }
   }
 }
@@ -79,6 +102,7 @@ extension ExitStatus {
       case .overLimit: .overLimit
       case .io, .output: .ioError
       case .usage: .usage
+      case .internal: .internalError
       }
   }
 }

@@ -96,7 +96,7 @@ extension NetworkFile {
     guard let network else {
       throw NetworkError(
         .unsupported,
-        "no network: how the layers are connected is not known; --order with --activation, or --like, says it")
+        "no network: how the layers are connected is not known", remedy: .architecture)
     }
     var byName: [TensorName: Int] = [:]
     for (index, tensor) in tensors.enumerated() { byName[tensor.name] = index }

@@ -56,7 +56,7 @@ extension TensorRecord {
       guard needed <= options.memory else {
         throw NetworkError(
           .overLimit,
-          "its singular values take \(needed) bytes of memory, more than \(options.memory); --memory raises the limit")
+          "its singular values take \(needed) bytes of memory, more than \(options.memory)", remedy: .memory)
       }
       options.tell("singular values of \(name)")
       let result = try Compression.pruneSingularValues(

@@ -1,7 +1,7 @@
 public import ArgumentParser
 import Compression
 internal import Networks
-public import Tensors
+internal import Tensors
 import ToolSupport
 public import Transforms
 

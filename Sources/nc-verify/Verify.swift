@@ -91,6 +91,6 @@ private func verify(
       case .b: b.name
       case nil: "\(a.name) and \(b.name)"
       }
-    throw Failure(ExitStatus(error.error.verdict), file: error.error.file ?? file, error.error.message)
+    throw Failure(error.error, about: file)
   }
 }

@@ -85,7 +85,8 @@ struct ConformanceTests {
       } catch {
         switch (error as? NetworkError)?.verdict {
         case .corrupt, .unsupported, .overLimit: break
-        case .unusable, .io, .output, .usage, nil: Issue.record("\(fixture.testDescription): \(what()): \(error)")
+        case .unusable, .io, .output, .usage, .internal, nil:
+          Issue.record("\(fixture.testDescription): \(what()): \(error)")
         }
       }
     }

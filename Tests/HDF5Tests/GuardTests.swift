@@ -33,20 +33,20 @@ import Testing
     let noTime = #expect(throws: HDF5Error.self) {
       _ = try openSession(file, limits: Limits(memory: 1 << 30, seconds: 1e-6))
     }
-    guard case .overLimit = noTime else {
+    guard case .overTime = noTime else {
       Issue.record("\(String(describing: noTime))")
       return
     }
 
-    let tooLittle = HDF5Error.overLimit(
-      "libhdf5 needs 67108864 bytes of memory, the limit is 67108863; --memory raises the limit")
+    let tooLittle = HDF5Error.overMemory(
+      "libhdf5 needs 67108864 bytes of memory, the limit is 67108863")
     #expect(throws: tooLittle) {
       _ = try openSession(file, limits: Limits(memory: Limits.leastMemory - 1, seconds: 10))
     }
     var session = try openSession(file, limits: Limits(memory: Limits.leastMemory, seconds: 10))
     let address = try session.tableOfContents(texts: []).object("all").address
     let noMemory = #expect(throws: HDF5Error.self) { try session.values(ofDatasetAt: address, byteCount: 1 << 27) }
-    guard case .overLimit = noMemory else {
+    guard case .overMemory = noMemory else {
       Issue.record("\(String(describing: noMemory))")
       return
     }
@@ -122,7 +122,7 @@ import Testing
         switch error {
         case .corrupt: verdict = "corrupt"
         case .unsupported: verdict = "unsupported"
-        case .overLimit: verdict = "over a limit"
+        case .overMemory, .overTime, .overLimit: verdict = "over a limit"
         case .io: verdict = "io"
         }
       }

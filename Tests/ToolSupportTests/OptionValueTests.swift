@@ -74,12 +74,27 @@ struct FailureTests {
   @Test(
     arguments: [
       (.corrupt, 65), (.unusable, 65), (.unsupported, 69), (.overLimit, 75), (.io, 74), (.output, 74), (.usage, 64),
+      (.internal, 70),
+
     ] as [(NetworkError.Verdict, Int32)])
   func everyVerdictHasItsStatus(verdict: NetworkError.Verdict, status: Int32) {
     #expect(ExitStatus(verdict).rawValue == status)
     let failure = Failure(NetworkError(verdict, "what"), input: "in", output: "out")
-    #expect(failure.status.rawValue == status && failure.message == "what")
+    #expect(failure.status.rawValue == status && failure.message.hasPrefix("what"))
     #expect(failure.file == (verdict == .output ? "out" : "in"))
+  }
+
+  /// An error of a library names no option; a tool does.
+  @Test(
+    arguments: [
+      (.memory, "--memory raises the limit"), (.time, "--time raises the limit"),
+      (.carry("a/b"), "--except 'a/b' carries it unchanged"), (nil, nil),
+    ] as [(Remedy?, String?)])
+  func remediesAreSpelledByTools(remedy: Remedy?, advice: String?) {
+    let error = NetworkError(.overLimit, "too much", file: "own", remedy: remedy)
+    let failure = Failure(error, about: "file")
+    #expect(failure.message == (["too much"] + [advice].compactMap { $0 }).joined(separator: "; "))
+    #expect(failure.file == "own")
   }
 
   @Test func aFailureStaysWhatItIs() {

@@ -50,7 +50,7 @@ extension NetworkFile {
       }
     } catch {
       throw error.verdict == .output || error.verdict == .io
-        ? error : NetworkError(error.verdict, "what was made of it could not be restored: \(error.message)")
+        ? error : error.saying("what was made of it could not be restored: \(error.message)")
     }
   }
 
@@ -66,7 +66,7 @@ extension NetworkFile {
     } catch {
       // What could be read in the source, and no longer without values, was among them.
       throw error.verdict == .unsupported && part == .changedStructure
-        ? NetworkError(.corrupt, error.message) : error
+        ? error.saying(error.message, .corrupt) : error
     }
     guard case .ncz(let source) = self.source, let container = source.directory.container,
       case .hdf5(let hdf5) = restored.source, hdf5.containerKind == container.kind, hdf5.offset == container.offset
