@@ -15,6 +15,9 @@ public struct StoredMatrix: @unchecked Sendable {
     weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
   }
 
+  /// The same as elements in their order, whatever their shape.
+  package var elements: SourceElements { SourceElements(bytes: weights.bytes, type: weights.type) }
+
   public var outputs: Int { weights.rows }
   public var inputs: Int { weights.columns }
 

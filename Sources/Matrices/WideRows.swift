@@ -1,35 +1,29 @@
-public import Tensors
+internal import Tensors
 
 /// Returns a weight matrix as output units × inputs, row-major; float64 is rounded to nearest.
-///
-/// - Parameters:
-///   - bytes: rows · columns little-endian elements, row-major.
-///   - type: float16, bfloat16, float32 or float64.
-///   - rows, columns: the shape of the source.
-///   - transposed: whether the source is inputs × output units, as Keras stores it.
 public func floats(
-  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool
+  _ source: StoredMatrix
 ) -> [Float] {
-  elements(WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed), { $0 }, { Float($0) })
+  elements(source.weights, { $0 }, { Float($0) })
 }
 
-/// Returns a weight matrix as output units × inputs, row-major, every weight exact; arguments as for `floats`.
+/// Returns a weight matrix as output units × inputs, row-major, every weight exact.
 public func doubles(
-  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool
+  _ source: StoredMatrix
 ) -> [Double] {
-  elements(WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed), { Double($0) }, { $0 })
+  elements(source.weights, { Double($0) }, { $0 })
 }
 
-/// Writes some output units of a weight matrix as rows of doubles, every weight exact; arguments as for `floats`.
+/// Writes some output units of a weight matrix as rows of doubles, every weight exact.
 ///
 /// - Parameters:
 ///   - range: the output units.
 ///   - out: has room for their inputs.
 public func writeDoubles(
-  _ range: Range<Int>, of bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool,
+  _ range: Range<Int>, of source: StoredMatrix,
   to out: UnsafeMutablePointer<Double>
 ) {
-  WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed).writeDoubles(range, to: out)
+  source.weights.writeDoubles(range, to: out)
 }
 
 /// Every weight, row by row, made from a float or, where the source is float64, from a double.

@@ -103,8 +103,7 @@ extension NetworkFile {
     let (rows, columns) = tensor.matrixExtents
     let elements = try withValues(of: index) { values in
       doubles(
-        values, type: tensor.type, rows: tensor.shape.extents[0], columns: tensor.shape.extents[1],
-        transposed: tensor.isTransposed)
+        tensor.matrix(values))
     }
     return .dense(elements, rows: rows, columns: columns)
   }
@@ -118,8 +117,7 @@ extension NetworkFile {
   private func rowSource(_ index: Int) throws(NetworkError) -> WeightRowSource? {
     let tensor = tensors[index]
     guard tensor.shape.count > Self.heldBytes / 8 else { return nil }
-    let (type, transposed) = (tensor.type, tensor.isTransposed)
-    let (first, second) = (tensor.shape.extents[0], tensor.shape.extents[1])
+    let type = tensor.type
     let (rows, columns) = tensor.matrixExtents
     if case .hdf5(let source) = source, case .contiguous(let run) = tensor.place,
       tensor.byteOrder == .little || type.byteCount == 1,
@@ -127,13 +125,13 @@ extension NetworkFile {
     {
       return WeightRowSource(rows: rows, columns: columns) { range, out in
         writeDoubles(
-          range, of: mapped.bytes, type: type, rows: first, columns: second, transposed: transposed, to: out)
+          range, of: tensor.matrix(mapped.bytes), to: out)
       }
     }
     guard case .dense(let values) = try weights(of: index) else { return nil }
     return WeightRowSource(rows: rows, columns: columns) { range, out in
       values.withUnsafeBytes {
-        writeDoubles(range, of: $0, type: type, rows: first, columns: second, transposed: transposed, to: out)
+        writeDoubles(range, of: tensor.matrix($0), to: out)
       }
     }
   }

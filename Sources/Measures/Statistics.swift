@@ -106,8 +106,7 @@ extension NetworkFile {
       let (rows, columns) = tensor.matrixExtents
       let weights = try withValues(of: index) { values in
         floats(
-          values, type: tensor.type, rows: tensor.shape.extents[0], columns: tensor.shape.extents[1],
-          transposed: tensor.isTransposed)
+          tensor.matrix(values))
       }
       guard weights.allSatisfy(\.isFinite) else {
         statistics.notes.append("\(tensor.name): NaN or infinity: left out")

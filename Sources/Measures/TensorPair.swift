@@ -86,10 +86,9 @@ struct TensorPair {
   }
 
   private func singularValues(_ side: (file: NetworkFile, index: Int)) throws -> [Double] {
-    let extents = tensor.shape.extents
-    return try side.file.withValues(of: side.index) {
+    try side.file.withValues(of: side.index) {
       try Compression.singularValues(
-        $0, type: tensor.type, rows: extents[0], columns: extents[1], transposed: tensor.isTransposed)
+        tensor.matrix($0))
     }
   }
 

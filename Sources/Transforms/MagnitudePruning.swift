@@ -46,22 +46,21 @@ extension TensorRecord {
     _ bytes: UnsafeRawBufferPointer, _ rule: PruningRule, _ values: MagnitudeValues, cut: MagnitudeCut?,
     threads: Threads
   ) throws(NetworkError) -> Compressed {
-    let (rows, columns) = sourceExtents
     func pruned(_ stored: KeptValues, cut: MagnitudeCut?) throws(NonFiniteWeight) -> MagnitudePruning {
       if let cut {
         return try Compression.prune(
-          bytes, type: type, rows: rows, columns: columns, transposed: isTransposed, cut: cut, values: stored,
+          matrix(bytes), cut: cut, values: stored,
           threads: threads)
       }
       return try pruneMagnitude(
-        bytes, type: type, rows: rows, columns: columns, transposed: isTransposed, rule: rule, values: stored,
+        matrix(bytes), rule: rule, values: stored,
         threads: threads)
     }
     do throws(NonFiniteWeight) {
       if values == .ternary {
         let cut = if let cut { cut } else { try magnitudeCut(bytes, type: type, rule: rule, threads: threads) }
         let result = try Compression.ternarize(
-          bytes, type: type, rows: rows, columns: columns, transposed: isTransposed, cut: cut, threads: threads)
+          matrix(bytes), cut: cut, threads: threads)
         return .changed(
           .weights(.ternary(result.matrix, transposed: isTransposed)),
           kept: Kept(count: result.nonzeroCount, of: shape.count))

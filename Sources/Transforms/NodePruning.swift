@@ -131,13 +131,13 @@ extension NetworkFile {
     case .bias(let numbers): .weights(.dense(tensors[index].type.bytes(rounding: numbers)))
     case .matrix(let outputs, let inputs):
       .masked(
-        StoredMatrix(values, of: tensors[index]).removing(outputs: outputs, inputs: inputs, threads: options.threads))
+        tensors[index].matrix(values).removing(outputs: outputs, inputs: inputs, threads: options.threads))
     }
   }
 
   /// Calls `body` with a weight matrix in place.
   func withMatrix<Result>(_ index: Int, _ body: (StoredMatrix) throws -> Result) throws(NetworkError) -> Result {
-    try withValues(of: index) { try body(StoredMatrix($0, of: tensors[index])) }
+    try withValues(of: index) { try body(tensors[index].matrix($0)) }
   }
 
   // MARK: One layer
@@ -265,13 +265,6 @@ extension NetworkFile {
 }
 
 extension NodePruning.Note: Error {}
-
-extension StoredMatrix {
-  fileprivate init(_ values: UnsafeRawBufferPointer, of tensor: TensorRecord) {
-    let extents = tensor.shape.extents
-    self.init(values, type: tensor.type, rows: extents[0], columns: extents[1], transposed: tensor.isTransposed)
-  }
-}
 
 extension [ElementwiseOperation] {
   /// The number behind all operations, first to last.

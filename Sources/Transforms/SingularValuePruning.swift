@@ -34,7 +34,7 @@ extension NetworkFile {
     to file: FileDescriptor, _ rule: PruningRule, _ options: CompressingOptions, _ decompositions: Decompositions
   ) throws(NetworkError) -> WritingReport {
     try compress(to: file, options, .singularValue(rule), try choose(by: options.selection)) { index, bytes in
-      let (rows, columns) = tensors[index].sourceExtents
+      let (rows, columns) = tensors[index].matrixExtents
       return try decompositions.with(index, byteCount: 8 * min(rows, columns) * (rows + columns + 1)) {
         try tensors[index].pruningSingularValues(bytes, rule, self.options, known: &$0)
       }
@@ -50,7 +50,7 @@ extension TensorRecord {
     _ bytes: UnsafeRawBufferPointer, _ rule: PruningRule, _ options: ReadingOptions,
     known: inout SingularValueDecomposition?
   ) throws(NetworkError) -> Compressed {
-    let (rows, columns) = sourceExtents
+    let (rows, columns) = matrixExtents
     do {
       let needed = try singularValueByteCount(rows: rows, columns: columns, vectors: true)
       guard needed <= options.memory else {
@@ -60,7 +60,7 @@ extension TensorRecord {
       }
       options.tell("singular values of \(name)")
       let result = try Compression.pruneSingularValues(
-        bytes, type: type, rows: rows, columns: columns, transposed: isTransposed, rule: rule,
+        matrix(bytes), rule: rule,
         threads: options.threads, known: &known)
       if result.matrix.rank == min(rows, columns) { return .unchanged("nothing to drop") }
       // Rounding adds 2⁻⁸ at most, unless factors vanish.

@@ -127,10 +127,9 @@ extension Step.Method {
   ) throws(NetworkError) -> Compressed {
     switch self {
     case .ternarize(let group, let rule):
-      let extents = tensor.shape.extents
       do throws(NonFiniteWeight) {
         let result = try Compression.ternarize(
-          values, type: tensor.type, rows: extents[0], columns: extents[1], transposed: tensor.isTransposed,
+          tensor.matrix(values),
           group: group, rule: rule, threads: options.threads)
         return .changed(.weights(.ternary(result.matrix, transposed: tensor.isTransposed)))
       } catch {

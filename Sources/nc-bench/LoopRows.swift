@@ -136,7 +136,8 @@ private struct Source {
   func ternarized(_ group: ScaleGroup, threads: Threads) throws -> Ternarization {
     try bytes.withUnsafeBytes {
       try Compression.ternarize(
-        $0, type: type, rows: rows, columns: columns, transposed: isTransposed, group: group, threads: threads)
+        StoredMatrix($0, type: type, rows: rows, columns: columns, transposed: isTransposed), group: group,
+        threads: threads)
     }
   }
 

@@ -28,7 +28,7 @@ func measurePruning(into bench: inout Measurements) throws {
         let data = "\(side)×\(side) float32\(transposed ? ", inputs×outputs" : ""), keep \(keep)"
         func pruned() throws -> MaskedMatrix {
           try prune(
-            source, type: .float32, rows: side, columns: side, transposed: transposed, cut: cut,
+            StoredMatrix(source, type: .float32, rows: side, columns: side, transposed: transposed), cut: cut,
             threads: Threads(threads)
           ).matrix
         }

@@ -63,8 +63,9 @@ struct SampleMatrix {
     try bytes.withUnsafeBytes {
       Pruned(
         try pruneMagnitude(
-          $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
-          transposed: transposed, rule: rule, values: values, threads: Threads(threads)),
+          StoredMatrix(
+            $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
+            transposed: transposed), rule: rule, values: values, threads: Threads(threads)),
         threads)
     }
   }
@@ -73,8 +74,9 @@ struct SampleMatrix {
     try bytes.withUnsafeBytes {
       Pruned(
         try prune(
-          $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
-          transposed: transposed, cut: cut, values: values, threads: Threads(threads)),
+          StoredMatrix(
+            $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
+            transposed: transposed), cut: cut, values: values, threads: Threads(threads)),
         threads)
     }
   }
@@ -82,8 +84,9 @@ struct SampleMatrix {
   func ternarized(_ cut: MagnitudeCut, threads: Int = 1) throws -> Ternarization {
     try bytes.withUnsafeBytes {
       try ternarize(
-        $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
-        transposed: transposed, cut: cut, threads: Threads(threads))
+        StoredMatrix(
+          $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
+          transposed: transposed), cut: cut, threads: Threads(threads))
     }
   }
 

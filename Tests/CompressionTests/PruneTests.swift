@@ -73,7 +73,8 @@ private let sumTolerance = 0x1p-40
     let found = try source.withUnsafeBytes {
       Pruned(
         try pruneMagnitude(
-          $0, type: .float32, rows: 2, columns: 3, transposed: true, rule: .keep(Fraction("0.6")!), threads: Threads(1)),
+          StoredMatrix($0, type: .float32, rows: 2, columns: 3, transposed: true), rule: .keep(Fraction("0.6")!),
+          threads: Threads(1)),
         1)
     }
     // 2 and three ones: outputs (1, 1), (0, 2), (−1, —).
@@ -88,7 +89,7 @@ private let sumTolerance = 0x1p-40
       try source.withUnsafeBytes {
         Pruned(
           try pruneMagnitude(
-            $0, type: .float32, rows: 1, columns: 5, transposed: false, rule: .keep(Fraction(keep)!),
+            StoredMatrix($0, type: .float32, rows: 1, columns: 5, transposed: false), rule: .keep(Fraction(keep)!),
             threads: Threads(1)),
           1)
       }

@@ -14,7 +14,8 @@ private func pruned<T: BitwiseCopyable>(
 ) throws -> SingularValuePruning {
   try elements.withUnsafeBytes {
     try pruneSingularValues(
-      $0, type: type, rows: rows, columns: columns, transposed: transposed, rule: rule, threads: Threads(threads))
+      StoredMatrix($0, type: type, rows: rows, columns: columns, transposed: transposed), rule: rule,
+      threads: Threads(threads))
   }
 }
 
@@ -98,7 +99,7 @@ extension Fraction {
     let (rows, columns) = (24, 40)
     let (bytes, _) = sample(.float32, rows * columns, using: &random)
     let s = try bytes.withUnsafeBytes {
-      try singularValues($0, type: .float32, rows: rows, columns: columns, transposed: false)
+      try singularValues(StoredMatrix($0, type: .float32, rows: rows, columns: columns, transposed: false))
     }
     #expect(s.count == 24)
     let total = s.reduce(0) { $0 + $1 * $1 }
@@ -224,7 +225,7 @@ extension Fraction {
         }
         #expect(throws: NonFiniteWeight(index: index)) {
           try bytes.withUnsafeBytes {
-            try singularValues($0, type: type, rows: 4, columns: 6, transposed: transposed)
+            try singularValues(StoredMatrix($0, type: type, rows: 4, columns: 6, transposed: transposed))
           }
         }
       }

@@ -80,7 +80,8 @@ func ternarized<T: BitwiseCopyable>(
 ) throws -> Ternarization {
   try elements.withUnsafeBytes {
     try ternarize(
-      $0, type: type, rows: rows, columns: columns ?? elements.count / max(1, rows), transposed: transposed,
+      StoredMatrix(
+        $0, type: type, rows: rows, columns: columns ?? elements.count / max(1, rows), transposed: transposed),
       group: group, rule: rule, threads: Threads(threads))
   }
 }

@@ -84,7 +84,7 @@ extension NetworkFile {
     #expect {
       try open.choose(by: Selection(only: ["W1"]))
     } throws: { error in
-      (error as? NetworkError)?.verdict == .unsupported && "\(error)".contains("--orientation")
+      (error as? NetworkError)?.verdict == .unsupported && (error as? NetworkError)?.remedy == .orientation
     }
     #expect(try open.choose(by: Selection()).tensors.isEmpty)
     for orientation in MatrixOrientation.allCases {

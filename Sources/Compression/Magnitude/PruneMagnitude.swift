@@ -1,7 +1,7 @@
 internal import CLoops
 public import Matrices
 public import Parallel
-public import Tensors
+internal import Tensors
 
 /// The largest weights of a matrix, and what was lost.
 public struct MagnitudePruning: Sendable {
@@ -26,18 +26,19 @@ public struct MagnitudePruning: Sendable {
 /// Laws: pruning twice with the same `.keep` is pruning once; multiplying W by a power of two multiplies the values and
 /// keeps the mask (nothing being subnormal, values exact).
 public func pruneMagnitude(
-  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool, rule: PruningRule,
+  _ source: StoredMatrix, rule: PruningRule,
   values: KeptValues = .exact, threads: Threads
 ) throws(NonFiniteWeight) -> MagnitudePruning {
   func pruned(_ cut: MagnitudeCut) throws(NonFiniteWeight) -> MagnitudePruning {
     try prune(
-      bytes, type: type, rows: rows, columns: columns, transposed: transposed, cut: cut, values: values,
+      source, cut: cut, values: values,
       threads: threads)
   }
-  let cut = try magnitudeCut(bytes, type: type, rule: rule, values: values, threads: threads)
+  let cut = try magnitudeCut(
+    source.weights.bytes, type: source.weights.type, rule: rule, values: values, threads: threads)
   var result = try pruned(cut)
   if case .error(let bound) = rule, result.relativeL2 > bound {
-    let elements = SourceElements(bytes: bytes, type: type)
+    let elements = source.elements
     var kept = elements.count(cut, threads: threads)
     var more = 1
     while result.relativeL2 > bound, kept < elements.count {
@@ -54,22 +55,20 @@ public func pruneMagnitude(
 /// A weight whose bits are all zero is not stored even where it is kept; −0 is.
 ///
 /// - Parameters:
-///   - bytes: rows · columns little-endian elements, row-major.
-///   - type: float16, bfloat16, float32 or float64.
-///   - rows, columns: the shape of the source.
-///   - transposed: whether the source is inputs × output units, as Keras stores it. The result never is.
+///   - source: the weights; the result is output units × inputs, whichever way they are stored.
 ///   - threads: the result does not depend on it.
 /// - Throws: `NonFiniteWeight` for an infinity or NaN, or a kept weight that is too large for the type of the values.
 public func prune(
-  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool, cut: MagnitudeCut,
+  _ source: StoredMatrix, cut: MagnitudeCut,
   values: KeptValues = .exact, threads: Threads
 ) throws(NonFiniteWeight) -> MagnitudePruning {
-  let weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
+  let weights = source.weights
+  let type = weights.type
   let stored = values.stored(type)
   var unit = 1.0
   if type == .float64 {
     let largest = Double(
-      bitPattern: SourceElements(bytes: bytes, type: type).largestKey(threads: threads))
+      bitPattern: source.elements.largestKey(threads: threads))
     guard largest.isFinite else { throw NonFiniteWeight(index: weights.firstNonFinite() ?? 0) }
     if largest > 0 { unit = largest.binade }
   }
@@ -86,7 +85,7 @@ public func prune(
   }
   guard total.norm.isFinite else { throw NonFiniteWeight(index: weights.firstNonFinite() ?? 0) }
   guard blocks.allSatisfy(\.isFinite) else {
-    let elements = SourceElements(bytes: bytes, type: type)
+    let elements = source.elements
     let index = (0..<elements.count).first {
       let key = elements.key($0)
       return cutRows.keeps($0, key: key) && !stored.nearest(type.magnitude(ofKey: key)).isFinite

@@ -1,5 +1,5 @@
 public import Maths
-internal import Matrices
+public import Matrices
 public import Parallel
 public import Tensors
 
@@ -31,10 +31,7 @@ public struct LowRankOverflow: Error, Equatable, CustomStringConvertible {
 /// A is U·diag(s) and B is Vᵀ, rounded to float32. Signs: `SingularValueDecomposition`.
 ///
 /// - Parameters:
-///   - bytes: rows · columns little-endian elements, row-major.
-///   - type: float16, bfloat16, float32 or float64.
-///   - rows, columns: the shape of the source.
-///   - transposed: whether the source is inputs × output units, as Keras stores it. The result never is.
+///   - source: the weights; the result is output units × inputs, whichever way they are stored.
 ///   - threads: the result does not depend on it; the decomposition uses one.
 ///   - known: the decomposition, once it was made, for further rules on the same matrix.
 /// - Throws: `NonFiniteWeight` for an infinity or NaN, `LowRankOverflow`, or Maths' `SingularValueError` for a matrix
@@ -45,21 +42,22 @@ public struct LowRankOverflow: Error, Equatable, CustomStringConvertible {
 /// bfloat16 2⁻⁸; nothing being subnormal. Multiplying W by a power of two multiplies A and keeps B. The transposed source
 /// has the same result.
 public func pruneSingularValues(
-  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool,
+  _ source: StoredMatrix,
   rule: PruningRule, threads: Threads, known: inout SingularValueDecomposition?
 ) throws -> SingularValuePruning {
-  let weights = try ScaledWeights(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
+  let weights = try ScaledWeights(source)
   let parts = try known ?? weights.decomposed()
   known = parts
-  let (rank, spectralError) = kept(parts.values, rows: rows, columns: columns, rule: rule)
+  let (rank, spectralError) = kept(parts.values, rows: weights.rows.rows, columns: weights.rows.columns, rule: rule)
   let matrix = try lowRank(parts, rank: rank, unit: weights.unit)
+  nonisolated(unsafe) let bytes = source.weights.bytes
+  let type = source.weights.type
   guard matrix.isFinite(in: type, threads: threads) else { throw LowRankOverflow() }
 
-  let slabs = LowRankSlabs(matrix, type: type, transposed: transposed)
+  let slabs = LowRankSlabs(matrix, type: type, transposed: source.weights.transposed)
   let unit = weights.unit
-  nonisolated(unsafe) let source = bytes
   let losses = threads.results(slabs.count) { slab in
-    loss(of: slab, slabs: slabs, source: UnsafeRawBufferPointer(rebasing: source[slabs.bytes(of: slab)]), type, unit)
+    loss(of: slab, slabs: slabs, source: UnsafeRawBufferPointer(rebasing: bytes[slabs.bytes(of: slab)]), type, unit)
   }
   let norm = losses.reduce(0) { $0 + $1.norm }
   let error = losses.reduce(0) { $0 + $1.error }
@@ -70,12 +68,12 @@ public func pruneSingularValues(
 
 /// The same for one rule alone.
 public func pruneSingularValues(
-  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool,
+  _ source: StoredMatrix,
   rule: PruningRule, threads: Threads
 ) throws -> SingularValuePruning {
   var known: SingularValueDecomposition?
   return try pruneSingularValues(
-    bytes, type: type, rows: rows, columns: columns, transposed: transposed, rule: rule, threads: threads,
+    source, rule: rule, threads: threads,
     known: &known)
 }
 
@@ -83,9 +81,9 @@ public func pruneSingularValues(
 ///
 /// Parameters and errors as for `pruneSingularValues`; takes a third to half of its time.
 public func singularValues(
-  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool
+  _ source: StoredMatrix
 ) throws -> [Double] {
-  let weights = try ScaledWeights(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
+  let weights = try ScaledWeights(source)
   return try weights.values().map { $0 * weights.unit }
 }
 
@@ -102,10 +100,8 @@ private struct ScaledWeights {
   let rows: WeightRows
   let unit: Double
 
-  init(
-    _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool
-  ) throws(NonFiniteWeight) {
-    self.rows = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
+  init(_ source: StoredMatrix) throws(NonFiniteWeight) {
+    self.rows = source.weights
     var largest = 0.0
     var finite = true
     self.rows.forEachBlock { _, x in

@@ -1,26 +1,24 @@
 internal import CLoops
 public import Matrices
 public import Parallel
-public import Tensors
+internal import Tensors
 
 /// Keeps the weights of a matrix that a cut keeps as ± the scale of their output unit: the mean of their magnitudes,
 /// which is the best for them, rounded to the type of the weights. Weights that are zero stay zero and do not enter the
 /// mean.
 ///
 /// - Parameters:
-///   - bytes: rows · columns little-endian elements, row-major.
-///   - type: float16, bfloat16, float32 or float64.
-///   - rows, columns: the shape of the source.
-///   - transposed: whether the source is inputs × output units, as Keras stores it. The result never is.
+///   - source: the weights; the result is output units × inputs, whichever way they are stored.
 ///   - threads: the result does not depend on it.
 /// - Throws: `NonFiniteWeight` for an infinity or NaN.
 public func ternarize(
-  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool, cut: MagnitudeCut,
+  _ source: StoredMatrix, cut: MagnitudeCut,
   threads: Threads
 ) throws(NonFiniteWeight) -> Ternarization {
-  let weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
+  let weights = source.weights
+  let type = weights.type
   let cutRows = CutRows(cut, weights, threads: threads)
-  let elements = SourceElements(bytes: bytes, type: type)
+  let elements = source.elements
   let largestKey = elements.largestKey(threads: threads)
   guard largestKey < type.infinityKey else { throw elements.nonFinite() }
   let unit = type == .float64 && largestKey > 0 ? Double(bitPattern: largestKey).binade : 1

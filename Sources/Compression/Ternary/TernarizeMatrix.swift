@@ -27,22 +27,19 @@ public struct Ternarization: Sendable {
 /// the weights (to nearest, ties to even) after t is chosen.
 ///
 /// - Parameters:
-///   - bytes: rows · columns little-endian elements, row-major.
-///   - type: float16, bfloat16, float32 or float64.
-///   - rows, columns: the shape of the source.
-///   - transposed: whether the source is inputs × output units, as Keras stores it. The result never is.
+///   - source: the weights; the result is output units × inputs, whichever way they are stored.
 ///   - threads: the result does not depend on it.
 /// - Throws: `NonFiniteWeight` for an infinity or NaN.
 ///
 /// Laws: multiplying W by a power of two multiplies the scales and keeps the trits (nothing being subnormal); changing
 /// the sign of a weight changes that of its trit; ‖W − Ŵ‖² is the least of all for unrounded scales.
 public func ternarize(
-  _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, transposed: Bool, group: ScaleGroup,
+  _ source: StoredMatrix, group: ScaleGroup,
   rule: TernaryRule = .optimal, threads: Threads
 ) throws(NonFiniteWeight) -> Ternarization {
-  let weights = WeightRows(bytes, type: type, rows: rows, columns: columns, transposed: transposed)
+  let weights = source.weights
   let result =
-    type == .float64
+    weights.type == .float64
     ? ternarizeWide(weights, group: group, rule: rule, threads: threads)
     : ternarizeFloats(weights, group: group, rule: rule, threads: threads)
   guard let result else { throw NonFiniteWeight(index: weights.firstNonFinite() ?? 0) }

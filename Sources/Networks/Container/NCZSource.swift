@@ -1,5 +1,5 @@
 internal import Codecs
-internal import Matrices
+package import Matrices
 package import NCZ
 package import Parallel
 internal import SystemPackage
@@ -133,8 +133,16 @@ extension TensorRecord {
     return isTransposed ? (second, first) : (first, second)
   }
 
+  /// A tensor of floating-point numbers as a matrix; one that is none has the extents of `sourceExtents`.
+  ///
+  /// - Parameter values: its elements as the source has them, little-endian; they must outlive the matrix.
+  package func matrix(_ values: UnsafeRawBufferPointer) -> StoredMatrix {
+    let (rows, columns) = sourceExtents
+    return StoredMatrix(values, type: type, rows: rows, columns: columns, transposed: isTransposed)
+  }
+
   /// Rows and columns of the source: of a tensor that is no matrix, all axes but the last, and the last.
-  package var sourceExtents: (rows: Int, columns: Int) {
+  private var sourceExtents: (rows: Int, columns: Int) {
     let (rows, columns) = matrixExtents
     return isTransposed ? (columns, rows) : (rows, columns)
   }

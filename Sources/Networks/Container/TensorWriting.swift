@@ -349,8 +349,7 @@ extension TensorRecord {
       return values[start..<start + size - 1].allSatisfy { $0 == 0 } && values[start + size - 1] & 0x7F == 0
     }
     guard 2 * zeros >= samples else { return nil }
-    let (rows, columns) = sourceExtents
-    let matrix = StoredMatrix(values, type: type, rows: rows, columns: columns, transposed: isTransposed)
+    let matrix = matrix(values)
     let nonzeros = matrix.removing(
       outputs: [Bool](repeating: false, count: matrix.outputs), inputs: [Bool](repeating: false, count: matrix.inputs),
       threads: threads)
