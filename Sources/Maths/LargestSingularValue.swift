@@ -123,16 +123,7 @@ private struct GramProduct: @unchecked Sendable {
   ) {
     let first = row * columns
     for i in 0..<columns {
-      let value =
-        switch type {
-        case .float16: Double(bytes.loadUnaligned(fromByteOffset: 2 * (first + i), as: Float16.self))
-        case .bfloat16:
-          Double(
-            Float(bitPattern: UInt32(bytes.loadUnaligned(fromByteOffset: 2 * (first + i), as: UInt16.self)) << 16))
-        case .float32: Double(bytes.loadUnaligned(fromByteOffset: 4 * (first + i), as: Float.self))
-        default: bytes.loadUnaligned(fromByteOffset: 8 * (first + i), as: Double.self)
-        }
-      (out + i).initialize(to: Element(value / unit))
+      (out + i).initialize(to: Element(type.number(first + i, of: bytes) / unit))
     }
   }
 }

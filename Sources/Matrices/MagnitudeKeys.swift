@@ -31,7 +31,7 @@ extension ElementType {
   package func magnitude(ofKey key: UInt64) -> Double {
     switch self {
     case .float16: Double(Float16(bitPattern: UInt16(key)))
-    case .bfloat16: Double(Float(bitPattern: UInt32(key) << 16))
+    case .bfloat16: Double(Float(bfloat16: UInt16(key)))
     case .float32: Double(Float(bitPattern: UInt32(key)))
     default: Double(bitPattern: key)
     }

@@ -212,8 +212,8 @@ package struct SourceElements: @unchecked Sendable {
       }
     default:
       for i in 0..<count {
-        let bits = UInt32(elements.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self) & 0x7FFF)
-        out[i] = Double(Float(bitPattern: bits << 16))
+        let bits = elements.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self) & 0x7FFF
+        out[i] = Double(Float(bfloat16: bits))
       }
     }
   }

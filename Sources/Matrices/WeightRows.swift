@@ -120,13 +120,7 @@ package struct WeightRows: @unchecked Sendable {
   /// The index, in the order of the bytes, of the first element that is infinite or not a number.
   package func firstNonFinite() -> Int? {
     let size = type.byteCount
-    let exponent: UInt64 =
-      switch type {
-      case .float16: 0x7C00
-      case .bfloat16: 0x7F80
-      case .float32: 0x7F80_0000
-      default: 0x7FF0_0000_0000_0000
-      }
+    let exponent = type.infinityKey
     return (0..<rows * columns).first { i in
       var bits: UInt64 = 0
       for b in 0..<size { bits |= UInt64(bytes[i * size + b]) << (8 * b) }

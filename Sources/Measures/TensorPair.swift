@@ -139,7 +139,7 @@ struct TensorPair {
   /// In a second pass, when it is known how large the weights are.
   ///
   /// - Parameter loss: of all values.
-  func histogram(_ loss: SquaredLoss) throws(VerificationError) -> Verification.WeightHistogram? {
+  func histogram(_ loss: SquaredError) throws(VerificationError) -> Verification.WeightHistogram? {
     let type = tensor.type
     guard loss.before.isFinite, loss.distance.isFinite, loss.before > 0 else { return nil }
     // What lies beyond four standard deviations is put into the outermost bins.

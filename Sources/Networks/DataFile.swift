@@ -81,7 +81,8 @@ public struct DataFile: Sendable {
         .overLimit, "\(answer.name): takes more than \(file.options.memory) bytes as doubles", remedy: .memory)
     }
     let numbers = try file.values(of: y)
-    answers = (0..<answer.shape.count).map { answer.type.number($0, of: numbers) }
+    answers = numbers.withUnsafeBytes { numbers in (0..<answer.shape.count).map { answer.type.number($0, of: numbers) }
+    }
     answerCount = answer.shape.count / samples
   }
 
@@ -97,32 +98,6 @@ public struct DataFile: Sendable {
         }
       default: for i in out.indices { out[i] = type.number(first + i, of: bytes) * scale }
       }
-    }
-  }
-}
-
-extension ElementType {
-  /// Element `index` of little-endian bytes; integers beyond 2⁵³ are rounded.
-  fileprivate func number(_ index: Int, of bytes: [UInt8]) -> Double {
-    bytes.withUnsafeBytes { number(index, of: $0) }
-  }
-
-  fileprivate func number(_ index: Int, of bytes: UnsafeRawBufferPointer) -> Double {
-    let offset = index * byteCount
-    func load<Element>(_: Element.Type) -> Element { bytes.loadUnaligned(fromByteOffset: offset, as: Element.self) }
-    return switch self {
-    case .int8: Double(load(Int8.self))
-    case .int16: Double(load(Int16.self))
-    case .int32: Double(load(Int32.self))
-    case .int64: Double(load(Int64.self))
-    case .uint8: Double(load(UInt8.self))
-    case .uint16: Double(load(UInt16.self))
-    case .uint32: Double(load(UInt32.self))
-    case .uint64: Double(load(UInt64.self))
-    case .float16: Double(load(Float16.self))
-    case .bfloat16: Double(Float(bitPattern: UInt32(load(UInt16.self)) << 16))
-    case .float32: Double(load(Float.self))
-    case .float64: load(Double.self)
     }
   }
 }

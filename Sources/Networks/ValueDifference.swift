@@ -7,7 +7,7 @@ package import Tensors
 package struct ValueDifference: Sendable {
   package private(set) var isEqual = true
   /// Of floating-point numbers.
-  package private(set) var loss = SquaredLoss()
+  package private(set) var loss = SquaredError()
   private var isFloat = true
 
   package init() {}
@@ -19,7 +19,7 @@ package struct ValueDifference: Sendable {
     guard let x = before.baseAddress, let y = after.baseAddress else { return }
     isEqual = isEqual && memcmp(x, y, before.count) == 0
     isFloat = type.isFloat
-    if isFloat { loss.add(SquaredLoss(before, after, type: type, threads: threads)) }
+    if isFloat { loss.add(SquaredError(before, after, type: type, threads: threads)) }
   }
 
   /// What a history records (`spec/ncz-v1.md` §3.3); of integers 0 where they are equal, else 1.

@@ -3,7 +3,7 @@ extension ElementType {
   public func nearest(_ x: Double) -> Double {
     switch self {
     case .float16: Double(Float16(x))
-    case .bfloat16: Double(Float(bitPattern: UInt32(bfloat16Bits(x)) << 16))
+    case .bfloat16: Double(Float(bfloat16: bfloat16Bits(x)))
     case .float32: Double(Float(x))
     default: x
     }

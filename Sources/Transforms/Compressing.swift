@@ -43,7 +43,7 @@ extension NetworkFile {
     change: (Int, UnsafeRawBufferPointer) throws -> Compressed
   ) throws(NetworkError) -> WritingReport {
     var warnings = (assumption.map { [$0] } ?? []) + choice.notes
-    var total = SquaredLoss()
+    var total = SquaredError()
     let threads = self.options.threads
     /// The change to these values, measured.
     func measured(

@@ -103,7 +103,7 @@ let objectiveTolerance = 1e-12
     let weights = random.floats(law, n)
     let back = restored(try ternarized(weights).matrix, type: .float32)
     let error = weights.withUnsafeBytes { before in
-      back.withUnsafeBytes { SquaredLoss(before, $0, type: .float32, threads: Threads(1)).error }
+      back.withUnsafeBytes { SquaredError(before, $0, type: .float32, threads: Threads(1)).error }
     }
     let tolerance = 5 * 2 / Double(n).squareRoot()
     #expect(abs(error * error - expected) < tolerance)

@@ -125,7 +125,7 @@ struct Pruned {
   init(_ pruning: MagnitudePruning, _ threads: Int) {
     let masked = pruning.matrix
     matrix = SparseMatrix(masked)
-    (squaredNorm, squaredError) = (pruning.squaredNorm, pruning.squaredError)
+    (squaredNorm, squaredError) = pruning.error.squares
     (relativeL2, nonzeroCount) = (pruning.relativeL2, pruning.nonzeroCount)
     masked.expectSameValues(threads)
   }

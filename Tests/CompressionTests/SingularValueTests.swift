@@ -84,8 +84,8 @@ extension Fraction {
           let error = zip(weights, decoded).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
           // Two sums of squares, added in different orders.
           let tolerance = Double(rows * columns) * 0x1p-52
-          #expect(abs(found.squaredNorm - norm) <= tolerance * norm)
-          #expect(abs(found.squaredError - error) <= tolerance * error)
+          #expect(abs(found.error.squares.norm - norm) <= tolerance * norm)
+          #expect(abs(found.error.squares.difference - error) <= tolerance * error)
           #expect(abs(found.relativeL2 - sqrt(error / norm)) <= tolerance)
           #expect(abs(found.relativeL2 - found.spectralError) <= roundings(type))
         }
@@ -138,7 +138,7 @@ extension Fraction {
       found.matrix
         == LowRankMatrix(
           rows: 4, columns: 3, left: [4, 0, 0, 2, 0, 0, 0, 0], right: [0, 1, 0, -1, 0, 0], singularValues: [4, 2]))
-    #expect(found.squaredNorm == 21 && found.squaredError == 1)
+    #expect(found.error.squares.norm == 21 && found.error.squares.difference == 1)
     #expect(found.relativeL2 == sqrt(1.0 / 21) && found.spectralError == sqrt(1.0 / 21))
     // √(1/21) = .218, √(5/21) = .488.
     for (bound, rank) in [(0.21, 3), (0.22, 2), (0.48, 2), (0.49, 1), (1, 0)] {
@@ -167,7 +167,7 @@ extension Fraction {
       #expect(scaled.matrix.right == plain.matrix.right && scaled.matrix.left == plain.matrix.left.map { $0 * unit })
       #expect(scaled.matrix.singularValues == plain.matrix.singularValues.map { $0 * Double(unit) })
       #expect(scaled.relativeL2 == plain.relativeL2 && scaled.spectralError == plain.spectralError)
-      #expect(scaled.squaredNorm == plain.squaredNorm * Double(unit) * Double(unit))
+      #expect(scaled.error.squares.norm == plain.error.squares.norm * Double(unit) * Double(unit))
     }
   }
 
@@ -183,7 +183,8 @@ extension Fraction {
   /// More is kept than there is: what is zero stays out.
   @Test func zerosAreNotKept() throws {
     let zeros = try pruned([Float](repeating: 0, count: 12), rows: 3, columns: 4, rule: .keep(.one))
-    #expect(zeros.matrix.rank == 0 && zeros.relativeL2 == 0 && zeros.spectralError == 0 && zeros.squaredNorm == 0)
+    #expect(
+      zeros.matrix.rank == 0 && zeros.relativeL2 == 0 && zeros.spectralError == 0 && zeros.error.squares.norm == 0)
     #expect(zeros.matrix.decoded(type: .float32, transposed: false).allSatisfy { $0 == 0 })
 
     // Small integers, exactly of rank 3.
@@ -262,7 +263,9 @@ extension Fraction {
     for threads in [2, 5] {
       let other = try pruned(elements, rows: 8, columns: 150_000, rule: .keep(Fraction("0.5")!), threads: threads)
       #expect(other.matrix == first.matrix)
-      #expect(other.squaredError == first.squaredError && other.squaredNorm == first.squaredNorm)
+      #expect(
+        other.error.squares.difference == first.error.squares.difference
+          && other.error.squares.norm == first.error.squares.norm)
     }
   }
 

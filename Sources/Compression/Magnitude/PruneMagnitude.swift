@@ -7,14 +7,12 @@ internal import Tensors
 public struct MagnitudePruning: Sendable {
   /// Takes its values from the source, which must outlive it.
   public let matrix: MaskedMatrix
-  /// ‖W‖².
-  public let squaredNorm: Double
-  /// ‖W − Ŵ‖², Ŵ the restored values: kept weights may be rounded.
-  public let squaredError: Double
-  /// √(‖W − Ŵ‖² / ‖W‖²); 0 for a matrix of zeros.
-  public let relativeL2: Double
+  /// Between W and the restored values: kept weights may be rounded.
+  public let error: SquaredError
   /// Stored weights that are not zero.
   public let nonzeroCount: Int
+  /// ‖W − Ŵ‖ / ‖W‖; 0 for a matrix of zeros.
+  public var relativeL2: Double { error.error }
 }
 
 /// Keeps the largest weights of a matrix and drops the others.
@@ -77,13 +75,9 @@ public func prune(
   let (matrix, blocks) = MaskedMatrix.taking(cutRows, of: weights, type: stored, threads: threads) {
     measure.store($0, in: &$1)
   }
-  var total = Loss()
-  for block in blocks {
-    total.norm += block.loss.norm
-    total.error += block.loss.error
-    total.nonzero += block.loss.nonzero
-  }
-  guard total.norm.isFinite else { throw NonFiniteWeight(index: weights.firstNonFinite() ?? 0) }
+  let norm = blocks.reduce(0) { $0 + $1.norm }
+  let difference = blocks.reduce(0) { $0 + $1.difference }
+  guard norm.isFinite else { throw NonFiniteWeight(index: weights.firstNonFinite() ?? 0) }
   guard blocks.allSatisfy(\.isFinite) else {
     let elements = source.elements
     let index = (0..<elements.count).first {
@@ -93,8 +87,8 @@ public func prune(
     throw NonFiniteWeight(index: index ?? 0, rounded: stored)
   }
   return MagnitudePruning(
-    matrix: matrix, squaredNorm: total.norm * unit * unit, squaredError: total.error * unit * unit,
-    relativeL2: total.norm > 0 ? (total.error / total.norm).squareRoot() : 0, nonzeroCount: total.nonzero)
+    matrix: matrix, error: SquaredError(norm: norm, difference: difference, unit: unit),
+    nonzeroCount: blocks.reduce(0) { $0 + $1.nonzeroCount })
 }
 
 /// Rounds what is kept, and measures what is lost.
@@ -106,26 +100,26 @@ private struct Measure: Sendable {
 
   /// Returns how many weights are stored.
   func store(_ rows: KeptRows, in block: inout SparseBlock) -> Int {
-    addSquares(rows.elements, rows.tied, least: cut.least, to: &block.loss)
+    addSquares(rows.elements, rows.tied, least: cut.least, to: &block)
     addSquares(
-      rows.elements + rows.tied * type.byteCount, rows.count - rows.tied, least: cut.leastAbove, to: &block.loss)
+      rows.elements + rows.tied * type.byteCount, rows.count - rows.tied, least: cut.leastAbove, to: &block)
     let count = rows.keptCount
     if stored == type {
-      block.loss.nonzero += count - (cut.least == 0 ? zeros(rows.kept, count) : 0)
+      block.nonzeroCount += count - (cut.least == 0 ? zeros(rows.kept, count) : 0)
       return count
     }
     return withUnsafeTemporaryAllocation(of: UInt16.self, capacity: count) { halves in
       guard let base = halves.baseAddress, count > 0 else { return 0 }
-      block.loss.error += round(rows.kept, count, to: base)
+      block.difference += round(rows.kept, count, to: base)
       let left = dropZeros(UnsafeMutableBufferPointer(rebasing: halves[..<count]), of: rows, in: &block)
-      block.loss.nonzero += left
+      block.nonzeroCount += left
       rows.kept.copyMemory(from: base, byteCount: 2 * left)
       return left
     }
   }
 
   /// Adds up the squares of elements, and of those with a key below `least`.
-  private func addSquares(_ elements: UnsafeRawPointer, _ count: Int, least: UInt64, to loss: inout Loss) {
+  private func addSquares(_ elements: UnsafeRawPointer, _ count: Int, least: UInt64, to block: inout SparseBlock) {
     var (norm, dropped) = (0.0, 0.0)
     let least = type.magnitude(ofKey: least)
     switch type {
@@ -140,8 +134,8 @@ private struct Measure: Sendable {
         nc_squares(floats, count, Float(least), &norm, &dropped)
       }
     }
-    loss.norm += norm
-    loss.error += dropped
+    block.norm += norm
+    block.difference += dropped
   }
 
   /// How many of some elements are −0 (or +0).
@@ -163,8 +157,9 @@ private struct Measure: Sendable {
     }
     let doubles = elements.assumingMemoryBound(to: Double.self)
     var error = 0.0
+    let rounded = UnsafeRawBufferPointer(start: out, count: 2 * count)
     for i in 0..<count {
-      let difference = (doubles[i].magnitude - stored.nearest(doubles[i].magnitude)) / unit
+      let difference = (doubles[i] - stored.number(i, of: rounded)) / unit
       error += difference * difference
     }
     return error

@@ -3,22 +3,17 @@ internal import Matrices
 internal import Parallel
 internal import Tensors
 
-/// Squared norms, and how many values are not zero.
-struct Loss: Sendable {
-  /// Of the weights.
-  var norm = 0.0
-  /// Of what is lost.
-  var error = 0.0
-  var nonzero = 0
-}
-
 /// What a block of rows stores, and what was lost.
 struct SparseBlock: MaskedBlock {
   /// Stored weights.
   var count = 0
   /// The smallest magnitude of the stored values.
   var least = UInt64.max
-  var loss = Loss()
+  /// ‖W‖² and ‖W − Ŵ‖² of its rows, in squares of the unit of the matrix.
+  var norm = 0.0
+  var difference = 0.0
+  /// Stored values that are not zero.
+  var nonzeroCount = 0
   /// Whether every value is finite.
   var isFinite = true
 }

@@ -6,14 +6,12 @@ public import Tensors
 /// A matrix of low rank, and what was lost.
 public struct SingularValuePruning: Sendable {
   public let matrix: LowRankMatrix
-  /// ‖W‖².
-  public let squaredNorm: Double
-  /// ‖W − Ŵ‖², Ŵ the decoded values: factors and values are rounded.
-  public let squaredError: Double
-  /// √(‖W − Ŵ‖² / ‖W‖²); 0 for a matrix of zeros.
-  public let relativeL2: Double
+  /// Between W and the decoded values: factors and values are rounded.
+  public let error: SquaredError
   /// √(Σ dropped s² / Σ s²): what `relativeL2` would be without rounding; 0 for a matrix of zeros.
   public let spectralError: Double
+  /// ‖W − Ŵ‖ / ‖W‖; 0 for a matrix of zeros.
+  public var relativeL2: Double { error.error }
 }
 
 /// A matrix of low rank cannot hold the weights: a factor or a decoded value would be infinite in its type.
@@ -55,15 +53,16 @@ public func pruneSingularValues(
   guard matrix.isFinite(in: type, threads: threads) else { throw LowRankOverflow() }
 
   let slabs = LowRankSlabs(matrix, type: type, transposed: source.weights.transposed)
-  let unit = weights.unit
-  let losses = threads.results(slabs.count) { slab in
-    loss(of: slab, slabs: slabs, source: UnsafeRawBufferPointer(rebasing: bytes[slabs.bytes(of: slab)]), type, unit)
+  let errors = threads.results(slabs.count) { slab in
+    let original = UnsafeRawBufferPointer(rebasing: bytes[slabs.bytes(of: slab)])
+    return withUnsafeTemporaryAllocation(byteCount: original.count, alignment: 64) { decoded in
+      slabs.decode(slab, into: decoded)
+      return SquaredError(original, UnsafeRawBufferPointer(decoded), type: type, threads: Threads(1))
+    }
   }
-  let norm = losses.reduce(0) { $0 + $1.norm }
-  let error = losses.reduce(0) { $0 + $1.error }
-  return SingularValuePruning(
-    matrix: matrix, squaredNorm: norm * unit * unit, squaredError: error * unit * unit,
-    relativeL2: norm > 0 ? (error / norm).squareRoot() : 0, spectralError: spectralError)
+  var error = SquaredError()
+  for part in errors { error.add(part) }
+  return SingularValuePruning(matrix: matrix, error: error, spectralError: spectralError)
 }
 
 /// The same for one rule alone.
@@ -184,37 +183,4 @@ private func lowRank(
       rows: parts.rows, columns: parts.columns, left: left, right: right, singularValues: values)
   else { throw LowRankOverflow() }
   return matrix
-}
-
-/// The squared norm of a slab of the source, and its squared distance from the decoded values, in units.
-private func loss(
-  of slab: Int, slabs: LowRankSlabs, source: UnsafeRawBufferPointer, _ type: ElementType, _ unit: Double
-) -> Loss {
-  var loss = Loss()
-  withUnsafeTemporaryAllocation(byteCount: source.count, alignment: 64) { decoded in
-    slabs.decode(slab, into: decoded)
-    let count = source.count / type.byteCount
-    let restored = WeightRows(
-      UnsafeRawBufferPointer(decoded), type: type, rows: 1, columns: count, transposed: false)
-    let original = WeightRows(source, type: type, rows: 1, columns: count, transposed: false)
-    func add(_ x: Double, _ y: Double) {
-      let (w, d) = (x / unit, (x - y) / unit)
-      loss.norm += w * w
-      loss.error += d * d
-    }
-    if type == .float64 {
-      original.withDoubles(0..<1) { x in
-        restored.withDoubles(0..<1) { y in
-          for i in 0..<count { add(x[i], y[i]) }
-        }
-      }
-    } else {
-      original.withFloats(0..<1) { x in
-        restored.withFloats(0..<1) { y in
-          for i in 0..<count { add(Double(x[i]), Double(y[i])) }
-        }
-      }
-    }
-  }
-  return loss
 }

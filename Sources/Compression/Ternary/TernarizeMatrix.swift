@@ -12,7 +12,7 @@ public enum TernaryRule: Sendable, Hashable {
   case sparsity(Fraction)
 }
 
-/// A matrix as scales times −1, 0 and +1. What was lost, `SquaredLoss` says of the restored values.
+/// A matrix as scales times −1, 0 and +1. What was lost, `SquaredError` says of the restored values.
 public struct Ternarization: Sendable {
   public let matrix: TernaryMatrix
   /// Trits that are not zero.

@@ -5,15 +5,15 @@ import Tensors
 import Testing
 
 /// The error that compressors record and that is checked.
-@Suite("Squared losses") struct SquaredLossTests {
+@Suite("Squared losses") struct SquaredErrorTests {
   private func loss<Element: BitwiseCopyable>(
     _ before: [Element], _ after: [Element], _ type: ElementType, threads: Int = 1, cut: Int? = nil
-  ) -> SquaredLoss {
-    var total = SquaredLoss()
+  ) -> SquaredError {
+    var total = SquaredError()
     let cut = cut ?? before.count
     for range in [0..<cut, cut..<before.count] {
       before[range].withUnsafeBytes { before in
-        after[range].withUnsafeBytes { total.add(SquaredLoss(before, $0, type: type, threads: Threads(threads))) }
+        after[range].withUnsafeBytes { total.add(SquaredError(before, $0, type: type, threads: Threads(threads))) }
       }
     }
     return total
@@ -54,7 +54,7 @@ import Testing
     #expect(loss([0.0, -0.0], [-0.0, 0], .float64).error == 0)
     #expect(loss([0.0, 0], [0, 0], .float64).relativeL2 == 0)
     #expect(loss([0.0, 0], [Double.greatestFiniteMagnitude, .greatestFiniteMagnitude], .float64).error.isFinite)
-    #expect(SquaredLoss().error == 0 && SquaredLoss().relativeL2 == 0)
+    #expect(SquaredError().error == 0 && SquaredError().relativeL2 == 0)
   }
 
   @Test func whatIsNotFinite() {

@@ -7,12 +7,21 @@ public import Tensors
 ///
 /// The one place where the error is computed that compressors record and `nc-verify` checks. Sums are in double, each in a
 /// unit of its own, so that squares neither overflow nor vanish.
-public struct SquaredLoss: Sendable {
+public struct SquaredError: Sendable {
   private var norm = ScaledSquares()
   private var difference = ScaledSquares()
 
   /// Of no values.
   public init() {}
+
+  /// - Parameters:
+  ///   - norm: ‖before‖², in squares of the unit.
+  ///   - difference: ‖before − after‖², in squares of the unit.
+  ///   - unit: a power of two.
+  package init(norm: Double, difference: Double, unit: Double) {
+    self.norm = ScaledSquares(unit: unit, sum: norm)
+    self.difference = ScaledSquares(unit: unit, sum: difference)
+  }
 
   /// Of elements of a floating-point type before and after, the same on any number of threads.
   public init(
@@ -99,7 +108,7 @@ public struct SquaredLoss: Sendable {
     if !greatest.isFinite { difference.sum = .infinity }
   }
 
-  public mutating func add(_ other: SquaredLoss) {
+  public mutating func add(_ other: SquaredError) {
     norm.add(other.norm)
     difference.add(other.difference)
   }
@@ -108,6 +117,11 @@ public struct SquaredLoss: Sendable {
   public var before: Double { norm.sum.isFinite ? norm.root : .nan }
   /// ‖before − after‖; infinite where it is too large for a double, or an element after is not finite.
   public var distance: Double { difference.sum.isFinite ? difference.root : .infinity }
+
+  /// ‖before‖² and ‖before − after‖²; infinite where they are too large for a double.
+  package var squares: (norm: Double, difference: Double) {
+    (norm.sum * norm.unit * norm.unit, difference.sum * difference.unit * difference.unit)
+  }
 
   /// ‖before − after‖ ÷ ‖before‖; `nil` where ‖before‖ is 0 and the distance is not, and where an element is not finite.
   public var relativeL2: Double? {
