@@ -73,10 +73,10 @@ extension NetworkFile {
     else { throw NetworkError(.corrupt, "the container is of another kind, or has its HDF5 file elsewhere") }
     var found: [TensorName: TensorRecord] = [:]
     for tensor in restored.tensors {
-      for path in [tensor.path].compactMap({ $0 }) + tensor.aliases { found[path] = tensor }
+      for path in tensor.paths { found[path] = tensor }
     }
     for tensor in tensors {
-      for path in [tensor.path].compactMap({ $0 }) + tensor.aliases {
+      for path in tensor.paths {
         guard let other = found[path] else {
           throw NetworkError(.corrupt, "\(tensor.name): the container has no dataset /\(path) of numbers")
         }
@@ -107,7 +107,7 @@ extension NetworkFile {
     guard case .hdf5(let source) = restored.source else { return nil }
     var indices: [TensorName: Int] = [:]
     for (index, tensor) in restored.tensors.enumerated() {
-      for path in [tensor.path].compactMap({ $0 }) + tensor.aliases { indices[path] = index }
+      for path in tensor.paths { indices[path] = index }
     }
     for tensor in tensors where tensor.size > 0 && !tensor.isContiguous {
       guard let path = tensor.path, let digest = tensor.digest, let index = indices[path],

@@ -33,6 +33,9 @@ public struct TensorRecord: Sendable, Equatable {
   /// Members that this version does not know and keeps.
   var extensions: [JSON.Member] = []
 
+  /// Every path of the dataset in the source file, without leading slashes.
+  var paths: [TensorName] { (path.map { [$0] } ?? []) + aliases }
+
   /// Bytes of the decoded values. (`init(json:)` and the HDF5 reader refuse what overflows.)
   public var size: Int { shape.count * type.byteCount }
 
