@@ -9,6 +9,9 @@
 #define NC_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,popcnt,lzcnt")))
 #endif
 
+/* The target of plain forms: none. */
+#define NC_PLAIN
+
 /* Bodies that are compiled for several levels: in functions of the level's target, whose instructions they take. */
 #define NC_BODY static inline __attribute__((always_inline))
 

@@ -1,17 +1,12 @@
-#include "level.h"
+#include "lanes.h"
+#include "orders.h"
 #include <math.h>
 #include <string.h>
 
-enum { lanes = 16, flush = 32 * lanes };
+/* Elements that are added in float before they are added in double. */
+enum { flush = 32 * lanes };
 
 /* -- Plain forms ------------------------------------------------------------------------------------------------ */
-
-/* The fixed order in which lanes are added. */
-static double added(double *lane) {
-  for (int width = lanes / 2; width > 0; width /= 2)
-    for (int l = 0; l < width; l++) lane[l] += lane[l + width];
-  return lane[0];
-}
 
 static uint32_t largest_plain(const float *x, size_t n, double *sum) {
   double total[lanes] = {0};
@@ -74,13 +69,6 @@ NC_AVX2 static inline __m256 magnitudes8(const float *x, size_t i, size_t n) {
   if (i + 8 <= n) return _mm256_and_ps(_mm256_loadu_ps(x + i), magnitude);
   size_t missing = i < n ? i + 8 - n : 8;
   return _mm256_and_ps(_mm256_maskload_ps(x + i, _mm256_loadu_si256((const __m256i *)(window + missing))), magnitude);
-}
-
-/* Four vectors of four double lanes, added as in `added`. */
-NC_AVX2 static inline double added4(const __m256d d[4]) {
-  __m256d s = _mm256_add_pd(_mm256_add_pd(d[0], d[2]), _mm256_add_pd(d[1], d[3]));
-  __m128d h = _mm_add_pd(_mm256_castpd256_pd128(s), _mm256_extractf128_pd(s, 1));
-  return _mm_cvtsd_f64(_mm_add_sd(h, _mm_unpackhi_pd(h, h)));
 }
 
 NC_AVX2 static inline void add_floats(__m256d d[4], __m256 s0, __m256 s1) {
@@ -147,15 +135,6 @@ NC_AVX2 static void above_avx2(const float *x, size_t n, const float thresholds[
   for (int j = 0; j < 4; j++) tails[j] = (nc_tail){added4(d[j]), count[j]};
 }
 
-/* For each mask of eight, the positions of its set bits, one a byte. */
-static uint64_t positions[256];
-
-__attribute__((constructor)) static void make_positions(void) {
-  for (int mask = 0; mask < 256; mask++)
-    for (int bit = 0, at = 0; bit < 8; bit++)
-      if (mask >> bit & 1) positions[mask] |= (uint64_t)bit << 8 * at++;
-}
-
 NC_AVX2 static size_t collect_avx2(const float *x, size_t n, float low, float high, float *out, nc_tail *above) {
   const __m256 l = _mm256_set1_ps(low), h = _mm256_set1_ps(high);
   __m256d d[4] = {_mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd()};
@@ -169,7 +148,7 @@ NC_AVX2 static size_t collect_avx2(const float *x, size_t n, float low, float hi
       unsigned k = (unsigned)_mm256_movemask_ps(kept);
       unsigned between = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a[j], l, _CMP_GT_OQ)) & ~k;
       count += (uint64_t)_mm_popcnt_u32(k);
-      __m256i order = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)positions[between]));
+      __m256i order = nc_words(nc_positions[between]);
       _mm256_storeu_ps(out + taken, _mm256_permutevar8x32_ps(a[j], order));
       taken += (size_t)_mm_popcnt_u32(between);
       a[j] = _mm256_and_ps(a[j], kept);
