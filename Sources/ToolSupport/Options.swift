@@ -225,7 +225,7 @@ public struct ArchitectureOptions: ParsableArguments {
   public var like: String?
 
   @Option(
-    help: ArgumentHelp("How matrices are stored whose names and shapes do not tell.", valueName: "order"))
+    help: ArgumentHelp("Storage order of matrices where names and shapes do not tell.", valueName: "order"))
   public var orientation: MatrixOrientation?
 
   public init() {}

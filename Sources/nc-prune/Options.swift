@@ -6,7 +6,8 @@ public import Transforms
 
 /// What is pruned, and how far.
 struct PruningOptions: ParsableArguments {
-  @Option(help: "Prune by magnitude (of weights), singular-value or node (hidden units).")
+  @Option(
+    help: ArgumentHelp("Prune by magnitude (of weights), singular-value or node (hidden units).", valueName: "method"))
   var by = Method.magnitude
 
   @Option(
@@ -30,7 +31,10 @@ struct PruningOptions: ParsableArguments {
   @Option(help: "By magnitude, what --keep is a fraction of: layer (each matrix) or network (all together).")
   var scope = Scope.layer
 
-  @Option(help: "How kept weights are stored: exact, float16, bfloat16 or ternary (± one scale for each unit).")
+  @Option(
+    help: ArgumentHelp(
+      "How kept weights are stored: exact, float16, bfloat16 or ternary (± one scale for each unit).", valueName: "type"
+    ))
   var values = MagnitudeValues.exact
 
   enum Method: String, CaseIterable, ExpressibleByArgument {

@@ -12,10 +12,15 @@ struct MeasureOptions: ParsableArguments {
       valueName: "list"),
     completion: .list(VerifyingOptions.Measure.allCases.map(\.rawValue)))
   var measure: String?
-  @Option(help: "Points for kernels: the first of the data, or random ones.") var points = 512
-  @Option(help: "Distribution of random points: gaussian, or mixture of two classes.") var law = InputLaw.gaussian
-  @Option(help: "Number of random inputs where the output error has no formula.") var samples = 10_000
-  @Option(help: "Seed of random points and inputs.") var seed: UInt64 = 1
+  @Option(help: ArgumentHelp("Points for kernels: the first of the data, or random ones.", valueName: "n"))
+  var points = 512
+  @Option(
+    help: ArgumentHelp("Random points: gaussian, or a mixture of two classes.", valueName: "distribution"))
+  var law = InputLaw.gaussian
+  @Option(
+    help: ArgumentHelp("Number of random inputs where the output error has no formula.", valueName: "n"))
+  var samples = 10_000
+  @Option(help: ArgumentHelp("Seed of random points and inputs.", valueName: "n")) var seed: UInt64 = 1
   @Option(
     help: ArgumentHelp(
       "Tangent kernel of one output, by its index from 0, or the sum over all.", valueName: "sum|index"),
