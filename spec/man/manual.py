@@ -54,6 +54,9 @@ def prose(line):
             result += "\\fI" + characters(part[1:-1], False) + "\\fR"
         else:
             result += characters(part, False)
+    # No word with code in it is hyphenated.
+    result = re.sub(r"(?<!\S)(?=\S*\\fB)", r"\\%", result)
+    result = re.sub(r"\\fB.*?\\fR", lambda code: code[0].replace(" ", " \\%"), result)
     # A sentence begins a line.
     sentences = re.split(r"(?<=\.) (?=[A-Z\\])", result)
     return "\n".join(protected(line) for sentence in sentences for line in textwrap.wrap(sentence, 78, break_long_words=False, break_on_hyphens=False))
