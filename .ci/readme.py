@@ -47,7 +47,8 @@ def blocks(text):
 class Reader:
     """Someone who types what the README says."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, page="README.md"):
+        self.page = page
         self.folder, self.board, self.prefix, stand_ins = (folder / name for name in ("work", "board", "prefix", "stand-ins"))
         for path in (self.folder, self.board, self.prefix / "bin", stand_ins):
             path.mkdir(parents=True)
@@ -70,13 +71,13 @@ class Reader:
         for number, line in enumerate(lines, 1):
             if line.strip() and not line.lstrip().startswith("#"):
                 status, output = self.run(line, where)
-                expect(status == 0, f"README.md:{where + number}: {line}: status {status}: {output[-300:]}")
+                expect(status == 0, f"{self.page}:{where + number}: {line}: status {status}: {output[-300:]}")
 
     def console(self, lines, where):
         starts = [index for index, line in enumerate(lines) if line.startswith("$ ")]
-        expect(starts and starts[0] == 0, f"README.md:{where}: a console block begins with $")
+        expect(starts and starts[0] == 0, f"{self.page}:{where}: a console block begins with $")
         for start, end in zip(starts, starts[1:] + [len(lines)]):
-            command, shown, place = lines[start][2:], lines[start + 1:end], f"README.md:{where + start + 1}: {lines[start]}"
+            command, shown, place = lines[start][2:], lines[start + 1:end], f"{self.page}:{where + start + 1}: {lines[start]}"
             status, output = self.run(command, where)
             # A block shows also what fails; then it shows why.
             expect(status == 0 or status == 1 and shown, f"{place}: status {status}: {output[-300:]}")
@@ -88,7 +89,7 @@ class Reader:
         before = "import numpy as np\nimages, labels = np.random.default_rng(1).integers(0, 256, (20, 784), np.uint8), np.arange(20, dtype=np.uint8) % 10\n"
         program = before + "\n".join(lines)
         status, output = self.run(f"python - <<'END'\n{program}\nEND", where)
-        expect(status == 0, f"README.md:{where}: {output[-500:]}")
+        expect(status == 0, f"{self.page}:{where}: {output[-500:]}")
 
 
 def main():

@@ -4,13 +4,14 @@ public import Networks
 /// Samples that a network is applied to.
 public struct DataOptions: ParsableArguments {
   @Option(
-    help: ArgumentHelp("HDF5 file with x [samples, features] and perhaps y.", valueName: "file"), completion: .file())
+    help: ArgumentHelp("HDF5 file with samples x and optionally labels or targets y.", valueName: "file"),
+    completion: .file())
   public var data: String?
-  @Option(help: ArgumentHelp("The dataset of samples (default: x).", valueName: "name")) public var x: String?
-  @Option(help: ArgumentHelp("The dataset of labels or targets (default: y).", valueName: "name"))
+  @Option(help: ArgumentHelp("Dataset of the samples (default: x).", valueName: "name")) public var x: String?
+  @Option(help: ArgumentHelp("Dataset of the labels or targets (default: y).", valueName: "name"))
   public var y: String?
   @Option(
-    help: ArgumentHelp("What x is multiplied with (default: 1/255 for uint8, else 1).", valueName: "s"),
+    help: ArgumentHelp("Factor for x (default: 1/255 for uint8, else 1).", valueName: "s"),
     transform: FiniteNumber.parsed)
   public var inputScale: FiniteNumber?
 

@@ -31,11 +31,11 @@ public enum ExitStatus: Int32, Sendable, CaseIterable {
 
   private var meaning: String {
     switch self {
-    case .usage: "wrong usage"
-    case .unusableData: "damaged or contradictory data"
+    case .usage: "usage error"
+    case .unusableData: "damaged or inconsistent data"
     case .noInput: "input missing or unreadable"
-    case .unsupported: "unsupported, or no network where one is needed"
-    case .internalError: "a bug of ours"
+    case .unsupported: "unsupported, or not a network where one is needed"
+    case .internalError: "internal error"
     case .cannotCreate: "output exists or cannot be created"
     case .ioError: "reading or writing failed"
     case .overLimit: "over a limit"

@@ -9,11 +9,11 @@ public import Tensors
 public struct CommonOptions: ParsableArguments {
   @Option(
     name: [.customShort("T", allowingJoined: true), .long],
-    help: ArgumentHelp("Threads; 0 is one for every core. Results never depend on it.", valueName: "number"))
+    help: ArgumentHelp("Number of threads; 0 is one for each core. Results do not depend on it.", valueName: "number"))
   public var threads = 0
 
   @Option(
-    help: ArgumentHelp("Most memory for one file, such as 500M or 16GiB (default: 4GiB).", valueName: "size"),
+    help: ArgumentHelp("Maximum memory for one file, such as 500M or 16GiB (default: 4GiB).", valueName: "size"),
     transform: ByteSize.parsed)
   public var memory: ByteSize?
 
@@ -25,15 +25,15 @@ public struct CommonOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Processor seconds for reading the HDF5 structure of one file (default: 10, and 1 for each 50 MB).",
+      "Maximum processor seconds for reading the structure of one HDF5 file (default: 10, and 1 for each 50 MB).",
       valueName: "seconds"),
     transform: ProcessorTime.parsed)
   public var time: ProcessorTime?
 
-  @Flag(name: .shortAndLong, help: "Say nothing but errors.")
+  @Flag(name: .shortAndLong, help: "Print errors only.")
   public var quiet = false
 
-  @Flag(name: .shortAndLong, help: "Say more.")
+  @Flag(name: .shortAndLong, help: "Print more details.")
   public var verbose = false
 
   public init() {}
@@ -98,17 +98,18 @@ public struct CommonOptions: ParsableArguments {
 /// Where a tool that writes a file writes it.
 public struct OutputOptions: ParsableArguments {
   @Option(
-    name: .customShort("o", allowingJoined: true), help: ArgumentHelp("The same as OUTPUT.", valueName: "file"),
+    name: .customShort("o", allowingJoined: true),
+    help: ArgumentHelp("Write to this file; the same as OUTPUT.", valueName: "file"),
     completion: .file())
   public var option: String?
 
-  @Flag(name: .shortAndLong, help: "Replace an existing output of the same kind; links are followed.")
+  @Flag(name: .shortAndLong, help: "Replace an existing output of the same kind; symbolic links are followed.")
   public var force = false
 
-  @Flag(name: [.customShort("n"), .long], help: "Say what would be written, and write nothing.")
+  @Flag(name: [.customShort("n"), .long], help: "Print what would be written; write nothing.")
   public var dryRun = false
 
-  @Flag(help: "Print one JSON object about what was written; needs an OUTPUT that is a file, or --dry-run.")
+  @Flag(help: "Print a JSON object about the result; needs an OUTPUT that is a file, or --dry-run.")
   public var json = false
 
   public init() {}
@@ -131,7 +132,8 @@ public struct CompressionOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp("zstd level, 1…19 (default: entropy coding alone, which suits weights).", valueName: "level"))
   public var level: Int?
-  @Option(help: ArgumentHelp("Leave out: optimizer (training state; restored as zeros).", valueName: "part"))
+  @Option(
+    help: ArgumentHelp("Part to leave out: optimizer (training state), which is restored as zeros.", valueName: "part"))
   public var drop: Droppable?
 
   public enum Droppable: String, CaseIterable, ExpressibleByArgument, Sendable { case optimizer }
@@ -190,10 +192,10 @@ extension Fraction: OptionValue {
 
 /// Which tensors a tool changes.
 public struct SelectionOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Only tensors whose name matches; may be repeated.", valueName: "glob"))
+  @Option(help: ArgumentHelp("Select tensors whose name matches; may be repeated.", valueName: "glob"))
   public var only: [String] = []
 
-  @Option(help: ArgumentHelp("No tensor whose name matches; may be repeated.", valueName: "glob"))
+  @Option(help: ArgumentHelp("Exclude tensors whose name matches; may be repeated.", valueName: "glob"))
   public var except: [String] = []
 
   public init() {}
@@ -205,13 +207,13 @@ public struct SelectionOptions: ParsableArguments {
 public struct ArchitectureOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Activation of the hidden layers, or of every layer, for files without architecture.", valueName: "name,…"),
+      "Activation of all hidden layers, or one for each layer, for files without architecture.", valueName: "name,…"),
     completion: .list(Activation.kerasNames))
   public var activation: String?
 
   @Option(
     help: ArgumentHelp(
-      "The layers, normalisations and functions, first to last, for files without architecture.", valueName: "layer,…"))
+      "Order of layers, normalisations and functions, for files without architecture.", valueName: "layer,…"))
   public var order: String?
 
   @Option(
@@ -221,7 +223,7 @@ public struct ArchitectureOptions: ParsableArguments {
   public var like: String?
 
   @Option(
-    help: ArgumentHelp("How matrices are stored of which names and shapes do not tell.", valueName: "order"))
+    help: ArgumentHelp("Storage order of matrices where names and shapes do not tell.", valueName: "order"))
   public var orientation: MatrixOrientation?
 
   public init() {}

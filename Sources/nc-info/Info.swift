@@ -7,7 +7,7 @@ import ToolSupport
 struct Info: Tool {
   static let configuration = described(
     "nc-info",
-    "List a network or a .ncz file; test it; say how well it can be pruned.",
+    "List networks and .ncz files, test them, show how well they can be pruned.",
     """
       nc-info net.ncz
       nc-info --json net.h5 | jq '.tensors[].name'
@@ -17,11 +17,11 @@ struct Info: Tool {
     success: "done, and with --test: sound")
 
   @Argument(
-    help: "Networks: HDF5, .keras or .ncz; - or nothing is standard input.", completion: .file()) var inputs: [String] =
+    help: "Networks: HDF5, .keras or .ncz; standard input if omitted or -.", completion: .file()) var inputs: [String] =
       []
 
-  @Flag(help: "Check every byte; the exit status is the answer.") var test = false
-  @Flag(help: "Of dense weight matrices: error of pruning against what is kept, tails, zeros.") var stats = false
+  @Flag(help: "Check every byte; the exit status is 0 if the file is sound.") var test = false
+  @Flag(help: "For dense weight matrices: error of pruning by the fraction kept, tails, zeros.") var stats = false
   @Option(help: ArgumentHelp("With --stats, draw the errors as SVG.", valueName: "file"), completion: .file()) var plot:
     String?
   @Flag(name: .shortAndLong, help: "Replace an existing --plot file.") var force = false

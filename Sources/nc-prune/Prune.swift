@@ -9,17 +9,18 @@ struct Prune: Tool {
     "nc-prune",
     "Keep the largest weights, singular values or nodes of dense layers; drop the rest.",
     """
-    Reads a network (HDF5, .keras or .ncz), writes .ncz, where zeros take next to no room.
+    Reads a network (HDF5, .keras or .ncz) and writes .ncz, where zeros take
+    almost no space.
 
       nc-prune --keep 0.1 net.h5 net.ncz
       nc-prune --keep 0.1 < net.h5 | nc-restore > pruned.h5
       nc-prune --by singular-value --max-error 0.2 net.h5 net.ncz
-      nc-prune --by node --keep 0.5 net.h5 | nc-restore --shape reduced > smaller.h5
+      nc-prune --by node --keep 0.5 net.h5 | nc-restore --shape reduced > less.h5
       nc-prune --target-size 100k --values float16 net.h5 net.ncz
     """)
 
-  @Argument(help: "The network; - or nothing is standard input.", completion: .file()) var input: String?
-  @Argument(help: "The .ncz file; - or nothing is standard output.", completion: .file()) var output: String?
+  @Argument(help: "The network; standard input if omitted or -.", completion: .file()) var input: String?
+  @Argument(help: "The .ncz file; standard output if omitted or -.", completion: .file()) var output: String?
 
   @OptionGroup var pruning: PruningOptions
   @OptionGroup var selection: SelectionOptions

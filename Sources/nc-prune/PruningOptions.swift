@@ -7,7 +7,8 @@ public import Transforms
 
 /// What is pruned, and how far.
 struct PruningOptions: ParsableArguments {
-  @Option(help: "What is dropped: magnitude (weights), singular-value or node (hidden units).")
+  @Option(
+    help: ArgumentHelp("Prune by magnitude (of weights), singular-value or node (hidden units).", valueName: "method"))
   var by = Method.magnitude
 
   @Option(
@@ -18,20 +19,23 @@ struct PruningOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Keep as little as leaves the relative L2 error of each matrix (of nodes: of their incoming weights) at most this.",
+      "Keep as few as possible: the relative L2 error of each matrix (by node: of its incoming weights) is at most this.",
       valueName: "e"),
     transform: FiniteNumber.parsed)
   var maxError: FiniteNumber?
 
   @Option(
-    help: ArgumentHelp("Keep as much as fits an output of this size, such as 100k.", valueName: "size"),
+    help: ArgumentHelp("Keep as many as fit into an output of this size, such as 100k.", valueName: "size"),
     transform: ByteSize.parsed)
   var targetSize: ByteSize?
 
-  @Option(help: "Of magnitudes, what --keep is a fraction of: layer (each matrix) or network (all together).")
+  @Option(help: "By magnitude, what --keep is a fraction of: layer (each matrix) or network (all together).")
   var scope = Scope.layer
 
-  @Option(help: "How the kept weights are stored: exact, float16, bfloat16 or ternary (± one scale an output unit).")
+  @Option(
+    help: ArgumentHelp(
+      "How kept weights are stored: exact, float16, bfloat16 or ternary (± one scale for each unit).", valueName: "type"
+    ))
   var values = MagnitudeValues.exact
 
   enum Method: String, CaseIterable, ExpressibleByArgument {

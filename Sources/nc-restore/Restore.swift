@@ -10,7 +10,7 @@ import Transforms
 struct Restore: Tool {
   static let configuration = described(
     "nc-restore",
-    "Give the HDF5 file back, byte for byte but for the values that were changed.",
+    "Restore the HDF5 file, byte for byte except for the values that were changed.",
     """
       nc-restore net.ncz net.h5
       nc-ternarize net.h5 | nc-restore > restored.h5
@@ -18,14 +18,14 @@ struct Restore: Tool {
       nc-prune --by node --keep .5 net.h5 | nc-restore --shape reduced > less.h5
     """)
 
-  @Argument(help: "The .ncz file; - or nothing is standard input.", completion: .file()) var input: String?
-  @Argument(help: "The HDF5 or .keras file; - or nothing is standard output.", completion: .file()) var output: String?
+  @Argument(help: "The .ncz file; standard input if omitted or -.", completion: .file()) var input: String?
+  @Argument(help: "The HDF5 or .keras file; standard output if omitted or -.", completion: .file()) var output: String?
 
   @Option(
     help: ArgumentHelp(
-      "source: the file it was made from. plain: a new HDF5 file of tensors and network alone.", valueName: "layout"))
+      "source: the original file. plain: a new HDF5 file of the tensors and the network only.", valueName: "layout"))
   var layout = RestoredLayout.source
-  @Option(help: "source: every layer as it was. reduced: without hidden nodes that nothing uses, and training state.")
+  @Option(help: "source: the original shapes. reduced: without unused hidden nodes and without training state.")
   var shape = RestoredShape.source
 
   @OptionGroup var writing: OutputOptions

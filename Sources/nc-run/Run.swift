@@ -10,26 +10,26 @@ struct Run: Tool {
     "nc-run",
     "Apply a network to data: accuracy and loss, or the outputs.",
     """
-    The data are an HDF5 file with x [samples, features] and perhaps y: labels, or
-    numbers to be reached.
+    The data file is HDF5: x [samples, features] and optionally y, labels or
+    target values.
 
       nc-run --data test.h5 net.ncz
       nc-prune --keep 0.1 net.h5 | nc-run --data test.h5
       nc-run --data test.h5 -o predictions.h5 net.h5
     """)
 
-  @Argument(help: "A network: HDF5, .keras or .ncz; - or nothing is standard input.", completion: .file()) var input:
+  @Argument(help: "The network: HDF5, .keras or .ncz; standard input if omitted or -.", completion: .file()) var input:
     String?
 
   @Option(
     help: ArgumentHelp(
-      "full (double), or rounded after every operation as frameworks compute in float16 or bfloat16 (default: as the file says).",
+      "full: double. float16, bfloat16: round after each operation, as frameworks do (default: as the file says).",
       valueName: "type"))
   var precision: Precision?
 
   @Option(
     name: [.customShort("o", allowingJoined: true), .long],
-    help: ArgumentHelp("Write the outputs as dataset y of an HDF5 file.", valueName: "file"), completion: .file())
+    help: ArgumentHelp("Write the outputs to an HDF5 file, as dataset y.", valueName: "file"), completion: .file())
   var output: String?
   @Flag(name: .shortAndLong, help: "Replace an existing output.") var force = false
   @Flag(help: "Print one JSON object.") var json = false

@@ -11,7 +11,7 @@ struct Ternarize: Tool {
     "nc-ternarize",
     "Replace dense weight matrices by 0 and ±1 times a scale, two bits a weight.",
     """
-    Reads a network (HDF5, .keras or .ncz), writes .ncz. The scale and the zeros
+    Reads a network (HDF5, .keras or .ncz) and writes .ncz. The scale and the zeros
     minimise the squared error exactly.
 
       nc-ternarize net.h5 net.ncz
@@ -19,8 +19,8 @@ struct Ternarize: Tool {
       nc-ternarize --scale-per 64 --except 'head/*' net.h5 net.ncz
     """)
 
-  @Argument(help: "The network; - or nothing is standard input.", completion: .file()) var input: String?
-  @Argument(help: "The .ncz file; - or nothing is standard output.", completion: .file()) var output: String?
+  @Argument(help: "The network; standard input if omitted or -.", completion: .file()) var input: String?
+  @Argument(help: "The .ncz file; standard output if omitted or -.", completion: .file()) var output: String?
 
   @Option(
     help: ArgumentHelp(
@@ -31,11 +31,11 @@ struct Ternarize: Tool {
 
   @Option(
     help: ArgumentHelp(
-      "Fraction of the weights that become zero (default: what minimises the error).", valueName: "f"),
+      "Fraction of the weights that become zero (default: the one with the smallest error).", valueName: "f"),
     transform: Fraction.parsed)
   var sparsity: Fraction?
 
-  @Flag(help: "Store the codes plain, for use from a memory map.") var mapped = false
+  @Flag(help: "Store the codes uncompressed, for use from a memory map.") var mapped = false
 
   @OptionGroup var selection: SelectionOptions
   @OptionGroup var compressing: CompressionOptions

@@ -8,19 +8,25 @@ import ToolSupport
 struct MeasureOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Which of weights, outputs, spectrum (default: all). Without weights, tensors need not correspond.",
+      "What is measured: weights, outputs, spectrum (default: all). Without weights, tensors need not correspond.",
       valueName: "list"),
     completion: .list(VerifyingOptions.Measure.allCases.map(\.rawValue)))
   var measure: String?
-  @Option(help: "Points on which kernels are compared: the first of the data, or random ones.") var points = 512
-  @Option(help: "Random points: gaussian or mixture (two classes).") var law = InputLaw.gaussian
-  @Option(help: "Random inputs for outputs that have no formula.") var samples = 10_000
-  @Option(help: "Seed of random points and inputs.") var seed: UInt64 = 1
+  @Option(help: ArgumentHelp("Points for kernels: the first of the data, or random ones.", valueName: "n"))
+  var points = 512
   @Option(
-    help: ArgumentHelp("Tangent kernel of one output, by index, or their sum.", valueName: "sum|index"),
+    help: ArgumentHelp("Random points: gaussian, or a mixture of two classes.", valueName: "distribution"))
+  var law = InputLaw.gaussian
+  @Option(
+    help: ArgumentHelp("Number of random inputs where the output error has no formula.", valueName: "n"))
+  var samples = 10_000
+  @Option(help: ArgumentHelp("Seed of random points and inputs.", valueName: "n")) var seed: UInt64 = 1
+  @Option(
+    help: ArgumentHelp(
+      "Tangent kernel of one output, by its index from 0, or the sum over all.", valueName: "sum|index"),
     completion: .list(["sum"]))
   var ntkOutput = TangentOutput.sum
-  @Flag(help: "One pass over the weights, no singular values; of kernels the largest eigenvalue alone.") var fast =
+  @Flag(help: "One pass over the weights, no singular values; only the largest eigenvalue of kernels.") var fast =
     false
 
   func check() throws {

@@ -10,10 +10,11 @@ struct Verify: Tool {
     "nc-verify",
     "Measure what a compressed network lost: weights, outputs, kernel spectra.",
     """
-    The exit status answers: 0 equal, within every --max-…, or as B's history
-    records; 1 not; 64 and more: it cannot be told. Every error that B's history
-    records is checked against A. Different values without such a record, and
-    without a --max-…, are different: 1. A report without verdict is --no-verdict.
+    The exit status is the verdict. 0: A and B are equal, every --max-… holds, or
+    the errors are as B's history records. 1: none of these. 64 and more: no
+    verdict. Every error that B's history records is checked against A. Without
+    such a record and without a --max-…, any difference gives 1. --no-verdict only
+    reports.
 
       nc-verify net.h5 net.ncz
       nc-prune --keep 0.1 net.h5 | nc-verify net.h5 -
@@ -22,8 +23,8 @@ struct Verify: Tool {
     """,
     success: "they agree, or no verdict was asked for; 1 they do not")
 
-  @Argument(help: "The original: HDF5, .keras or .ncz; - is standard input.", completion: .file()) var a: String
-  @Argument(help: "What was made of it; - or nothing is standard input.", completion: .file()) var b: String?
+  @Argument(help: "The original: HDF5, .keras or .ncz; standard input if -.", completion: .file()) var a: String
+  @Argument(help: "The compressed network; standard input if omitted or -.", completion: .file()) var b: String?
 
   @OptionGroup var tolerances: ToleranceOptions
   @OptionGroup var measures: MeasureOptions

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Installs the tools, their manual pages, and completions for bash, zsh and fish; puts the magic for file(1) beside them.
+#
+#     install.sh [PREFIX [TOOLS]]
+#
+# PREFIX is /usr/local, where man and the shells look by themselves; TOOLS the folder of the built tools, .build/release.
+set -eu
+cd "$(dirname "$0")"
+prefix=${1:-/usr/local} tools=${2:-.build/release}
+share=$prefix/share
+bash=$share/bash-completion/completions zsh=$share/zsh/site-functions fish=$share/fish/vendor_completions.d
+mkdir -p "$prefix/bin" "$share/man/man1" "$share/man/man5" "$share/misc" "$bash" "$zsh" "$fish"
+for name in nc-ternarize nc-prune nc-restore nc-verify nc-run nc-info; do
+  install -m 755 "$tools/$name" "$prefix/bin/"
+  install -m 644 "spec/man/$name.1" "$share/man/man1/"
+  "$tools/$name" --generate-completion-script bash >"$bash/$name"
+  "$tools/$name" --generate-completion-script zsh >"$zsh/_$name"
+  "$tools/$name" --generate-completion-script fish >"$fish/$name.fish"
+done
+install -m 644 spec/man/ncz.5 "$share/man/man5/"
+install -m 644 spec/ncz.magic "$share/misc/"
