@@ -3,12 +3,16 @@
 #
 #     install.sh [PREFIX [TOOLS]]
 #
-# PREFIX is /usr/local, where man and the shells look by themselves; TOOLS the folder of the built tools, .build/release.
+# PREFIX is /usr/local, where man, bash-completion and zsh look by themselves. fish does not always: there its completions go to
+# /etc/fish/completions, if /etc/fish exists. TOOLS is the folder of the built tools, .build/release.
 set -eu
-cd "$(dirname "$0")"
-prefix=${1:-/usr/local} tools=${2:-.build/release}
+umask 022
+prefix=$(realpath -m "${1:-/usr/local}") root=$(dirname "$(realpath "$0")")
+tools=$(realpath "${2:-$root/.build/release}")
+cd "$root"
 share=$prefix/share
 bash=$share/bash-completion/completions zsh=$share/zsh/site-functions fish=$share/fish/vendor_completions.d
+[ "$prefix" != /usr/local ] || [ ! -d /etc/fish ] || fish=/etc/fish/completions
 mkdir -p "$prefix/bin" "$share/man/man1" "$share/man/man5" "$share/misc" "$bash" "$zsh" "$fish"
 for name in nc-ternarize nc-prune nc-restore nc-verify nc-run nc-info; do
   install -m 755 "$tools/$name" "$prefix/bin/"

@@ -31,7 +31,8 @@ with tempfile.TemporaryDirectory() as folder:
     prefix = pathlib.Path(folder) / "a prefix"
     # Twice: what is there is replaced.
     for _ in range(2):
-        said = run(str(ROOT / "install.sh"), str(prefix), str(tools))
+        # A relative path is one from where it is typed.
+        said = run(str(ROOT / "install.sh"), str(prefix)[1:], str(tools)[1:])
         expect(said == "", f"install.sh: {said}")
     share = prefix / "share"
     for name in NAMES:
