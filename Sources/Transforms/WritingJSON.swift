@@ -3,7 +3,7 @@ public import Networks
 internal import Tensors
 
 extension WritingReport {
-  /// One object; its keys are documented in the README.
+  /// One object; its keys are documented in the manual page.
   ///
   /// - Parameter output: where it was written; `nil` after a dry run.
   public func json(input: String, output: String?) -> JSON {
@@ -36,7 +36,7 @@ extension TensorReport {
 }
 
 extension NetworkFile {
-  /// What was restored from this file, as one object; its keys are documented in the README.
+  /// What was restored from this file, as one object; its keys are documented in the manual page.
   ///
   /// - Parameter output: where it was written; `nil` after a dry run.
   public func json(of result: ReductionReport, input: String, output: String?) -> JSON {
