@@ -62,37 +62,40 @@ public struct TradeoffChart: Sendable {
     let total = bottom + (leftOut > 0 ? 84 : 62)
     svg.add("rect", ["class": "ground", "width": .number(Self.width), "height": .number(total)])
     text(title, 16, 28, weight: "bold", size: 18, into: &svg)
-    for (index, row) in legendRows.enumerated() {
-      for entry in row {
-        let y = 56 + 26 * Double(index)
-        svg.add(
-          "path",
-          ["class": .string("line \(Self.series(entry.curve))"), "d": .string("M\(number(entry.x)),\(number(y))h26")])
-        marker(entry.curve, at: (entry.x + 13, y), title: nil, into: &svg)
-        text(entry.name, entry.x + 34, y + 5.5, into: &svg)
-      }
-    }
+    drawLegend(legendRows, into: &svg)
     let points = [original] + drawn.flatMap { $0 }
     let (x, y) = axes(points, top: top, bottom: bottom)
     drawAxes(x, y, into: &svg)
     drawOriginal(x, y, into: &svg)
-    for (index, points) in drawn.enumerated() where !points.isEmpty {
-      let places = points.map { (x.position(Double($0.bytes)), y.position($0.accuracy)) }
-      let path = places.map { "\(number($0.0)),\(number($0.1))" }.joined(separator: " ")
-      svg.add("polyline", ["class": .string("line \(Self.series(index))"), "points": .string(path)])
-      for (point, place) in zip(points, places) {
-        marker(
-          index, at: place,
-          title: "\(point.label): \(Self.size(point.bytes)), \(readable(point.accuracy, decimals: 4))",
-          into: &svg)
-      }
-    }
+    for (index, points) in drawn.enumerated() where !points.isEmpty { draw(points, index, x, y, into: &svg) }
     if leftOut > 0 {
       text(
         "\(leftOut == 1 ? "1 point" : "\(leftOut) points") below \(readable(least)) not shown", Self.left, bottom + 76,
         style: "faint", into: &svg)
     }
     return svg.document(width: Self.width, height: total, title: title)
+  }
+
+  private func drawLegend(_ rows: [[(curve: Int, name: String, x: Double)]], into svg: inout SVG) {
+    for (index, row) in rows.enumerated() {
+      let y = 56 + 26 * Double(index)
+      for (curve, name, x) in row {
+        let line = "M\(number(x)),\(number(y))h26"
+        svg.add("path", ["class": .string("line \(Self.series(curve))"), "d": .string(line)])
+        marker(curve, at: (x + 13, y), title: nil, into: &svg)
+        text(name, x + 34, y + 5.5, into: &svg)
+      }
+    }
+  }
+
+  private func draw(_ points: [Point], _ index: Int, _ x: Axis, _ y: Axis, into svg: inout SVG) {
+    let places = points.map { (x.position(Double($0.bytes)), y.position($0.accuracy)) }
+    let path = places.map { "\(number($0.0)),\(number($0.1))" }.joined(separator: " ")
+    svg.add("polyline", ["class": .string("line \(Self.series(index))"), "points": .string(path)])
+    for (point, place) in zip(points, places) {
+      let found = "\(Self.size(point.bytes)), \(readable(point.accuracy, decimals: 4))"
+      marker(index, at: place, title: "\(point.label): \(found)", into: &svg)
+    }
   }
 
   private func axes(_ points: [Point], top: Double, bottom: Double) -> (x: Axis, y: Axis) {
@@ -144,6 +147,7 @@ public struct TradeoffChart: Sendable {
 
   /// A line at the height of the original, for all others to be compared with.
   private func drawOriginal(_ x: Axis, _ y: Axis, into svg: inout SVG) {
+    guard original.accuracy.isFinite else { return }
     let place = (x.position(Double(max(1, original.bytes))), y.position(original.accuracy))
     svg.add("path", ["class": "original", "d": .string("M\(number(x.start)),\(number(place.1))H\(number(place.0))")])
     svg.add("circle", ["class": "dot", "cx": .number(place.0), "cy": .number(place.1), "r": 6], title: original.label)

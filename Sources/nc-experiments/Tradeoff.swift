@@ -84,6 +84,6 @@ struct Tradeoff: Tool {
       original: .init(bytes: input.size, accuracy: whole, label: name), curves: curves)
     try output?.write(chart.document)
     try output?.finish()
-    try report(table.text)
+    if output?.isStandardOutput ?? false { diagnose(text: table.text) } else { try report(table.text) }
   }
 }

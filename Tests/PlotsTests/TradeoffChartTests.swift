@@ -25,7 +25,7 @@ import Testing
     #expect(abs((x[1] - x[0]) - (x[2] - x[1])) < 0.02)
     #expect(y[0] > y[1] && y[1] > y[2])
     #expect(markup.texts.contains("original: 1 MB, 0.9000"))
-    for label in ["10 kB", "100 kB", "1 MB", "0.6", "0.9", "test accuracy"] {
+    for label in ["10 kB", "100 kB", "1 MB", "0.60", "0.90", "test accuracy"] {
       #expect(markup.texts.contains(label), "\(label)")
     }
   }
