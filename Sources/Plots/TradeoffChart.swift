@@ -44,7 +44,7 @@ public struct TradeoffChart: Sendable {
   public static let leastPart = 0.5
 
   private static let (width, height, textSize) = (720.0, 400.0, 16.0)
-  private static let (left, right) = (64.0, 16.0)
+  private static let (left, right) = (74.0, 16.0)
 
   /// The whole SVG file.
   public var document: String {
