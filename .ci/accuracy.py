@@ -4,7 +4,7 @@
     accuracy.py TOOLS [INPUTS]        INPUTS: a folder with keras/ and data/, as NC_INPUTS names it
 
 Checked: pruned weights are those that NumPy keeps; accuracies agree with those published, where there are any; a network of
-reduced shape predicts what the one of the original shape does. Printed: the table of README.md.
+reduced shape predicts what the one of the original shape does. Printed: the first table of spec/results.md.
 """
 import os, pathlib, subprocess, sys, tempfile
 os.environ["KERAS_BACKEND"] = "numpy"

@@ -8,7 +8,7 @@ first call that fails, the second, … until no call is left. Of all faults N ar
 function as there are, or all are done; of calls that are made thousands of times (memory) the first hundred count, then
 ten for each power of two.
 
-Whatever fails: the status is one of the README's table and none that blames the input, which is sound; one line says
+Whatever fails: the status is one that the README lists and none that blames the input, which is sound; one line says
 why; nothing dies by a signal (but by the one that it was sent) or hangs; no half file, no temporary is left; the input is as it
 was. What was only interrupted or short is no failure at all. After status 0 the output is what it is without the fault.
 """

@@ -82,7 +82,7 @@ def check_examples():
         with tempfile.TemporaryDirectory() as folder:
             reader = Reader(pathlib.Path(folder), template.name)
             for _, where, language, lines in blocks(template.read_text()):
-                {"sh": reader.shell, "console": reader.console, "python": reader.python}[language](lines, where)
+                {"sh": reader.shell, "text": reader.text, "console": reader.console, "python": reader.python}[language](lines, where)
 
 
 def check_magic():

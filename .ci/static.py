@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Builds the tools with the Swift runtime inside, and runs them in a Debian 12 that has no Swift.
+"""Runs tools that were built with the Swift runtime inside in a Debian 12 that has no Swift.
 
-    static.py [TOOLS]
+    static.py TOOLS
 
-TOOLS is the folder of tools that were built so; without it they are built here. The folder of that system is made by mmdebstrap, with the
+The folder of that system is made by mmdebstrap, with the
 essential packages and with the libraries that the tools need: LIBRARIES below. What each command prints and writes there must be, byte for
 byte, what it prints and writes outside. Making the folder takes root and a network; where it cannot be made, its checks are skipped.
 """
@@ -11,7 +11,8 @@ import os, pathlib, shutil, subprocess, sys
 from counting import counts, expect, finish
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SCRATCH = ROOT / ".build-static"
+SCRATCH = ROOT / ".build-debian"
+tools = pathlib.Path(sys.argv[1]).resolve()
 NAMES = ["nc-ternarize", "nc-prune", "nc-restore", "nc-verify", "nc-run", "nc-info"]
 LIBRARIES = ["libhdf5-103-1", "libzstd1", "libopenblas0", "libstdc++6"]
 COMMANDS = [
@@ -22,17 +23,11 @@ COMMANDS = [
     "nc-info --test ternary.ncz narrow.ncz nodes.ncz"]
 
 
-def built():
-    if len(sys.argv) > 1:
-        tools = pathlib.Path(sys.argv[1]).resolve()
-    else:
-        subprocess.run(["swift", "build", "-c", "release", "--static-swift-stdlib", "--scratch-path", SCRATCH], cwd=ROOT, check=True)
-        tools = SCRATCH / "release"
+def check_libraries():
     for name in NAMES:
         needed = subprocess.run(["ldd", tools / name], stdout=subprocess.PIPE, check=True).stdout.decode()
         swift = [line for line in needed.splitlines() if any(word in line for word in ("libswift", "libFoundation", "libdispatch", "BlocksRuntime"))]
         expect("libhdf5" in needed and not swift, f"{name} needs {swift}")
-    return tools
 
 
 def system(folder):
@@ -57,8 +52,9 @@ def prepared(folder):
 
 
 def main():
-    tools, debian, outside = built(), SCRATCH / "debian", SCRATCH / "outside"
+    debian, outside = SCRATCH / "debian", SCRATCH / "outside"
     SCRATCH.mkdir(exist_ok=True)
+    check_libraries()
     shutil.rmtree(debian, ignore_errors=True)
     shutil.rmtree(outside, ignore_errors=True)
     reason = system(debian)

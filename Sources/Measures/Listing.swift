@@ -77,7 +77,7 @@ extension Place {
 }
 
 extension Listing {
-  /// One object; its keys are documented in the README.
+  /// One object; its keys are documented in the manual page.
   public var json: JSON {
     var members: [JSON.Member] = [
       .init("bytes", .integer(size)),

@@ -178,7 +178,7 @@ extension RunReport {
     }
   }
 
-  /// One object; its keys are documented in the README.
+  /// One object; its keys are documented in the manual page.
   public var json: JSON {
     return .object([
       .init("accuracy", JSON.real(orNull: accuracy)),

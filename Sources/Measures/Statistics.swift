@@ -183,7 +183,7 @@ private func transpose(_ matrix: [Float], rows: Int, columns: Int) -> [Float] {
 }
 
 extension Statistics {
-  /// One object; its keys are documented in the README.
+  /// One object; its keys are documented in the manual page.
   public var json: JSON {
     JSON.object([
       .init("all", all.json),

@@ -3,7 +3,7 @@ internal import Maths
 internal import Networks
 
 extension Verification {
-  /// One object; its keys are documented in the README.
+  /// One object; its keys are documented in `spec/verifying.md`.
   ///
   /// - Parameters:
   ///   - a, b: what the networks are called.

@@ -33,7 +33,7 @@ extension Tool {
         Glibc.exit(ExitStatus.usage.rawValue)
       }
       var tool = try parseAsRoot(separated(Array(CommandLine.arguments.dropFirst())))
-      try (tool as? Self)?.check()
+      try (tool as? any Tool)?.check()
       try tool.run()
     } catch {
       end(with: error)

@@ -7,7 +7,7 @@ extension WritingReport {
     json(input: input, output: output).serialized()
   }
 
-  /// One object; its keys are documented in the README.
+  /// One object; its keys are documented in the manual page.
   ///
   /// - Parameter output: where it was written; `nil` after a dry run.
   public func json(input: String, output: String?) -> JSON {
@@ -40,7 +40,7 @@ extension TensorReport {
 }
 
 extension NetworkFile {
-  /// What was restored from this file, as one object; its keys are documented in the README.
+  /// What was restored from this file, as one object; its keys are documented in the manual page.
   ///
   /// - Parameter output: where it was written; `nil` after a dry run.
   public func json(of result: ReductionReport, input: String, output: String?) -> JSON {

@@ -1,0 +1,52 @@
+import Compression
+import Networks
+import ToolSupport
+import Transforms
+
+/// One or two commands that compress a network, as a pipeline spells them: `nc-prune --keep 0.3 | nc-ternarize --scale-per row`.
+struct Recipe {
+  let text: String
+  private let steps: [(tool: String, method: Step.Method)]
+
+  /// - Throws: status 70 for text that no history would hold: this program wrote it.
+  init(_ text: String) throws(Failure) {
+    self.text = text
+    var steps: [(tool: String, method: Step.Method)] = []
+    for command in text.split(separator: "|") {
+      let words = command.split(separator: " ").map(String.init)
+      guard let tool = words.first,
+        let method = Step.Method(tool: tool, options: words.dropFirst().joined(separator: " "))
+      else { throw Failure(.internalError, "no such method: \(command)") }
+      steps.append((tool, method))
+    }
+    self.steps = steps
+  }
+
+  /// The network after all steps, and how many bytes its `.ncz` file takes.
+  func applied(to network: NetworkFile, reading: ReadingOptions) throws(NetworkError) -> (NetworkFile, bytes: Int) {
+    var (network, bytes) = (network, network.size)
+    for (tool, method) in steps {
+      let file = try temporaryFile()
+      let options = CompressingOptions(
+        selection: Selection(), dropsOptimizer: false, writing: WritingOptions(level: nil, isMapped: false), tool: tool,
+        version: Version.number)
+      let report =
+        switch method {
+        case .ternarize(let group, let rule):
+          try network.ternarize(to: file, group: group, rule: rule, options)
+        case .magnitude(let rule, let values, let isGlobal):
+          try network.prune(to: file, by: .magnitude(isGlobal: isGlobal, values), .rule(rule), options)
+        case .singularValue(let rule):
+          try network.prune(to: file, by: .singularValue, .rule(rule), options)
+        case .node(let rule):
+          try network.prune(to: file, by: .node, .rule(rule), options)
+        case .dropOptimizer:
+          throw NetworkError(.unsupported, "training state is dropped beside another step, not in one of its own")
+        }
+      bytes = report.outputBytes
+      // The file goes when the process ends: what is opened here may be read until then.
+      network = try NetworkFile(file, size: bytes, options: reading)
+    }
+    return (network, bytes)
+  }
+}
