@@ -26,8 +26,12 @@ public struct Selection: Sendable {
 /// The matrices that a selection leaves to be changed, and what to say about what it does not reach.
 package struct Choice {
   /// By index.
-  package var tensors: Set<Int> = []
-  package var notes: [String] = []
+  package var tensors: Set<Int>
+  package var notes: [String]
+
+  package init(tensors: Set<Int> = [], notes: [String] = []) {
+    (self.tensors, self.notes) = (tensors, notes)
+  }
 }
 
 extension NetworkFile {

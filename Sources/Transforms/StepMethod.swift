@@ -1,13 +1,13 @@
-package import Compression
+public import Compression
 internal import Maths
 internal import Matrices
 public import Networks
 internal import Parallel
-package import Tensors
+public import Tensors
 
 extension Step {
   /// What a step does to a tensor, with the options that decide the values.
-  package enum Method: Sendable, Equatable {
+  public enum Method: Sendable, Equatable {
     case ternarize(ScaleGroup, TernaryRule)
     /// The largest weights stay: of each matrix, or with `isGlobal` of all together.
     case magnitude(PruningRule, MagnitudeValues, isGlobal: Bool)
@@ -16,6 +16,16 @@ extension Step {
     /// Training state becomes zero.
     case dropOptimizer
   }
+}
+
+/// How kept weights are stored.
+public enum MagnitudeValues: String, Sendable, CaseIterable {
+  /// Bit for bit.
+  case exact
+  /// Rounded.
+  case float16, bfloat16
+  /// ± one scale for each output unit.
+  case ternary
 }
 
 // MARK: - As a history spells it

@@ -30,19 +30,7 @@ struct Recipe {
       let options = CompressingOptions(
         selection: Selection(), dropsOptimizer: false, writing: WritingOptions(level: nil, isMapped: false), tool: tool,
         version: Version.number)
-      let report =
-        switch method {
-        case .ternarize(let group, let rule):
-          try network.ternarize(to: file, group: group, rule: rule, options)
-        case .magnitude(let rule, let values, let isGlobal):
-          try network.prune(to: file, by: .magnitude(isGlobal: isGlobal, values), .rule(rule), options)
-        case .singularValue(let rule):
-          try network.prune(to: file, by: .singularValue, .rule(rule), options)
-        case .node(let rule):
-          try network.prune(to: file, by: .node, .rule(rule), options)
-        case .dropOptimizer:
-          throw NetworkError(.unsupported, "training state is dropped beside another step, not in one of its own")
-        }
+      let report = try network.apply(method, to: file, options)
       bytes = report.outputBytes
       // The file goes when the process ends: what is opened here may be read until then.
       network = try NetworkFile(file, size: bytes, options: reading)

@@ -43,8 +43,8 @@ struct Prune: Tool {
       try writing.path(output), .ncz, permissions: input.permissions, force: writing.force, dryRun: writing.dryRun)
     let report = try naming(input.name, output.name) {
       let network = try common.open(input, architecture, tool: Self.self)
-      return try network.prune(
-        to: output.file, by: pruning.method, pruning.aim, compressing.options(selection.selection, tool: Self.self))
+      return try pruning.prune(
+        network, to: output, compressing.options(selection.selection, tool: Self.self))
     }
     try input.checkUnchanged()
     try output.finish()

@@ -60,17 +60,21 @@ struct PruningOptions: ParsableArguments {
     if scope == .network, maxError != nil { throw ValidationError("--max-error bounds each layer's error") }
   }
 
-  var method: PruningMethod {
+  func method(_ rule: PruningRule) -> Step.Method {
     switch by {
-    case .magnitude: .magnitude(isGlobal: scope == .network, values)
-    case .singularValue: .singularValue
-    case .node: .node
+    case .magnitude: .magnitude(rule, values, isGlobal: scope == .network)
+    case .singularValue: .singularValue(rule)
+    case .node: .node(rule)
     }
   }
 
-  var aim: PruningAim {
-    if let targetSize { return .size(targetSize.bytes) }
-    return .rule(maxError.map { .error($0.value) } ?? .keep(keep ?? .one))
+  /// Writes the pruned network.
+  func prune(_ network: NetworkFile, to output: Output, _ options: CompressingOptions) throws -> WritingReport {
+    if let targetSize {
+      return try network.apply(fitting: targetSize.bytes, to: output.file, options) { method(.keep($0)) }
+    }
+    return try network.apply(
+      method(maxError.map { .error($0.value) } ?? .keep(keep ?? .one)), to: output.file, options)
   }
 }
 

@@ -56,8 +56,8 @@ struct Ternarize: Tool {
       try writing.path(output), .ncz, permissions: input.permissions, force: writing.force, dryRun: writing.dryRun)
     let report = try naming(input.name, output.name) {
       let network = try common.open(input, architecture, tool: Self.self)
-      return try network.ternarize(
-        to: output.file, group: scalePer, rule: sparsity.map { .sparsity($0) } ?? .optimal,
+      return try network.apply(
+        .ternarize(scalePer, sparsity.map { .sparsity($0) } ?? .optimal), to: output.file,
         compressing.options(selection.selection, isMapped: mapped, tool: Self.self))
     }
     try input.checkUnchanged()

@@ -15,8 +15,8 @@ struct CompressingTests {
     let packed = try OpenFile()
     let values = try withNetwork(source) { file in
       _ = try packed.with { output, _ in
-        try file.ternarize(
-          to: output, group: .row, rule: .optimal,
+        try file.apply(
+          .ternarize(.row, .optimal), to: output,
           CompressingOptions(
             selection: Selection(except: ["*"]), dropsOptimizer: true, writing: WritingOptions(), tool: "nc-ternarize",
             version: "0"))

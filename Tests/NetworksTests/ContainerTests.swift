@@ -78,8 +78,8 @@ struct ContainerTests {
     let (compressed, restored) = (try OpenFile(), try OpenFile())
     try withNetwork(OpenFile(path)) { source in
       let report = try compressed.with { file, _ in
-        try source.ternarize(
-          to: file, group: .row, rule: .optimal,
+        try source.apply(
+          .ternarize(.row, .optimal), to: file,
           CompressingOptions(
             selection: Selection(except: ["*"]), dropsOptimizer: false, writing: WritingOptions(), tool: "test",
             version: "0"))

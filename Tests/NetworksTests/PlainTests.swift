@@ -75,8 +75,8 @@ struct PlainTests {
       #expect(Set(source.tensors.map { $0.name }) == Set(names.map { TensorName($0 + "/kernel") }))
       let compressed = try OpenFile()
       _ = try compressed.with { file, _ in
-        try source.ternarize(
-          to: file, group: .row, rule: .optimal,
+        try source.apply(
+          .ternarize(.row, .optimal), to: file,
           CompressingOptions(
             selection: Selection(except: ["*"]), dropsOptimizer: false, writing: WritingOptions(), tool: "test",
             version: "0"))

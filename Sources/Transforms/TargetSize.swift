@@ -1,0 +1,89 @@
+public import Networks
+public import SystemPackage
+public import Tensors
+
+extension NetworkFile {
+  /// Writes this network as `.ncz` with a method applied that keeps as much as a file of so many bytes can hold.
+  ///
+  /// - Parameters:
+  ///   - size: bytes of the whole output.
+  ///   - method: the method that keeps a fraction.
+  /// - Throws: also `.overLimit` when the file does not fit even with nothing kept.
+  public func apply(
+    fitting size: Int, to file: FileDescriptor, _ options: CompressingOptions, _ method: (Fraction) -> Step.Method
+  ) throws(NetworkError) -> WritingReport {
+    let decompositions = Decompositions(byteCount: self.options.memory / 2)
+    let keep = try greatestKeep(fitting: size, options, decompositions, method)
+    var limited = options
+    limited.writing.limit = size
+    var report = try apply(method(keep), to: file, limited, decompositions)
+    report.warnings.append("--keep \(keep) gives \(report.outputBytes) bytes, of at most \(size)")
+    return report
+  }
+
+  /// The multiple of 10⁻⁴ to keep that gives a file of at most `size` bytes: the next one gives more, or `size` is used to
+  /// a five hundredth.
+  private func greatestKeep(
+    fitting size: Int, _ options: CompressingOptions, _ decompositions: Decompositions,
+    _ method: (Fraction) -> Step.Method
+  ) throws(NetworkError) -> Fraction {
+    let nowhere = try about { try FileDescriptor.open("/dev/null", .writeOnly) }
+    defer { try? nowhere.close() }
+    func keep(_ steps: Int) -> Fraction { Fraction("\(steps)e-4") ?? .one }
+    func byteCount(_ steps: Int, _ options: CompressingOptions) throws(NetworkError) -> Int {
+      try apply(method(keep(steps)), to: nowhere, options, decompositions).outputBytes
+    }
+    var trial = options
+    trial.writing.trial = SizeTrial()
+    let least = try byteCount(0, trial)
+    guard least <= size else {
+      var smallest = options
+      smallest.writing.trial = SizeTrial()
+      smallest.writing.level = 19
+      smallest.dropsOptimizer = true
+      let possible = try byteCount(0, smallest)
+      throw NetworkError(
+        .overLimit,
+        "takes \(least) bytes with nothing kept, more than the \(size) of --target-size"
+          + (possible < least ? "; \(possible) with --level 19 --drop optimizer" : ""))
+    }
+    let chosen = try choose(by: options.selection).tensors
+    // Digests of another content compress to a few bytes more or less, and payloads begin at multiples of 64.
+    let size = max(least, size - 128 - 8 * chosen.count)
+    var model = SizeModel(
+      least: least, weights: chosen.reduce(0.0) { $0 + Double(tensors[$1].shape.count) },
+      hasPositions: method(.one).hasPositions, bits: method(.one).typicalBits)
+    var (fits, used, exceeds, trials) = (0, least, 10_001, 0)
+    while exceeds - fits > 1, size - used > size / 500 {
+      // What the model says, as long as it lies between what is known and gets there soon; else halves.
+      let guess = model.steps(for: size)
+      let next = (fits + 1..<exceeds).contains(guess) && trials < 4 ? guess : (fits + exceeds) / 2
+      trials += 1
+      let found = try byteCount(next, trial)
+      model.learn(found, at: Double(next) / 1e4)
+      if found <= size { (fits, used) = (next, found) } else { exceeds = next }
+    }
+    return keep(fits)
+  }
+}
+
+extension Step.Method {
+  /// Whether positions are stored beside what is kept.
+  fileprivate var hasPositions: Bool {
+    switch self {
+    case .magnitude: true
+    case .singularValue, .node, .ternarize, .dropOptimizer: false
+    }
+  }
+
+  /// Bits that a kept weight of float32 takes, about: where a search begins.
+  fileprivate var typicalBits: Double {
+    switch self {
+    case .magnitude(_, .exact, _), .node: 25
+    case .magnitude(_, .float16, _), .magnitude(_, .bfloat16, _): 11
+    case .magnitude(_, .ternary, _), .ternarize: 1
+    case .singularValue: 50
+    case .dropOptimizer: 0
+    }
+  }
+}
