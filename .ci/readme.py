@@ -8,7 +8,7 @@ The blocks of a document run one after another in one folder, which has `fixture
 - `sh`: a script of bash that ends with 0. A block `text` after it is what it prints. The commands of the section Build are run by
   .ci/run, but for `./install.sh`. `ssh` is a stand-in that runs its command in another folder.
 - `console`: what follows `$ ` is run by bash; the lines below it, up to the next `$ `, are what standard output and standard error give.
-- `python`: each in a process and a folder of its own. What it writes as net.h5 must be the network that it was given. Where torch is
+- `python`: each in a process and a folder of its own, with the `.ncz` files that were written before. What it writes as net.h5 must be the network that it was given. Where torch is
   not installed, a stand-in of one function takes its place: it opens what is no file of torch, but gives what torch gives.
 
 A number may differ by one in its last digit: other processors round otherwise. Amounts of blanks are not compared. Paths below /usr/local
@@ -127,13 +127,14 @@ class Reader:
     def python(self, lines, where):
         folder = self.folder / f"python-{where}"
         folder.mkdir()
-        (folder / "fashion_300_100.h5").symlink_to(NETWORK)
+        for path in (NETWORK, *self.folder.glob("*.ncz")):
+            (folder / path.name).symlink_to(path)
         given = GIVEN + (PICKLED if (self.modules / "torch.py").exists() else TORCH)
         program = given + "\n".join(lines)
         status, output = self.run(f"python - <<'END'\n{program}\nEND", folder)
         expect(status == 0, f"{self.place(where)}: {output[-500:]}")
         if (folder / "net.h5").exists():
-            commands = f"nc-ternarize net.h5 net.ncz; nc-run --activation relu --data '{DATA}' net.h5"
+            commands = f"nc-ternarize net.h5 check.ncz; nc-run --activation relu --data '{DATA}' net.h5"
             status, output = self.run(commands, folder)
             same = self.run(f"nc-run --data '{DATA}' '{NETWORK}'", folder)[1].splitlines()[1:]
             expect(status == 0 and "3 tensors changed" in output and output.splitlines()[-2:] == same, f"{self.place(where)}: net.h5: {output[-500:]}")
