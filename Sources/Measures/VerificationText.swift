@@ -44,8 +44,10 @@ extension Verification {
       if let outputs = part.outputs { add("outputs", outputs.measurements) }
       if let spectrum = part.spectrum {
         let points = "\(counted(spectrum.points, "point")), \(spectrum.law)"
-        add("conjugate kernel (\(points))", spectrum.conjugateMeasurements)
-        if let tangent = spectrum.tangentMeasurements { add("tangent kernel\(spectrum.output) (\(points))", tangent) }
+        add("\(conjugateKernelName), \(points)", spectrum.conjugateMeasurements)
+        if let tangent = spectrum.tangentMeasurements {
+          add("\(tangentKernelName)\(spectrum.output), \(points)", tangent)
+        }
       }
       lines.append(measures.text.droppingLastNewline)
     }
@@ -81,7 +83,7 @@ extension Verification {
     let isListed: (Check) -> Bool = { isVerbose || $0.measure != .recorded || $0.holds == false }
     var rows = checks.filter(isListed).map { check in
       [
-        (check.object.map { "\($0): " } ?? "") + check.measure.rawValue, limit(check.limit),
+        (check.object.map { "\($0): " } ?? "") + check.measure.name, limit(check.limit),
         check.measured.map(number) ?? (check.holds == nil ? "" : "undefined"),
         check.holds.map { $0 ? "ok" : "FAILED" } ?? "not checkable",
       ]

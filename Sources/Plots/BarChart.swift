@@ -1,4 +1,5 @@
-/// Numbers that are not negative as horizontal bars, each below its label, and a limit that they should keep.
+/// Numbers that are not negative as horizontal bars, each below its label, the largest first, and a limit that they
+/// should keep. The axis reaches from 0 to 1, or to what is larger.
 public struct BarChart: Sendable {
   public struct Bar: Sendable {
     public var label: String
@@ -21,8 +22,8 @@ public struct BarChart: Sendable {
     self.limitName = limitName
   }
 
-  /// So many are drawn at most, the greatest.
-  public static let mostBars = 40
+  /// So many are drawn at most, the largest.
+  public static let maxBars = 20
 
   private static let rowHeight = 36.0
 
@@ -33,9 +34,9 @@ public struct BarChart: Sendable {
     let limit = self.limit.flatMap { takes($0) && $0 >= 0 ? $0 : nil }
     // What is not finite is worse than anything that is.
     func rank(_ index: Int) -> Double { takes(bars[index].value) ? bars[index].value : .infinity }
-    let drawn = bars.indices.sorted { (rank($1), $0) < (rank($0), $1) }.prefix(Self.mostBars).sorted()
+    let drawn = bars.indices.sorted { (rank($1), $0) < (rank($0), $1) }.prefix(Self.maxBars)
     let greatest = (drawn.map { bars[$0].value } + [limit ?? 0]).filter { takes($0) }.max() ?? 0
-    let x = Axis(.linear, 0...(greatest > 0 ? greatest * 1.02 : 1), from: 0, to: Picture.width)
+    let x = Axis(.linear, 0...(greatest > 1 ? greatest * 1.02 : 1), from: 0, to: Picture.width)
     var svg = SVG()
     var top = 0.0
     if let limit {
@@ -79,9 +80,34 @@ public struct BarChart: Sendable {
       }
       top += Self.rowHeight
     }
+    drawAxis(x, top: top, into: &svg)
     let more = bars.count - drawn.count
     return Picture(
-      svg, height: top, label: label,
-      notes: more > 0 ? ["The \(Self.mostBars) greatest of \(bars.count)."] : [])
+      svg, height: top + 20, label: label,
+      notes: more > 0 ? ["The \(Self.maxBars) largest of \(bars.count)."] : [])
+  }
+
+  private func drawAxis(_ x: Axis, top: Double, into svg: inout SVG) {
+    svg.add(
+      "line",
+      [
+        "x1": 0, "x2": .number(Picture.width), "y1": .number(top), "y2": .number(top), "stroke": .string(Ink.axis),
+      ])
+    for tick in x.ticks {
+      guard let label = tick.label else { continue }
+      let (place, half) = (x.position(tick.value), width(of: label) / 2)
+      svg.add(
+        "line",
+        [
+          "x1": .number(place), "x2": .number(place), "y1": .number(top), "y2": .number(top + 4),
+          "stroke": .string(Ink.axis),
+        ])
+      svg.add(
+        "text",
+        [
+          "x": .number(place), "y": .number(top + 16), "fill": .string(Ink.faint),
+          "text-anchor": .string(place < half ? "start" : place > Picture.width - half ? "end" : "middle"),
+        ], text: label)
+    }
   }
 }
