@@ -1,3 +1,4 @@
+internal import Formatting
 internal import Networks
 internal import Plots
 internal import Tensors
@@ -19,7 +20,10 @@ extension Listing {
     others.append(.init("structure: headers, directory, padding", before: nil, after: otherBytes))
     return SizeChart(
       title: "\(fileName(title)): where the bytes are",
-      names: (isCompressed ? "before, uncompressed" : nil, isCompressed ? "after, in this file" : "in this file"),
+      names: (
+        isCompressed ? "before: \(Formatting.text(bytes: container?.size ?? dense))" : nil,
+        "\(isCompressed ? "after" : "this file"): \(Formatting.text(bytes: size))"
+      ),
       parts: rows.map { .init($0.tensor.name.text, before: $0.tensor.size, after: $0.bytes) }, others: others
     ).svg
   }

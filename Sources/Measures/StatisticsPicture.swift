@@ -18,6 +18,7 @@ extension Statistics {
 
   /// Error against fraction kept as SVG: a large chart for all matrices, and a small one for each.
   public func picture(title: String) -> String {
+    let layers = layers.naturallySorted(by: { TensorName($0.name) })
     var sheet = ChartSheet(
       title: "\(fileName(title)): what pruning costs", xLabel: "fraction kept", yLabel: "relative L2 error",
       least: 0.01, main: layers.isEmpty ? nil : chart(of: layers.count == 1 ? layers[0] : all, layers.count))

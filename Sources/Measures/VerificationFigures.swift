@@ -17,7 +17,9 @@ extension Verification.TensorComparison {
         overlay: histogram.threshold == nil ? nil : Series("zero in the compressed", histogram.zeroed.map(Double.init)),
         marks: marks ?? []
       ).picture,
-      caption: histogram.threshold.map { "No weight of the original beyond t = \(significant($0, 3)) is zero in the compressed." } ?? "")
+      caption: histogram.threshold.map {
+        "No weight of the original beyond t = \(significant($0, 3)) is zero in the compressed network."
+      } ?? "")
   }
 
   var decay: Page.Figure? {
@@ -44,7 +46,8 @@ extension Verification.SpectrumComparison {
         second: arranged(overlap < 0 ? b.map { -$0 } : b))
     }
     let chart = SpectrumChart(
-      Series("original", spectra.a.values), Series("compressed", spectra.b.values), vectors: vectors, boundaries: boundaries ?? [])
+      Series("original", spectra.a.values), Series("compressed", spectra.b.values), vectors: vectors,
+      boundaries: boundaries ?? [])
     return .init(name, chart.picture, caption: order == nil ? "" : "Points are sorted by class.")
   }
 }

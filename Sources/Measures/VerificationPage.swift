@@ -44,26 +44,27 @@ extension Verification {
   }
 
   private func addSummary(a: String, b: String, to page: inout Page) {
-    var table = Page.Table([("", .left), ("A, the original", .right), ("B, the compressed", .right), ("", .left)])
+    var table = Page.Table([("", .left), ("A, original", .left), ("B, compressed", .left)])
     table.add(["file", a, b])
     if let files {
-      func size(_ bytes: Int) -> String { bytes < 1000 ? "\(bytes) B" : "\(Formatting.text(bytes: bytes)) (\(bytes) B)" }
-      let isSmaller = files.b.size <= files.a.size
-      let (more, less) = isSmaller ? (files.a.size, files.b.size) : (files.b.size, files.a.size)
-      let ratio =
-        less == 0 || more == less
-        ? "" : "\(significant(Double(more) / Double(less), 3)) times \(isSmaller ? "smaller" : "larger")"
-      table.add(["size", size(files.a.size), size(files.b.size), ratio])
+      table.add(["size", Formatting.text(bytes: files.a.size), Formatting.text(bytes: files.b.size)])
+      let (less, more) = (min(files.a.size, files.b.size), max(files.a.size, files.b.size))
+      if less > 0 {
+        let ratio = significant(Double(more) / Double(less), 3)
+        let kind = files.b.size < files.a.size ? "smaller" : "larger"
+        table.add(["ratio", "", less == more ? "the same size" : "\(ratio) times \(kind)"])
+      }
       if let bitsA = files.a.bitsPerWeight, let bitsB = files.b.bitsPerWeight {
-        table.add(["bits a weight", significant(bitsA, 3), significant(bitsB, 3), "of the whole file"])
+        table.add(["bits a weight", significant(bitsA, 3), significant(bitsB, 3)])
       }
     }
     for part in parts {
       guard let (before, after) = part.outputs?.accuracies else { continue }
       let change = ((after - before) * 1e12).rounded() / 1e12
+      let sign = change < 0 ? "\u{2212}" : "+"
       table.add([
-        part.isWhole ? "accuracy" : "accuracy of \(part.name)", significant(before, 4), significant(after, 4),
-        change == 0 ? "unchanged" : "\(change < 0 ? "−" : "+")\(significant(change.magnitude, 3))",
+        part.isWhole ? "accuracy" : "accuracy of \(part.name)", significant(before, 4),
+        significant(after, 4) + (change == 0 ? " (unchanged)" : " (\(sign)\(significant(change.magnitude, 3)))"),
       ])
     }
     page.add(table)
@@ -77,8 +78,8 @@ extension Verification {
         + (differences.isEmpty ? "" : " \(differences.count) do not correspond."))
     guard !changed.isEmpty else { return }
     page.add(
-      paragraph: "Relative L2 error is ‖W − Ŵ‖/‖W‖, W a tensor of A and Ŵ the same of B: 0 is equal; at 1 the error is as "
-        + "large as the weights. The σ₁ error is the largest singular value of W − Ŵ over that of W. A recorded error is "
+      paragraph: "Relative L2 error is ‖W − Ŵ‖/‖W‖, W a tensor of A and Ŵ the same of B: 0 is equal; at 1 the error "
+        + "is as large as the weights. The σ₁ error is the largest singular value of W − Ŵ over that of W. A recorded error is "
         + "what the history of B says; it is measured again.")
     // The largest error first; one that is not defined is larger than any.
     func rank(_ index: Int) -> Double { changed[index].relativeL2 ?? .infinity }
@@ -137,7 +138,7 @@ extension Verification {
     page.add(heading: "How it was measured")
     var table = Page.Table([("", .left), ("", .left)])
     table.add(["tool", "nc-verify \(options.version)"])
-    table.add(["options", options.spelled])
+    for option in options.spelled { table.add([option.name, option.value]) }
     if let data {
       table.add(["data", sampled(data.samples, of: data.inputs, from: fileName(data.name), scale: data.scale)])
     }
@@ -158,25 +159,29 @@ func fileName(_ path: String) -> String {
 
 extension VerifyingOptions {
   /// As on a command line, also those that nobody gave, without the data.
-  fileprivate var spelled: String {
-    var words: [String] = []
+  fileprivate var spelled: [(name: String, value: String)] {
+    var words: [(String, String)] = []
     func add(_ name: String, _ value: Double?) {
-      if let value { words.append("--\(name) \(Float(value).isFinite && Float(value) != 0 ? "\(Float(value))" : "\(value)")") }
+      guard let value else { return }
+      let short = Float(value)
+      words.append(("--\(name)", short.isFinite && short != 0 ? "\(short)" : "\(value)"))
     }
     add("max-weight", tolerances.weight)
     add("max-output", tolerances.output)
     add("max-ck", tolerances.conjugate)
     add("max-ntk", tolerances.tangent)
     add("max-accuracy-loss", tolerances.accuracyLoss)
-    if let size = tolerances.size { words.append("--max-size \(size)") }
+    if let size = tolerances.size { words.append(("--max-size", "\(size)")) }
     add("max-bits", tolerances.bits)
-    if isWithoutVerdict { words.append("--no-verdict") }
-    words.append("--measure " + Measure.allCases.filter(measures.contains).map(\.rawValue).joined(separator: ","))
+    if isWithoutVerdict { words.append(("--no-verdict", "")) }
     let output = if case .one(let index) = tangentOutput { "\(index)" } else { "sum" }
-    words += ["--points \(points)", "--law \(law.rawValue)", "--samples \(samples)", "--seed \(seed)"]
-    words.append("--ntk-output \(output)")
-    if isFast { words.append("--fast") }
-    return words.joined(separator: " ")
+    words += [
+      ("--measure", Measure.allCases.filter(measures.contains).map(\.rawValue).joined(separator: ",")),
+      ("--points", "\(points)"), ("--law", law.rawValue), ("--samples", "\(samples)"), ("--seed", "\(seed)"),
+      ("--ntk-output", output),
+    ]
+    if isFast { words.append(("--fast", "")) }
+    return words
   }
 }
 
@@ -191,14 +196,15 @@ extension Verification.Part {
     let points = "\(counted(spectrum.points, "point")) (\(spectrum.law))"
     page.add(heading: capitalized(conjugateKernelName) + whose)
     page.add(
-      paragraph: "Inner products of what the last layer is given, for each two of \(points): what another last layer could "
-        + "make of the network.")
+      paragraph: "Inner products of what the last layer is given, for each two of \(points): what another last layer "
+        + "could make of the network.")
     page.add(
       Page.Table(spectrum.conjugateMeasurements), beside: spectrum.figure("Eigenvalues of the CK", spectrum.conjugate))
     if let tangent = spectrum.tangent, let measurements = spectrum.tangentMeasurements {
       page.add(heading: capitalized(tangentKernelName) + spectrum.output + whose)
       page.add(
-        paragraph: "Inner products of the gradients by the weights, for each two of \(points): how the network would learn.")
+        paragraph: "Inner products of the gradients by the weights, for each two of \(points): how the network would "
+          + "learn.")
       page.add(Page.Table(measurements), beside: spectrum.figure("Eigenvalues of the NTK", tangent))
     }
   }

@@ -24,14 +24,32 @@ extension Verification.OutputComparison {
     var list = [
       Measurement(
         name: "E‖f_A − f_B‖²/E‖f_A‖²", value: relativeError, standardError: standardError, comment: how,
-        meaning: "Squared difference of the outputs over the squared outputs of A: 0 is equal; at 1 the difference is as large as the outputs.")
+        meaning:
+          "Squared difference of the outputs over the squared outputs of A: 0 is equal; at 1 the difference is as "
+          + "large as the outputs.")
     ]
-    if let agreement { list.append(Measurement(name: "same class", value: agreement, comment: "", meaning: "Fraction of the samples for which both have the same largest output.")) }
-    if let accuracies {
-      list.append(Measurement(name: "accuracy of A", value: accuracies.a, comment: "", meaning: "Fraction of the samples that A, the original, classifies as labelled."))
-      list.append(Measurement(name: "accuracy of B", value: accuracies.b, comment: "", meaning: "The same of B, the compressed network."))
+    if let agreement {
+      list.append(
+        Measurement(
+          name: "same class", value: agreement, comment: "",
+          meaning: "Fraction of the samples for which both have the same largest output."))
     }
-    if let divergence { list.append(Measurement(name: "KL(A ‖ B)", value: divergence, comment: "nats a sample", meaning: "How far the class probabilities of B are from those of A: 0 is equal.")) }
+    if let accuracies {
+      list.append(
+        Measurement(
+          name: "accuracy of A", value: accuracies.a, comment: "",
+          meaning: "Fraction of the samples that A, the original, classifies as labelled."))
+      list.append(
+        Measurement(
+          name: "accuracy of B", value: accuracies.b, comment: "",
+          meaning: "The same of B, the compressed network."))
+    }
+    if let divergence {
+      list.append(
+        Measurement(
+          name: "KL(A ‖ B)", value: divergence, comment: "nats a sample",
+          meaning: "How far the class probabilities of B are from those of A: 0 is equal."))
+    }
     return list
   }
 }
@@ -59,7 +77,8 @@ extension KernelDistance {
           $0 <= 0.05 ? "equivalent" : $0 <= 0.2 ? "the same leading structure" : $0 <= 0.5 ? "" : "not equivalent"
         } ?? "A is zero",
         meaning: "Spectral norm of the difference of the kernel matrices over that of A: 0 is equal."),
-      Measurement(name: "  after the shift", value: residualAfterShift, comment: "B ≈ A + cI, c = \(short(shift))",
+      Measurement(
+        name: "  after the shift", value: residualAfterShift, comment: "B ≈ A + cI, c = \(short(shift))",
         meaning: "The same, without the part that is a multiple c of the identity."),
       Measurement(
         name: "  after the scale", value: residualAfterScale,
@@ -67,7 +86,10 @@ extension KernelDistance {
         meaning: "The same, without the part that is a change of scale by s."),
     ]
     if spectra != nil {
-      list.append(Measurement(name: "eigenvalues", value: eigenvalueDistance, comment: "mean change over mean", meaning: "How far the eigenvalues moved, over the mean eigenvalue of A."))
+      list.append(
+        Measurement(
+          name: "eigenvalues", value: eigenvalueDistance, comment: "mean change over mean",
+          meaning: "How far the eigenvalues moved, over the mean eigenvalue of A."))
       list.append(
         Measurement(
           name: "angle of spaces (sine)", value: subspace?.sine,

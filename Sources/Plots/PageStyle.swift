@@ -56,11 +56,13 @@ let pageStyle = """
     main { padding: 0; max-width: none; }
     body { font-size: 10.5pt; }
     table { font-size: 8.5pt; }
-    th, td { padding: 4px 8px; white-space: normal; }
+    th, td { padding: 4px 8px; }
+    td:not(.number) { white-space: normal; }
+    small { font-size: 7.5pt; min-width: 0; }
     .scroll { overflow: visible; }
-    .beside { grid-template-columns: minmax(0, 1fr) 270px; gap: 10px 16px; }
-    figure, .verdict, tr { break-inside: avoid; }
-    h2, h3 { break-after: avoid; }
+    .beside { grid-template-columns: minmax(0, 1fr) 250px; gap: 10px 16px; }
+    figure, .verdict, .beside, tr { break-inside: avoid; }
+    h2, h3, h2 + p { break-after: avoid; }
     * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   }
   """

@@ -23,8 +23,9 @@ struct Info: Tool {
 
   @Flag(help: "Check every byte; the exit status is the answer.") var test = false
   @Flag(help: "Of dense weight matrices: error of pruning against what is kept, tails, zeros.") var stats = false
-  @Option(help: ArgumentHelp("Draw where the bytes are, with --stats the errors, as SVG.", valueName: "file"), completion: .file()) var plot:
-    String?
+  @Option(
+    help: ArgumentHelp("Draw where the bytes are, with --stats the errors, as SVG.", valueName: "file"),
+    completion: .file()) var plot: String?
   @Flag(name: .shortAndLong, help: "Replace an existing --plot file.") var force = false
   @Flag(help: "Print one JSON object.") var json = false
 
