@@ -19,8 +19,9 @@ extension Statistics {
   /// Error against fraction kept as SVG: a large chart for all matrices, and a small one for each.
   public func picture(title: String) -> String {
     let layers = layers.naturallySorted(by: { TensorName($0.name) })
+    let subject = layers.isEmpty ? "no dense weight matrices" : "what pruning costs"
     var sheet = ChartSheet(
-      title: "\(fileName(title)): what pruning costs", xLabel: "fraction kept", yLabel: "relative L2 error",
+      title: "\(fileName(title)): \(subject)", xLabel: "fraction kept", yLabel: "relative L2 error",
       least: 0.01, main: layers.isEmpty ? nil : chart(of: layers.count == 1 ? layers[0] : all, layers.count))
     let bytes = layers.reduce(0.0) { $0 + Double($1.weights) * Double($1.bytesPerWeight) }
     if bytes > 0 { sheet.bytes = ("bytes of the weights kept, without their positions", bytes) }

@@ -117,7 +117,7 @@ extension Verification {
   private func weightTable(_ tensors: ArraySlice<TensorComparison>) -> Page.Table {
     var table = Page.Table([
       ("tensor", .left), ("shape", .right), ("stored in A", .left), ("stored in B", .left),
-      ("relative L2 error", .right), ("σ₁ error", .right), ("recorded", .right), ("record", .left),
+      ("relative L2 error", .right), ("σ₁ error", .right), ("recorded", .left),
     ])
     for tensor in tensors {
       let own = tensor.claims
@@ -125,8 +125,7 @@ extension Verification {
         [
           tensor.name, tensor.extents, tensor.encodings.a, tensor.encodings.b,
           tensor.relativeL2.map { significant($0, 4) } ?? "undefined", tensor.spectralText,
-          own.map { significant($0.claimed, 4) }.joined(separator: ", "),
-          own.map(\.status.rawValue).joined(separator: ", "),
+          own.map { "\(significant($0.claimed, 4)) \($0.status.rawValue)" }.joined(separator: ", "),
         ], isMarked: own.contains { $0.status == .fails })
     }
     return table
