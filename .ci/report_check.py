@@ -192,7 +192,10 @@ def check_order(browser, name, page, report, a, b, options):
     kernels = sum(bool(part["spectrum"]) + bool(part["spectrum"] and part["spectrum"]["ntk"]) for part in report["parts"])
     expect(sum("kernel" in heading for heading in headings) == kernels, f"{name}: {kernels} kernels, sections {headings}")
     if "--fast" not in options:
-        expect(browser.evaluate("document.querySelectorAll('.beside > .scroll + figure').length") == kernels, f"{name}: not each kernel has its figure beside its table")
+        expect(browser.evaluate("document.querySelectorAll('h2 ~ .beside > .scroll + figure').length") == kernels, f"{name}: not each kernel has its figure beside its table")
+    held = [check for check in limits if check["measure"] not in ("bytes of B", "bits a weight of B")]
+    bars = browser.evaluate("[...document.querySelectorAll('.verdict + .beside figure svg text')].map(e => e.textContent)")
+    expect("limit" in bars and "1.0" in bars if held else not bars, f"{name}: {len(held)} limits, bars with {bars}")
     changed = sum(not tensor["equal"] for tensor in report["tensors"])
     rows = browser.evaluate("[...document.querySelectorAll('main > .scroll')].filter(e => /σ₁/.test(e.textContent)).map(e => e.querySelectorAll('tbody tr').length)")
     folded = browser.evaluate("[...document.querySelectorAll('main > details:not([open]) > .scroll tbody')].map(e => e.children.length)")

@@ -14,7 +14,7 @@ extension Verification {
     if !rows.isEmpty {
       var table = Page.Table([("check", .left), ("limit", .right), ("measured", .right), ("", .left)])
       for row in rows { table.add(row, isMarked: row.last == "FAILED") }
-      page.add(table)
+      page.add(table, beside: limitFigure)
     }
     for failure in failures.prefix(Self.maxOpen) { page.add(paragraph: failure) }
     page.add(folded: "\(failures.count - Self.maxOpen) further reasons") { page in
@@ -41,6 +41,14 @@ extension Verification {
     case .equal, .equalNetworks: .good
     case .within: checks.contains { $0.measure != .recorded && $0.holds == true } ? .good : .neutral
     }
+  }
+
+  /// What was held against limits, but for sizes.
+  private var limitFigure: Page.Figure? {
+    let bars = checks.filter { ![.recorded, .size, .bits].contains($0.measure) }.map { check in
+      BarChart.Bar(check.label, check.measured.map { max($0, 0) } ?? .nan, limit: check.limit)
+    }
+    return bars.isEmpty ? nil : .init("Errors and limits", BarChart(bars, limitName: "limit").picture)
   }
 
   private func addSummary(a: String, b: String, to page: inout Page) {
