@@ -12,7 +12,7 @@ public struct HeatMap: Sendable {
     self.rows = rows
   }
 
-  private static let (left, right, labelHeight) = (236.0, 618.0, 13.0)
+  private static let (left, right, labelHeight) = (250.0, 618.0, 14.0)
   private static let colours = 20
 
   /// Where it ends.
@@ -29,12 +29,12 @@ public struct HeatMap: Sendable {
     for (index, row) in rows.enumerated() {
       let y = first + Double(index) * height
       if index % stride == 0 {
-        let name = fitted(row.name, to: Self.left - 24, size: 10.5)
+        let name = fitted(row.name, to: Self.left - 24, size: 11.5)
         svg.add(
           "text",
           [
             "x": .number(Self.left - 8), "y": .number(y + min(height, Self.labelHeight) / 2 + 4),
-            "text-anchor": "end", "font-size": 10.5, "fill": .string(Ink.text),
+            "text-anchor": "end", "font-size": 11.5, "fill": .string(Ink.text),
           ], text: name, title: name == row.name ? nil : row.name)
       }
       // Neighbours of one colour are one rectangle.
