@@ -24,7 +24,7 @@ extension Statistics {
       title: "\(fileName(title)): \(subject)", xLabel: "fraction kept", yLabel: "relative L2 error",
       least: 0.01, main: layers.isEmpty ? nil : chart(of: layers.count == 1 ? layers[0] : all, layers.count))
     let bytes = layers.reduce(0.0) { $0 + Double($1.weights) * Double($1.bytesPerWeight) }
-    if bytes > 0 { sheet.bytes = ("bytes of the weights kept, without their positions", bytes) }
+    if bytes > 0 { sheet.bytes = ("bytes of the weights kept by magnitude, without their positions", bytes) }
     if layers.count > Self.maxCharts {
       sheet.heatMap = HeatMap(
         title: "Relative L2 error of magnitude pruning, by matrix", xs: keeps.map(\.value),

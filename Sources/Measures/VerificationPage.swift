@@ -88,7 +88,7 @@ extension Verification {
     page.add(
       paragraph: "Relative L2 error is ‖W − Ŵ‖/‖W‖, W a tensor of A and Ŵ the same of B: 0 is equal; at 1 the error "
         + "is as large as the weights. The σ₁ error is the largest singular value of W − Ŵ over that of W. A recorded error is "
-        + "what the history of B says; it is measured again.")
+        + "what the history of B says; where that is possible, it is measured again.")
     // The largest error first; one that is not defined is larger than any.
     func rank(_ index: Int) -> Double { changed[index].relativeL2 ?? .infinity }
     let sorted = changed.indices.sorted { (rank($1), $0) < (rank($0), $1) }.map { changed[$0] }
