@@ -83,7 +83,12 @@ expect 75 "nc-prune --target-size 100 '$network' o"; ok "no output after an erro
 expect 0 "nc-info --stats --json net.ncz"; ok "nc-info --stats --json" python3 -m json.tool out /dev/null
 expect 0 "nc-info --stats --plot plot.svg net.ncz"; ok "--plot" python3 -c 'import xml.dom.minidom as x; x.parse("plot.svg")'
 expect 73 "nc-info --stats --plot plot.svg net.ncz"
-expect 64 "nc-info --plot other.svg net.ncz"
+expect 0 "nc-info --plot sizes.svg net.ncz"; ok "--plot of sizes" python3 -c 'import xml.dom.minidom as x; x.parse("sizes.svg")'
+for arguments in "" "--stats"; do
+  expect 0 "nc-info $arguments --plot - net.ncz"; ok "--plot -" python3 -c 'import xml.dom.minidom as x; x.parse("out")'
+done
+expect 64 "nc-info --json --plot - net.ncz"
+expect 64 "nc-info --test --plot other.svg net.ncz"
 
 # Running and verifying.
 expect 0 "nc-run --json --data '$data' '$network'"; ok "nc-run --json" python3 -m json.tool out /dev/null

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Opens pages that nc-verify --report writes in a browser without a window: all is there as text, nothing is wider than the window,
-nothing is fetched, and what a hostile file has for names stays text.
+nothing is fetched, and what a hostile file has for names stays text. A page opens with sizes and verdict, is green only where
+something was judged, folds what is long, and is dark where the reader's system is. Pictures of nc-info are well-formed, and those of
+sizes add up to the file.
 
     report_check.py TOOLS [FOLDER]        FOLDER: where the screenshots stay
 
 Needs Debian's chromium, which it talks to in JSON through a pipe, as https://chromedevtools.github.io/devtools-protocol describes.
 """
 import base64, functools, itertools, shutil, socket, tempfile, threading
+import xml.etree.ElementTree as xml
 from oracle import *
 
 tools = pathlib.Path(sys.argv[1]).resolve()
@@ -113,6 +116,12 @@ def cases():
     yield "hostile", *hostile, "--points", 16
     run(tools, "nc-prune", "-q", "--keep", ".5", "--only", "*<h1>*", hostile[0], scratch / "<b>.ncz")
     yield "hostile claims", hostile[0], scratch / "<b>.ncz", "--points", 16
+    yield "no verdict", fixtures / "digits_branch.h5", packed["half"], "--points", 64, "--no-verdict"
+    yield "no limit", fixtures / "fashion_300_100.h5", packed["ternary"], "--points", 64, "--fast"
+    yield "within", fixtures / "fashion_300_100.h5", packed["ternary"], "--measure", "weights", "--max-weight", ".6"
+    many = written(scratch / "many.h5", [f"{n:03}_{'long_' * 12}layer" for n in range(60)], 3)
+    run(tools, "nc-ternarize", "-q", many, scratch / "many.ncz")
+    yield "many", many, scratch / "many.ncz", "--points", 16
 
 
 def check(browser, proxy, blank, name, a, b, *options):
@@ -145,8 +154,83 @@ def check(browser, proxy, blank, name, a, b, *options):
     expect(not elements & {"script", "img", "iframe", "object", "embed", "link", "base", "form", "input", "a", "i", "b", "foreignobject", "image", "use", "animate", "set"}, f"{name}: elements {sorted(elements)}")
     expect(browser.evaluate("document.querySelectorAll('h1').length") == 1, f"{name}: more than one heading")
     expect(browser.evaluate("[...document.querySelectorAll('*')].every(e => [...e.attributes].every(a => !/^on|href|^src/.test(a.name)))"), f"{name}: attributes that run or fetch")
+    check_order(browser, name, page, report, a, b, options)
     unlabelled = browser.evaluate("[...document.querySelectorAll('svg')].filter(s => !s.querySelector('title') && !s.getAttribute('aria-label') && s.getAttribute('aria-hidden') !== 'true').length")
     expect(unlabelled == 0, f"{name}: {unlabelled} figures that have no title")
+
+
+def readable(size):
+    """As the page spells it: three significant digits."""
+    if size < 1000:
+        return f"{size} B"
+    unit = 0
+    while size >= 999.5 and unit < 5:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.{max(0, 2 - len(str(int(size))) + 1)}f} {['kB', 'MB', 'GB', 'TB', 'PB'][unit - 1]}"
+
+
+def check_order(browser, name, page, report, a, b, options):
+    """What stands where."""
+    try:
+        xml.fromstring(page.read_text())
+    except xml.ParseError as error:
+        expect(False, f"{name}: no XML: {error}")
+    summary = browser.evaluate("document.querySelector('main > h1 + .scroll').innerText") or ""
+    for path in (a, b):
+        expect(readable(os.path.getsize(path)) in summary, f"{name}: {readable(os.path.getsize(path))} is not at the top: {summary!r:.300}")
+    expect("bits a weight" in summary and re.search("times (smaller|larger)|the same size", summary), f"{name}: no ratio or bits a weight at the top")
+    accuracies = [part["outputs"]["accuracy_b"] for part in report["parts"] if part["outputs"] and part["outputs"]["accuracy_b"] is not None]
+    expect(all(f"{accuracy:.4f}" in summary for accuracy in accuracies), f"{name}: accuracy is not at the top")
+    kind = browser.evaluate("document.querySelector('main > h1 + .scroll + .verdict').classList[1]")
+    limits = [check for check in report["checks"] if check["measure"] != "recorded error"]
+    expected = {"differs": "bad", "no verdict": "neutral", "within tolerance": "good" if limits else "neutral"}.get(report["verdict"], "good")
+    expect(kind == expected, f"{name}: verdict {report['verdict']!r} looks {kind}, expected {expected}")
+    headings = browser.evaluate("[...document.querySelectorAll('h2')].map(e => e.textContent)")
+    kinds = [re.match("Notes|Weights|Outputs|Conjugate kernel|Neural tangent kernel|How it was measured", heading) for heading in headings]
+    expect(all(kinds) and headings[-1] == "How it was measured", f"{name}: sections {headings}")
+    expect("Notes" not in headings or headings[0] == "Notes", f"{name}: notes are not first: {headings}")
+    kernels = sum(bool(part["spectrum"]) + bool(part["spectrum"] and part["spectrum"]["ntk"]) for part in report["parts"])
+    expect(sum("kernel" in heading for heading in headings) == kernels, f"{name}: {kernels} kernels, sections {headings}")
+    if "--fast" not in options:
+        expect(browser.evaluate("document.querySelectorAll('h2 ~ .beside > .scroll + figure').length") == kernels, f"{name}: not each kernel has its figure beside its table")
+    held = [check for check in limits if check["measure"] not in ("bytes of B", "bits a weight of B")]
+    bars = browser.evaluate("[...document.querySelectorAll('.verdict + .beside figure svg text')].map(e => e.textContent)")
+    expect("limit" in bars and "1.0" in bars if held else not bars, f"{name}: {len(held)} limits, bars with {bars}")
+    changed = sum(not tensor["equal"] for tensor in report["tensors"])
+    rows = browser.evaluate("[...document.querySelectorAll('main > .scroll')].filter(e => /σ₁/.test(e.textContent)).map(e => e.querySelectorAll('tbody tr').length)")
+    folded = browser.evaluate("[...document.querySelectorAll('main > details:not([open]) > .scroll tbody')].map(e => e.children.length)")
+    expect(rows == ([min(changed, 20)] if changed else []), f"{name}: {rows} rows of {changed} tensors are open")
+    expect(sum(folded) == max(0, changed - 20), f"{name}: {folded} rows of {changed} tensors are folded")
+    legends = set(browser.evaluate("[...document.querySelectorAll('svg text')].map(e => e.textContent)"))
+    expect(not legends & {"A", "B"}, f"{name}: a legend says A or B")
+    expect("original" in legends or not kernels or "--fast" in options, f"{name}: no legend says original")
+    if "--max-weight" in options and changed:
+        expect(any("--max-weight" in text for text in legends), f"{name}: no tolerance in the bars")
+    shown = browser.evaluate("document.body.textContent")
+    expect(str(scratch) not in shown and str(ROOT) not in shown, f"{name}: a path is in the page")
+    # Dark, and as it was.
+    colours = "JSON.stringify([getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color])"
+    for scheme, isDark in (("dark", True), ("light", False)):
+        browser.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        ground, ink = ([int(n) for n in re.findall(r"\d+", colour)] for colour in json.loads(browser.evaluate(colours)))
+        expect((sum(ground) < sum(ink)) == isDark, f"{name}: {scheme} is {ground} with text {ink}")
+
+
+def check_pictures(name, file):
+    """SVG of sizes adds up to the file, and of errors is well-formed."""
+    picture = scratch / "picture.svg"
+    run(tools, "nc-info", "-f", "--plot", picture, file)
+    root = xml.fromstring(picture.read_text())
+    tag = "{http://www.w3.org/2000/svg}"
+    bars = [int(bar.find(f"{tag}title").text.removesuffix(" bytes")) for bar in root.iter(f"{tag}rect") if bar.get("class") == "bytes"]
+    expect(sum(bars) == os.path.getsize(file), f"{name}: bars of {sum(bars)} bytes, the file has {os.path.getsize(file)}")
+    expect(str(scratch) not in picture.read_text(), f"{name}: a path is in the picture")
+    first = picture.read_bytes()
+    run(tools, "nc-info", "-f", "--plot", picture, file)
+    expect(picture.read_bytes() == first, f"{name}: another picture of the same file")
+    run(tools, "nc-info", "-f", "--stats", "--plot", picture, file)
+    elements = [element.tag.removeprefix(tag) for element in xml.fromstring(picture.read_text()).iter()]
+    expect(not set(elements) - {"svg", "title", "rect", "text", "line", "polyline"}, f"{name}: elements {sorted(set(elements))}")
 
 
 def main():
@@ -163,6 +247,8 @@ def main():
         for name, *case in cases():
             try:
                 check(browser, proxy, blank, name, *case)
+                for file in case[:2]:
+                    check_pictures(name, file)
             except RuntimeError as error:
                 expect(False, f"{name}: {error}")
         # The browser's own connections come past the proxy too; those of a page would be for the names in it.

@@ -38,6 +38,9 @@ public struct Listing: Sendable {
 }
 
 extension NetworkFile {
+  /// Recorded in a `.ncz` file.
+  var contentDigest: Digest? { if case .ncz(let source) = source { source.directory.digest } else { nil } }
+
   public var listing: Listing {
     let notes = notes + [assumption].compactMap { $0 }
     switch source {

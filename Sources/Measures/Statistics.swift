@@ -26,6 +26,8 @@ public struct Statistics: Sendable {
     public var name: String
     public var shape: String
     public var weights: Int
+    /// Of its type.
+    var bytesPerWeight = 4
     /// Weights that are zero.
     public var zeros: Int
     /// n Σ (w − w̄)⁴ / (Σ (w − w̄)²)²: 3 for a Gaussian; nothing where all weights are equal.
@@ -148,7 +150,7 @@ extension NetworkFile {
       statistics.layers.append(
         Statistics.Layer(
           name: tensor.name.text, shape: tensor.shape.description, weights: weights.count,
-          zeros: weights.count { $0 == 0 },
+          bytesPerWeight: tensor.type.byteCount, zeros: weights.count { $0 == 0 },
           kurtosis: kurtosis(of: weights),
           tailIndices: (tails.rows?.value, tails.entries?.value, tails.norms?.value), errors: errors,
           l1Errors: l1Errors,

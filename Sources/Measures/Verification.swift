@@ -2,6 +2,9 @@ public import Maths
 public import Networks
 internal import Tensors
 
+/// How kernels are called wherever a reader meets them.
+let (conjugateKernelName, tangentKernelName) = ("conjugate kernel (CK)", "neural tangent kernel (NTK)")
+
 /// What two networks, A and B, have in common and what not.
 public struct Verification: Sendable {
   /// Names, shapes, types and values that do not correspond though they should.
@@ -22,9 +25,23 @@ public struct Verification: Sendable {
   public var data: (name: String, samples: Int, inputs: Int, scale: Double)?
   /// Of random points and inputs.
   public var seed: UInt64 = 0
+  public var files: (a: File, b: File)?
+  /// What was asked for, but for the data.
+  var options: VerifyingOptions?
 
   /// Of all tensors.
   public var claims: [Claim] { tensors.flatMap(\.claims) }
+
+  /// What is known of A or B as a whole.
+  public struct File: Sendable {
+    public var kind: String
+    /// In bytes.
+    public var size: Int
+    /// 8 × the bytes ÷ the numbers of A that are no training state; `nil` where there are none.
+    public var bitsPerWeight: Double?
+    /// The content digest that a `.ncz` file records.
+    public var digest: Digest?
+  }
 
   public enum Verdict: String, Sendable {
     /// All values are equal, bit for bit.
@@ -50,6 +67,15 @@ public struct Verification: Sendable {
       case bits = "bits a weight of B"
       /// An error that a step of B's history records.
       case recorded = "recorded error"
+
+      /// As tables and messages name it; JSON has the raw value.
+      public var name: String {
+        switch self {
+        case .conjugate: "\(conjugateKernelName) distance"
+        case .tangent: "\(tangentKernelName) distance"
+        default: rawValue
+        }
+      }
     }
     public var measure: Measure
     /// The tensor or the part of the network, where it is not all of it.

@@ -4,7 +4,7 @@ internal import Networks
 internal import Plots
 
 extension Verification.TensorComparison {
-  /// The weights of A, and those of them that are zero in B.
+  /// The weights of the original, and those of them that are zero in the compressed network.
   var figure: Page.Figure? {
     guard let histogram, histogram.limit > 0 else { return nil }
     let marks = histogram.threshold.map { threshold in
@@ -13,22 +13,24 @@ extension Verification.TensorComparison {
     return .init(
       name,
       HistogramChart(
-        Series("weights of A", histogram.counts.map(Double.init)), over: -histogram.limit...histogram.limit,
-        overlay: histogram.threshold == nil ? nil : Series("zero in B", histogram.zeroed.map(Double.init)),
+        Series("original", histogram.counts.map(Double.init)), over: -histogram.limit...histogram.limit,
+        overlay: histogram.threshold == nil ? nil : Series("zero in the compressed", histogram.zeroed.map(Double.init)),
         marks: marks ?? []
       ).picture,
-      caption: histogram.threshold.map { "No weight of A beyond t = \(significant($0, 3)) is zero in B." } ?? "")
+      caption: histogram.threshold.map {
+        "No weight of the original beyond t = \(significant($0, 3)) is zero in the compressed network."
+      } ?? "")
   }
 
   var decay: Page.Figure? {
     singularValues.map {
-      .init("Singular values of \(name)", DecayChart([Series("A", $0.a), Series("B", $0.b)]).picture)
+      .init("Singular values of \(name)", DecayChart([Series("original", $0.a), Series("compressed", $0.b)]).picture)
     }
   }
 }
 
 extension Verification.SpectrumComparison {
-  /// Histograms of the eigenvalues of A and B, and their first eigenvectors, points of one class side by side.
+  /// Histograms of the eigenvalues of both networks, and their first eigenvectors, points of one class side by side.
   func figure(_ name: String, _ distance: KernelDistance) -> Page.Figure? {
     guard let spectra = distance.spectra else { return nil }
     let order = classes.map { classes in classes.indices.sorted { (classes[$0], $0) < (classes[$1], $1) } }
@@ -44,7 +46,8 @@ extension Verification.SpectrumComparison {
         second: arranged(overlap < 0 ? b.map { -$0 } : b))
     }
     let chart = SpectrumChart(
-      Series("A", spectra.a.values), Series("B", spectra.b.values), vectors: vectors, boundaries: boundaries ?? [])
+      Series("original", spectra.a.values), Series("compressed", spectra.b.values), vectors: vectors,
+      boundaries: boundaries ?? [])
     return .init(name, chart.picture, caption: order == nil ? "" : "Points are sorted by class.")
   }
 }

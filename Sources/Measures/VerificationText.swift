@@ -44,8 +44,10 @@ extension Verification {
       if let outputs = part.outputs { add("outputs", outputs.measurements) }
       if let spectrum = part.spectrum {
         let points = "\(counted(spectrum.points, "point")), \(spectrum.law)"
-        add("conjugate kernel (\(points))", spectrum.conjugateMeasurements)
-        if let tangent = spectrum.tangentMeasurements { add("tangent kernel\(spectrum.output) (\(points))", tangent) }
+        add("\(conjugateKernelName), \(points)", spectrum.conjugateMeasurements)
+        if let tangent = spectrum.tangentMeasurements {
+          add("\(tangentKernelName)\(spectrum.output), \(points)", tangent)
+        }
       }
       lines.append(measures.text.droppingLastNewline)
     }
@@ -67,6 +69,11 @@ extension Measurement {
   }
 }
 
+extension Verification.Check {
+  /// `fc1/kernel: relative L2 error`
+  var label: String { (object.map { "\($0): " } ?? "") + measure.name }
+}
+
 extension Verification {
   /// What was held against what. Recorded errors that hold are one row, unless all are asked for.
   private func checkTable(isVerbose: Bool) -> String {
@@ -81,7 +88,7 @@ extension Verification {
     let isListed: (Check) -> Bool = { isVerbose || $0.measure != .recorded || $0.holds == false }
     var rows = checks.filter(isListed).map { check in
       [
-        (check.object.map { "\($0): " } ?? "") + check.measure.rawValue, limit(check.limit),
+        check.label, limit(check.limit),
         check.measured.map(number) ?? (check.holds == nil ? "" : "undefined"),
         check.holds.map { $0 ? "ok" : "FAILED" } ?? "not checkable",
       ]

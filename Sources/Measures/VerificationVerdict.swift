@@ -18,7 +18,7 @@ extension Verifier {
       let holds = value.map { $0 <= limit } ?? false
       limits.append(.init(measure: measure, object: object, limit: limit, measured: value, holds: holds))
       if !holds {
-        let what = (object.map { "\($0): " } ?? "") + measure.rawValue
+        let what = (object.map { "\($0): " } ?? "") + measure.name
         reasons.append(
           "\(told ?? "\(what) \(value?.short ?? "undefined")"), limit \(limit.short)")
       }
@@ -96,9 +96,11 @@ extension Verifier {
   }
 
   /// 8 × the bytes of B ÷ the numbers of A that are no training state.
-  var bitsPerWeight: Double? {
+  var bitsPerWeight: Double? { bitsPerWeight(bytes: b.size) }
+
+  func bitsPerWeight(bytes: Int) -> Double? {
     let count = a.tensors.filter { !$0.isTrainingState }.reduce(0) { $0.addingOrMaximum($1.shape.count) }
-    return count > 0 ? 8 * Double(b.size) / Double(count) : nil
+    return count > 0 ? 8 * Double(bytes) / Double(count) : nil
   }
 
   private var verdict: Verification.Verdict {

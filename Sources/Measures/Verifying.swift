@@ -19,6 +19,7 @@ public func verify(
 ) throws(VerificationError) -> Verification {
   var verifier = Verifier(a: a, b: b, options: options)
   verifier.result.seed = options.seed
+  verifier.tellFiles()
   verifier.result.data = options.data.map { ($0.name, $0.samples, $0.inputCount, $0.scale) }
   if options.measures.contains(.weights) {
     try verifier.compareTensors()
@@ -59,6 +60,17 @@ struct Verifier {
 
   init(a: NetworkFile, b: NetworkFile, options: VerifyingOptions) {
     (self.a, self.b, self.options) = (a, b, options)
+  }
+
+  mutating func tellFiles() {
+    func file(_ network: NetworkFile) -> Verification.File {
+      .init(
+        kind: network.kind.rawValue, size: network.size, bitsPerWeight: bitsPerWeight(bytes: network.size),
+        digest: network.contentDigest)
+    }
+    result.files = (file(a), file(b))
+    result.options = options
+    result.options?.data = nil
   }
 
   // MARK: Tensors

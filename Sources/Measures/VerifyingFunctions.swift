@@ -249,7 +249,7 @@ extension Verifier {
         case .places: "a layer is applied in too many places"
         case .work: "it would take more than 10¹³ operations; fewer --points or one --ntk-output take fewer"
         }
-      leaveOut("no tangent kernel: \(why); the conjugate kernel is compared")
+      leaveOut("no \(tangentKernelName): \(why); the \(conjugateKernelName) is compared")
     }
     return comparison
   }

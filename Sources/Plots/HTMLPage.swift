@@ -6,14 +6,18 @@ public struct Page: Sendable {
     public enum Alignment: Sendable { case left, right }
 
     private let columns: [(heading: String, alignment: Alignment)]
-    private var rows: [(cells: [String], isMarked: Bool)] = []
+    private var rows: [(cells: [String], meaning: String, isMarked: Bool)] = []
 
     /// A table with one column for each heading, text at the left, numbers at the right. If no heading has a text,
     /// there are none, and the first column names the rows.
     public init(_ columns: [(heading: String, alignment: Alignment)]) { self.columns = columns }
 
-    /// - Parameter isMarked: whether the row is set off, for example because it exceeds a tolerance.
-    public mutating func add(_ row: [String], isMarked: Bool = false) { rows.append((row, isMarked)) }
+    /// - Parameters:
+    ///   - meaning: what the row says, in a line below its first cell.
+    ///   - isMarked: whether the row is set off, for example because it exceeds a tolerance.
+    public mutating func add(_ row: [String], meaning: String = "", isMarked: Bool = false) {
+      rows.append((row, meaning, isMarked))
+    }
   }
 
   public struct Figure: Sendable {
@@ -62,6 +66,21 @@ public struct Page: Sendable {
     elements.append("<div class=\"figures\">\n\(figures.map(\.markup).joined(separator: "\n"))\n</div>")
   }
 
+  /// A table with a picture beside it, or below it where there is no room.
+  public mutating func add(_ table: Table, beside figure: Figure?) {
+    guard let figure else { return add(table) }
+    elements.append("<div class=\"beside\">\n\(table.markup)\n\(figure.markup)\n</div>")
+  }
+
+  /// Elements that are hidden until a reader opens them.
+  public mutating func add(folded summary: String, _ fill: (inout Page) -> Void) {
+    var inner = Page(title: "")
+    fill(&inner)
+    guard !inner.elements.isEmpty else { return }
+    elements.append(
+      "<details>\n<summary>\(legible(summary))</summary>\n\(inner.elements.joined(separator: "\n"))\n</details>")
+  }
+
   /// The whole file.
   public var text: String {
     """
@@ -71,10 +90,10 @@ public struct Page: Sendable {
     <meta charset="utf-8"/>
     <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"/>
     <meta name="viewport" content="width=device-width, initial-scale=1"/>
-    <meta name="color-scheme" content="light"/>
+    <meta name="color-scheme" content="light dark"/>
     <title>\(escaped(shortened(title)))</title>
     <style>
-    \(style)
+    \(pageStyle)
     </style>
     </head>
     <body>
@@ -105,17 +124,21 @@ extension Page.Table {
       let cells = columns.enumerated().map { index, column in
         let text = index < row.cells.count ? row.cells[index] : ""
         return index == 0
-          ? cell("th", scope: "row", text, column.alignment) : cell("td", text, column.alignment)
+          ? cell("th", scope: "row", text, column.alignment, meaning: row.meaning)
+          : cell("td", text, column.alignment)
       }
       lines.append("<tr\(row.isMarked ? " class=\"marked\"" : "")>\(cells.joined())</tr>")
     }
     return (lines + ["</tbody>", "</table>", "</div>"]).joined(separator: "\n")
   }
 
-  private func cell(_ element: String, scope: String? = nil, _ text: String, _ alignment: Alignment) -> String {
+  private func cell(
+    _ element: String, scope: String? = nil, _ text: String, _ alignment: Alignment, meaning: String = ""
+  ) -> String {
     let kind = alignment == .right ? "number" : width(of: text, size: 1) > 22 ? "long" : nil
     let attributes = (scope.map { " scope=\"\($0)\"" } ?? "") + (kind.map { " class=\"\($0)\"" } ?? "")
-    return "<\(element)\(attributes)>\(legible(text))</\(element)>"
+    let below = meaning.isEmpty ? "" : "<small>\(sentences(meaning))</small>"
+    return "<\(element)\(attributes)>\(legible(text))\(below)</\(element)>"
   }
 }
 
@@ -143,51 +166,3 @@ private func legible(_ name: String) -> String { sentences(shortened(name)) }
 private func sentences(_ text: String) -> String {
   escaped(shortened(text, to: 5000)).replacing("/", with: "/<wbr/>")
 }
-
-private let style = """
-  * { box-sizing: border-box; }
-  html { -webkit-text-size-adjust: 100%; }
-  body { margin: 0; background: #ffffff; color: \(Ink.text); line-height: 1.5;
-    font: 15px/1.5 \(SVG.typefaces); overflow-wrap: anywhere; }
-  main { max-width: 1200px; margin: 0 auto; padding: 32px 40px 56px; }
-  h1 { font-size: 25px; line-height: 1.25; font-weight: 650; margin: 0 0 18px; letter-spacing: -0.01em; }
-  h2 { font-size: 18px; line-height: 1.3; font-weight: 650; margin: 40px 0 12px; padding-top: 14px;
-    border-top: 1px solid #d0d7de; }
-  h3 { font-size: 14px; line-height: 1.35; font-weight: 600; margin: 0; }
-  p { margin: 0 0 12px; max-width: 46em; }
-  .verdict { display: flex; gap: 12px; align-items: flex-start; margin: 0 0 20px; padding: 14px 18px;
-    border: 1px solid; border-left-width: 6px; border-radius: 4px; font-size: 17px; line-height: 1.4; }
-  .verdict strong { font-weight: 600; color: \(Ink.text); min-width: 0; }
-  .verdict svg { flex: none; width: 22px; height: 22px; margin-top: 1px; }
-  .good { color: #17693a; background: #eaf6ee; }
-  .bad { color: #b3211d; background: #fdeeec; }
-  .neutral { color: #57606a; background: #f3f5f7; }
-  .scroll { overflow-x: auto; margin: 0 0 20px; }
-  table { border-collapse: collapse; font-size: 14px; line-height: 1.4; }
-  th, td { padding: 6px 14px; text-align: left; vertical-align: top; white-space: nowrap;
-    border-bottom: 1px solid #e3e6ea; }
-  th:first-child, td:first-child { padding-left: 6px; }
-  thead th { font-weight: 600; vertical-align: bottom; border-bottom: 2px solid \(Ink.axis); }
-  tbody th { font-weight: 400; }
-  .facts th { color: \(Ink.faint); }
-  .long { min-width: 16em; max-width: 34em; white-space: normal; overflow-wrap: anywhere; }
-  .number { text-align: right; font-variant-numeric: tabular-nums; }
-  .marked { background: #fdeeec; }
-  .marked th, .marked td { font-weight: 600; }
-  .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 10px 36px;
-    margin: 0 0 20px; }
-  figure { display: grid; grid-template-rows: subgrid; grid-row: span 2; margin: 0 0 22px; min-width: 0; }
-  figure h3 { align-self: end; }
-  figure svg { display: block; width: 100%; max-width: 420px; height: auto; }
-  figcaption { margin-top: 8px; font-size: 13px; line-height: 1.45; color: \(Ink.faint); max-width: 420px; }
-  @media (max-width: 600px) { main { padding: 18px 16px 40px; } h1 { font-size: 21px; } }
-  @page { margin: 14mm; }
-  @media print {
-    main { padding: 0; max-width: none; }
-    body { font-size: 11pt; }
-    .scroll { overflow: visible; }
-    figure, .verdict, tr { break-inside: avoid; }
-    h2, h3 { break-after: avoid; }
-    * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
-  }
-  """

@@ -180,10 +180,10 @@ struct DrawnRange {
     values = isLogarithmic ? finite.map { $0.filter { $0 > floor } } : finite
     let strange = series.indices.map { series[$0].values.count - finite[$0].count }
     let tiny = zip(finite, values).map { $0.count - $1.count }
-    notes = [(strange, "not finite"), (tiny, "less than 10⁻¹⁰ of the greatest")].compactMap { counts, what in
+    notes = [(strange, "not finite"), (tiny, "less than 10⁻¹⁰ of the largest")].compactMap { counts, what in
       let parts = zip(counts, series).filter { $0.0 > 0 }.enumerated().map { index, part in
         "\(readable(Double(part.0), decimals: 0)) \(index > 0 ? "" : part.0 == 1 ? noun.one + " " : noun.many + " ")"
-          + "of \(fitted(part.1.name, to: 200))"
+          + "(\(fitted(part.1.name, to: 200)))"
       }
       guard let last = parts.last else { return nil }
       let list = parts.count == 1 ? last : parts.dropLast().joined(separator: ", ") + " and " + last

@@ -107,3 +107,9 @@ func fitted(_ text: String, to width: Double, size: Double = SVG.textSize) -> St
 func shortened(_ text: String, to count: Int = 500) -> String {
   text.unicodeScalars.count <= count ? text : text.prefix(count / 2) + "…" + text.suffix(count / 2)
 }
+
+/// `1 kB`, `62.9 kB`: as `text(bytes:)`, without zeros at the end.
+func readable(bytes: Int) -> String {
+  let words = text(bytes: bytes).split(separator: " ")
+  return "\(trimmed(String(words[0]))) \(words.dropFirst().joined())"
+}

@@ -21,8 +21,16 @@ extension Info {
 
   private func listing(of network: NetworkFile, _ input: borrowing Input) throws -> (text: String, json: JSON) {
     if test { try network.test(scratch: try temporaryFile()) }
+    let output = try plot.map { try Output($0, .svg, permissions: input.permissions, force: force) }
     let listing = network.listing
+    let isAlone = output?.isStandardOutput == true
+    if let output {
+      try input.checkUnchanged()
+      try output.write(listing.picture(title: input.name))
+      try output.finish()
+    }
     if json { return ("", listing.json) }
+    if isAlone { return ("", .null) }
     guard test else { return (listing.text(name: input.name, isVerbose: common.verbose), .null) }
     let tested = common.verbose ? ": \(listing.rows.count) tensors, \(input.size) bytes" : ""
     return (common.quiet ? "" : "\(printable(input.name)): sound\(tested)\n", .null)
@@ -33,11 +41,12 @@ extension Info {
     let curves = try network.statistics(
       keeps: Statistics.tableKeeps + (plot == nil ? [] : Statistics.plotKeeps), selection: selection.selection)
     try input.checkUnchanged()
+    let isAlone = output?.isStandardOutput == true
     if let output {
       try output.write(curves.at(Statistics.plotKeeps).picture(title: input.name))
       try output.finish()
     }
     let statistics = curves.at(Statistics.tableKeeps)
-    return (statistics.text(name: input.name), statistics.json)
+    return (isAlone ? "" : statistics.text(name: input.name), statistics.json)
   }
 }

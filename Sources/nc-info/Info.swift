@@ -12,6 +12,7 @@ struct Info: Tool {
       nc-info net.ncz
       nc-info --json net.h5 | jq '.tensors[].name'
       nc-info --test *.ncz && echo all sound
+      nc-info --plot sizes.svg net.ncz
       nc-info --stats --plot net.svg net.h5
     """,
     success: "done, and with --test: sound")
@@ -22,8 +23,9 @@ struct Info: Tool {
 
   @Flag(help: "Check every byte; the exit status is 0 if the file is sound.") var test = false
   @Flag(help: "For dense weight matrices: error of pruning by the fraction kept, tails, zeros.") var stats = false
-  @Option(help: ArgumentHelp("With --stats, draw the errors as SVG.", valueName: "file"), completion: .file()) var plot:
-    String?
+  @Option(
+    help: ArgumentHelp("Draw where the bytes are as SVG; with --stats, the errors of pruning.", valueName: "file"),
+    completion: .file()) var plot: String?
   @Flag(name: .shortAndLong, help: "Replace an existing --plot file.") var force = false
   @Flag(help: "Print one JSON object.") var json = false
 
@@ -32,12 +34,13 @@ struct Info: Tool {
   @OptionGroup var common: CommonOptions
 
   func check() throws {
-    if let plot, !stats { throw ValidationError("--plot \(plot) draws what --stats measures: add --stats") }
+    if plot != nil, test { throw ValidationError("--plot or --test, not both") }
     if stats, test { throw ValidationError("--stats or --test, not both") }
     if !stats, !(selection.only + selection.except).isEmpty {
       throw ValidationError("--only and --except choose matrices for --stats")
     }
     if let plot {
+      if json, plot == "-" { throw ValidationError("--json and --plot - both write to standard output") }
       if inputs.count > 1 { throw ValidationError("--plot draws one file, found \(inputs.count)") }
       try Output.Kind.svg.check(name: plot, of: "--plot")
     }

@@ -14,13 +14,15 @@ import Testing
     page.add(paragraph: text)
     for kind in [Page.Verdict.good, .bad, .neutral] { page.add(verdict: text, kind) }
     var table = Page.Table([(text, .left), ("n", .right)])
-    table.add([text, text], isMarked: true)
+    table.add([text, text], meaning: text, isMarked: true)
     table.add([])
     table.add([text, text, text])
     page.add(table)
     var facts = Page.Table([("", .left), ("", .left)])
     facts.add([text, text])
     page.add(facts)
+    page.add(table, beside: Page.Figure(text, pictures(text, numbers)[0]))
+    page.add(folded: text) { $0.add(paragraph: text) }
     page.add([])
     page.add(pictures(text, numbers).map { Page.Figure(text, $0, caption: text) })
     return page
@@ -58,13 +60,13 @@ import Testing
     let known: Set = [
       "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "p", "div", "strong", "table",
       "thead", "tbody", "tr", "th", "td", "wbr", "figure", "figcaption", "svg", "path", "line", "rect", "circle",
-      "text",
+      "text", "details", "summary", "small",
     ]
     #expect(Set(markup.elements).isSubset(of: known))
     #expect(!source.contains("<script"))
     #expect(!markup.attributes.contains { $0.name.hasPrefix("on") || $0.name == "href" || $0.name == "src" })
     #expect(!source.unicodeScalars.contains { $0 == "\u{1}" || $0 == "\u{202E}" })
-    #expect(source.utf8.count < 200_000)
+    #expect(source.utf8.count < 300_000)
   }
 
   @Test func paragraphsStayWhole() {
@@ -124,8 +126,8 @@ import Testing
     #expect(markup.texts.contains("eigenvalue, logarithmic"))
     #expect(
       picture.notes == [
-        "1 eigenvalue of A is not finite and left out.",
-        "1 eigenvalue of A and 2 of B are less than 10⁻¹⁰ of the greatest and left out.",
+        "1 eigenvalue (A) is not finite and left out.",
+        "1 eigenvalue (A) and 2 (B) are less than 10⁻¹⁰ of the largest and left out.",
         "Dots are single eigenvalues far from the others; their height means nothing.",
       ])
     let signed = SpectrumChart(Series("A", bulk + [-1]), Series("B", bulk)).picture
@@ -139,17 +141,24 @@ import Testing
     let curve = try #require(markup.attributes.last { $0.name == "d" })
     #expect(curve.value.count { $0 == "M" } == 3)
     #expect(curve.value.contains("h0"))
-    #expect(picture.notes == ["2 values of A are less than 10⁻¹⁰ of the greatest and left out."])
+    #expect(picture.notes == ["2 values (A) are less than 10⁻¹⁰ of the largest and left out."])
   }
 
   @Test func barsBeyondTheLimitAreSetOff() throws {
     let bars = BarChart([.init("a", 0.25), .init("b", 0.5), .init("c", .nan)], limit: 0.25).picture
     let markup = try #require(Markup(bars.svg))
-    #expect(markup.texts.filter { $0 != "\n" } == ["tolerance 0.25", "a", "0.25", "b", "0.5", "c", "not finite"])
+    // The axis reaches from 0 to 1.
+    let ticks = ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+    let rows = ["tolerance 0.25", "c", "not finite", "b", "0.5", "a", "0.25"]
+    #expect(markup.texts.filter { $0 != "\n" } == rows + ticks)
     #expect(markup.attributes.count { $0 == ("font-weight", "bold") } == 2)
+    let own = BarChart([.init("a", 0.25, limit: 0.2), .init("b", 0.5, limit: 0.6)], limitName: "limit").picture
+    let ownMarkup = try #require(Markup(own.svg))
+    #expect(ownMarkup.texts.contains("limit"))
+    #expect(ownMarkup.attributes.count { $0 == ("font-weight", "bold") } == 1)
     let many = BarChart((0..<100).map { .init("layer \($0)", Double($0)) }).picture
-    #expect(many.notes == ["The 40 greatest of 100."])
-    #expect(many.svg.contains(">layer 60</text>") && !many.svg.contains(">layer 59</text>"))
+    #expect(many.notes == ["The 20 largest of 100."])
+    #expect(many.svg.contains(">layer 80</text>") && !many.svg.contains(">layer 79</text>"))
   }
 
   /// Shares of the values, and a bar that would hide all others is cut.

@@ -29,11 +29,12 @@ struct CommandLineTests {
       (0, "nc-prune --keep 0 net.h5 o"), (0, "nc-prune --keep 1e-2 --values ternary net.h5 o"),
       (0, "nc-prune --by node --max-error .5 net.h5 o"), (64, "nc-prune --keep .5 --only '*/bias' net.h5 o"),
       (0, "nc-info --stats net.h5"), (0, "nc-info --stats --json net.ncz"), (0, "nc-info --stats --plot o net.h5"),
+      (0, "nc-info --plot sizes net.ncz"),
       (0, "nc-restore --shape reduced net.ncz o"),
       // Usage.
       (64, "nc-prune net.h5 o"), (64, "nc-prune --keep .1 --max-error .1 net.h5 o"), (64, "nc-prune --keep 2 net.h5 o"),
       (64, "nc-prune --keep .1 --by layer net.h5 o"), (64, "nc-prune --max-error .1 --values ternary net.h5 o"),
-      (64, "nc-info --plot o net.h5"), (64, "nc-info --stats --test net.h5"), (64, "nc-info --only '*' net.h5"),
+      (64, "nc-info --test --plot o net.h5"), (64, "nc-info --stats --test net.h5"), (64, "nc-info --only '*' net.h5"),
       (64, "nc-info --no-such-option net.h5"), (64, "nc-info --stats --plot o net.h5 net.h5"),
       (64, "nc-ternarize --level 0 net.h5 o"),
       (64, "nc-ternarize --level 20 net.h5 o"), (64, "nc-ternarize --scale-per 0 net.h5 o"),
