@@ -249,7 +249,7 @@ struct ChildProcess: ~Copyable {
     while waitpid(process, &status, WNOHANG) == 0 {
       guard milliseconds < 1000 else {
         end()
-        return .corrupt("libhdf5 hung up on this file")
+        return .corrupt("the process that reads HDF5 closed its connection on this file")
       }
       poll(nil, 0, 1)
       milliseconds += 1
@@ -258,7 +258,7 @@ struct ChildProcess: ~Copyable {
     let signal = status & 0x7f
     switch signal {
     case 0 where status >> 8 & 0xff == 127: return .io("the process that reads HDF5 does not find its libraries")
-    case 0: return .corrupt("libhdf5 gave up on this file (status \(status >> 8 & 0xff))")
+    case 0: return .corrupt("libhdf5 ended on this file (status \(status >> 8 & 0xff))")
     case SIGSYS: return .corrupt("libhdf5 tried a forbidden system call on this file")
     case SIGXCPU: return tooLong
     case SIGXFSZ:

@@ -10,7 +10,7 @@ extension Listing {
     if let layout { lines[0] += ", \(layout)" }
     if let container {
       lines[0] +=
-        ", made from \(container.kind) of \(container.size) bytes (\(container.bytes) of them kept beside the tensors)"
+        ", made from \(container.kind) of \(container.size) bytes; container \(Formatting.text(bytes: container.bytes))"
     }
     var table = TextTable([
       ("tensor", .left), ("shape", .right), ("type", .left), ("role", .left), ("encoding", .left),
@@ -36,7 +36,7 @@ extension Listing {
     let weights = rows.reduce(0) { $0 + $1.tensor.shape.count }
     let perWeight = weights > 0 ? ", \(significant(8 * Double(size) / Double(weights), 3)) bits a weight in all" : ""
     lines.append(
-      "\(counted(rows.count, "tensor")), \(counted(weights, "weight"))\(perWeight); \(otherBytes) bytes of structure")
+      "\(counted(rows.count, "tensor")), \(counted(weights, "weight"))\(perWeight); metadata \(Formatting.text(bytes: otherBytes))")
     if let network { lines.append("network: \(printable(network.summary))") }
     lines += links.map { "not followed: \(printable($0))" }
     lines += notes.map { "note: \(printable($0))" }

@@ -13,7 +13,7 @@ extension RunReport {
     if let loss {
       lines.append("loss      \(loss.value.isFinite ? significant(loss.value, 6) : "undefined") (\(loss.name))")
     }
-    if accuracy == nil, loss == nil { lines.append("no labels or targets that fit: nothing was compared") }
+    if accuracy == nil, loss == nil { lines.append("no labels or targets fit the outputs: nothing was compared") }
     return lines.joined(separator: "\n") + "\n"
   }
 }

@@ -128,7 +128,7 @@ extension NetworkFunction {
     let used = largest + 1
     guard outputCount >= 10 * used || (outputCount == inputCount && outputCount >= 2 * used) else { return nil }
     return
-      "labels up to \(largest) and \(outputCount) outputs that no softmax makes: taken for no classes, so not compared (rows with a single 1 would say that they are)"
+      "labels up to \(largest) for \(outputCount) outputs without softmax: not treated as classes, and not compared (write labels as rows with a single 1 if they are classes)"
   }
 
   /// Compares outputs with what the data say; or why not.
@@ -152,7 +152,7 @@ extension NetworkFunction {
     let isNearlyLabels = classCount > 1 && answers.allSatisfy { $0 == 0 || $0 == 1 }
     return (
       Evaluation(outputs.values, targets: answers),
-      isNearlyLabels ? "\(y): zeros and ones, but not one 1 a sample: taken for targets, not labels" : nil
+      isNearlyLabels ? "\(y): zeros and ones, but not a single 1 in each sample: treated as targets, not labels" : nil
     )
   }
 }

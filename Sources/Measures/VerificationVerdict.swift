@@ -59,7 +59,7 @@ extension Verifier {
     let unchecked = claims.count { $0.status == .unknown }
     if unchecked > 0 {
       result.notes.append(
-        "\(unchecked) of \(claims.count) recorded errors are not checkable: what one of their steps started from, or left, is not at hand"
+        "\(unchecked) of \(claims.count) recorded errors cannot be checked: the values before or after one of their steps are not available"
       )
     }
     let isUnexplained = !unexplained.isEmpty && (!claims.isEmpty || options.tolerances.isEmpty)
@@ -123,7 +123,7 @@ extension Verifier {
         + (limits.isEmpty ? "" : "; \(Self.counted(limits))")
     case .within where limits.isEmpty:
       return claims.isEmpty
-        ? "nothing was held against a limit"
+        ? "no limit was checked"
         : "\(records); no limit was set (--max-…), so quality was not judged"
     case .within:
       return Self.counted(limits) + (claims.isEmpty ? "" : "; \(records)")
@@ -132,7 +132,7 @@ extension Verifier {
       let exceeded = limits.count { $0.holds == false }
       if exceeded > 0 { parts.append("\(exceeded) of \(limits.count) limits exceeded") }
       let refuted = claims.count { $0.status == .fails }
-      if refuted > 0 { parts.append("\(refuted) of \(claims.count) recorded errors refuted") }
+      if refuted > 0 { parts.append("\(refuted) of \(claims.count) recorded errors are wrong") }
       if !result.differences.isEmpty { parts.append("the files do not correspond") }
       if isUnexplained {
         parts.append(

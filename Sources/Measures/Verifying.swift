@@ -51,7 +51,7 @@ struct Verifier {
   var result = Verification()
   /// Tensors that no checked step of B says it changed, and that are not as in A.
   var unexplained: [(tensor: String, reason: String)] = []
-  private enum Side: String { case first, second }
+  private enum Side: String { case a = "A", b = "B" }
   /// Tensors of training state that one file alone has.
   private var lonelyStates: [Side: Int] = [:]
   /// Why something could not be compared: the last reason of all.
@@ -81,7 +81,7 @@ struct Verifier {
     for (index, tensor) in a.tensors.enumerated() {
       a.didReach(index)
       guard let place = places.removeValue(forKey: tensor.name) else {
-        tell(tensor, isOnlyIn: .first)
+        tell(tensor, isOnlyIn: .a)
         continue
       }
       let other = b.tensors[place]
@@ -97,10 +97,10 @@ struct Verifier {
     }
     a.didReach(a.tensors.count)
     for tensor in b.tensors where places[tensor.name] != nil {
-      tell(tensor, isOnlyIn: .second)
+      tell(tensor, isOnlyIn: .b)
     }
     for (side, count) in lonelyStates.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-      result.notes.append("\(count) tensors of training state are only in the \(side.rawValue)")
+      result.notes.append("\(count) tensors of training state are only in \(side.rawValue)")
     }
     let states = result.tensors.filter { !$0.isEqual && $0.isTrainingState }.map { TensorName($0.name) }
     if !states.isEmpty {
@@ -113,7 +113,7 @@ struct Verifier {
     if tensor.isTrainingState {
       lonelyStates[side, default: 0] += 1
     } else {
-      result.differences.append("\(tensor.name): only in the \(side.rawValue)")
+      result.differences.append("\(tensor.name): only in \(side.rawValue)")
     }
   }
 
@@ -148,11 +148,11 @@ struct Verifier {
         (
           tensor.name.text,
           other.history.isEmpty
-            ? "differs, and no step of the second file says so"
-            : "differs, and what the second file records of it did not start from the first"
+            ? "differs, and B has no record of a change"
+            : "differs, and the steps that B records did not start from the values of A"
         ))
     } else if bound == nil || comparison.relativeL2 == nil, claims.allSatisfy({ $0.status == .unknown }) {
-      unexplained.append((tensor.name.text, "differs, and nothing that the second file records of it can be checked"))
+      unexplained.append((tensor.name.text, "differs, and no step that B records can be checked"))
     }
   }
 }
@@ -259,10 +259,10 @@ private struct ClaimCheck {
     func refuted(_ reason: String) -> Repetition { step.version == options.version ? .refuted(reason) : .unknown }
     guard let method = Step.Method(tool: step.tool, options: step.options) else {
       return Step.Method.tools.contains(step.tool)
-        ? refuted("'\(step.options)' is not what \(step.tool) \(step.version) records") : .unknown
+        ? refuted("'\(step.options)' is not what \(step.tool) \(step.version) writes") : .unknown
     }
     guard method.isLocal, let digest else { return .unknown }
-    guard method.takes(b) else { return refuted("'\(step.options)' is not for this tensor") }
+    guard method.takes(b) else { return refuted("'\(step.options)' does not apply to this tensor") }
     let isSingular = if case .singularValue = method { true } else { false }
     let (rows, columns) = b.matrixExtents
     // Of the last step, the error is measured; what is left would be a decomposition to check a number by.
@@ -274,7 +274,7 @@ private struct ClaimCheck {
     return try withStart { values in
       guard let compressed = try result(of: method, values, record, reading) else { return .unknown }
       guard case .changed(let weights, _) = compressed else {
-        return refuted("'\(step.options)' changes nothing of the values that it started from")
+        return refuted("'\(step.options)' does not change the values that it started from")
       }
       let (difference, found) = weights.loss(
         from: values, type: b.type, shape: b.shape, threads: reading.threads)

@@ -24,10 +24,10 @@ extension Verifier {
     } else {
       tellWhoStates(ownA)
     }
-    for (network, file, which) in [(ownA, a, "first"), (ownB, b, "second")] {
+    for (network, file, which) in [(ownA, a, "A"), (ownB, b, "B")] {
       let known = Set(file.tensors.map { $0.name })
       if let missing = network.tensorNames.first(where: { !known.contains($0) }) {
-        return leaveOut("the \(which) has no \(missing): outputs and kernels are not compared")
+        return leaveOut("\(which) has no \(missing): outputs and kernels are not compared")
       }
     }
     guard let obstacle = ownA.firstOpaque ?? ownB.firstOpaque else {
@@ -45,10 +45,10 @@ extension Verifier {
       if let other = others.removeValue(forKey: chain.name) {
         try compare(Verification.Part(name: chain.name.text, isWhole: false), chain.network, other, on: nil)
       } else {
-        tell(chain.name.text, isOnlyIn: "first")
+        tell(chain.name.text, isOnlyIn: "A")
       }
     }
-    for chain in chainsB where others[chain.name] != nil { tell(chain.name.text, isOnlyIn: "second") }
+    for chain in chainsB where others[chain.name] != nil { tell(chain.name.text, isOnlyIn: "B") }
   }
 
   /// Refuses tolerances for what a network does whose layers are only assumed to be connected so.
@@ -79,7 +79,7 @@ extension Verifier {
   }
 
   private mutating func tell(_ chain: String, isOnlyIn side: String) {
-    result.differences.append("the chain \(chain) of dense layers: only in the \(side)")
+    result.differences.append("the chain \(chain) of dense layers: only in \(side)")
   }
 
   /// Notes why something is not compared.
@@ -175,11 +175,11 @@ extension Verifier {
     comparison.agreement = OutputAgreement.fraction(f, outputsA, outputsB)
     if let effective = comparison.effectiveSamples, effective < Self.fewSamples {
       result.notes.append(
-        "about \(max(1, Int(effective.rounded()))) of \(points.count) random inputs carry the output error: ± may be far too small; take --data, or more --samples"
+        "about \(max(1, Int(effective.rounded()))) of \(points.count) random inputs carry the output error: ± may be far too small; use --data, or more --samples"
       )
     } else if comparison.squaredError == 0, result.tensors.contains(where: { !$0.isEqual && !$0.isTrainingState }) {
       result.notes.append(
-        "none of \(points.count) random inputs shows an output error: it may be rare; take --data, or more --samples")
+        "none of \(points.count) random inputs shows an output error: it may be rare; use --data, or more --samples")
     }
     return comparison
   }
@@ -273,7 +273,7 @@ extension Verifier {
       guard tolerance != nil, !isMeasured, result.differences.isEmpty else { return }
       let why = options.measures.contains(measure) ? obstacle ?? "there is none" : "--measure leaves it out"
       throw VerificationError(
-        side: nil, error: NetworkError(.unsupported, "\(option): nothing to hold it against: \(why)"))
+        side: nil, error: NetworkError(.unsupported, "\(option) cannot be checked: \(why)"))
     }
     let parts = result.parts
     if tolerances.bits != nil, bitsPerWeight == nil {

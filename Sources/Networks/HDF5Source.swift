@@ -244,7 +244,7 @@ extension Dataset {
   fileprivate var reasonNotRead: String? {
     switch layout {
     case .external: "its storage is in another file, which is never read"
-    case .virtual: "it is assembled from other datasets, which is never done"
+    case .virtual: "it is a virtual dataset, which is never read"
     case .chunked:
       filters.first { !$0.isAvailable }.map {
         "filter \($0.id)\($0.name.isEmpty ? "" : " (\($0.name))") is not available"

@@ -132,7 +132,7 @@ public final class NetworkFile {
       kind = .hdf5
       hdf5 = try HDF5Source(file, size: size, options: options)
     } else {
-      let advice = try ForeignFormat.advice(on: file, size: size) ?? "no signature of any of them"
+      let advice = try ForeignFormat.advice(on: file, size: size) ?? "unknown signature"
       throw NetworkError(.corrupt, "neither HDF5, .keras nor .ncz: \(advice)")
     }
     source = .hdf5(hdf5)

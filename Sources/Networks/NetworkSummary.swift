@@ -24,11 +24,11 @@ extension Network {
 
   /// What was assumed when the file was written; nothing where somebody said how the layers are connected.
   package var assumption: String? {
-    isAssumed ? "no architecture in the file that it was made from: assuming \(arrows)" : nil
+    isAssumed ? "no architecture in the source file: assuming \(arrows)" : nil
   }
 
   /// Where a caller's word replaces what a file says.
-  package static let replaced = "the architecture in the file is replaced by what the command line states"
+  package static let replaced = "the command line replaces the architecture in the file"
 }
 
 extension Network.Operation {

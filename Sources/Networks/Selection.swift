@@ -67,7 +67,7 @@ extension NetworkFile {
     }) {
       throw NetworkError(
         .unsupported,
-        "\(open.name): nothing says which way round it is stored", remedy: .orientation)
+        "\(open.name): its orientation is not known", remedy: .orientation)
     }
     var choice = Choice()
     choice.tensors = Set(

@@ -64,7 +64,7 @@ public struct Failure: Error, Sendable {
   /// - Parameter file: the file it is about.
   public init(_ error: NetworkError, about file: String) {
     let remedy = error.remedy.map { "; \($0.advice)" } ?? ""
-    let bug = error.verdict == .internal ? " (this is a bug of ours; please report it)" : ""
+    let bug = error.verdict == .internal ? " (this is a bug in nc; please report it)" : ""
     self.init(ExitStatus(error.verdict), file: error.file ?? file, error.message + remedy + bug)
   }
 

@@ -62,7 +62,7 @@ extension TensorRecord {
       let result = try Compression.pruneSingularValues(
         matrix(bytes), rule: rule,
         threads: options.threads, known: &known)
-      if result.matrix.rank == min(rows, columns) { return .unchanged("nothing to drop") }
+      if result.matrix.rank == min(rows, columns) { return .unchanged("nothing would be dropped") }
       // Rounding adds 2⁻⁸ at most, unless factors vanish.
       if result.relativeL2 > 1.01 * result.spectralError + 0.01 {
         return .unchanged("the weights are too small for float32 factors")

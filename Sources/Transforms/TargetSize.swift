@@ -1,3 +1,4 @@
+internal import Formatting
 public import Networks
 public import SystemPackage
 public import Tensors
@@ -30,22 +31,24 @@ extension NetworkFile {
     let nowhere = try about { try FileDescriptor.open("/dev/null", .writeOnly) }
     defer { try? nowhere.close() }
     func keep(_ steps: Int) -> Fraction { Fraction("\(steps)e-4") ?? .one }
-    func byteCount(_ steps: Int, _ options: CompressingOptions) throws(NetworkError) -> Int {
-      try apply(method(keep(steps)), to: nowhere, options, decompositions).outputBytes
+    func tried(_ steps: Int, _ options: CompressingOptions) throws(NetworkError) -> WritingReport {
+      try apply(method(keep(steps)), to: nowhere, options, decompositions)
     }
     var trial = options
     trial.writing.trial = SizeTrial()
-    let least = try byteCount(0, trial)
+    let smallest = try tried(0, trial)
+    let least = smallest.outputBytes
     guard least <= size else {
-      var smallest = options
-      smallest.writing.trial = SizeTrial()
-      smallest.writing.level = 19
-      smallest.dropsOptimizer = true
-      let possible = try byteCount(0, smallest)
+      var further = trial
+      further.writing.trial = SizeTrial()
+      further.writing.level = 19
+      further.dropsOptimizer = true
+      let possible = try tried(0, further).outputBytes
+      let rest = least - smallest.tensors.reduce(0) { $0 + $1.storedBytes }
       throw NetworkError(
         .overLimit,
-        "takes \(least) bytes with nothing kept, more than the \(size) of --target-size"
-          + (possible < least ? "; \(possible) with --level 19 --drop optimizer" : ""))
+        "takes \(least) bytes with nothing kept, more than the \(size) of --target-size: \(text(bytes: rest)) are container and metadata"
+          + (possible < least ? "; \(possible) bytes with --level 19 --drop optimizer" : ""))
     }
     let chosen = try choose(by: options.selection).tensors
     // Digests of another content compress to a few bytes more or less, and payloads begin at multiples of 64.
@@ -59,7 +62,7 @@ extension NetworkFile {
       let guess = model.steps(for: size)
       let next = (fits + 1..<exceeds).contains(guess) && trials < 4 ? guess : (fits + exceeds) / 2
       trials += 1
-      let found = try byteCount(next, trial)
+      let found = try tried(next, trial).outputBytes
       model.learn(found, at: Double(next) / 1e4)
       if found <= size { (fits, used) = (next, found) } else { exceeds = next }
     }

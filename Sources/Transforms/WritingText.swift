@@ -56,11 +56,11 @@ extension WritingReport: OutputReport {
     }
     let percent = 100 * optimizer / max(1, outputBytes)
     var advice: [String] = []
-    if percent > 10 { advice.append("optimizer state is \(percent) % of the output; --drop optimizer leaves it out") }
+    if percent > 10 { advice.append("optimizer state is \(percent) % of the output; add --drop optimizer to leave it out") }
     // Of what is left of a source file level 19 takes about two thirds away.
     let structure = 100 * containerBytes / max(1, outputBytes)
     if level == nil, structure > 15 {
-      advice.append("what is left of the source file is \(structure) % of the output; --level 19 makes it smaller")
+      advice.append("the container is \(structure) % of the output; add --level 19 to make it smaller")
     }
     return advice
   }

@@ -27,7 +27,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("exit 3", HDF5Error.corrupt("libhdf5 gave up on this file (status 3)")),
+    ("exit 3", HDF5Error.corrupt("libhdf5 ended on this file (status 3)")),
     ("exit 127", .io("the process that reads HDF5 does not find its libraries")),
     ("kill -KILL $$", .io("the process that reads HDF5 was killed (signal 9)")),
     ("kill -TERM $$", .io("the process that reads HDF5 was killed (signal 15)")),
@@ -58,14 +58,14 @@ import Testing
   /// One that closes its end and lives is not waited for.
   @Test func whoHangsUpIsKilled() throws {
     let (error, seconds) = try error("exec sleep 1000 3>&-")
-    #expect(error == .corrupt("libhdf5 hung up on this file"))
+    #expect(error == .corrupt("the process that reads HDF5 closed its connection on this file"))
     #expect(seconds < 60)
   }
 
   /// A stopped process is late, whatever the patience; so is one whose time is spent otherwise than asleep.
   @Test func lateIsNotHung() throws {
     let (error, seconds) = try error("(sleep 1; kill -CONT $$) & kill -STOP $$; exit 7", patience: 0.2)
-    #expect(error == .corrupt("libhdf5 gave up on this file (status 7)"))
+    #expect(error == .corrupt("libhdf5 ended on this file (status 7)"))
     #expect(seconds > 0.9)
   }
 

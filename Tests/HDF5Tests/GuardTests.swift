@@ -9,7 +9,7 @@ import Testing
   @Test func aCrashOfLibhdf5IsAVerdictOnTheFile() throws {
     let error = #expect(throws: HDF5Error.self) { try contents("crash.h5", texts: ["*"]) }
     // A sanitizer makes an exit of the signal.
-    let verdicts = ["libhdf5 died by signal 11 on this file", "libhdf5 gave up on this file (status 1)"]
+    let verdicts = ["libhdf5 died by signal 11 on this file", "libhdf5 ended on this file (status 1)"]
     #expect(verdicts.map { HDF5Error.corrupt($0) }.contains(error))
   }
 

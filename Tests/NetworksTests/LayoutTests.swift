@@ -421,7 +421,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     #expect(
       asked.notes == [
         "as stated: 64 → fc2 → leaky_relu → fc3", "--order leaves out fc1",
-        "the architecture in the file is replaced by what the command line states",
+        "the command line replaces the architecture in the file",
       ])
     #expect(asked.assumption == nil && asked.network?.isAssumed == false)
   }

@@ -124,7 +124,7 @@ struct CommandLineTests {
     ("nc-restore net.h5 o", "nc-restore: net.h5: is HDF5 already; expected .ncz"),
     ("nc-info < /dev/null", "nc-info: standard input: is empty"),
     (
-      "echo no network | nc-info", "nc-info: standard input: neither HDF5, .keras nor .ncz: no signature of any of them"
+      "echo no network | nc-info", "nc-info: standard input: neither HDF5, .keras nor .ncz: unknown signature"
     ),
     ("nc-ternarize net.h5 > /dev/full", "nc-ternarize: standard output: No space left on device"),
     ("nc-ternarize --except no* net.h5 o", "nc-ternarize: net.h5: --except: no tensor matches no*"),

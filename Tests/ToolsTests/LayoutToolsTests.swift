@@ -16,7 +16,7 @@ struct LayoutToolsTests {
   /// Nothing is left in silence, and nothing is guessed.
   @Test(arguments: [
     ("nc-ternarize -n $L/square.h5", 0, "left as they are: W1, W2, W3 12.3 kB: perhaps the weights of a dense layer"),
-    ("nc-ternarize -n --only W1 $L/square.h5", 69, "W1: nothing says which way round it is stored; say --orientation"),
+    ("nc-ternarize -n --only W1 $L/square.h5", 69, "W1: its orientation is not known; say --orientation"),
     ("nc-ternarize -n --only W1 --orientation inputs-outputs $L/square.h5", 0, "1 tensor changed"),
     ("nc-ternarize -n --orientation outputs-inputs $L/square.h5", 0, "3 tensors changed"),
     ("nc-prune -n --keep .5 $L/unknown_names.h5", 0, "theta_hidden, theta_out 6.40 kB: not known to be the weights"),

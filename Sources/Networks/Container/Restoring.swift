@@ -30,7 +30,7 @@ extension NetworkFile {
     }
     guard let container = source.directory.container else {
       throw NetworkError(
-        .unsupported, "has no container, it was not made from an HDF5 file; --layout plain writes its tensors")
+        .unsupported, "was not made from an HDF5 file, so there is none to restore; --layout plain writes a new one")
     }
     try checkProportion(container.size, "the source file has")
     try about { try writeContainer(source, container, to: file) }

@@ -28,7 +28,7 @@ public struct TensorRecord: Sendable, Equatable {
   package var place: Place?
   /// Why compressors leave it, where its role does not say it; known of HDF5 files alone.
   public var reason: String?
-  /// Whether it is a weight matrix of which nothing says which way round it is stored.
+  /// Whether it is a weight matrix of which its orientation is not known.
   var isAmbiguous = false
   /// Members that this version does not know and keeps.
   var extensions: [JSON.Member] = []

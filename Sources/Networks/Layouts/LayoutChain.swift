@@ -11,20 +11,20 @@ struct LayoutChain {
 
   /// The chain of all dense layers, and what was assumed to make it; or why there is none.
   func assumed() -> (network: Network?, note: String?) {
-    if found.dense.isEmpty, found.ambiguous.isEmpty { return (nil, found.others.isEmpty ? nil : "\(says): no network") }
-    if let obstacle { return (nil, "\(says), and \(obstacle): no network; \(Self.remedy)") }
+    if found.dense.isEmpty, found.ambiguous.isEmpty { return (nil, found.others.isEmpty ? nil : "\(says): the network is not known") }
+    if let obstacle { return (nil, "\(says), and \(obstacle): the network is not known; \(Self.remedy)") }
     do throws(LayoutError) {
       let network = try chain(found.dense.map(Link.layer), functions: nil, isAssumed: true)
       return (network, "\(says): assuming \(network.arrows)")
     } catch {
-      return (nil, "\(says), and the layers are no chain (\(error)): no network; \(Self.remedy)")
+      return (nil, "\(says), and the layers are no chain (\(error)): the network is not known; \(Self.remedy)")
     }
   }
 
   /// Why a chain of all dense layers would leave something out.
   private var obstacle: String? {
     if !found.ambiguous.isEmpty {
-      return "nothing says which way round \(abbreviated(found.ambiguous)) is stored (--orientation)"
+      return "the orientation of \(abbreviated(found.ambiguous)) is not known (--orientation)"
     }
     if let gap = found.gap { return "\(gap) is missing or cannot be read" }
     let known = Set(found.others)
@@ -39,7 +39,7 @@ struct LayoutChain {
   {
     guard let order else {
       if found.dense.isEmpty, let activations { throw .activationCount(given: activations.count, layers: 0) }
-      if let obstacle { return (nil, ["\(says), and \(obstacle): no network; \(Self.remedy)"]) }
+      if let obstacle { return (nil, ["\(says), and \(obstacle): the network is not known; \(Self.remedy)"]) }
       let network = try chain(found.dense.map(Link.layer), functions: activations, isAssumed: false)
       return (network, ["as stated: \(network.arrows)"])
     }

@@ -94,7 +94,7 @@ public enum LayoutError: Error, Sendable, Equatable, CustomStringConvertible {
   case leftOut([TensorName])
   /// A normalisation whose ε no file says, nor is its program known.
   case unknownEpsilon(TensorName)
-  /// A matrix that the order names, of which nothing says which way round it is stored.
+  /// A matrix that the order names, of which its orientation is not known.
   case unoriented(TensorName)
   /// Functions in the order, and others beside it.
   case functionsTwice
@@ -119,7 +119,7 @@ public enum LayoutError: Error, Sendable, Equatable, CustomStringConvertible {
     case .unknownEpsilon(let name):
       "the file does not say the ε of \(name): write \(name):EPSILON (Keras has .001, PyTorch and Flax 1e-5)"
     case .unoriented(let name):
-      "nothing says which way round \(name) is stored: --orientation inputs-outputs or outputs-inputs"
+      "the orientation of \(name) is not known: say --orientation inputs-outputs or outputs-inputs"
     case .functionsTwice: "--order names functions: --activation would name them again"
     case .unlike(let why): "--like: \(why)"
     }

@@ -8,7 +8,7 @@ struct LayoutFinding {
   var orientation: MatrixOrientation?
   /// Why it is no weight matrix of a dense layer, where its role does not say it.
   var reason: String?
-  /// Whether it is a weight matrix but for this: nothing says which way round it is stored.
+  /// Whether it is a weight matrix but for this: its orientation is not known.
   var isAmbiguous = false
 
   init(_ role: TensorRole, _ orientation: MatrixOrientation? = nil, reason: String? = nil, isAmbiguous: Bool = false) {

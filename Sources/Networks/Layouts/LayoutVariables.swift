@@ -287,7 +287,7 @@ extension LayoutVariables {
       }
     }
     if !missing.isEmpty {
-      notes.append("the lists of layers and weights name what is not in the file: \(abbreviated(missing))")
+      notes.append("the lists of layers and weights name objects that are missing: \(abbreviated(missing))")
     }
     return listed
   }
@@ -553,7 +553,7 @@ extension LayoutVariables {
   }
 
   static let isOpen: String =
-    "perhaps the weights of a dense layer, but nothing says which way round: --orientation inputs-outputs or outputs-inputs"
+    "perhaps the weights of a dense layer, but the orientation is not known: say --orientation inputs-outputs or outputs-inputs"
 
   /// Whether matrices, in natural order of their names, are such that each takes as many values as the one before gives.
   private func isChain(_ matrices: [Int], _ orientation: MatrixOrientation) -> Bool {
@@ -588,9 +588,9 @@ extension LayoutVariables {
       let name = variables[layer.index].tensor.name
       variables[layer.index].tensor.role = .other
       variables[layer.index].tensor.reason =
-        "by its shape a table of \(layer.outputs) vectors, not a dense layer; --only '\(name)' changes it"
+        "its shape is that of a table of \(layer.outputs) vectors, not of a dense layer; --only '\(name)' changes it"
       notes.append(
-        "\(name): \(layer.outputs)×\(layer.inputs) without bias, and no layer gives \(layer.inputs) values or takes \(layer.outputs): taken for an embedding; --only '\(name)' changes it all the same"
+        "\(name): \(layer.outputs)×\(layer.inputs) without bias, and no layer gives \(layer.inputs) values or takes \(layer.outputs): treated as an embedding; --only '\(name)' changes it anyway"
       )
     }
   }

@@ -88,7 +88,7 @@ package struct KerasArchive {
 
   private static func noWeights(_ entries: [Entry]) -> NetworkError {
     let advice = ForeignFormat.advice(onArchiveOf: entries.map(\.text.text))
-    return NetworkError(.unsupported, "a zip archive without model.weights.h5 is no .keras file; \(advice)")
+    return NetworkError(.unsupported, "not a .keras file: the zip archive has no model.weights.h5; \(advice)")
   }
 
   /// Checks the CRC-32 of every member whose bytes are stored as they are.

@@ -100,7 +100,7 @@ package struct KerasConfiguration {
     }
     guard let first = quantised.first else { return nil }
     return
-      "\(layers[first].className) \(abbreviated(quantised.map { layers[$0].name })): quantised each time it is applied, which is not done here; the weights are those of dense layers"
+      "\(layers[first].className) \(abbreviated(quantised.map { layers[$0].name })): quantised when it is applied; here the stored weights are used as they are"
   }
 
   /// The dense layer that `layer` is or is a wrapper of.
