@@ -17,7 +17,7 @@ extension Listing {
           "container: what else the source file held", before: container.size >= dense ? container.size - dense : nil,
           after: container.bytes))
     }
-    others.append(.init("structure: headers, directory, padding", before: nil, after: otherBytes))
+    others.append(.init("metadata: headers, directory, padding", before: nil, after: otherBytes))
     return SizeChart(
       title: "\(fileName(title)): where the bytes are",
       names: (
