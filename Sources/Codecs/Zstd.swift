@@ -16,7 +16,7 @@ public enum CompressionLevel: Sendable, Hashable {
 /// Single zstd frames: content size present, window of at most 8 MiB, no dictionary, no checksum.
 public enum Zstd {
   /// The largest window of a frame.
-  public static let greatestWindow = 8 << 20
+  public static let maxWindow = 8 << 20
 
   /// The version of the linked library, such as `1.5.4`.
   public static var version: String { String(cString: ZSTD_versionString()) }
@@ -58,8 +58,8 @@ public enum Zstd {
       let size = header.frameContentSize == .max ? "no size" : "\(header.frameContentSize) bytes"
       throw .corrupt("the zstd frame declares \(size), not \(out.count) bytes")
     }
-    guard header.windowSize <= UInt64(greatestWindow) else {
-      throw .overLimit("the zstd frame's window of \(header.windowSize) bytes is over the limit of \(greatestWindow)")
+    guard header.windowSize <= UInt64(maxWindow) else {
+      throw .overLimit("the zstd frame's window of \(header.windowSize) bytes is over the limit of \(maxWindow)")
     }
     guard header.dictID == 0, header.checksumFlag == 0 else {
       throw .corrupt("the zstd frame asks for a dictionary or a checksum")

@@ -169,7 +169,7 @@ struct OpenFile: ~Copyable {
     switch request {
     case .tableOfContents:
       let texts = try reader.list { (reader) throws(HDF5Error) in try reader.text() }
-      var walk = Walk(texts: texts, mostBytes: Int(clamping: memory / 8))
+      var walk = Walk(texts: texts, maxBytes: Int(clamping: memory / 8))
       var writer = WireWriter()
       writer.write(try walk.tableOfContents(of: self))
       channel.answer(writer.bytes)

@@ -120,7 +120,7 @@ struct TreeCopy: ~Copyable {
       try check(H5Lcreate_hard(target.id, existing, target.id, name, properties.id, byDefault), "link")
       return
     }
-    guard depth <= Walk.mostDepth else { throw .overLimit("groups nested more than \(Walk.mostDepth) deep") }
+    guard depth <= Walk.maxDepth else { throw .overLimit("groups nested more than \(Walk.maxDepth) deep") }
     let object = try Handle(H5Oopen_by_addr(source, haddr_t(address)), "object at \(address)")
     var info = H5O_info_t()
     try check(H5Oget_info2(object.id, &info, H5O_INFO_BASIC), "object at \(address)")

@@ -12,7 +12,7 @@ public struct Limits: Sendable {
   public var patience: Double
 
   /// With less memory than this, libhdf5 fails on sound files.
-  public static let leastMemory: UInt64 = 64 << 20
+  public static let minMemory: UInt64 = 64 << 20
 
   public init(memory: UInt64, seconds: Double, patience: Double = 30) {
     self.memory = memory

@@ -7,22 +7,22 @@ internal import Tensors
 /// Objects are opened by the address in a hard link, never by path: no soft, external or user-defined link is
 /// followed, and no depth of groups can exhaust the stack.
 struct Walk {
-  static let mostDepth = 1024
+  static let maxDepth = 1024
 
   private var attributes: AttributeReader
   /// Bytes that names, paths and chunk lists may still take.
   private var bytesLeft: Int
-  private let mostBytes: Int
+  private let maxBytes: Int
   private var linksLeft = FoundLink.most
   private var objects: [Object] = []
   private var links: [Link] = []
   /// Where the object with a header address stands in `objects`.
   private var seen: [UInt64: Int] = [:]
 
-  init(texts: [String], mostBytes: Int) {
+  init(texts: [String], maxBytes: Int) {
     attributes = AttributeReader(wanted: texts)
-    self.mostBytes = mostBytes
-    bytesLeft = mostBytes
+    self.maxBytes = maxBytes
+    bytesLeft = maxBytes
   }
 
   /// A link on the way, not yet looked at.
@@ -60,8 +60,8 @@ struct Walk {
   private mutating func visit(
     _ address: UInt64, _ step: Step, in file: borrowing OpenFile
   ) throws(HDF5Error) -> [Step] {
-    guard step.depth <= Self.mostDepth else {
-      throw .overLimit("groups nested more than \(Self.mostDepth) deep")
+    guard step.depth <= Self.maxDepth else {
+      throw .overLimit("groups nested more than \(Self.maxDepth) deep")
     }
     seen[address] = objects.count
     do throws(HDF5Error) {
@@ -95,7 +95,7 @@ struct Walk {
   private mutating func spend(_ bytes: Int) throws(HDF5Error) {
     bytesLeft -= bytes
     guard bytesLeft >= 0 else {
-      throw .overMemory("the list of objects takes more than \(mostBytes) bytes of memory")
+      throw .overMemory("the list of objects takes more than \(maxBytes) bytes of memory")
     }
   }
 

@@ -29,11 +29,11 @@ extension JSON {
   public struct Limits: Sendable, Hashable {
     /// The greatest depth that may be asked for: a value of this depth can still be parsed, compared and released on
     /// the small stack of a secondary thread.
-    public static let greatestDepth = 512
+    public static let maxDepth = 512
 
     /// Bytes of the text.
     public var bytes: Int
-    /// Arrays and objects inside each other; `greatestDepth` where more is asked for.
+    /// Arrays and objects inside each other; `maxDepth` where more is asked for.
     public var depth: Int
     /// Values of every kind, arrays and objects themselves included.
     public var values: Int
@@ -83,7 +83,7 @@ private struct Parser {
       throw parser.overLimit("\(bytes.count) bytes, more than the limit of \(limits.bytes)")
     }
     try parser.skipWhiteSpace()
-    let value = try parser.value(depthLeft: min(limits.depth, JSON.Limits.greatestDepth))
+    let value = try parser.value(depthLeft: min(limits.depth, JSON.Limits.maxDepth))
     try parser.skipWhiteSpace()
     if parser.at < bytes.count { throw parser.malformed("text goes on after the value") }
     return value
@@ -160,7 +160,7 @@ private struct Parser {
 
   mutating func enter(depthLeft: Int) throws(JSONError) {
     if depthLeft <= 0 {
-      throw overLimit("arrays and objects deeper than the limit of \(min(limits.depth, JSON.Limits.greatestDepth))")
+      throw overLimit("arrays and objects deeper than the limit of \(min(limits.depth, JSON.Limits.maxDepth))")
     }
     at += 1
     try skipWhiteSpace()

@@ -48,8 +48,8 @@ public struct KernelDistance: Sendable {
     public let b: Eigenvalues
   }
 
-  /// Most dimensions of the space that is compared.
-  static let mostDimensions = 10
+  /// Maximum dimensions of the space that is compared.
+  static let maxDimensions = 10
 
   /// - Parameters:
   ///   - withSpectra: whether eigenvalues are wanted, which cost 4/3 n³ for each matrix; all else costs n².
@@ -88,7 +88,7 @@ public struct KernelDistance: Sendable {
       (spectra, eigenvalueDistance, subspace) = (nil, nil, nil)
       return
     }
-    let wanted = min(Self.mostDimensions, max(0, a.count - 1))
+    let wanted = min(Self.maxDimensions, max(0, a.count - 1))
     let both = threads.results(2) { number in
       Result { () throws(LinearAlgebraError) in try Eigenvalues(of: number == 0 ? a : b, vectors: wanted) }
     }

@@ -15,7 +15,7 @@ public struct LargestSingularValue: Sendable, Equatable {
   ///   - type: float16, bfloat16, float32 or float64; narrower ones than float64 are multiplied as float32.
   ///   - rows, columns: as the elements are stored. (A transposed matrix has the same singular values.)
   ///   - norm: the Frobenius norm, finite.
-  ///   - steps: the most that are taken.
+  ///   - steps: the maximum number that is taken.
   ///   - threads: the result does not depend on it.
   ///   - forEachWindow: calls `body` with some rows of M and the same of N, if there is one, front to back.
   /// - Throws: `LinearAlgebraError`, or what `forEachWindow` throws.

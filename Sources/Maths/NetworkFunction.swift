@@ -78,8 +78,8 @@ public struct NetworkFunction: Sendable {
       if case .opaque(let name, _) = node.operation { throw NetworkFunctionError.opaque(name) }
     }
     let inputs = network.nodes.count { $0.inputs.isEmpty }
-    guard inputs <= Self.mostInputs else {
-      throw NetworkFunctionError.shape("\(inputs) inputs, limit \(Self.mostInputs)")
+    guard inputs <= Self.maxInputs else {
+      throw NetworkFunctionError.shape("\(inputs) inputs, limit \(Self.maxInputs)")
     }
     var tensors = Tensors(precision: precision)
     self.network = network
@@ -193,7 +193,7 @@ public struct NetworkFunction: Sendable {
     for index in network.nodes.indices {
       if case .dense(let matrix, _) = steps[index] { places[matrix] += extents[index].positions }
     }
-    if places.contains(where: { $0 > Self.mostPlaces }) { return .places }
+    if places.contains(where: { $0 > Self.maxPlaces }) { return .places }
     var (products, derivatives) = (0.0, 0.0)
     for (matrix, places) in zip(matrices, places) {
       let (rows, columns, places) = (Double(matrix.rows), Double(matrix.columns), Double(places))
@@ -202,11 +202,11 @@ public struct NetworkFunction: Sendable {
       derivatives += outputs * rows * columns * places
     }
     let count = Double(points)
-    return count * (count * products + 2 * derivatives) > Self.mostWork ? .work : nil
+    return count * (count * products + 2 * derivatives) > Self.maxWork ? .work : nil
   }
 
-  private static let mostWork = 1e13
-  private static let mostPlaces = 64
+  private static let maxWork = 1e13
+  private static let maxPlaces = 64
 
   /// The numbers of one sample of all nodes' values.
   public var valueCount: Int { extents.reduce(0) { $0 + $1.count } }
@@ -247,12 +247,12 @@ public struct NetworkFunction: Sendable {
     return result
   }
 
-  private static let mostInputs = 256
+  private static let maxInputs = 256
 
   // MARK: Shapes
 
-  /// Most numbers that the values of all nodes may have, for one sample.
-  private static let mostNumbers = 1 << 40
+  /// Maximum numbers that the values of all nodes may have, for one sample.
+  private static let maxNumbers = 1 << 40
 
   private static func extents(
     _ network: Network, _ steps: [Step], _ tensors: Tensors, inputShape: [Int]?
@@ -310,7 +310,7 @@ public struct NetworkFunction: Sendable {
         guard node.inputs.allSatisfy({ extents[$0].positions == input.positions }) else {
           throw .shape("node \(index) concatenates values of different shapes")
         }
-        let width = node.inputs.reduce(0) { min($0 + extents[$1].width, mostNumbers + 1) }
+        let width = node.inputs.reduce(0) { min($0 + extents[$1].width, maxNumbers + 1) }
         extents.append(Extent(positions: input.positions, width: width))
       case (.copy, let input?):
         switch node.operation {
@@ -321,8 +321,8 @@ public struct NetworkFunction: Sendable {
       case (.activation, let input?): extents.append(input)
       case (_, nil): throw .shape("node \(index): \(node.operation.name) has no input")
       }
-      guard extents[index].width <= (mostNumbers - total) / max(1, extents[index].positions) else {
-        throw .shape("node \(index): values of more than \(mostNumbers) numbers a sample")
+      guard extents[index].width <= (maxNumbers - total) / max(1, extents[index].positions) else {
+        throw .shape("node \(index): values of more than \(maxNumbers) numbers a sample")
       }
       total += extents[index].count
     }
@@ -344,15 +344,15 @@ public struct NetworkFunction: Sendable {
       guard shape.allSatisfy({ $0 >= 1 }) else {
         throw .shape("input \(index): shape \(shape), expected extents ≥ 1")
       }
-      let tooLarge = NetworkFunctionError.shape("input \(index): shape \(shape), more than \(mostNumbers) numbers")
+      let tooLarge = NetworkFunctionError.shape("input \(index): shape \(shape), more than \(maxNumbers) numbers")
       var positions = 1
       for extent in shape.dropLast() {
         let (product, overflow) = positions.multipliedReportingOverflow(by: extent)
-        guard !overflow, product <= mostNumbers else { throw tooLarge }
+        guard !overflow, product <= maxNumbers else { throw tooLarge }
         positions = product
       }
       let width = shape.last ?? 1
-      guard width <= mostNumbers / positions else { throw tooLarge }
+      guard width <= maxNumbers / positions else { throw tooLarge }
       return Extent(positions: positions, width: width)
     }
     // What takes it says how wide it is.
@@ -369,7 +369,7 @@ public struct NetworkFunction: Sendable {
       case .input, .combine, .concatenate: continue
       }
     }
-    if let last = shape?.last, last >= 1, last <= mostNumbers { return Extent(positions: 1, width: last) }
+    if let last = shape?.last, last >= 1, last <= maxNumbers { return Extent(positions: 1, width: last) }
     throw .shape("the shape of input \(index) is not known")
   }
 }

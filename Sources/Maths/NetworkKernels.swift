@@ -37,7 +37,7 @@ public struct NetworkKernels: Sendable {
   ///   - points: n.
   ///   - output: of the tangent kernel.
   ///   - threads: results do not depend on it.
-  ///   - memory: most bytes, 256 MiB where it is not said, of derivatives by the values of all nodes: of as many outputs
+  ///   - memory: maximum bytes, 256 MiB where it is not said, of derivatives by the values of all nodes: of as many outputs
   ///     at once as have room, 8 · points · `valueCount` bytes each, but of one at least. Those of others come after them,
   ///     and results differ by rounding alone. It bounds nothing else: the values of all nodes (as many bytes as the
   ///     derivatives of one output), copies of both where they are put together, dense copies of the matrices and the

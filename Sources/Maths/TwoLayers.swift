@@ -3,10 +3,10 @@ internal import Tensors
 extension NetworkFunction {
   /// The network, without a softmax that comes last, as one with one hidden layer whose population loss has a formula;
   /// `nil` for any other.
-  public var twoLayers: TwoLayerNetwork? { twoLayers(mostCorners: .max) }
+  public var twoLayers: TwoLayerNetwork? { twoLayers(maxCorners: .max) }
 
   /// As `twoLayers`; `nil` also for more corners than these, of which no weight is looked at.
-  public func twoLayers(mostCorners: Int) -> TwoLayerNetwork? {
+  public func twoLayers(maxCorners: Int) -> TwoLayerNetwork? {
     guard network.outputs.count == 1, inputCounts.count == 1, precision == nil else { return nil }
     func before(_ index: Int) -> Int { origin(of: network.nodes[index].inputs[0]) }
     let last = origin(of: logitNodes[0])
@@ -18,7 +18,7 @@ extension NetworkFunction {
     if case .activation(let own) = steps[hidden] { (function, first) = (own, before(hidden)) }
     guard TwoLayerNetwork.hasClosedForm(function), case .dense(let inner, let biases) = steps[first],
       extents[first].positions == 1, case .input = steps[before(first)],
-      TwoLayerNetwork.cornerCount(nodes: matrices[inner].rows, function) <= mostCorners
+      TwoLayerNetwork.cornerCount(nodes: matrices[inner].rows, function) <= maxCorners
     else { return nil }
     let (incoming, outgoing) = (matrices[inner].elements, matrices[outer].elements)
     let own = biases.map { vectors[$0] } ?? [Double](repeating: 0, count: matrices[inner].rows)

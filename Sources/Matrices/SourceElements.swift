@@ -47,8 +47,8 @@ package struct SourceElements: @unchecked Sendable {
     let low = type.key(atLeast: Double(bitPattern: range.lowerBound))
     // The least key above the range is never 0.
     let high = type.key(atLeast: Double(bitPattern: range.upperBound).nextUp) - 1
-    let blockLimit = limit / max(1, blocks)
-    var parts = threads.results(blocks) { block in part(ofBlock: block, low: low, high: high, limit: blockLimit) }
+    let maxPerBlock = limit / max(1, blocks)
+    var parts = threads.results(blocks) { block in part(ofBlock: block, low: low, high: high, limit: maxPerBlock) }
     var total = Part()
     let collected = parts.allSatisfy { $0.magnitudes != nil }
     for part in parts {

@@ -60,9 +60,9 @@ struct TensorPair {
   // MARK: Spectra
 
   /// Of larger matrices all singular values would take long, and much memory.
-  private static let (mostSingularValues, mostWeights) = (1024, 1 << 24)
+  private static let (maxSingularValues, maxWeights) = (1024, 1 << 24)
   /// Bytes of values that are kept in memory between the steps of an iteration.
-  private static let mostKept = 128 << 20
+  private static let maxKeptBytes = 128 << 20
 
   /// σ₁(W − Ŵ)/σ₁(W), and of matrices that are not large all singular values.
   func measureSpectra(
@@ -79,7 +79,7 @@ struct TensorPair {
       comparison.isSpectralErrorBound = !lost.isConverged
     }
     let (rows, columns) = tensor.matrixExtents
-    guard min(rows, columns) <= Self.mostSingularValues, rows * columns <= Self.mostWeights,
+    guard min(rows, columns) <= Self.maxSingularValues, rows * columns <= Self.maxWeights,
       3 * 8 * rows * columns <= a.file.options.memory
     else { return }
     comparison.singularValues = (try on(.a) { try singularValues(a) }, try on(.b) { try singularValues(b) })
@@ -97,8 +97,8 @@ struct TensorPair {
   ) throws(VerificationError) -> LargestSingularValue {
     let (rows, columns) = (tensor.shape.extents[0], tensor.shape.extents[1])
     let isInMemory =
-      (a.file.isInPlace(a.index) || tensor.size <= Self.mostKept)
-      && (!ofDifference || b.file.isInPlace(b.index) || tensor.size <= Self.mostKept)
+      (a.file.isInPlace(a.index) || tensor.size <= Self.maxKeptBytes)
+      && (!ofDifference || b.file.isInPlace(b.index) || tensor.size <= Self.maxKeptBytes)
     // Few steps where each takes long.
     let steps = max(10, min(300, (isInMemory ? 1 << 36 : 1 << 33) / max(1, rows * columns)))
     func value(

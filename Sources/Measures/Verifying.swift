@@ -171,10 +171,10 @@ private struct ClaimCheck {
     (self.difference, self.pair, self.options) = (difference, pair, options)
   }
 
-  /// Most steps that are done again.
-  private static let mostRepeated = 16
+  /// Maximum steps that are done again.
+  private static let maxRepeated = 16
   /// Extents of a matrix up to which singular values are computed again.
-  private static let mostSingularValues = 2048
+  private static let maxSingularValues = 2048
 
   /// - Parameter digest: of A's values.
   func claims(from digest: Digest) throws -> [Verification.Claim] {
@@ -198,7 +198,7 @@ private struct ClaimCheck {
           let found = try made.map { try pair.difference(from: $0) } ?? difference
           claim.check(found.error)
         }
-        if number - first < Self.mostRepeated {
+        if number - first < Self.maxRepeated {
           let expected = isLast ? b.digest : history[number + 1].from
           switch try repeated(step, isLast: isLast, expecting: expected, withStart) {
           case .unknown: break
@@ -254,7 +254,7 @@ private struct ClaimCheck {
     let isSingular = if case .singularValue = method { true } else { false }
     let (rows, columns) = b.matrixExtents
     // Of the last step, the error is measured; what is left would be a decomposition to check a number by.
-    if isSingular, isLast || options.isFast || min(rows, columns) > Self.mostSingularValues { return .unknown }
+    if isSingular, isLast || options.isFast || min(rows, columns) > Self.maxSingularValues { return .unknown }
     // As it was stored then, values are the same.
     var start = b
     start.encoding = .raw

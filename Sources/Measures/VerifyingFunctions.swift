@@ -158,8 +158,8 @@ extension Verifier {
       }
       return comparison
     }
-    if let twoA = f.twoLayers(mostCorners: Self.mostCorners), let twoB = g.twoLayers(mostCorners: Self.mostCorners),
-      twoA.cornerCount + twoB.cornerCount <= Self.mostCorners,
+    if let twoA = f.twoLayers(maxCorners: Self.maxCorners), let twoB = g.twoLayers(maxCorners: Self.maxCorners),
+      twoA.cornerCount + twoB.cornerCount <= Self.maxCorners,
       let loss = populationLoss(twoA, twoB, threads: threads)
     {
       return Verification.OutputComparison(
@@ -201,7 +201,7 @@ extension Verifier {
   /// With fewer that count, a standard error means little.
   private static let fewSamples = 30.0
   /// With more of them, a closed form would take longer than a mean over samples.
-  private static let mostCorners = 4096
+  private static let maxCorners = 4096
 
   // MARK: Spectra
 

@@ -51,8 +51,8 @@ public struct Payload: Sendable, Equatable {
     self.blocks.reserveCapacity(blocks.count)
     for (number, block) in blocks.enumerated() {
       guard let pair = block.array, pair.count == 2, let size = pair[0].integer,
-        let crc = pair[1].integer.flatMap({ UInt32(exactly: $0) }), (0...Format.blockLimit).contains(size)
-      else { throw DirectoryError("payload \(index), block \(number): expected [size 0…\(Format.blockLimit), CRC-32]") }
+        let crc = pair[1].integer.flatMap({ UInt32(exactly: $0) }), (0...Format.maxBlockSize).contains(size)
+      else { throw DirectoryError("payload \(index), block \(number): expected [size 0…\(Format.maxBlockSize), CRC-32]") }
       self.blocks.append(Block(size: size, crc: crc))
     }
   }

@@ -58,7 +58,7 @@ public struct Reader: Sendable {
     let directory: JSON
     do {
       directory = try JSON.parseCanonical(
-        bytes, limits: JSON.Limits(bytes: Format.directoryLimit, depth: 64, values: Format.valueLimit))
+        bytes, limits: JSON.Limits(bytes: Format.maxDirectorySize, depth: 64, values: Format.maxValues))
     } catch {
       throw error.reason == .overLimit
         ? .overLimit("directory: \(error)") : .corrupt(offset: trailer.directoryOffset, "directory: \(error)")
@@ -101,7 +101,7 @@ public struct Reader: Sendable {
   /// Checks the CRC-32 of every block.
   public func checkBlocks() throws(NCZError) {
     // One buffer for all: fresh memory would cost more than the check.
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Format.blockLimit, alignment: 64)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Format.maxBlockSize, alignment: 64)
     defer { buffer.deallocate() }
     for payload in payloads {
       var offset = payload.offset

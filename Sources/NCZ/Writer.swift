@@ -48,8 +48,8 @@ public struct Writer: ~Copyable {
 
   /// As `append(block:)` where the CRC-32 is known already.
   public mutating func append(block: [UInt8], crc: UInt32) throws(NCZError) {
-    guard block.count <= Format.blockLimit else {
-      throw .overLimit("a block of \(block.count) bytes, limit \(Format.blockLimit)")
+    guard block.count <= Format.maxBlockSize else {
+      throw .overLimit("a block of \(block.count) bytes, limit \(Format.maxBlockSize)")
     }
     open?.blocks.append(Payload.Block(size: block.count, crc: crc))
     try write(block)
@@ -82,8 +82,8 @@ public struct Writer: ~Copyable {
     try writePending()
     let members = (content.members ?? []) + [.init("payloads", .array(payloads.map(\.json)))]
     let text = JSON.object(members).canonical().serialized()
-    guard text.count <= Format.directoryLimit else {
-      throw NCZError.overLimit("a directory of \(text.count) bytes, limit \(Format.directoryLimit)")
+    guard text.count <= Format.maxDirectorySize else {
+      throw NCZError.overLimit("a directory of \(text.count) bytes, limit \(Format.maxDirectorySize)")
     }
     let frame = codec?.compress(text)
     let directory = frame ?? text

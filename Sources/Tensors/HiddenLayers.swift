@@ -26,7 +26,7 @@ public struct EntangledLayer: Sendable, Equatable {
 
 extension Network {
   /// Nodes of a graph that may carry the outputs of one layer, and consumers it may have; real networks have a few.
-  private static let mostNodes = 1024
+  private static let maxUnits = 1024
 
   /// The hidden layers, in the order of the graph, and those that are none for another reason than that no dense layer
   /// comes after them.
@@ -98,8 +98,8 @@ extension Network {
           pending.append((user, path.map { $0 + [operation] }))
         }
       }
-      guard seen.count + layer.consumers.count <= Self.mostNodes else {
-        return .entangled(reason ?? "its outputs are used in more than \(Self.mostNodes) places")
+      guard seen.count + layer.consumers.count <= Self.maxUnits else {
+        return .entangled(reason ?? "its outputs are used in more than \(Self.maxUnits) places")
       }
     }
     if !reachesDense { return isOutput ? .outputs : .entangled("its outputs are not used") }

@@ -117,8 +117,8 @@ public enum Activation: Sendable, Hashable {
   /// The level whose index is the number of thresholds below x; thresholds ascend, and levels are one more
   case piecewiseConstant(levels: [Double], thresholds: [Double])
 
-  /// Most levels of a piecewise constant function.
-  public static let mostLevels = 256
+  /// Maximum levels of a piecewise constant function.
+  public static let maxLevels = 256
 }
 
 /// Why a graph is no network.
@@ -305,8 +305,8 @@ extension Network.Operation {
         slope.isFinite ? nil : ("slope", "finite")
       }
     case .activation(.piecewiseConstant(let levels, let thresholds)):
-      if !(1...Activation.mostLevels ~= levels.count && levels.allSatisfy(\.isFinite)) {
-        ("levels", "1 to \(Activation.mostLevels) finite numbers")
+      if !(1...Activation.maxLevels ~= levels.count && levels.allSatisfy(\.isFinite)) {
+        ("levels", "1 to \(Activation.maxLevels) finite numbers")
       } else if thresholds.count + 1 != levels.count || !thresholds.allSatisfy(\.isFinite)
         || !zip(thresholds, thresholds.dropFirst()).allSatisfy({ $0 < $1 })
       {

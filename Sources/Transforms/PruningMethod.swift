@@ -45,7 +45,7 @@ extension NetworkFile {
       return try prune(to: file, by: method, rule, options, Decompositions(byteCount: 0))
     case .size(let size):
       let decompositions = Decompositions(byteCount: self.options.memory / 2)
-      let keep = try greatestKeep(fitting: size, by: method, options, decompositions)
+      let keep = try maxKeep(fitting: size, by: method, options, decompositions)
       var limited = options
       limited.writing.limit = size
       var report = try prune(to: file, by: method, .keep(keep), limited, decompositions)
@@ -70,7 +70,7 @@ extension NetworkFile {
 
   /// The multiple of 10⁻⁴ to keep that gives a file of at most `size` bytes: the next one gives more, or `size` is used to
   /// a five hundredth.
-  private func greatestKeep(
+  private func maxKeep(
     fitting size: Int, by method: PruningMethod, _ options: CompressingOptions, _ decompositions: Decompositions
   ) throws(NetworkError) -> Fraction {
     let nowhere = try about { try FileDescriptor.open("/dev/null", .writeOnly) }

@@ -306,12 +306,12 @@ extension NetworkFile {
     let tensor = tensors[index]
     let (rows, columns) =
       tensor.isDenseMatrix ? (tensor.shape.extents[0], tensor.shape.extents[1]) : (1, tensor.shape.count)
-    guard kind == .ncz, tensor.size > Self.mostDecoded else {
+    guard kind == .ncz, tensor.size > Self.maxDecodedBytes else {
       return try withValues(of: index) { try body($0, 0..<rows) }
     }
     try checkMemory(tensor)
     let rowBytes = columns * tensor.type.byteCount
-    let together = max(1, Self.mostDecoded / rowBytes)
+    let together = max(1, Self.maxDecodedBytes / rowBytes)
     let stream = try ValueStream(self, index)
     try about(tensor.name) {
       let room = UnsafeMutableRawBufferPointer.allocate(byteCount: min(together, rows) * rowBytes, alignment: 64)
@@ -326,7 +326,7 @@ extension NetworkFile {
   }
 
   /// Bytes of values that are decoded at once.
-  private static let mostDecoded = 32 << 20
+  private static let maxDecodedBytes = 32 << 20
 }
 
 extension HiddenLayerTensors {

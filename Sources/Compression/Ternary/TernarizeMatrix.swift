@@ -47,7 +47,7 @@ public func ternarize(
 }
 
 /// Largest magnitude for which sums in float cannot overflow.
-private let floatLimit: Float = 0x1p120
+private let maxInFloat: Float = 0x1p120
 
 /// Nothing when a weight is not finite.
 private func ternarizeFloats(
@@ -120,7 +120,7 @@ private func supportOfRun(_ w: ContiguousMagnitudes, rule: TernaryRule, using co
   var sum = 0.0
   let largest = Float(bitPattern: nc_magnitude_largest(w.weights, w.count, &sum))
   guard largest.isFinite else { return nil }
-  return largest < floatLimit
+  return largest < maxInFloat
     ? support(of: w, rule: rule, largest: largest, sum: sum, using: collection)
     : withUnsafeTemporaryAllocation(of: Double.self, capacity: w.count) { magnitudes in
       for i in 0..<w.count { magnitudes.initializeElement(at: i, to: Double(w.weights[i].magnitude)) }
@@ -150,7 +150,7 @@ private func supportOfTensor(
   let largest = Float(bitPattern: bits)
   guard largest.isFinite else { return nil }
   var found: Support
-  if largest < floatLimit {
+  if largest < maxInFloat {
     found = support(of: magnitudes, rule: rule, largest: largest, sum: sum, using: Collection())
   } else {
     var all: [Double] = []

@@ -14,7 +14,7 @@ public struct WritingOptions: Sendable {
   public var isMapped: Bool
   /// Nobody will read what is written: only its size counts.
   package var trial: SizeTrial?
-  /// Most bytes of the output; more is an error, and nothing is written that counts.
+  /// Maximum bytes of the output; more is an error, and nothing is written that counts.
   package var limit: Int?
 
   public init(level: Int? = nil, isMapped: Bool = false) {

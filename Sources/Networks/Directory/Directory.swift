@@ -20,7 +20,7 @@ package struct Directory {
   var tensors: [TensorRecord]
   var extensions: [JSON.Member] = []
 
-  static let tensorLimit = 1 << 20
+  static let maxTensors = 1 << 20
 }
 
 /// What kind of file the container is.
@@ -111,8 +111,8 @@ extension Directory {
     network = nil
     if let json = object.optional("network") { network = try Network(json: json) }
     let list = try object.array("tensors")
-    guard list.count <= Self.tensorLimit else {
-      throw NetworkError(.overLimit, "\(list.count) tensors, limit \(Self.tensorLimit)")
+    guard list.count <= Self.maxTensors else {
+      throw NetworkError(.overLimit, "\(list.count) tensors, limit \(Self.maxTensors)")
     }
     tensors = []
     for (index, json) in list.enumerated() { tensors.append(try TensorRecord(json, index: index)) }

@@ -52,7 +52,7 @@ package struct KerasNetwork {
   }
 
   /// A nested model stands in the network once for every call: a small text could ask for any number of nodes.
-  private static let applicationLimit = 1 << 16
+  private static let maxApplications = 1 << 16
 
   private let configuration: KerasConfiguration
   /// The variables of each layer of the configuration, parts of layers that are not described included.
@@ -313,8 +313,8 @@ extension KerasNetwork {
 
   private mutating func apply(layer index: Int, to call: Call) throws(Contradiction) -> [Int] {
     applications += 1
-    guard applications <= Self.applicationLimit else {
-      throw Contradiction(what: "more than \(Self.applicationLimit) applications of layers")
+    guard applications <= Self.maxApplications else {
+      throw Contradiction(what: "more than \(Self.maxApplications) applications of layers")
     }
     let outputs = try outputs(ofLayer: index, appliedTo: call)
     applied.append(Application(layer: index, inputs: call.inputs, outputs: outputs))
