@@ -8,8 +8,9 @@ public enum Norm: Sendable, Hashable {
 
 /// The magnitudes of a vector in order: how much of it is lost when only its largest elements are kept.
 ///
-/// The relative error of keeping the k largest is σₖ(x)ₚ / ‖x‖ₚ, σₖ(x)ₚ = ‖x − x⁽ᵏ⁾‖ₚ, x⁽ᵏ⁾ the k largest elements and zeros;
-/// 0 for a vector of zeros. A sequence of vectors is ℓₚ-compressible if that tends to 0 for k = ⌈κn⌉ and every κ.
+/// The relative error of keeping the k largest is σₖ(x)ₚ / ‖x‖ₚ, σₖ(x)ₚ = ‖x − x⁽ᵏ⁾‖ₚ, x⁽ᵏ⁾ the k largest elements and
+/// zeros; 0 for a vector of zeros. A sequence of vectors is ℓₚ-compressible if that tends to 0 for k = ⌈κn⌉ and every
+/// κ.
 ///
 /// With p = 2 it is the relative L2 error of pruning: of entries by magnitude; of singular values, for x the
 /// singular values; of nodes, for x the norms of the rows.
@@ -87,7 +88,8 @@ public func rowNorms(of matrix: [Float], rows: Int, columns: Int) -> [Double] {
   }
 }
 
-/// Returns the kurtosis n Σ (x − x̄)⁴ / (Σ (x − x̄)²)²: 3 for a Gaussian, 1.8 for a uniform, 6 for a Laplace law; at least
+/// Returns the kurtosis n Σ (x − x̄)⁴ / (Σ (x − x̄)²)²: 3 for a Gaussian, 1.8 for a uniform, 6 for a Laplace
+/// distribution; at least
 /// 1. Nothing if all elements are equal.
 public func kurtosis(of elements: [Float]) -> Double? {
   elements.withUnsafeBufferPointer { x in

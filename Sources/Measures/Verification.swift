@@ -130,8 +130,8 @@ public struct Verification: Sendable {
     public var squaredError: Double
     /// Of `relativeError`, where x is drawn at random.
     public var standardError: Double?
-    /// (Σ d)²/Σ d², d the squared errors of the samples: about how many of them carry the mean, where x is drawn at random;
-    /// `nil` where no sample shows an error.
+    /// (Σ d)²/Σ d², d the squared errors of the samples: about how many of them carry the mean, where x is drawn at
+    /// random; `nil` where no sample shows an error.
     public var effectiveSamples: Double?
     /// Fraction of the samples for which both have the same largest output.
     public var agreement: Double?
@@ -149,7 +149,7 @@ public struct Verification: Sendable {
   public struct SpectrumComparison: Sendable {
     public var points: Int
     /// Where the points come from.
-    public var law: String
+    public var distribution: String
     /// The class of each point, where that is known.
     public var classes: [Int]?
     public var tangentOutput: TangentOutput
@@ -215,7 +215,7 @@ public struct VerifyingOptions: Sendable {
   public var data: DataFile?
   /// Points of the kernels.
   public var points: Int
-  public var law: InputLaw
+  public var distribution: InputDistribution
   /// Of a Monte Carlo mean.
   public var samples: Int
   public var seed: UInt64
@@ -232,7 +232,7 @@ public struct VerifyingOptions: Sendable {
 
   public init(
     tolerances: Tolerances = Tolerances(), measures: Set<Measure> = Set(Measure.allCases), data: DataFile? = nil,
-    points: Int = 512, law: InputLaw = .gaussian, samples: Int = 10_000, seed: UInt64 = 1,
+    points: Int = 512, distribution: InputDistribution = .gaussian, samples: Int = 10_000, seed: UInt64 = 1,
     tangentOutput: TangentOutput = .sum, isFast: Bool = false, wantsHistograms: Bool = false,
     isWithoutVerdict: Bool = false, version: String
   ) {
@@ -240,7 +240,7 @@ public struct VerifyingOptions: Sendable {
     self.measures = measures
     self.data = data
     self.points = points
-    self.law = law
+    self.distribution = distribution
     self.samples = samples
     self.seed = seed
     self.tangentOutput = tangentOutput

@@ -115,7 +115,7 @@ extension Verification.SpectrumComparison {
       }
     return .object([
       .init("ck", conjugate.json),
-      .init("law", .string(law)),
+      .init("law", .string(distribution)),
       .init("ntk", tangent?.json ?? .null),
       .init("ntk_output", output),
       .init("points", .integer(points)),

@@ -67,7 +67,7 @@ extension Verification.Part {
     }
     guard let spectrum else { return }
     page.add(heading: isWhole ? "Kernel spectra" : "Kernel spectra of \(name)")
-    page.add(paragraph: "On \(spectrum.points) points (\(spectrum.law)).")
+    page.add(paragraph: "On \(spectrum.points) points (\(spectrum.distribution)).")
     var figures = [spectrum.figure("Conjugate kernel", spectrum.conjugate)]
     page.add(heading: "Conjugate kernel")
     page.add(Page.Table(spectrum.conjugateMeasurements))

@@ -43,7 +43,7 @@ extension Verification {
       }
       if let outputs = part.outputs { add("outputs", outputs.measurements) }
       if let spectrum = part.spectrum {
-        let points = "\(counted(spectrum.points, "point")), \(spectrum.law)"
+        let points = "\(counted(spectrum.points, "point")), \(spectrum.distribution)"
         add("conjugate kernel (\(points))", spectrum.conjugateMeasurements)
         if let tangent = spectrum.tangentMeasurements { add("tangent kernel\(spectrum.output) (\(points))", tangent) }
       }

@@ -213,7 +213,7 @@ extension Verifier {
     try require(
       14 * 8 * count * count + 8 * count * (f.valueCount + g.valueCount), for: "kernels of \(count) points",
       "--points takes fewer")
-    let random = RandomPoints(options.law, count: count, width: f.inputCount, seed: options.seed)
+    let random = RandomPoints(options.distribution, count: count, width: f.inputCount, seed: options.seed)
     let fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void = { range, out in
       if let data { data.fill(range, out) } else { random.fill(range, out) }
     }
@@ -234,7 +234,7 @@ extension Verifier {
     }
     let labels = try on(nil) { try data?.labels(classes: f.classCount) }
     var comparison = Verification.SpectrumComparison(
-      points: count, law: data == nil ? options.law.rawValue : "data",
+      points: count, distribution: data == nil ? options.distribution.rawValue : "data",
       classes: labels.map { Array($0.prefix(count)) } ?? (data == nil ? random.classes : nil),
       tangentOutput: options.tangentOutput,
       conjugate: try distance(kernelsA.conjugate, kernelsB.conjugate))
@@ -351,8 +351,8 @@ extension NetworkFile {
 }
 
 extension Network {
-  /// Whether there is one dense layer, and nothing else that has weights: the conjugate kernel is that of the inputs, and so
-  /// is the tangent kernel, but for what comes after the layer.
+  /// Whether there is one dense layer, and nothing else that has weights: the conjugate kernel is that of the inputs,
+  /// and so is the tangent kernel, but for what comes after the layer.
   fileprivate var isOneLayer: Bool { denseKernels.count == 1 && tensorNames.count <= 2 }
 
   /// The class of the first operation that cannot be run.

@@ -13,7 +13,7 @@ struct MeasureOptions: ParsableArguments {
     completion: .list(VerifyingOptions.Measure.allCases.map(\.rawValue)))
   var measure: String?
   @Option(help: "Points on which kernels are compared: the first of the data, or random ones.") var points = 512
-  @Option(help: "Random points: gaussian or mixture (two classes).") var law = InputLaw.gaussian
+  @Option(help: "Random points: gaussian or mixture (two classes).") var law = InputDistribution.gaussian
   @Option(help: "Random inputs for outputs that have no formula.") var samples = 10_000
   @Option(help: "Seed of random points and inputs.") var seed: UInt64 = 1
   @Option(
@@ -35,7 +35,7 @@ struct MeasureOptions: ParsableArguments {
     _ data: DataFile?, _ tolerances: ToleranceOptions, isOnPage: Bool
   ) throws -> VerifyingOptions {
     VerifyingOptions(
-      tolerances: tolerances.tolerances, measures: try measures, data: data, points: points, law: law,
+      tolerances: tolerances.tolerances, measures: try measures, data: data, points: points, distribution: law,
       samples: samples, seed: seed, tangentOutput: ntkOutput, isFast: fast, wantsHistograms: isOnPage,
       isWithoutVerdict: tolerances.noVerdict, version: Version.number)
   }
@@ -54,7 +54,7 @@ struct MeasureOptions: ParsableArguments {
   }
 }
 
-extension InputLaw: ExpressibleByArgument {}
+extension InputDistribution: ExpressibleByArgument {}
 
 extension TangentOutput: ExpressibleByArgument {
   public init?(argument: String) {

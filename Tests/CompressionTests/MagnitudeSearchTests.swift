@@ -19,10 +19,12 @@ import Testing
     #expect(cut.ties == (k - larger == equal ? nil : k - larger))
   }
 
-  @Test(arguments: [Law.gaussian, .ties, .tails, .sparse]) func samplesLeadToTheKthLargest(_ law: Law) throws {
+  @Test(arguments: [Distribution.gaussian, .ties, .tails, .sparse]) func samplesLeadToTheKthLargest(
+    _ distribution: Distribution
+  ) throws {
     var random = SplitMix64(seed: 11)
     // Two blocks: 2^18 elements a block.
-    let elements = random.floats(law, 270_000)
+    let elements = random.floats(distribution, 270_000)
     let sorted = elements.map(\.magnitude).sorted(by: >)
     for keep in ["0.000001", "0.001", "0.1", "0.5", "0.75", "0.999", "0.99999"] {
       try expectCut(elements, Fraction(keep)!, sorted)
@@ -163,9 +165,9 @@ import Testing
   /// With one weight less, the error is above the bound, up to the rounding of sums (here below 2⁻³⁵).
   @Test(arguments: [KeptValues.exact, .float16, .bfloat16]) func fewestWithinAnError(_ values: KeptValues) throws {
     var random = SplitMix64(seed: 17)
-    for (law, n) in [(Law.gaussian, 300), (.laplace, 300), (.tails, 1500), (.student(1), 1500)] {
+    for (distribution, n) in [(Distribution.gaussian, 300), (.laplace, 300), (.tails, 1500), (.student(1), 1500)] {
       for type in [ElementType.float32, .float64] {
-        let elements = random.floats(law, n)
+        let elements = random.floats(distribution, n)
         let matrix = SampleMatrix(
           type: type, rows: 1, columns: n, transposed: false, bits: elements.map { roundedBits(Double($0), type) })
         if values == .float16, elements.contains(where: { $0.magnitude > 60000 }) { continue }

@@ -13,8 +13,8 @@ import Testing
     var random = SplitMix64(seed: 1)
     // Two blocks and more: 2^18 weights a block.
     let (rows, columns) = (37, 1001 * 8)
-    for law in [Law.gaussian, .ties] {
-      let w = random.floats(law, rows * columns)
+    for distribution in [Distribution.gaussian, .ties] {
+      let w = random.floats(distribution, rows * columns)
       let t = (0..<columns).flatMap { c in (0..<rows).map { w[$0 * columns + c] } }
       for group in [ScaleGroup.tensor, .row, .inputs(1001)] {
         for rule in [TernaryRule.optimal, .sparsity(Fraction(".9")!)] {
@@ -103,8 +103,8 @@ import Testing
 
   @Test func powersOfTwoScaleAndSignsCarryOver() throws {
     var random = SplitMix64(seed: 3)
-    for law in Law.all {
-      let w = random.floats(law, 600)
+    for distribution in Distribution.all {
+      let w = random.floats(distribution, 600)
       let one = try ternarized(w, rows: 2)
       for power: Float in [0x1p-20, 0x1p30, 0x1p98] {
         let other = try ternarized(w.map { $0 * power }, rows: 2)
@@ -160,13 +160,13 @@ import Testing
 
   @Test func sparsityKeepsTheLargest() throws {
     var random = SplitMix64(seed: 4)
-    for law in Law.all {
+    for distribution in Distribution.all {
       for (text, dropped) in [("0", 0), (".07", 7), ("0.5", 50), ("0.999", 99), ("1", 100)] {
-        let w = random.floats(law, 100)
+        let w = random.floats(distribution, 100)
         let found = try ternarized(w, rule: .sparsity(Fraction(text)!))
         let ranked = w.indices.sorted { (w[$1].magnitude, $0) < (w[$0].magnitude, $1) }
         let kept = Set(ranked.prefix(100 - dropped).filter { w[$0] != 0 })
-        #expect(Set((0..<100).filter { found.matrix.trit(0, $0) != 0 }) == kept, "\(law) \(text)")
+        #expect(Set((0..<100).filter { found.matrix.trit(0, $0) != 0 }) == kept, "\(distribution) \(text)")
         let mean = kept.reduce(0.0) { $0 + Double(w[$1].magnitude) } / Double(max(1, kept.count))
         #expect(abs(found.matrix.scales[0] - mean) <= 0x1p-23 * mean)
       }
