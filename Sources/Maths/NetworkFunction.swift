@@ -20,8 +20,8 @@ public enum NetworkFunctionError: Error, Equatable, CustomStringConvertible {
 /// A network as a function of its inputs: its graph with the values of its tensors, shapes checked.
 ///
 /// A value of a node is, for one sample, `positions` rows of `width` numbers (the last axis); dense layers and
-/// normalisations act on every row. Everything is computed in double, sums of dense matrices by BLAS; results do not depend
-/// on the number of threads.
+/// normalisations act on every row. Everything is computed in double, sums of dense matrices by BLAS; results do not
+/// depend on the number of threads.
 public struct NetworkFunction: Sendable {
   public let network: Network
   /// The 16-bit type to which every operation's result is rounded; `nil`: none.
@@ -81,7 +81,7 @@ public struct NetworkFunction: Sendable {
     guard inputs <= Self.maxInputs else {
       throw NetworkFunctionError.shape("\(inputs) inputs, limit \(Self.maxInputs)")
     }
-    var tensors = Tensors(precision: precision)
+    var tensors = TensorNumbers(precision: precision)
     self.network = network
     self.precision = precision
     do {
@@ -160,7 +160,8 @@ public struct NetworkFunction: Sendable {
     network.outputs.count == 1 ? extents[origin(of: network.outputs[0])].positions : 1
   }
 
-  /// Where a derivative exists everywhere but at corners: no activation jumps, but for those behind which no weight lies.
+  /// Where a derivative exists everywhere but at corners: no activation jumps, but for those behind which no weight
+  /// lies.
   public var isDifferentiable: Bool {
     let weighted = nodesBehindWeights
     return !network.nodes.indices.contains { index in
@@ -184,8 +185,9 @@ public struct NetworkFunction: Sendable {
 
   /// Nothing where there is a tangent kernel of so many points.
   ///
-  /// Counted are the operations of `NetworkKernels`: n² Σ_W p²(columns + outputs · rows) for the kernel, p the positions
-  /// at which matrix W is applied, all of its uses together, and 2n · outputs Σ_W p · rows · columns for the derivatives.
+  /// Counted are the operations of `NetworkKernels`: n² Σ_W p²(columns + outputs · rows) for the kernel, p the
+  /// positions at which matrix W is applied, all of its uses together, and 2n · outputs Σ_W p · rows · columns for the
+  /// derivatives.
   public func tangentObstacle(points: Int, output: TangentOutput) -> TangentObstacle? {
     guard isDifferentiable else { return .jump }
     var places = [Int](repeating: 0, count: matrices.count)
@@ -255,7 +257,7 @@ public struct NetworkFunction: Sendable {
   private static let maxNumbers = 1 << 40
 
   private static func extents(
-    _ network: Network, _ steps: [Step], _ tensors: Tensors, inputShape: [Int]?
+    _ network: Network, _ steps: [Step], _ tensors: TensorNumbers, inputShape: [Int]?
   ) throws(NetworkFunctionError) -> [Extent] {
     var extents: [Extent] = []
     var total = 0
@@ -338,7 +340,7 @@ public struct NetworkFunction: Sendable {
   }
 
   private static func extent(
-    ofInput index: Int, _ shape: [Int]?, _ network: Network, _ steps: [Step], _ tensors: Tensors
+    ofInput index: Int, _ shape: [Int]?, _ network: Network, _ steps: [Step], _ tensors: TensorNumbers
   ) throws(NetworkFunctionError) -> Extent {
     if let shape, !shape.contains(-1) {
       guard shape.allSatisfy({ $0 >= 1 }) else {
@@ -383,7 +385,7 @@ private func completed(_ shape: [Int], count: Int) -> [Int]? {
 }
 
 /// Tensors by what the graph calls them, each read once.
-private struct Tensors {
+private struct TensorNumbers {
   let precision: ElementType?
   var matrices: [WeightMatrix] = []
   var vectors: [[Double]] = []

@@ -6,16 +6,16 @@ import Networks
 import ToolSupport
 
 /// Seconds that a piece of work took.
-struct Duration {
+struct WorkTime {
   /// Of processor time, all threads together.
   var processor: Double
   var wall: Double
 
   /// Times `work` in this process.
-  static func of(_ work: () throws -> Void) rethrows -> Duration {
+  static func of(_ work: () throws -> Void) rethrows -> WorkTime {
     let (processor, wall) = (seconds(CLOCK_PROCESS_CPUTIME_ID), seconds(CLOCK_MONOTONIC))
     try work()
-    return Duration(
+    return WorkTime(
       processor: seconds(CLOCK_PROCESS_CPUTIME_ID) - processor, wall: seconds(CLOCK_MONOTONIC) - wall)
   }
 
@@ -44,7 +44,7 @@ struct Measurement {
 
   /// - Parameter runs: none when the program is not installed.
   init(
-    name: String, data: String, threads: Int, bytes: Int?, runs: [Duration], memory: Int? = nil, bits: Double? = nil
+    name: String, data: String, threads: Int, bytes: Int?, runs: [WorkTime], memory: Int? = nil, bits: Double? = nil
   ) {
     (self.name, self.data, self.threads, self.bytes, self.memory) = (name, data, threads, bytes, memory)
     self.bits = bits
@@ -84,7 +84,7 @@ struct Measurements {
   ) rethrows {
     guard wants(name) else { return }
     try work()
-    let runs = try (0..<repetitions).map { _ in try Duration.of(work) }
+    let runs = try (0..<repetitions).map { _ in try WorkTime.of(work) }
     rows.append(Measurement(name: name, data: data, threads: threads, bytes: bytes, runs: runs, bits: bits))
   }
 

@@ -47,7 +47,7 @@ private func ternarize(
   _ floats: UnsafePointer<Float>, _ range: Range<Int>, _ cut: CutRows, to output: TernaryOutput
 ) -> Int {
   let weights = cut.weights
-  let collection = Collection()
+  let collection = UndecidedMagnitudes()
   var nonzeroCount = 0
   for row in range {
     let x = floats + (row - range.lowerBound) * weights.columns

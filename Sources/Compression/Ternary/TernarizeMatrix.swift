@@ -21,10 +21,10 @@ public struct Ternarization: Sendable {
 
 /// Replaces a weight matrix by scales times −1, 0 and +1, two bits a weight.
 ///
-/// For each scale group w, finds s ≥ 0 and t ∈ {−1, 0, 1}ⁿ that minimise ‖w − s t‖²: with |w| sorted in descending order
-/// and S_k its prefix sums, k* = argmax S_k²/k (the smallest, if several), s = S_k*/k*, and t keeps the signs of the k*
-/// largest. With `.sparsity`, k is given and s = S_k/k. A group of zeros has s = 0. Scales are rounded to the type of
-/// the weights (to nearest, ties to even) after t is chosen.
+/// For each scale group w, finds s ≥ 0 and t ∈ {−1, 0, 1}ⁿ that minimise ‖w − s t‖²: with |w| sorted in descending
+/// order and S_k its prefix sums, k* = argmax S_k²/k (the smallest, if several), s = S_k*/k*, and t keeps the signs of
+/// the k* largest. With `.sparsity`, k is given and s = S_k/k. A group of zeros has s = 0. Scales are rounded to the
+/// type of the weights (to nearest, ties to even) after t is chosen.
 ///
 /// - Parameters:
 ///   - source: the weights; the result is output units × inputs, whichever way they are stored.
@@ -61,7 +61,7 @@ private func ternarizeFloats(
   let whole = tensorSupport
   let scale = whole.map { weights.type.nearest($0.support.mean) }
   return assemble(weights, group: group, threads: threads, scale: scale) { block, output in
-    let collection = Collection()
+    let collection = UndecidedMagnitudes()
     let range = weights.rows(ofBlock: block)
     var nonzeroCount = 0
     let finite = weights.withFloats(range) { floats in
@@ -112,7 +112,9 @@ private func write(
 }
 
 /// Nothing when a weight is not finite.
-private func supportOfRun(_ w: ContiguousMagnitudes, rule: TernaryRule, using collection: Collection) -> Support? {
+private func supportOfRun(_ w: ContiguousMagnitudes, rule: TernaryRule, using collection: UndecidedMagnitudes)
+  -> Support?
+{
   if rule == .optimal, w.count <= nc_nearest_limit {
     var found = nc_support()
     if nc_ternary_nearest(w.weights, w.count, &found) { return Support(found) }
@@ -130,7 +132,7 @@ private func supportOfRun(_ w: ContiguousMagnitudes, rule: TernaryRule, using co
 }
 
 private func support(
-  of group: some Magnitudes, rule: TernaryRule, largest: Float, sum: Double, using collection: Collection
+  of group: some Magnitudes, rule: TernaryRule, largest: Float, sum: Double, using collection: UndecidedMagnitudes
 ) -> Support {
   switch rule {
   case .optimal:
@@ -151,7 +153,7 @@ private func supportOfTensor(
   guard largest.isFinite else { return nil }
   var found: Support
   if largest < maxInFloat {
-    found = support(of: magnitudes, rule: rule, largest: largest, sum: sum, using: Collection())
+    found = support(of: magnitudes, rule: rule, largest: largest, sum: sum, using: UndecidedMagnitudes())
   } else {
     var all: [Double] = []
     all.reserveCapacity(magnitudes.count)
