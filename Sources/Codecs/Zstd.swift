@@ -64,10 +64,10 @@ public enum Zstd {
     guard header.dictID == 0, header.checksumFlag == 0 else {
       throw .corrupt("the zstd frame asks for a dictionary or a checksum")
     }
-    let extent = ZSTD_findFrameCompressedSize(frame.baseAddress, frame.count)
-    guard extent == frame.count else {
-      throw ZSTD_isError(extent) == 0
-        ? .corrupt("the zstd frame ends after \(extent) of \(frame.count) bytes") : .corrupt("the zstd frame is cut")
+    let dimension = ZSTD_findFrameCompressedSize(frame.baseAddress, frame.count)
+    guard dimension == frame.count else {
+      throw ZSTD_isError(dimension) == 0
+        ? .corrupt("the zstd frame ends after \(dimension) of \(frame.count) bytes") : .corrupt("the zstd frame is cut")
     }
     let context = decompressors.take()
     defer { decompressors.put(context) }

@@ -32,20 +32,20 @@ public struct NetworkFunction: Sendable {
   let matrices: [WeightMatrix]
   let vectors: [[Double]]
   /// The shape of one sample of each node's value.
-  let extents: [Extent]
+  let shapes: [SampleShape]
   let algebra: LinearAlgebra
 
-  struct Extent: Sendable, Equatable, CustomStringConvertible {
+  struct SampleShape: Sendable, Equatable, CustomStringConvertible {
     var positions: Int
     var width: Int
     var count: Int { positions * width }
     var description: String { positions == 1 ? "\(width)" : "\(positions)×\(width)" }
 
-    /// The same numbers in another shape, of which one extent may be −1.
-    func reshaped(_ shape: [Int], node: Int) throws(NetworkFunctionError) -> Extent {
+    /// The same numbers in another shape, of which one dimension may be −1.
+    func reshaped(_ shape: [Int], node: Int) throws(NetworkFunctionError) -> SampleShape {
       let misfit = NetworkFunctionError.shape("node \(node) makes \(shape) of \(self)")
-      guard let extents = completed(shape, count: count) else { throw misfit }
-      return Extent(positions: extents.dropLast().reduce(1, *), width: extents.last ?? 1)
+      guard let dimensions = completed(shape, count: count) else { throw misfit }
+      return SampleShape(positions: dimensions.dropLast().reduce(1, *), width: dimensions.last ?? 1)
     }
   }
 
@@ -118,25 +118,25 @@ public struct NetworkFunction: Sendable {
     }
     matrices = tensors.matrices
     vectors = tensors.vectors
-    extents = try Self.extents(network, steps, tensors, inputShape: inputShape)
+    shapes = try Self.shapes(network, steps, tensors, inputShape: inputShape)
   }
 
   /// The numbers of one sample of each input.
   public var inputCounts: [Int] {
-    network.nodes.indices.filter { network.nodes[$0].inputs.isEmpty }.map { extents[$0].count }
+    network.nodes.indices.filter { network.nodes[$0].inputs.isEmpty }.map { shapes[$0].count }
   }
 
   /// The numbers of one sample of all inputs.
   public var inputCount: Int { inputCounts.reduce(0, +) }
 
   /// The numbers of one sample of all outputs.
-  public var outputCount: Int { network.outputs.reduce(0) { $0 + extents[$1].count } }
+  public var outputCount: Int { network.outputs.reduce(0) { $0 + shapes[$1].count } }
 
   /// The shape of one sample's outputs: of one output that is made at several positions, positions × width.
   public var outputShape: [Int] {
     guard network.outputs.count == 1 else { return [outputCount] }
-    let extent = extents[network.outputs[0]]
-    return extent.positions == 1 ? [extent.width] : [extent.positions, extent.width]
+    let shape = shapes[network.outputs[0]]
+    return shape.positions == 1 ? [shape.width] : [shape.positions, shape.width]
   }
 
   /// Whether the outputs are probabilities of classes: one output, made by softmax, that nothing changes afterwards. Of
@@ -157,7 +157,7 @@ public struct NetworkFunction: Sendable {
   /// The positions at which the one output is made, also where it is flat afterwards: 1 for a plain vector, and for
   /// several outputs.
   public var outputPositions: Int {
-    network.outputs.count == 1 ? extents[origin(of: network.outputs[0])].positions : 1
+    network.outputs.count == 1 ? shapes[origin(of: network.outputs[0])].positions : 1
   }
 
   /// Where a derivative exists everywhere but at corners: no activation jumps, but for those behind which no weight
@@ -191,9 +191,9 @@ public struct NetworkFunction: Sendable {
   public func tangentObstacle(points: Int, output: TangentOutput) -> TangentObstacle? {
     guard isDifferentiable else { return .jump }
     var places = [Int](repeating: 0, count: matrices.count)
-    let outputs = output == .sum ? Double(logitNodes.reduce(0) { $0 + extents[$1].count }) : 1
+    let outputs = output == .sum ? Double(logitNodes.reduce(0) { $0 + shapes[$1].count }) : 1
     for index in network.nodes.indices {
-      if case .dense(let matrix, _) = steps[index] { places[matrix] += extents[index].positions }
+      if case .dense(let matrix, _) = steps[index] { places[matrix] += shapes[index].positions }
     }
     if places.contains(where: { $0 > Self.maxPlaces }) { return .places }
     var (products, derivatives) = (0.0, 0.0)
@@ -211,7 +211,7 @@ public struct NetworkFunction: Sendable {
   private static let maxPlaces = 64
 
   /// The numbers of one sample of all nodes' values.
-  public var valueCount: Int { extents.reduce(0) { $0 + $1.count } }
+  public var valueCount: Int { shapes.reduce(0) { $0 + $1.count } }
 
   /// The outputs, without a softmax that comes last: as many numbers, in the same order, if not of the same shape.
   var logitNodes: [Int] {
@@ -256,10 +256,10 @@ public struct NetworkFunction: Sendable {
   /// Maximum numbers that the values of all nodes may have, for one sample.
   private static let maxNumbers = 1 << 40
 
-  private static func extents(
+  private static func shapes(
     _ network: Network, _ steps: [Step], _ tensors: TensorNumbers, inputShape: [Int]?
-  ) throws(NetworkFunctionError) -> [Extent] {
-    var extents: [Extent] = []
+  ) throws(NetworkFunctionError) -> [SampleShape] {
+    var shapes: [SampleShape] = []
     var total = 0
     func require(_ vector: Int?, _ count: Int) throws(NetworkFunctionError) {
       guard let vector, tensors.vectors[vector].count != count else { return }
@@ -268,67 +268,67 @@ public struct NetworkFunction: Sendable {
       )
     }
     for (index, node) in network.nodes.enumerated() {
-      let first = node.inputs.first.map { extents[$0] }
+      let first = node.inputs.first.map { shapes[$0] }
       switch (steps[index], first) {
       case (.input, _):
         guard case .input(let known) = node.operation else {
           throw .shape("node \(index): \(node.operation.name) has no input")
         }
-        extents.append(
-          try extent(ofInput: index, Self.shape(known, of: inputShape), network, steps, tensors))
+        shapes.append(
+          try shape(ofInput: index, Self.shape(known, of: inputShape), network, steps, tensors))
       case (.dense(let matrix, let bias), let input?):
         let weights = tensors.matrices[matrix]
         guard weights.columns == input.width else {
           throw .shape("\(tensors.matrixNames[matrix]) takes \(weights.columns) values and is applied to \(input)")
         }
         try require(bias, weights.rows)
-        extents.append(Extent(positions: input.positions, width: weights.rows))
+        shapes.append(SampleShape(positions: input.positions, width: weights.rows))
       case (.batchNormalization(let mean, let variance, let gamma, let beta, _), let input?):
         for vector in [mean, variance, gamma, beta] { try require(vector, input.width) }
-        extents.append(input)
+        shapes.append(input)
       case (.layerNormalization(let gamma, let beta, _), let input?):
         for vector in [gamma, beta] { try require(vector, input.width) }
-        extents.append(input)
+        shapes.append(input)
       case (.normalization(let mean, let variance, _), let input?):
         for vector in [mean, variance] where tensors.vectors[vector].count != 1 { try require(vector, input.width) }
-        extents.append(input)
+        shapes.append(input)
       case (.rescaling(let scale, let offset), let input?):
         for numbers in [scale, offset] where numbers.count != 1 && numbers.count != input.width {
           throw .shape("node \(index): \(numbers.count) factors or offsets for \(input.width) values")
         }
-        extents.append(input)
+        shapes.append(input)
       case (.prelu(let slope), let input?):
         let count = tensors.vectors[slope].count
         guard [1, input.width, input.count].contains(count) else {
           throw .shape("\(tensors.vectorNames[slope]): \(count) numbers, expected one for each value of \(input)")
         }
-        extents.append(input)
+        shapes.append(input)
       case (.combine(let combination), let input?):
-        guard node.inputs.allSatisfy({ extents[$0] == input }) else {
+        guard node.inputs.allSatisfy({ shapes[$0] == input }) else {
           throw .shape("node \(index): \(combination.rawValue) is applied to values of different shapes")
         }
-        extents.append(input)
+        shapes.append(input)
       case (.concatenate, let input?):
-        guard node.inputs.allSatisfy({ extents[$0].positions == input.positions }) else {
+        guard node.inputs.allSatisfy({ shapes[$0].positions == input.positions }) else {
           throw .shape("node \(index) concatenates values of different shapes")
         }
-        let width = node.inputs.reduce(0) { min($0 + extents[$1].width, maxNumbers + 1) }
-        extents.append(Extent(positions: input.positions, width: width))
+        let width = node.inputs.reduce(0) { min($0 + shapes[$1].width, maxNumbers + 1) }
+        shapes.append(SampleShape(positions: input.positions, width: width))
       case (.copy, let input?):
         switch node.operation {
-        case .flatten: extents.append(Extent(positions: 1, width: input.count))
-        case .reshape(let shape): extents.append(try input.reshaped(shape, node: index))
-        default: extents.append(input)
+        case .flatten: shapes.append(SampleShape(positions: 1, width: input.count))
+        case .reshape(let shape): shapes.append(try input.reshaped(shape, node: index))
+        default: shapes.append(input)
         }
-      case (.activation, let input?): extents.append(input)
+      case (.activation, let input?): shapes.append(input)
       case (_, nil): throw .shape("node \(index): \(node.operation.name) has no input")
       }
-      guard extents[index].width <= (maxNumbers - total) / max(1, extents[index].positions) else {
+      guard shapes[index].width <= (maxNumbers - total) / max(1, shapes[index].positions) else {
         throw .shape("node \(index): values of more than \(maxNumbers) numbers a sample")
       }
-      total += extents[index].count
+      total += shapes[index].count
     }
-    return extents
+    return shapes
   }
 
   /// The shape of an input: what is not known of it is as in the samples, where those fit what is known.
@@ -339,44 +339,44 @@ public struct NetworkFunction: Sendable {
     return Shape(samples).flatMap { completed(known, count: $0.count) } ?? known
   }
 
-  private static func extent(
+  private static func shape(
     ofInput index: Int, _ shape: [Int]?, _ network: Network, _ steps: [Step], _ tensors: TensorNumbers
-  ) throws(NetworkFunctionError) -> Extent {
+  ) throws(NetworkFunctionError) -> SampleShape {
     if let shape, !shape.contains(-1) {
       guard shape.allSatisfy({ $0 >= 1 }) else {
         throw .shape("input \(index): shape \(shape), expected extents ≥ 1")
       }
       let tooLarge = NetworkFunctionError.shape("input \(index): shape \(shape), more than \(maxNumbers) numbers")
       var positions = 1
-      for extent in shape.dropLast() {
-        let (product, overflow) = positions.multipliedReportingOverflow(by: extent)
+      for dimension in shape.dropLast() {
+        let (product, overflow) = positions.multipliedReportingOverflow(by: dimension)
         guard !overflow, product <= maxNumbers else { throw tooLarge }
         positions = product
       }
       let width = shape.last ?? 1
       guard width <= maxNumbers / positions else { throw tooLarge }
-      return Extent(positions: positions, width: width)
+      return SampleShape(positions: positions, width: width)
     }
     // What takes it says how wide it is.
     var reached: Set<Int> = [index]
     for (position, node) in network.nodes.enumerated().dropFirst(index + 1) {
       guard node.inputs.contains(where: reached.contains) else { continue }
       switch steps[position] {
-      case .dense(let matrix, _): return Extent(positions: 1, width: tensors.matrices[matrix].columns)
+      case .dense(let matrix, _): return SampleShape(positions: 1, width: tensors.matrices[matrix].columns)
       case .batchNormalization(let mean, _, _, _, _):
-        return Extent(positions: 1, width: tensors.vectors[mean].count)
+        return SampleShape(positions: 1, width: tensors.vectors[mean].count)
       case .activation, .copy, .layerNormalization, .normalization, .rescaling, .prelu:
         if case .reshape = node.operation { continue }
         reached.insert(position)
       case .input, .combine, .concatenate: continue
       }
     }
-    if let last = shape?.last, last >= 1, last <= maxNumbers { return Extent(positions: 1, width: last) }
+    if let last = shape?.last, last >= 1, last <= maxNumbers { return SampleShape(positions: 1, width: last) }
     throw .shape("the shape of input \(index) is not known")
   }
 }
 
-/// A shape of `count` numbers whose one extent of −1 is what the others leave; `nil` where there is none.
+/// A shape of `count` numbers whose one dimension of −1 is what the others leave; `nil` where there is none.
 private func completed(_ shape: [Int], count: Int) -> [Int]? {
   guard shape.count(where: { $0 == -1 }) <= 1, let others = Shape(shape.filter { $0 != -1 })?.count else { return nil }
   guard shape.contains(-1) else { return others == count ? shape : nil }

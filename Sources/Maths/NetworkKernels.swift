@@ -13,12 +13,13 @@ public enum TangentOutput: Sendable, Equatable {
 ///
 /// Conjugate kernel: K = HᵀH, H (width × n) the values that its last dense layer takes.
 ///
-/// Neural tangent kernel of output c: K_c = JᵀJ, J the derivatives of logit c by all weights and biases of dense layers and
-/// all γ and β of normalisations, but not by slopes of PReLU (a network with tensors used twice differentiates by them once). It is computed layer by
-/// layer, Σ_l (H_{l−1}ᵀH_{l−1} + 11ᵀ) ∘ (B_lᵀB_l), B_l the derivatives by the layer's outputs; J is never formed.
+/// Neural tangent kernel of output c: K_c = JᵀJ, J the derivatives of logit c by all weights and biases of dense layers
+/// and all γ and β of normalisations, but not by slopes of PReLU (a network with tensors used twice differentiates by
+/// them once). It is computed layer by layer, Σ_l (H_{l−1}ᵀH_{l−1} + 11ᵀ) ∘ (B_lᵀB_l), B_l the derivatives by the
+/// layer's outputs; J is never formed.
 ///
-/// Cost: n² Σ_W p²(columns + outputs · rows) multiplications and additions, p the number of positions at which matrix W is
-/// applied, all of its uses together: terms are those of all pairs of them. The derivatives take
+/// Cost: n² Σ_W p²(columns + outputs · rows) multiplications and additions, p the number of positions at which matrix W
+/// is applied, all of its uses together: terms are those of all pairs of them. The derivatives take
 /// 2n · outputs Σ_W p · rows · columns more, and there are a few n × n matrices in memory.
 ///
 /// Law: the tangent kernel is what finite differences give.
@@ -37,11 +38,11 @@ public struct NetworkKernels: Sendable {
   ///   - points: n.
   ///   - output: of the tangent kernel.
   ///   - threads: results do not depend on it.
-  ///   - memory: maximum bytes, 256 MiB where it is not said, of derivatives by the values of all nodes: of as many outputs
-  ///     at once as have room, 8 · points · `valueCount` bytes each, but of one at least. Those of others come after them,
-  ///     and results differ by rounding alone. It bounds nothing else: the values of all nodes (as many bytes as the
-  ///     derivatives of one output), copies of both where they are put together, dense copies of the matrices and the
-  ///     points × points kernels come on top.
+  ///   - memory: maximum bytes, 256 MiB where it is not said, of derivatives by the values of all nodes: of as many
+  ///     outputs at once as have room, 8 · points · `valueCount` bytes each, but of one at least. Those of others come
+  ///     after them, and results differ by rounding alone. It bounds nothing else: the values of all nodes (as many
+  ///     bytes as the derivatives of one output), copies of both where they are put together, dense copies of the
+  ///     matrices and the points × points kernels come on top.
   ///   - fill: writes the inputs of some points, `inputCount` numbers each.
   public init(
     of function: NetworkFunction, points: Int, output: TangentOutput = .sum, threads: Threads, memory: Int = 1 << 28,
@@ -53,19 +54,19 @@ public struct NetworkKernels: Sendable {
     let features = function.featureNode
     conjugate = Self.gram(
       of: Part(
-        joined(values.map { $0[features] }), stride: function.extents[features].count,
-        width: function.extents[features].count), points: points, algebra: function.algebra, threads: threads)
+        joined(values.map { $0[features] }), stride: function.shapes[features].count,
+        width: function.shapes[features].count), points: points, algebra: function.algebra, threads: threads)
     guard function.tangentObstacle(points: points, output: output) == nil else {
       tangent = nil
       return
     }
-    let logits = function.logitNodes.reduce(0) { $0 + function.extents[$1].count }
+    let logits = function.logitNodes.reduce(0) { $0 + function.shapes[$1].count }
     let all =
       switch output {
       case .sum: 0..<logits
       case .one(let index): index..<index + 1
       }
-    let perOutput = 8 * points * function.extents.indices.reduce(0) { $0 + function.extents[$1].count }
+    let perOutput = 8 * points * function.shapes.indices.reduce(0) { $0 + function.shapes[$1].count }
     let most = max(1, memory / max(1, perOutput))
     let elements = function.matrices.map(\.elements)
     var sum = SymmetricMatrix([Double](repeating: 0, count: points * points), count: points)
@@ -242,7 +243,7 @@ extension NetworkFunction {
         used = [gamma, beta]
       case .input, .activation, .normalization, .rescaling, .prelu, .combine, .concatenate, .copy: continue
       }
-      for case let vector? in used { vectorUses[vector, default: 0] += extents[index].positions }
+      for case let vector? in used { vectorUses[vector, default: 0] += shapes[index].positions }
     }
     for matrix in matrixUses.keys.sorted() {
       let nodes = matrixUses[matrix] ?? []
@@ -250,8 +251,8 @@ extension NetworkFunction {
       var isBiased = false
       for node in nodes {
         guard case .dense(_, let bias) = steps[node] else { continue }
-        let (positions, width) = (extents[node].positions, extents[node].width)
-        let inputs = extents[network.nodes[node].inputs[0]].width
+        let (positions, width) = (shapes[node].positions, shapes[node].width)
+        let inputs = shapes[network.nodes[node].inputs[0]].width
         let gradient = joined(gradients.compactMap { $0[node] })
         let value = input(of: node)
         let isSimple = nodes.count == 1 && positions == 1
@@ -278,7 +279,7 @@ extension NetworkFunction {
     for index in network.nodes.indices where gradients.first?[index] != nil {
       let (gamma, beta): (Int?, Int?)
       let normal: [Double]
-      let (positions, width) = (extents[index].positions, extents[index].width)
+      let (positions, width) = (shapes[index].positions, shapes[index].width)
       switch steps[index] {
       case .batchNormalization(let mean, let variance, let factor, let offset, let epsilon):
         (gamma, beta) = (factor, offset)
@@ -292,7 +293,7 @@ extension NetworkFunction {
       let gradient = joined(gradients.compactMap { $0[index] })
       add(beta, gradient, positions: positions, width: width)
       let shape = GradientShape(
-        samples: normal.count / max(1, positions * width), outputs: outputs, extent: extents[index])
+        samples: normal.count / max(1, positions * width), outputs: outputs, sampleShape: shapes[index])
       add(gamma, shape.multiplied(gradient, bySample: normal), positions: positions, width: width)
     }
     for vector in vectorGradients.keys.sorted() {

@@ -10,14 +10,14 @@ extension NetworkFunction {
     guard network.outputs.count == 1, inputCounts.count == 1, precision == nil else { return nil }
     func before(_ index: Int) -> Int { origin(of: network.nodes[index].inputs[0]) }
     let last = origin(of: logitNodes[0])
-    guard case .dense(let outer, let offsets) = steps[last], extents[last].positions == 1,
+    guard case .dense(let outer, let offsets) = steps[last], shapes[last].positions == 1,
       case let hidden = before(last)
     else { return nil }
     // No activation between two layers is the linear one.
     var (function, first) = (Activation.linear, hidden)
     if case .activation(let own) = steps[hidden] { (function, first) = (own, before(hidden)) }
     guard TwoLayerNetwork.hasClosedForm(function), case .dense(let inner, let biases) = steps[first],
-      extents[first].positions == 1, case .input = steps[before(first)],
+      shapes[first].positions == 1, case .input = steps[before(first)],
       TwoLayerNetwork.cornerCount(nodes: matrices[inner].rows, function) <= maxCorners
     else { return nil }
     let (incoming, outgoing) = (matrices[inner].elements, matrices[outer].elements)
@@ -32,7 +32,8 @@ extension NetworkFunction {
 }
 
 extension TwoLayerNetwork {
-  /// The corners and jumps of all hidden nodes: the population loss of two networks takes time as the square of their sum.
+  /// The corners and jumps of all hidden nodes: the population loss of two networks takes time as the square of their
+  /// sum.
   public var cornerCount: Int { Self.cornerCount(nodes: nodes, activation) }
 
   fileprivate static func cornerCount(nodes: Int, _ activation: Activation) -> Int {

@@ -113,7 +113,7 @@ extension Listing.Row {
       .init("history", .array(tensor.history.map(\.json))),
       .init("name", .string(tensor.name.text)),
       .init("role", .string(tensor.role.rawValue)),
-      .init("shape", .array(tensor.shape.extents.map(JSON.integer))),
+      .init("shape", .array(tensor.shape.dimensions.map(JSON.integer))),
       .init("type", .string(tensor.type.rawValue)),
     ]
     if let bitsPerWeight { members.append(.init("bits_per_weight", .real(bitsPerWeight))) }

@@ -121,8 +121,9 @@ extension NetworkFunction {
 
   /// Why the outputs are no classes for these labels; `nil` where they may be.
   ///
-  /// A softmax, a single sigmoid, or a row for each sample with a single 1 say that they are. Else the labels must use more
-  /// than a tenth of the outputs, and more than half where there are as many outputs as inputs, as an autoencoder has.
+  /// A softmax, a single sigmoid, or a row for each sample with a single 1 say that they are. Else the labels must use
+  /// more than a tenth of the outputs, and more than half where there are as many outputs as inputs, as an autoencoder
+  /// has.
   func doubt(_ labels: [Int], _ data: DataFile) -> String? {
     guard data.answerCount == 1, meaning != .probability, !endsInSoftmax, let largest = labels.max() else { return nil }
     let used = largest + 1
@@ -158,8 +159,8 @@ extension NetworkFunction {
 }
 
 extension RunReport {
-  /// Writes the outputs as a new HDF5 file: a dataset `y` of float32, samples × outputs, or samples × positions × outputs
-  /// where a network answers at each position.
+  /// Writes the outputs as a new HDF5 file: a dataset `y` of float32, samples × outputs, or samples × positions ×
+  /// outputs where a network answers at each position.
   ///
   /// - Parameter file: seekable, empty, open for reading and writing.
   public func writeOutputs(to file: FileDescriptor, options: ReadingOptions) throws(NetworkError) {
@@ -168,7 +169,7 @@ extension RunReport {
       var new = try written { () throws(HDF5Error) in try NewFile(file, limits: limits) }
       let storage = try written { () throws(HDF5Error) in
         try new.addDataset(
-          LinkName.path("y"), type: Datatype(.float32), extents: ([samples] + outputShape).map { UInt64($0) })
+          LinkName.path("y"), type: Datatype(.float32), dimensions: ([samples] + outputShape).map { UInt64($0) })
       }
       if let storage {
         try writeBytes(

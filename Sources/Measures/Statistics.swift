@@ -87,7 +87,8 @@ public struct Statistics: Sendable {
     return result
   }
 
-  /// √(1 − κ − 2zφ(z)), P(|ξ| > z) = κ: the error of magnitude pruning of very many Gaussian weights at each of `keeps`.
+  /// √(1 − κ − 2zφ(z)), P(|ξ| > z) = κ: the error of magnitude pruning of very many Gaussian weights at each of
+  /// `keeps`.
   public var gaussianErrors: [Double] { keeps.map { gaussianRelativeError(keep: $0.value) } }
 }
 
@@ -103,7 +104,7 @@ extension NetworkFile {
     for index in choice.tensors.sorted() {
       didReach(index)
       let tensor = tensors[index]
-      let (rows, columns) = tensor.matrixExtents
+      let (rows, columns) = tensor.matrixDimensions
       let weights = try withValues(of: index) { values in
         floats(
           tensor.matrix(values))

@@ -78,7 +78,7 @@ struct TensorPair {
       comparison.spectralError = lost.value / own.value
       comparison.isSpectralErrorBound = !lost.isConverged
     }
-    let (rows, columns) = tensor.matrixExtents
+    let (rows, columns) = tensor.matrixDimensions
     guard min(rows, columns) <= Self.maxSingularValues, rows * columns <= Self.maxWeights,
       3 * 8 * rows * columns <= a.file.options.memory
     else { return }
@@ -95,7 +95,7 @@ struct TensorPair {
   private func largestSingularValue(
     _ norm: Double, ofDifference: Bool
   ) throws(VerificationError) -> LargestSingularValue {
-    let (rows, columns) = (tensor.shape.extents[0], tensor.shape.extents[1])
+    let (rows, columns) = (tensor.shape.dimensions[0], tensor.shape.dimensions[1])
     let isInMemory =
       (a.file.isInPlace(a.index) || tensor.size <= Self.maxKeptBytes)
       && (!ofDifference || b.file.isInPlace(b.index) || tensor.size <= Self.maxKeptBytes)

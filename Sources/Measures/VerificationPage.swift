@@ -40,7 +40,7 @@ extension Verification {
       let own = tensor.claims
       table.add(
         [
-          tensor.name, tensor.extents, tensor.encodings.a, tensor.encodings.b, text(tensor.relativeL2),
+          tensor.name, tensor.dimensions, tensor.encodings.a, tensor.encodings.b, text(tensor.relativeL2),
           tensor.spectralText, own.map { significant($0.claimed, 4) }.joined(separator: ", "),
           own.map(\.status.rawValue).joined(separator: ", "),
         ], isMarked: own.contains { $0.status == .fails })

@@ -9,9 +9,9 @@ internal import Transforms
 
 /// Compares B with A, from which it may have been made.
 ///
-/// Where a step of B's history started from the values that A has, what that step recorded is checked: this is B's claim.
-/// Steps are done again from their recorded options, as far as they take no other tensor, and must give the values whose
-/// digest was recorded.
+/// Where a step of B's history started from the values that A has, what that step recorded is checked: this is B's
+/// claim. Steps are done again from their recorded options, as far as they take no other tensor, and must give the
+/// values whose digest was recorded.
 ///
 /// - Throws: `VerificationError`, when it cannot be told whether they agree.
 public func verify(
@@ -110,7 +110,7 @@ struct Verifier {
     let pair = TensorPair(a: (a, index), b: (b, place))
     let (difference, digest) = try pair.difference(withDigest: !other.history.isEmpty)
     var comparison = Verification.TensorComparison(
-      name: tensor.name.text, shape: tensor.shape.extents, encodings: (tensor.encoding.name, other.encoding.name),
+      name: tensor.name.text, shape: tensor.shape.dimensions, encodings: (tensor.encoding.name, other.encoding.name),
       isTrainingState: tensor.isTrainingState, isEqual: difference.isEqual, relativeL2: difference.relativeL2)
     if tensor.type.isFloat, difference.loss.distance.isFinite { comparison.distance = difference.loss.distance }
     if let digest {
@@ -173,7 +173,7 @@ private struct ClaimCheck {
 
   /// Maximum steps that are done again.
   private static let maxRepeated = 16
-  /// Extents of a matrix up to which singular values are computed again.
+  /// Dimensions of a matrix up to which singular values are computed again.
   private static let maxSingularValues = 2048
 
   /// - Parameter digest: of A's values.
@@ -252,7 +252,7 @@ private struct ClaimCheck {
     guard method.isLocal, let digest else { return .unknown }
     guard method.takes(b) else { return refuted("'\(step.options)' is not for this tensor") }
     let isSingular = if case .singularValue = method { true } else { false }
-    let (rows, columns) = b.matrixExtents
+    let (rows, columns) = b.matrixDimensions
     // Of the last step, the error is measured; what is left would be a decomposition to check a number by.
     if isSingular, isLast || options.isFast || min(rows, columns) > Self.maxSingularValues { return .unknown }
     // As it was stored then, values are the same.
@@ -313,9 +313,9 @@ extension Verification.Claim {
 }
 
 extension [Verification.Claim] {
-  /// What the steps of one tensor can have lost together, if what each records is true: errors relative to norms that each
-  /// step changes by at most its own error. `nil` where one of them may have made it zero, and the next recorded no relative
-  /// error.
+  /// What the steps of one tensor can have lost together, if what each records is true: errors relative to norms that
+  /// each step changes by at most its own error. `nil` where one of them may have made it zero, and the next recorded
+  /// no relative error.
   fileprivate var bound: Double? {
     if isEmpty || dropLast().contains(where: { $0.claimed >= 1 }) { return nil }
     var (total, norm) = (0.0, 1.0)

@@ -33,7 +33,7 @@ public struct Network: Sendable, Equatable {
 
   /// What a node computes. Shapes are those of one sample; "last axis" is the one whose index varies fastest.
   public enum Operation: Sendable, Equatable {
-    /// A value given from outside; an extent of −1 is not known, nor is anything where `shape` is `nil`.
+    /// A value given from outside; an dimension of −1 is not known, nor is anything where `shape` is `nil`.
     case input(shape: [Int]?)
     /// Wx + b along the last axis, W and b being the tensors named.
     case dense(kernel: TensorName, bias: TensorName?)
@@ -56,7 +56,7 @@ public struct Network: Sendable, Equatable {
     case concatenate
     /// All axes as one, row-major.
     case flatten
-    /// The numbers of a sample in another shape, row-major; one extent may be −1, which stands for what is left.
+    /// The numbers of a sample in another shape, row-major; one dimension may be −1, which stands for what is left.
     case reshape(shape: [Int])
     /// Noise of training: the identity when the network is applied. `rate` is kept for the record.
     case dropout(rate: Double)
@@ -150,8 +150,8 @@ extension GraphError: CustomStringConvertible {
 }
 
 extension Network {
-  /// Whether the layers are connected in the same way: the same operations on the same tensors. What one of the two does
-  /// not know of an input's shape is like anything.
+  /// Whether the layers are connected in the same way: the same operations on the same tensors. What one of the two
+  /// does not know of an input's shape is like anything.
   public func isConnected(as other: Network) -> Bool {
     outputs == other.outputs && nodes.count == other.nodes.count
       && zip(nodes, other.nodes).allSatisfy { own, others in
@@ -198,7 +198,7 @@ extension Network {
 
   /// Checks that inputs come before their nodes and are as many as the operation takes, that outputs exist, that
   /// tensors are named and that parameters are finite and in their domains (ε ≥ 0, 0 ≤ rate ≤ 1,
-  /// divisor > 0, extents ≥ 0, ascending thresholds).
+  /// divisor > 0, dimensions ≥ 0, ascending thresholds).
   public func validate() throws(GraphError) {
     guard !nodes.isEmpty else { throw .empty }
     for (index, node) in nodes.enumerated() {

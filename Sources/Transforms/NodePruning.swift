@@ -46,8 +46,8 @@ extension NetworkFile {
   /// Keeps the nodes of hidden layers with the largest incoming weights, and folds those that are removed into the
   /// biases that follow.
   ///
-  /// Biases change with their layers, unless `--except` names them. A layer that has to stay as it is, is carried with a
-  /// warning, unless `--only` names it.
+  /// Biases change with their layers, unless `--except` names them. A layer that has to stay as it is, is carried with
+  /// a warning, unless `--only` names it.
   func pruneNodes(
     to file: FileDescriptor, _ rule: PruningRule, _ options: CompressingOptions
   ) throws(NetworkError) -> WritingReport {
@@ -314,8 +314,8 @@ struct HiddenLayerTensors {
       guard let index = byName[name], tensors[index].isDenseMatrix else {
         throw Misfit(reason: "\(name) is no dense weight matrix")
       }
-      let extents = tensors[index].shape.extents
-      return tensors[index].isTransposed ? (index, extents[1], extents[0]) : (index, extents[0], extents[1])
+      let dimensions = tensors[index].shape.dimensions
+      return tensors[index].isTransposed ? (index, dimensions[1], dimensions[0]) : (index, dimensions[0], dimensions[1])
     }
     func vector(_ name: TensorName, _ count: Int) throws(Misfit) -> Int {
       guard let index = byName[name], tensors[index].type.isFloat, tensors[index].isVector(of: count)
@@ -360,8 +360,8 @@ struct HiddenLayerTensors {
 }
 
 extension TensorRecord {
-  /// Whether it has `count` elements along one axis; others have extent 1.
+  /// Whether it has `count` elements along one axis; others have dimension 1.
   fileprivate func isVector(of count: Int) -> Bool {
-    shape.count == count && shape.rank > 0 && shape.extents.contains(count)
+    shape.count == count && shape.rank > 0 && shape.dimensions.contains(count)
   }
 }

@@ -51,7 +51,7 @@ extension NetworkFile {
           additions.append(
             .dataset(
               path, type: Datatype(tensor.type),
-              extents: (cuts[indices[number]]?.extents(of: tensor) ?? tensor.shape.extents).map(UInt64.init),
+              dimensions: (cuts[indices[number]]?.dimensions(of: tensor) ?? tensor.shape.dimensions).map(UInt64.init),
               texts: [.init("role", tensor.role.rawValue)]))
         }
         let storage = try written { () throws(HDF5Error) in try plain.add(additions) }

@@ -98,8 +98,8 @@ extension NetworkFile {
     var changes = CopyChanges(without: source.trainingState)
     let matrices = Set(tensors.filter(\.isDenseMatrix).compactMap(\.path))
     for object in source.contents.objects where object.paths.contains(where: matrices.contains) {
-      guard case .dataset(let dataset) = object.kind, let extents = dataset.extents else { continue }
-      changes.extents[object.address] = extents
+      guard case .dataset(let dataset) = object.kind, let dimensions = dataset.dimensions else { continue }
+      changes.dimensions[object.address] = dimensions
     }
     let copy = try temporaryFile()
     defer { try? copy.close() }
@@ -124,7 +124,7 @@ extension NetworkFile {
       guard let address = tensors[index].path.flatMap({ addresses[$0] }) else {
         throw NetworkError(.corrupt, "\(tensors[index].name): no longer in the file")
       }
-      changes.extents[address] = cut.extents(of: tensors[index]).map(UInt64.init)
+      changes.dimensions[address] = cut.dimensions(of: tensors[index]).map(UInt64.init)
       tensorAt[address] = index
     }
     if let configuration {
@@ -181,20 +181,21 @@ struct TensorCut: Equatable {
   var inputs: [Bool]?
 
   /// The tensor as rows and columns, and what stays of them; nothing for all. What is no matrix is one row.
-  private func axes(of tensor: TensorRecord) -> (rows: [Bool]?, columns: [Bool]?, extents: [Int]) {
+  private func axes(of tensor: TensorRecord) -> (rows: [Bool]?, columns: [Bool]?, dimensions: [Int]) {
     guard tensor.isDenseMatrix else { return (nil, outputs, [1, tensor.shape.count]) }
-    return tensor.isTransposed ? (inputs, outputs, tensor.shape.extents) : (outputs, inputs, tensor.shape.extents)
+    return tensor.isTransposed ? (inputs, outputs, tensor.shape.dimensions) : (outputs, inputs, tensor.shape.dimensions)
   }
 
-  func extents(of tensor: TensorRecord) -> [Int] {
-    let (rows, columns, extents) = axes(of: tensor)
-    let remaining = zip([rows, columns], extents).map { kept, extent in kept.map { $0.count { $0 } } ?? extent }
-    // A vector may have more axes, of extent 1.
-    return tensor.isDenseMatrix ? remaining : tensor.shape.extents.map { $0 == 1 ? 1 : remaining[1] }
+  func dimensions(of tensor: TensorRecord) -> [Int] {
+    let (rows, columns, dimensions) = axes(of: tensor)
+    let remaining = zip([rows, columns], dimensions).map { kept, dimension in kept.map { $0.count { $0 } } ?? dimension
+    }
+    // A vector may have more axes, of dimension 1.
+    return tensor.isDenseMatrix ? remaining : tensor.shape.dimensions.map { $0 == 1 ? 1 : remaining[1] }
   }
 
   func byteCount(of tensor: TensorRecord) -> Int {
-    extents(of: tensor).reduce(tensor.type.byteCount) { $0 * $1 }
+    dimensions(of: tensor).reduce(tensor.type.byteCount) { $0 * $1 }
   }
 
   /// Calls `body` with the elements that stay, of those of some rows, row-major, about a MiB at a time.
@@ -202,11 +203,11 @@ struct TensorCut: Equatable {
     of values: UnsafeRawBufferPointer, rows some: Range<Int>, _ tensor: TensorRecord,
     _ body: (inout [UInt8]) throws -> Void
   ) rethrows {
-    let (rows, columns, extents) = axes(of: tensor)
+    let (rows, columns, dimensions) = axes(of: tensor)
     let size = tensor.type.byteCount
     // Runs of bytes that stay together in each row.
     var runs: [Range<Int>] = []
-    for column in 0..<extents[1] where columns?[column] ?? true {
+    for column in 0..<dimensions[1] where columns?[column] ?? true {
       if let last = runs.last, last.upperBound == column * size {
         runs[runs.count - 1] = last.lowerBound..<((column + 1) * size)
       } else {
@@ -215,7 +216,7 @@ struct TensorCut: Equatable {
     }
     var piece: [UInt8] = []
     for row in some where rows?[row] ?? true {
-      let start = (row - some.lowerBound) * extents[1] * size
+      let start = (row - some.lowerBound) * dimensions[1] * size
       for run in runs { piece += values[(start + run.lowerBound)..<(start + run.upperBound)] }
       if piece.count >= 1 << 20 {
         try body(&piece)
@@ -290,7 +291,7 @@ extension NetworkFile {
     of index: Int, _ body: (StoredMatrix, _ outputs: Range<Int>, _ inputs: Range<Int>) throws -> Void
   ) throws(NetworkError) {
     let tensor = tensors[index]
-    let columns = 0..<tensor.shape.extents[1]
+    let columns = 0..<tensor.shape.dimensions[1]
     try forEachRows(of: index) { values, rows in
       let matrix = StoredMatrix(
         values, type: tensor.type, rows: rows.count, columns: columns.count, transposed: tensor.isTransposed)
@@ -298,14 +299,14 @@ extension NetworkFile {
     }
   }
 
-  /// Calls `body` with the values of rows of a matrix, in order: of all where they are at hand in a file, else of as many
-  /// as are decoded at once. What is no matrix is one row.
+  /// Calls `body` with the values of rows of a matrix, in order: of all where they are at hand in a file, else of as
+  /// many as are decoded at once. What is no matrix is one row.
   private func forEachRows(
     of index: Int, _ body: (UnsafeRawBufferPointer, _ rows: Range<Int>) throws -> Void
   ) throws(NetworkError) {
     let tensor = tensors[index]
     let (rows, columns) =
-      tensor.isDenseMatrix ? (tensor.shape.extents[0], tensor.shape.extents[1]) : (1, tensor.shape.count)
+      tensor.isDenseMatrix ? (tensor.shape.dimensions[0], tensor.shape.dimensions[1]) : (1, tensor.shape.count)
     guard kind == .ncz, tensor.size > Self.maxDecodedBytes else {
       return try withValues(of: index) { try body($0, 0..<rows) }
     }

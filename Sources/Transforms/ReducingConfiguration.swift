@@ -49,7 +49,7 @@ struct ReducedConfiguration {
       let value = members[index].value
       switch members[index].key {
       case "config": members[index].value = rewrite(settings: value, of: layer)
-      case "build_config": members[index].value = inputs[layer].map(value.replacingLastExtents) ?? value
+      case "build_config": members[index].value = inputs[layer].map(value.replacingLastDimensions) ?? value
       case "inbound_nodes":
         if let model { members[index].value = rewrite(tensors: value, in: model) }
       default: break
@@ -74,7 +74,7 @@ struct ReducedConfiguration {
           members[index].value = value.replacing(change)
         }
       case "batch_input_shape", "batch_shape", "input_shape", "build_input_shape":
-        members[index].value = inputs[layer].map(value.replacingLastExtents) ?? value
+        members[index].value = inputs[layer].map(value.replacingLastDimensions) ?? value
       case "input_dim": members[index].value = inputs[layer].map(value.replacing) ?? value
       default: break
       }
@@ -94,7 +94,7 @@ struct ReducedConfiguration {
           case .object(var settings) = members[index].value
         else { return json }
         for setting in settings.indices where settings[setting].key == "shape" {
-          settings[setting].value = settings[setting].value.replacingLastExtents(change)
+          settings[setting].value = settings[setting].value.replacingLastDimensions(change)
         }
         members[index].value = .object(settings)
       } else {
@@ -113,15 +113,15 @@ extension JSON {
   }
 
   /// The same with every array that ends in the old width, at any depth, ending in the new one.
-  fileprivate func replacingLastExtents(_ change: WidthChange) -> JSON {
+  fileprivate func replacingLastDimensions(_ change: WidthChange) -> JSON {
     switch self {
     case .array(var items):
       if let last = items.last, last.integer != nil {
         items[items.count - 1] = last.replacing(change)
         return .array(items)
       }
-      return .array(items.map { $0.replacingLastExtents(change) })
-    case .object(let members): return .object(members.map { Member($0.key, $0.value.replacingLastExtents(change)) })
+      return .array(items.map { $0.replacingLastDimensions(change) })
+    case .object(let members): return .object(members.map { Member($0.key, $0.value.replacingLastDimensions(change)) })
     case .null, .bool, .number, .string: return self
     }
   }

@@ -73,7 +73,7 @@ extension TensorRecord {
   fileprivate var described: [JSON.Member] {
     [
       .init("encoding", .string(encoding.name)), .init("name", .string(name.text)),
-      .init("role", .string(role.rawValue)), .init("shape", .array(shape.extents.map(JSON.integer))),
+      .init("role", .string(role.rawValue)), .init("shape", .array(shape.dimensions.map(JSON.integer))),
       .init("type", .string(type.rawValue)),
     ]
   }

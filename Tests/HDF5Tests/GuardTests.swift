@@ -53,7 +53,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("external", Layout.external), ("virtual", .virtual), ("unknown", .chunked(extents: [4], chunks: [])),
+    ("external", Layout.external), ("virtual", .virtual), ("unknown", .chunked(dimensions: [4], chunks: [])),
   ])
   func valuesElsewhereAreListedAndNeverRead(_ name: String, _ layout: Layout) throws {
     let file = try FileDescriptor.open(files.appending("elsewhere.h5"), .readOnly)
@@ -72,7 +72,7 @@ import Testing
   @Test func anObjectOfANewerVersionDoesNotHideTheOthers() throws {
     let table = try contents("newer.h5")
     #expect(try table.object("new").kind == .unreadable("data layout message version 5; versions 1 to 4 are known"))
-    #expect(try table.dataset("old").extents == [3])
+    #expect(try table.dataset("old").dimensions == [3])
   }
 
   @Test func aFileThatIsNotWritableStaysAsItIs() throws {
@@ -140,9 +140,9 @@ private func readEverything(_ file: FileDescriptor, maxBytes: Int = .max) throws
   let table = try session.tableOfContents(texts: ["*"])
   for object in table.objects {
     guard case .dataset(let dataset) = object.kind, dataset.type.isPlain, case .chunked = dataset.layout,
-      let extents = dataset.extents
+      let dimensions = dataset.dimensions
     else { continue }
-    let count = extents.contains(0) ? 0 : Int(extents.reduce(1, *)) * dataset.type.size
+    let count = dimensions.contains(0) ? 0 : Int(dimensions.reduce(1, *)) * dataset.type.size
     guard count <= maxBytes else { continue }
     do throws(HDF5Error) {
       let values = try session.values(ofDatasetAt: object.address, byteCount: count)

@@ -210,12 +210,12 @@ extension Directory {
           tensor.place = .contiguous(Place.Run(offset: position, length: tensor.size))
           position += tensor.size
         } else {
-          let count = Int.random(in: 0...(tensor.shape.extents.first ?? 1), using: &random)
+          let count = Int.random(in: 0...(tensor.shape.dimensions.first ?? 1), using: &random)
           let chunks = (0..<count).map { chunk in
             defer { position += chunk }
             return Place.StoredChunk(
               run: Place.Run(offset: position, length: chunk), filterMask: .random(in: 0...UInt32.max, using: &random),
-              origin: tensor.shape.extents.indices.map { UInt64($0 == 0 ? chunk : 0) })
+              origin: tensor.shape.dimensions.indices.map { UInt64($0 == 0 ? chunk : 0) })
           }
           tensor.place = .chunked(
             address: .random(in: 0...UInt64(Int.max), using: &random), chunks: chunks,
@@ -250,17 +250,17 @@ extension TensorRecord {
       .lowRank(singularValues: []), .lowRank(singularValues: [2.5, 2.5, 0]),
       .unknown(id: 64, parameters: "{\"a\":[1,null]}"),
     ].randomElement(using: &random)!
-    var (types, ranks, leastExtent) = (ElementType.allCases, 0...4, 0)
+    var (types, ranks, minDimension) = (ElementType.allCases, 0...4, 0)
     switch encoding {
     case .ternary, .sparseSigns: (types, ranks) = (types.filter(\.isFloat), 2...2)
     case .sparse(_, .exact, _): (types, ranks) = (types.filter(\.isFloat), 1...4)
     case .sparse: (types, ranks) = ([.float32, .float64], 1...4)
-    case .lowRank(let values): (types, ranks, leastExtent) = (types.filter(\.isFloat), 2...2, values.count)
+    case .lowRank(let values): (types, ranks, minDimension) = (types.filter(\.isFloat), 2...2, values.count)
     case .raw, .unknown: break
     }
     let type = types.randomElement(using: &random)!
     let rank = Int.random(in: ranks, using: &random)
-    let extents = (0..<rank).map { _ in Int.random(in: leastExtent...5, using: &random) }
+    let dimensions = (0..<rank).map { _ in Int.random(in: minDimension...5, using: &random) }
     let texts = ["", "a/b", "é\"\\", "日本", "x-y"]
     // As a path spells a backslash and a byte that is no UTF-8.
     let paths: [TensorName] = ["a/b", "é\"\\x5C", "e\u{301}\"\\x5C", "日本\\xFF"]
@@ -268,7 +268,7 @@ extension TensorRecord {
       name: TensorName("\(number)" + texts.randomElement(using: &random)!),
       path: Bool.random(using: &random) ? paths.randomElement(using: &random) : nil,
       aliases: (0..<Int.random(in: 0...2, using: &random)).map { paths[$0] }, type: type,
-      byteOrder: Bool.random(using: &random) ? .big : .little, shape: Shape(extents)!,
+      byteOrder: Bool.random(using: &random) ? .big : .little, shape: Shape(dimensions)!,
       role: TensorRole.allCases.randomElement(using: &random)!,
       isTransposed: rank == 2 && Bool.random(using: &random), encoding: encoding, parts: [],
       digest: .random(&random),

@@ -12,7 +12,7 @@ import Testing
 
 /// A network in the plain layout, made of numbers.
 func plainNetwork(
-  _ network: Network, _ tensors: [(name: String, extents: [Int], values: [Float])]
+  _ network: Network, _ tensors: [(name: String, dimensions: [Int], values: [Float])]
 ) throws -> OpenFile {
   BuiltTools.serveHDF5()
   let result = try OpenFile()
@@ -20,13 +20,13 @@ func plainNetwork(
     var new = try NewFile(file, limits: Limits(memory: 1 << 30, seconds: 10))
     try new.addGroup([], texts: [.init("format", PlainFormat.name)] + PlainFormat.texts(of: network))
     var groups: Set<String> = []
-    for (name, extents, values) in tensors {
+    for (name, dimensions, values) in tensors {
       let path = LinkName.path(TensorName(name))
       if groups.insert(path[0].description).inserted { try new.addGroup([path[0]]) }
-      let role: TensorRole = extents.count == 2 ? .kernel : .bias
+      let role: TensorRole = dimensions.count == 2 ? .kernel : .bias
       let place = try new.addDataset(
         path, type: .float(size: 4, exponentBits: 8, mantissaBits: 23, bias: 127, bigEndian: false),
-        extents: extents.map(UInt64.init), texts: [.init("role", role.rawValue)])
+        dimensions: dimensions.map(UInt64.init), texts: [.init("role", role.rawValue)])
       if let place {
         _ = try file.writeAll(toAbsoluteOffset: Int64(place.offset), values.withUnsafeBytes { Array($0) })
       }
@@ -55,7 +55,7 @@ extension NetworkFile {
     return try bytes.withUnsafeBytes { bytes in
       try body(
         StoredMatrix(
-          bytes, type: tensor.type, rows: tensor.shape.extents[0], columns: tensor.shape.extents[1],
+          bytes, type: tensor.type, rows: tensor.shape.dimensions[0], columns: tensor.shape.dimensions[1],
           transposed: tensor.isTransposed))
     }
   }
@@ -150,7 +150,7 @@ struct NodePruningTests {
   }
 
   /// Inputs × outputs. The norms of the nodes of `a` are 3, 1 and 2; those of `b` are 6 and 3.
-  private static let tensors: [(name: String, extents: [Int], values: [Float])] = [
+  private static let tensors: [(name: String, dimensions: [Int], values: [Float])] = [
     ("a/kernel", [2, 3], [3, 1, 0, 0, 0, 2]), ("a/bias", [3], [0.5, -2, 4]),
     ("b/kernel", [3, 2], [4, 2, 4, 1, 2, 2]), ("b/bias", [2], [1, 10]),
     ("c/kernel", [2, 1], [5, 7]), ("c/bias", [1], [100]),
@@ -247,7 +247,7 @@ struct NodePruningTests {
     let tensors = Self.tensors.map { tensor in
       var values = tensor.values
       if let (index, value) = odd[tensor.name] { values[index] = value }
-      return (tensor.name, tensor.extents, values)
+      return (tensor.name, tensor.dimensions, values)
     }
     try withNetwork(plainNetwork(Self.chain(between, bias: bias), tensors)) { file in
       let pruning = try file.planNodePruning(.error(0.3), includes: { file.tensors[$0].name == "a/kernel" })

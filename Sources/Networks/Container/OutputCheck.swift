@@ -17,8 +17,8 @@ extension NetworkFile {
   ///
   /// Values of tensors that only have to be put back into their place are not decoded, and are zeros in the refilled
   /// container: where they lie on top of HDF5's own structures, these are found to be gone. Chunks of changed tensors
-  /// are encoded and stored, as they may need more room than there was. Of a `.ncz`, whoever made it, all chunks are, and
-  /// values that the container has as well must be the same there.
+  /// are encoded and stored, as they may need more room than there was. Of a `.ncz`, whoever made it, all chunks are,
+  /// and values that the container has as well must be the same there.
   ///
   /// - Parameters:
   ///   - file: reads like the output; of `size` bytes.
@@ -179,8 +179,8 @@ extension TableOfContents {
 
 extension Object {
   fileprivate mutating func forgetChunks() {
-    guard case .dataset(var dataset) = kind, case .chunked(let extents, _) = dataset.layout else { return }
-    dataset.layout = .chunked(extents: extents, chunks: [])
+    guard case .dataset(var dataset) = kind, case .chunked(let dimensions, _) = dataset.layout else { return }
+    dataset.layout = .chunked(dimensions: dimensions, chunks: [])
     kind = .dataset(dataset)
   }
 }

@@ -59,7 +59,7 @@ extension TensorRecord {
       .init("parameters", encoding.parameters),
       .init("parts", .array(parts.map(JSON.integer))),
       .init("role", .string(role.rawValue)),
-      .init("shape", .array(shape.extents.map(JSON.integer))),
+      .init("shape", .array(shape.dimensions.map(JSON.integer))),
       .init("size", .integer(size)),
       .init("type", .string(type.rawValue)),
     ]
@@ -185,10 +185,10 @@ extension TensorRecord {
       let type: ElementType = try object.word("type")
       self.type = type
       byteOrder = try object.word("byte_order")
-      let extents = try object.integers("shape")
-      guard extents.count <= 32 else { throw NetworkError(.overLimit, "rank \(extents.count), limit 32") }
-      guard let shape = Shape(extents), let expected = shape.byteCount(elementSize: type.byteCount) else {
-        throw NetworkError(.corrupt, "shape \(extents) overflows")
+      let dimensions = try object.integers("shape")
+      guard dimensions.count <= 32 else { throw NetworkError(.overLimit, "rank \(dimensions.count), limit 32") }
+      guard let shape = Shape(dimensions), let expected = shape.byteCount(elementSize: type.byteCount) else {
+        throw NetworkError(.corrupt, "shape \(dimensions) overflows")
       }
       self.shape = shape
       let size = try object.integer("size")
@@ -255,8 +255,8 @@ extension Place {
   fileprivate init(_ json: JSON, size: Int, shape: Shape) throws(NetworkError) {
     var object = try ObjectReader(json, "place")
     guard size > 0 else { throw NetworkError(.corrupt, "place: expected none for a tensor without values") }
-    if let extent = object.optional("extent") {
-      let run = try Run(extent.array ?? [])
+    if let range = object.optional("extent") {
+      let run = try Run(range.array ?? [])
       guard run.length == size else { throw NetworkError(.corrupt, "place: \(run.length) bytes, expected \(size)") }
       self = .contiguous(run)
     } else {
@@ -268,7 +268,7 @@ extension Place {
         guard let row = json.array, row.count == 3 + rank, let mask = row[2].integer.flatMap({ UInt32(exactly: $0) })
         else { throw NetworkError(.corrupt, "place: expected chunks of 3 + \(rank) integers") }
         let origin = row[3...].compactMap { $0.integer.flatMap { UInt64(exactly: $0) } }
-        guard origin.count == rank, zip(origin, shape.extents).allSatisfy({ $0 < UInt64($1) }),
+        guard origin.count == rank, zip(origin, shape.dimensions).allSatisfy({ $0 < UInt64($1) }),
           chunks.last.map({ $0.origin.lexicographicallyPrecedes(origin) }) ?? true
         else { throw NetworkError(.corrupt, "place: a chunk's coordinates are out of order or outside the shape") }
         chunks.append(StoredChunk(run: try Run([row[0], row[1]]), filterMask: mask, origin: origin))

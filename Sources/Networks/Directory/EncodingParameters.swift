@@ -82,7 +82,7 @@ extension Encoding {
     case .ternary, .sparseSigns: type.isFloat && shape.rank == 2
     case .sparse(_, let values, _): values.type(of: type) != nil && shape.rank > 0
     case .lowRank(let singularValues):
-      type.isFloat && shape.rank == 2 && singularValues.count <= shape.extents.min() ?? 0
+      type.isFloat && shape.rank == 2 && singularValues.count <= shape.dimensions.min() ?? 0
     }
   }
 

@@ -41,7 +41,7 @@ public struct TensorRecord: Sendable, Equatable {
 
   /// Bytes that the form takes in which an encoding is decoded, as far as its sizes follow from the shape.
   var decodedSize: Int {
-    let (rows, columns) = matrixExtents
+    let (rows, columns) = matrixDimensions
     func bytes(_ counts: Int...) -> Int { counts.reduce(1) { $0.multipliedOrMaximum(by: $1) } }
     switch encoding {
     case .raw, .unknown: return size

@@ -232,13 +232,13 @@ extension KerasNetwork {
     guard let dense = configuration.dense(layer), dense == layer,
       let kernel = owned[layer].first(where: { $0.tensor.role == .kernel })
     else { return nil }
-    return kernel.tensor.shape.map { [$0.extents[0]] }
+    return kernel.tensor.shape.map { [$0.dimensions[0]] }
   }
 
-  /// A shape without its first extent, the number of samples; a negative extent is taken for one not known.
+  /// A shape without its first dimension, the number of samples; a negative dimension is taken for one not known.
   private static func shapeOfSample(_ json: JSON) -> [Int?]? {
-    guard let extents = json.array, !extents.isEmpty else { return nil }
-    return extents.dropFirst().map { extent in extent.integer.flatMap { $0 >= 0 ? $0 : nil } }
+    guard let dimensions = json.array, !dimensions.isEmpty else { return nil }
+    return dimensions.dropFirst().map { dimension in dimension.integer.flatMap { $0 >= 0 ? $0 : nil } }
   }
 }
 
@@ -406,8 +406,8 @@ extension KerasNetwork {
       }
       throw contradiction(index, "has no kernel in the file")
     }
-    guard let extents = kernel.tensor.shape?.extents, extents.count == 2 else { return nil }
-    let (width, units) = (extents[0], extents[1])
+    guard let dimensions = kernel.tensor.shape?.dimensions, dimensions.count == 2 else { return nil }
+    let (width, units) = (dimensions[0], dimensions[1])
     // What is multiplied with is not what is stored.
     if configuration.quantisesWhenApplied(index) { return nil }
     if let declared = (settings["units"] ?? settings["output_dim"])?.integer, declared != units {
@@ -483,11 +483,11 @@ extension KerasNetwork {
   private mutating func applyPReLU(_ index: Int, to input: Int) throws(Contradiction) -> Int? {
     if isImagined { return append(.prelu(slope: imagine("alpha", index, shape: [nil])), to: input) }
     guard let slope = owned[index].first(where: { $0.weight == "alpha" && $0.isFloat }),
-      let extents = slope.tensor.shape?.extents, let last = extents.last
+      let dimensions = slope.tensor.shape?.dimensions, let last = dimensions.last
     else { throw contradiction(index, "has no alpha in the file") }
     let sample = shapes[input]
-    let isShared = extents.dropLast().allSatisfy { $0 == 1 } && (last == 1 || sample?.last == last)
-    guard isShared || sample == extents.map(Optional.some) else { return nil }
+    let isShared = dimensions.dropLast().allSatisfy { $0 == 1 } && (last == 1 || sample?.last == last)
+    guard isShared || sample == dimensions.map(Optional.some) else { return nil }
     return append(.prelu(slope: slope.tensor.name), to: input)
   }
 
@@ -528,12 +528,13 @@ extension KerasNetwork {
   }
 
   private mutating func applyReshape(_ target: JSON?, to input: Int) -> Int? {
-    guard let extents = target?.array?.map(\.integer), !extents.contains(nil) else { return nil }
-    let shape = extents.compactMap { $0 }
+    guard let dimensions = target?.array?.map(\.integer), !dimensions.contains(nil) else { return nil }
+    let shape = dimensions.compactMap { $0 }
     let operation = Network.Operation.reshape(shape: shape)
     guard operation.isInDomain, !shape.isEmpty else { return nil }
     var result = shape.map { $0 == -1 ? nil : $0 }
-    let known = shapes[input].flatMap { extents in extents.contains(nil) ? nil : Shape(extents.compactMap { $0 })?.count
+    let known = shapes[input].flatMap { dimensions in
+      dimensions.contains(nil) ? nil : Shape(dimensions.compactMap { $0 })?.count
     }
     if let open = result.firstIndex(of: nil), let count = known, let others = Shape(result.compactMap { $0 })?.count,
       others > 0
@@ -586,9 +587,9 @@ extension KerasNetwork {
 
   private static func flattened(_ shape: [Int?]) -> [Int?]? {
     var count: Int? = 1
-    for extent in shape {
-      guard let extent, let partial = count else { return [nil] }
-      let (product, overflow) = partial.multipliedReportingOverflow(by: extent)
+    for dimension in shape {
+      guard let dimension, let partial = count else { return [nil] }
+      let (product, overflow) = partial.multipliedReportingOverflow(by: dimension)
       count = overflow ? nil : product
     }
     return [count]
