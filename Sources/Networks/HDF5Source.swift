@@ -107,7 +107,7 @@ package final class HDF5Source {
     self.sealed = sealed
     self.notes = notes
     self.compactAddresses = compactAddresses
-    // Overlapping storage would be cut out twice, and change with a tensor that it is not of.
+    // Overlapping storage would be taken out twice, and change with a tensor that it is not of.
     try contents.checkStorage()
     self.file = file
     containerKind = kind
@@ -337,7 +337,7 @@ extension TensorRecord {
         }
         place = .contiguous(run)
       } else {
-        // Never written: there is nothing to read or to cut.
+        // Never written: there is nothing to read or to take out.
         return nil
       }
     case .chunked(_, let chunks):
@@ -376,9 +376,9 @@ extension TensorRecord {
 }
 
 extension Place {
-  /// The runs that these tensors cut out of a file of `size` bytes, in order: inside it and disjoint.
-  static func cuts(of tensors: [TensorRecord], size: Int) throws(NetworkError) -> [Run] {
-    let runs = tensors.flatMap { $0.place?.cuts ?? [] }.filter { $0.length > 0 }.sorted { $0.offset < $1.offset }
+  /// The runs that these tensors leave as holes in a file of `size` bytes, in order: inside it and disjoint.
+  static func holes(of tensors: [TensorRecord], size: Int) throws(NetworkError) -> [Run] {
+    let runs = tensors.flatMap { $0.place?.holes ?? [] }.filter { $0.length > 0 }.sorted { $0.offset < $1.offset }
     var end = 0
     for run in runs {
       guard run.offset >= end else {

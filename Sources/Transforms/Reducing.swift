@@ -64,7 +64,7 @@ extension NetworkFile {
     let architecture = try source.architecture(stated: stated ?? network)
     let reduction = try reduction(of: architecture.network)
     var notes = reduction.notes
-    guard !reduction.cuts.isEmpty else {
+    guard !reduction.keptUnits.isEmpty else {
       for start in stride(from: 0, to: size, by: 1 << 20) {
         try writeBytes(try read(source.file, at: start, count: min(1 << 20, size - start)), to: file, at: start)
       }
@@ -120,11 +120,11 @@ extension NetworkFile {
     }
     var changes = CopyChanges(without: state)
     var tensorAt: [UInt64: Int] = [:]
-    for (index, cut) in reduction.cuts {
+    for (index, keptUnits) in reduction.keptUnits {
       guard let address = tensors[index].path.flatMap({ addresses[$0] }) else {
         throw NetworkError(.corrupt, "\(tensors[index].name): no longer in the file")
       }
-      changes.dimensions[address] = cut.dimensions(of: tensors[index]).map(UInt64.init)
+      changes.dimensions[address] = keptUnits.dimensions(of: tensors[index]).map(UInt64.init)
       tensorAt[address] = index
     }
     if let configuration {
@@ -134,26 +134,27 @@ extension NetworkFile {
     let changed = changes
     let copied = try about { try copyFile(hdf5, to: file, changing: changed, limits: limits) }
     for (address, place) in copied.places.sorted(by: { $0.key < $1.key }) {
-      guard let index = tensorAt[address], let cut = reduction.cuts[index] else { continue }
-      let byteCount = cut.byteCount(of: tensors[index])
+      guard let index = tensorAt[address], let keptUnits = reduction.keptUnits[index] else { continue }
+      let byteCount = keptUnits.byteCount(of: tensors[index])
       guard byteCount == place.length else {
         throw NetworkError(.corrupt, "\(tensors[index].name): \(byteCount) bytes for a dataset of \(place.length)")
       }
-      try write(index, cut, isBigEndian: tensors[index].byteOrder == .big, to: file, at: Int(clamping: place.offset))
+      try write(
+        index, keptUnits, isBigEndian: tensors[index].byteOrder == .big, to: file, at: Int(clamping: place.offset))
     }
     let userBlock = Int(clamping: source.contents.userBlock)
     try writeBytes(try read(hdf5, at: 0, count: userBlock), to: file, at: 0)
     return copied.leftBehind.map { "left behind: \($0)" }
   }
 
-  /// Writes what a cut leaves of a tensor.
+  /// Writes what stays of a tensor.
   func write(
-    _ index: Int, _ cut: TensorCut, isBigEndian: Bool = false, to file: FileDescriptor, at offset: Int
+    _ index: Int, _ keptUnits: KeptUnits, isBigEndian: Bool = false, to file: FileDescriptor, at offset: Int
   ) throws(NetworkError) {
     let tensor = tensors[index]
     var offset = offset
     try forEachRows(of: index) { values, rows in
-      try cut.forEachPiece(of: values, rows: rows, tensor) { piece in
+      try keptUnits.forEachPiece(of: values, rows: rows, tensor) { piece in
         if isBigEndian { swapBytes(&piece, elementSize: tensor.type.byteCount) }
         try writeBytes(piece, to: file, at: offset)
         offset += piece.count
@@ -167,7 +168,7 @@ extension NetworkFile {
 /// The rows and columns that tensors lose.
 struct Reduction {
   var layers: [ReductionReport.Layer] = []
-  var cuts: [Int: TensorCut] = [:]
+  var keptUnits: [Int: KeptUnits] = [:]
   /// Of the values of the network's nodes, where they change.
   var widths: [Int: WidthChange] = [:]
   var notes: [String] = []
@@ -175,8 +176,8 @@ struct Reduction {
   static let stateIsLeftOut = "training state is left out: its shapes would no longer fit"
 }
 
-/// Which parts of a tensor stay: of a matrix output units and inputs, of a vector its elements.
-struct TensorCut: Equatable {
+/// What stays of a tensor: of a matrix output units and inputs, of a vector its elements.
+struct KeptUnits: Equatable {
   var outputs: [Bool]?
   var inputs: [Bool]?
 
@@ -242,15 +243,15 @@ extension NetworkFile {
         reduction.notes.append("\(layer.kernel): \(error.reason): all nodes stay")
         continue
       }
-      var kept = try keptNodes(of: parts, reduction.cuts)
+      var kept = try keptNodes(of: parts, reduction.keptUnits)
       guard kept.contains(false) else { continue }
       // Frameworks have no layers without units.
       if !kept.contains(true) { kept[0] = true }
       let count = kept.count { $0 }
       if count == kept.count { continue }
-      reduction.cuts[parts.kernel, default: TensorCut()].outputs = kept
-      for vector in parts.vectors { reduction.cuts[vector] = TensorCut(outputs: kept) }
-      for consumer in parts.consumers { reduction.cuts[consumer.kernel, default: TensorCut()].inputs = kept }
+      reduction.keptUnits[parts.kernel, default: KeptUnits()].outputs = kept
+      for vector in parts.vectors { reduction.keptUnits[vector] = KeptUnits(outputs: kept) }
+      for consumer in parts.consumers { reduction.keptUnits[consumer.kernel, default: KeptUnits()].inputs = kept }
       for node in layer.nodes { reduction.widths[node] = WidthChange(before: kept.count, after: count) }
       reduction.layers.append(
         ReductionReport.Layer(
@@ -263,13 +264,13 @@ extension NetworkFile {
 
   /// Which nodes of a layer are used, or may not be finite, so that zeros times their values are no zeros.
   private func keptNodes(
-    of parts: HiddenLayerTensors, _ cuts: [Int: TensorCut]
+    of parts: HiddenLayerTensors, _ keptUnits: [Int: KeptUnits]
   ) throws(NetworkError) -> [Bool] {
     let threads = options.threads
     var kept = [Bool](repeating: false, count: parts.nodes)
     for consumer in parts.consumers {
       try forEachSlice(of: consumer.kernel) { matrix, outputs, inputs in
-        let units = cuts[consumer.kernel]?.outputs.map { Array($0[outputs]) }
+        let units = keptUnits[consumer.kernel]?.outputs.map { Array($0[outputs]) }
         let unused = matrix.unusedInputs(
           by: units ?? [Bool](repeating: true, count: outputs.count), threads: threads)
         for (node, isUnused) in zip(inputs, unused) where !isUnused { kept[node] = true }

@@ -9,14 +9,14 @@ internal import Tensors
 package struct NCZSource {
   package let reader: Reader
   package let directory: Directory
-  /// The bytes of the source file that no tensor cut out.
+  /// The bytes of the source file that belong to no tensor.
   let remaining: RemainingBytes
 
   init(_ file: FileDescriptor, size: Int) throws {
     reader = try Reader(file, size: size, codec: .zstd)
     directory = try Directory(reader.content, payloadCount: reader.payloads.count)
     let size = directory.container?.size ?? 0
-    remaining = RemainingBytes(size: size, cuts: try Place.cuts(of: directory.tensors, size: size))
+    remaining = RemainingBytes(size: size, holes: try Place.holes(of: directory.tensors, size: size))
   }
 
   func weights(of index: Int, threads: Threads) throws -> Weights {

@@ -290,8 +290,8 @@ extension NetworkFile {
   ) throws -> (record: Directory.Container, crcs: [UInt32])? {
     switch source {
     case .hdf5(let source):
-      let cuts = try Place.cuts(of: tensors, size: size)
-      let remaining = RemainingBytes(size: size, cuts: cuts)
+      let holes = try Place.holes(of: tensors, size: size)
+      let remaining = RemainingBytes(size: size, holes: holes)
       func record(_ payload: Int) -> Directory.Container {
         Directory.Container(kind: source.containerKind, offset: source.offset, payload: payload, size: size)
       }

@@ -143,7 +143,7 @@ extension Directory {
 
   private func checkPlaces() throws(NetworkError) {
     if let container {
-      _ = try Place.cuts(of: tensors, size: container.size)
+      _ = try Place.holes(of: tensors, size: container.size)
     } else if let tensor = tensors.first(where: { $0.place != nil }) {
       throw NetworkError(.corrupt, "\(tensor.name): has a place, but the file has no container")
     }

@@ -151,8 +151,8 @@ package enum Place: Sendable, Equatable {
     var origin: [UInt64]
   }
 
-  /// The runs that were cut out of the container.
-  var cuts: [Run] {
+  /// The runs that are missing in the container.
+  var holes: [Run] {
     switch self {
     case .contiguous(let run): [run]
     case .chunked(_, let chunks, let isKept): isKept ? [] : chunks.map(\.run)
