@@ -68,7 +68,7 @@ struct TensorPair {
   func measureSpectra(
     _ difference: ValueDifference, _ comparison: inout Verification.TensorComparison, isFast: Bool
   ) throws(VerificationError) {
-    let (size, distance) = (difference.loss.before, difference.loss.distance)
+    let (size, distance) = (difference.squaredError.before, difference.squaredError.distance)
     guard !isFast, size.isFinite, distance.isFinite else { return }
     a.file.options.tell("largest singular values of \(tensor.name)")
     let own = try largestSingularValue(size, ofDifference: false)
@@ -138,12 +138,13 @@ struct TensorPair {
 
   /// In a second pass, when it is known how large the weights are.
   ///
-  /// - Parameter loss: of all values.
-  func histogram(_ loss: SquaredError) throws(VerificationError) -> Verification.WeightHistogram? {
+  /// - Parameter squaredError: of all values.
+  func histogram(_ squaredError: SquaredError) throws(VerificationError) -> Verification.WeightHistogram? {
     let type = tensor.type
-    guard loss.before.isFinite, loss.distance.isFinite, loss.before > 0 else { return nil }
+    guard squaredError.before.isFinite, squaredError.distance.isFinite, squaredError.before > 0 else { return nil }
     // What lies beyond four standard deviations is put into the outermost bins.
-    var histogram = Verification.WeightHistogram(limit: 4 * loss.before / Double(tensor.shape.count).squareRoot())
+    var histogram = Verification.WeightHistogram(
+      limit: 4 * squaredError.before / Double(tensor.shape.count).squareRoot())
     guard histogram.limit > 0, histogram.limit.isFinite else { return nil }
     try forEachPiece { before, after in
       let (x, y) = (type.numbers(Array(before)), type.numbers(Array(after)))

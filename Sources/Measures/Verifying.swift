@@ -112,7 +112,9 @@ struct Verifier {
     var comparison = Verification.TensorComparison(
       name: tensor.name.text, shape: tensor.shape.dimensions, encodings: (tensor.encoding.name, other.encoding.name),
       isTrainingState: tensor.isTrainingState, isEqual: difference.isEqual, relativeL2: difference.relativeL2)
-    if tensor.type.isFloat, difference.loss.distance.isFinite { comparison.distance = difference.loss.distance }
+    if tensor.type.isFloat, difference.squaredError.distance.isFinite {
+      comparison.distance = difference.squaredError.distance
+    }
     if let digest {
       comparison.claims = try on(.a) {
         try ClaimCheck(a: a, index: index, b: other, difference, pair, options: options).claims(from: digest)
@@ -120,7 +122,7 @@ struct Verifier {
     }
     if tensor.isDenseMatrix, !comparison.isEqual {
       try pair.measureSpectra(difference, &comparison, isFast: options.isFast)
-      if options.wantsHistograms { comparison.histogram = try pair.histogram(difference.loss) }
+      if options.wantsHistograms { comparison.histogram = try pair.histogram(difference.squaredError) }
     }
     result.tensors.append(comparison)
     guard !comparison.isEqual else { return }
@@ -264,7 +266,7 @@ private struct ClaimCheck {
       guard case .changed(let weights, _) = compressed else {
         return refuted("'\(step.options)' changes nothing of the values that it started from")
       }
-      let (difference, found) = weights.loss(
+      let (difference, found) = weights.difference(
         from: values, type: b.type, shape: b.shape, threads: reading.threads)
       if found == digest {
         let values = isLast ? nil : weights.bytes(size: b.size, type: b.type, threads: reading.threads)

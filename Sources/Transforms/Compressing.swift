@@ -51,7 +51,8 @@ extension NetworkFile {
       _ outcome: TensorReport.Outcome, kept: Kept? = nil
     ) -> (change: Change, difference: ValueDifference) {
       let tensor = tensors[index]
-      let (difference, digest) = new.loss(from: values, type: tensor.type, shape: tensor.shape, threads: threads) {
+      let (difference, digest) = new.difference(from: values, type: tensor.type, shape: tensor.shape, threads: threads)
+      {
         // What follows, to encode them, takes about as long.
         didReach(index, bytes: $0 / 2)
       }
@@ -79,7 +80,7 @@ extension NetworkFile {
         if change.digest == change.step?.from {
           return Change(values: new, digest: change.digest, outcome: .carried, kept: kept)
         }
-        total.add(difference.loss)
+        total.add(difference.squaredError)
         if case .hdf5(let source) = source {
           for filter in source.roundingFilters(of: tensor) {
             warnings.append(

@@ -27,13 +27,13 @@ private let sumTolerance = 0x1p-40
         let kept = Set(matrix.sorted().prefix(keep.ceiling(of: matrix.count)))
         try #require(found.matrix == matrix.sparse(keeping: kept), "\(kind) \(rows)×\(columns) \(keep)")
         #expect(found.nonzeroCount == kept.count { matrix.magnitude($0) > 0 })
-        expectLoss(found, of: matrix)
+        expectErrors(found, of: matrix)
       }
     }
   }
 
-  /// Compares the losses with those of the restored values; with weights near the largest number, their ratio.
-  private func expectLoss(_ found: Pruned, of matrix: SampleMatrix) {
+  /// Compares the errors with those of the restored values; with weights near the largest number, their ratio.
+  private func expectErrors(_ found: Pruned, of matrix: SampleMatrix) {
     let back = matrix.restored(found.matrix)
     let unit = matrix.bits.indices.map(matrix.magnitude).max().flatMap { $0 > 0 ? $0.binade : nil } ?? 1
     var (norm, error) = (0.0, 0.0)
@@ -182,7 +182,7 @@ private let sumTolerance = 0x1p-40
       let found = try matrix.pruned(.keep(keep), values: values)
       #expect(found.matrix == matrix.sparse(keeping: kept, values: values), "\(type) \(kind) \(values)")
       if type.byteCount > 2 { #expect(found.nonzeroCount == found.matrix.storedCount) }
-      expectLoss(found, of: matrix)
+      expectErrors(found, of: matrix)
     }
   }
 

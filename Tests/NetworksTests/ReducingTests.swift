@@ -20,7 +20,7 @@ struct ReducingTests {
         let tensor = file.tensors[index]
         return try file.withValues(of: index) { values in
           guard let new = file.pruned(index, values, by: pruning) else { return try put(nil) }
-          let (difference, digest) = new.loss(
+          let (difference, digest) = new.difference(
             from: values, type: tensor.type, shape: tensor.shape, threads: file.options.threads)
           let from = Digest(values: values, type: tensor.type, shape: tensor.shape, threads: file.options.threads)
           let step = Step(tool: "test", version: "0", options: "", from: from, error: difference.error)
