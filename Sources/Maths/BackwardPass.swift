@@ -29,7 +29,7 @@ extension NetworkFunction {
       guard let gradient = gradients.removeValue(forKey: index), isWanted[index] else { continue }
       let node = network.nodes[index]
       let shape = GradientShape(samples: samples, outputs: outputs.count, sampleShape: shapes[index])
-      switch steps[index] {
+      switch operations[index] {
       case .input: break
       case .dense(let matrix, _):
         result[index] = gradient

@@ -55,7 +55,7 @@ extension NetworkFunction {
     var offset = 0
     for index in network.nodes.indices {
       var value: [Double]
-      if case .input = steps[index] {
+      if case .input = operations[index] {
         value = columns(offset..<offset + shapes[index].count, of: inputs, width: inputCount, samples: range.count)
         offset += shapes[index].count
       } else {
@@ -76,7 +76,7 @@ extension NetworkFunction {
     let node = network.nodes[index]
     let input = node.inputs.first.map { values[$0] } ?? []
     let width = shapes[index].width
-    switch steps[index] {
+    switch operations[index] {
     case .input: return []
     case .copy: return input
     case .dense(let matrix, let bias):
@@ -117,7 +117,7 @@ extension NetworkFunction {
     }
   }
 
-  /// Sums and products are rounded after each step; their order is that of the inputs.
+  /// Sums and products are rounded one by one; their order is that of the inputs.
   private func combined(_ combination: Network.Combination, _ inputs: [[Double]]) -> [Double] {
     func reduce(_ change: (Double, Double) -> Double) -> [Double] {
       inputs.dropFirst().reduce(inputs[0]) { result, other in zip(result, other).map { rounded(change($0, $1)) } }

@@ -27,7 +27,7 @@ public struct NetworkFunction: Sendable {
   /// The 16-bit type to which every operation's result is rounded; `nil`: none.
   public let precision: ElementType?
   /// What each node does, with its tensors.
-  let steps: [Step]
+  let operations: [Operation]
   /// Matrices and vectors, each once however many nodes use it.
   let matrices: [WeightMatrix]
   let vectors: [[Double]]
@@ -50,7 +50,7 @@ public struct NetworkFunction: Sendable {
   }
 
   /// An operation; numbers are those of `matrices` and `vectors`.
-  enum Step: Sendable {
+  enum Operation: Sendable {
     case input
     case dense(matrix: Int, bias: Int?)
     case activation(Activation)
@@ -89,7 +89,7 @@ public struct NetworkFunction: Sendable {
     } catch {
       throw NetworkFunctionError.algebra(error)
     }
-    steps = try network.nodes.map { node in
+    operations = try network.nodes.map { node in
       switch node.operation {
       case .input: .input
       case .dense(let kernel, let bias):
@@ -118,7 +118,7 @@ public struct NetworkFunction: Sendable {
     }
     matrices = tensors.matrices
     vectors = tensors.vectors
-    shapes = try Self.shapes(network, steps, tensors, inputShape: inputShape)
+    shapes = try Self.shapes(network, operations, tensors, inputShape: inputShape)
   }
 
   /// The numbers of one sample of each input.
@@ -148,7 +148,7 @@ public struct NetworkFunction: Sendable {
   /// The activation that makes the one output, past what leaves its numbers as they are, so never a linear one; nothing
   /// where another operation makes it, or there are several outputs.
   public var outputFunction: Activation? {
-    guard network.outputs.count == 1, case .activation(let function) = steps[origin(of: network.outputs[0])] else {
+    guard network.outputs.count == 1, case .activation(let function) = operations[origin(of: network.outputs[0])] else {
       return nil
     }
     return function
@@ -165,7 +165,7 @@ public struct NetworkFunction: Sendable {
   public var isDifferentiable: Bool {
     let weighted = nodesBehindWeights
     return !network.nodes.indices.contains { index in
-      if case .activation(let function) = steps[index] {
+      if case .activation(let function) = operations[index] {
         function.isPiecewiseConstant && weighted[index]
       } else {
         false
@@ -193,7 +193,7 @@ public struct NetworkFunction: Sendable {
     var places = [Int](repeating: 0, count: matrices.count)
     let outputs = output == .sum ? Double(logitNodes.reduce(0) { $0 + shapes[$1].count }) : 1
     for index in network.nodes.indices {
-      if case .dense(let matrix, _) = steps[index] { places[matrix] += shapes[index].positions }
+      if case .dense(let matrix, _) = operations[index] { places[matrix] += shapes[index].positions }
     }
     if places.contains(where: { $0 > Self.maxPlaces }) { return .places }
     var (products, derivatives) = (0.0, 0.0)
@@ -217,7 +217,7 @@ public struct NetworkFunction: Sendable {
   var logitNodes: [Int] {
     network.outputs.map { output in
       let last = origin(of: output)
-      return if case .activation(.softmax) = steps[last] { network.nodes[last].inputs[0] } else { output }
+      return if case .activation(.softmax) = operations[last] { network.nodes[last].inputs[0] } else { output }
     }
   }
 
@@ -226,7 +226,7 @@ public struct NetworkFunction: Sendable {
   func origin(of index: Int) -> Int {
     var index = index
     while true {
-      switch steps[index] {
+      switch operations[index] {
       case .copy, .activation(.linear): index = network.nodes[index].inputs[0]
       default: return index
       }
@@ -238,7 +238,7 @@ public struct NetworkFunction: Sendable {
     var result: [Bool] = []
     for (index, node) in network.nodes.enumerated() {
       let isWeighted =
-        switch steps[index] {
+        switch operations[index] {
         case .dense: true
         case .batchNormalization(_, _, let gamma, let beta, _), .layerNormalization(let gamma, let beta, _):
           gamma != nil || beta != nil
@@ -257,7 +257,7 @@ public struct NetworkFunction: Sendable {
   private static let maxNumbers = 1 << 40
 
   private static func shapes(
-    _ network: Network, _ steps: [Step], _ tensors: TensorNumbers, inputShape: [Int]?
+    _ network: Network, _ operations: [Operation], _ tensors: TensorNumbers, inputShape: [Int]?
   ) throws(NetworkFunctionError) -> [SampleShape] {
     var shapes: [SampleShape] = []
     var total = 0
@@ -269,13 +269,13 @@ public struct NetworkFunction: Sendable {
     }
     for (index, node) in network.nodes.enumerated() {
       let first = node.inputs.first.map { shapes[$0] }
-      switch (steps[index], first) {
+      switch (operations[index], first) {
       case (.input, _):
         guard case .input(let known) = node.operation else {
           throw .shape("node \(index): \(node.operation.name) has no input")
         }
         shapes.append(
-          try shape(ofInput: index, Self.shape(known, of: inputShape), network, steps, tensors))
+          try shape(ofInput: index, Self.shape(known, of: inputShape), network, operations, tensors))
       case (.dense(let matrix, let bias), let input?):
         let weights = tensors.matrices[matrix]
         guard weights.columns == input.width else {
@@ -340,7 +340,7 @@ public struct NetworkFunction: Sendable {
   }
 
   private static func shape(
-    ofInput index: Int, _ shape: [Int]?, _ network: Network, _ steps: [Step], _ tensors: TensorNumbers
+    ofInput index: Int, _ shape: [Int]?, _ network: Network, _ operations: [Operation], _ tensors: TensorNumbers
   ) throws(NetworkFunctionError) -> SampleShape {
     if let shape, !shape.contains(-1) {
       guard shape.allSatisfy({ $0 >= 1 }) else {
@@ -361,7 +361,7 @@ public struct NetworkFunction: Sendable {
     var reached: Set<Int> = [index]
     for (position, node) in network.nodes.enumerated().dropFirst(index + 1) {
       guard node.inputs.contains(where: reached.contains) else { continue }
-      switch steps[position] {
+      switch operations[position] {
       case .dense(let matrix, _): return SampleShape(positions: 1, width: tensors.matrices[matrix].columns)
       case .batchNormalization(let mean, _, _, _, _):
         return SampleShape(positions: 1, width: tensors.vectors[mean].count)

@@ -207,7 +207,7 @@ extension NetworkFunction {
   /// The node whose values the last dense layer takes.
   fileprivate var featureNode: Int {
     for (index, node) in network.nodes.enumerated().reversed() {
-      if case .dense = steps[index] { return node.inputs[0] }
+      if case .dense = operations[index] { return node.inputs[0] }
     }
     return logitNodes[0]
   }
@@ -235,7 +235,7 @@ extension NetworkFunction {
     var matrixUses: [Int: [Int]] = [:]
     for index in network.nodes.indices where gradients.first?[index] != nil {
       let used: [Int?]
-      switch steps[index] {
+      switch operations[index] {
       case .dense(let matrix, let bias):
         matrixUses[matrix, default: []].append(index)
         used = [bias]
@@ -250,7 +250,7 @@ extension NetworkFunction {
       var uses: [(input: Part, gradient: Part)] = []
       var isBiased = false
       for node in nodes {
-        guard case .dense(_, let bias) = steps[node] else { continue }
+        guard case .dense(_, let bias) = operations[node] else { continue }
         let (positions, width) = (shapes[node].positions, shapes[node].width)
         let inputs = shapes[network.nodes[node].inputs[0]].width
         let gradient = joined(gradients.compactMap { $0[node] })
@@ -280,7 +280,7 @@ extension NetworkFunction {
       let (gamma, beta): (Int?, Int?)
       let normal: [Double]
       let (positions, width) = (shapes[index].positions, shapes[index].width)
-      switch steps[index] {
+      switch operations[index] {
       case .batchNormalization(let mean, let variance, let factor, let offset, let epsilon):
         (gamma, beta) = (factor, offset)
         let (means, factors) = (vectors[mean], self.factors(nil, variance, epsilon))

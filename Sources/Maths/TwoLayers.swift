@@ -10,14 +10,14 @@ extension NetworkFunction {
     guard network.outputs.count == 1, inputCounts.count == 1, precision == nil else { return nil }
     func before(_ index: Int) -> Int { origin(of: network.nodes[index].inputs[0]) }
     let last = origin(of: logitNodes[0])
-    guard case .dense(let outer, let offsets) = steps[last], shapes[last].positions == 1,
+    guard case .dense(let outer, let offsets) = operations[last], shapes[last].positions == 1,
       case let hidden = before(last)
     else { return nil }
     // No activation between two layers is the linear one.
     var (function, first) = (Activation.linear, hidden)
-    if case .activation(let own) = steps[hidden] { (function, first) = (own, before(hidden)) }
-    guard TwoLayerNetwork.hasClosedForm(function), case .dense(let inner, let biases) = steps[first],
-      shapes[first].positions == 1, case .input = steps[before(first)],
+    if case .activation(let own) = operations[hidden] { (function, first) = (own, before(hidden)) }
+    guard TwoLayerNetwork.hasClosedForm(function), case .dense(let inner, let biases) = operations[first],
+      shapes[first].positions == 1, case .input = operations[before(first)],
       TwoLayerNetwork.cornerCount(nodes: matrices[inner].rows, function) <= maxCorners
     else { return nil }
     let (incoming, outgoing) = (matrices[inner].elements, matrices[outer].elements)

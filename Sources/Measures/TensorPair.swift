@@ -61,7 +61,7 @@ struct TensorPair {
 
   /// Of larger matrices all singular values would take long, and much memory.
   private static let (maxSingularValues, maxWeights) = (1024, 1 << 24)
-  /// Bytes of values that are kept in memory between the steps of an iteration.
+  /// Bytes of values that are kept in memory between iterations.
   private static let maxKeptBytes = 128 << 20
 
   /// σ₁(W − Ŵ)/σ₁(W), and of matrices that are not large all singular values.
@@ -99,13 +99,13 @@ struct TensorPair {
     let isInMemory =
       (a.file.isInPlace(a.index) || tensor.size <= Self.maxKeptBytes)
       && (!ofDifference || b.file.isInPlace(b.index) || tensor.size <= Self.maxKeptBytes)
-    // Few steps where each takes long.
-    let steps = max(10, min(300, (isInMemory ? 1 << 36 : 1 << 33) / max(1, rows * columns)))
+    // Few iterations where each takes long.
+    let iterations = max(10, min(300, (isInMemory ? 1 << 36 : 1 << 33) / max(1, rows * columns)))
     func value(
       _ forEachWindow: (_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void) throws -> Void
     ) throws -> LargestSingularValue {
       try LargestSingularValue(
-        tensor.type, rows: rows, columns: columns, norm: norm, steps: steps, threads: threads, forEachWindow)
+        tensor.type, rows: rows, columns: columns, norm: norm, iterations: iterations, threads: threads, forEachWindow)
     }
     return try on(.a) {
       if isInMemory {
@@ -114,7 +114,7 @@ struct TensorPair {
           return try b.file.withValues(of: b.index) { second in try value { $0(first, second) } }
         }
       }
-      // Decoded anew for each step.
+      // Decoded anew for each iteration.
       let rowBytes = columns * tensor.type.byteCount
       return try value { body in
         let first = try ValueStream(a.file, a.index)

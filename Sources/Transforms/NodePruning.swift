@@ -247,7 +247,7 @@ extension NetworkFile {
   }
 
   private func operation(
-    _ step: HiddenLayerTensors.Step, _ layer: HiddenLayer
+    _ step: HiddenLayerTensors.Function, _ layer: HiddenLayer
   ) throws -> ElementwiseOperation {
     switch step {
     case .activation(let function): .activation(function)
@@ -279,7 +279,8 @@ struct HiddenLayerTensors {
     var reason: String
   }
 
-  enum Step {
+  /// What stands between two dense layers.
+  enum Function {
     case activation(Activation)
     case normalisation(mean: Int, variance: Int, gamma: Int?, beta: Int?, epsilon: Double)
     case standardisation(mean: Int, variance: Int, epsilon: Double)
@@ -301,7 +302,7 @@ struct HiddenLayerTensors {
   struct Consumer {
     var kernel: Int
     var bias: Int?
-    var path: [Step]
+    var path: [Function]
   }
 
   let nodes: Int
@@ -336,7 +337,7 @@ struct HiddenLayerTensors {
       guard next.inputs == nodes else {
         throw Misfit(reason: "it has \(nodes) nodes, and \(consumer.kernel) takes \(next.inputs) values")
       }
-      var path: [Step] = []
+      var path: [Function] = []
       for operation in consumer.path {
         switch operation {
         case .activation(let function): path.append(.activation(function))

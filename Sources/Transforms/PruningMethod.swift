@@ -68,16 +68,16 @@ extension NetworkFile {
     }
   }
 
-  /// The multiple of 10⁻⁴ to keep that gives a file of at most `size` bytes: the next one gives more, or `size` is used to
-  /// a five hundredth.
+  /// The multiple of 10⁻⁴ to keep that gives a file of at most `size` bytes: the next one gives more, or `size` is used
+  /// to a five hundredth.
   private func maxKeep(
     fitting size: Int, by method: PruningMethod, _ options: CompressingOptions, _ decompositions: Decompositions
   ) throws(NetworkError) -> Fraction {
     let nowhere = try about { try FileDescriptor.open("/dev/null", .writeOnly) }
     defer { try? nowhere.close() }
-    func keep(_ steps: Int) -> Fraction { Fraction("\(steps)e-4") ?? .one }
-    func byteCount(_ steps: Int, _ options: CompressingOptions) throws(NetworkError) -> Int {
-      try prune(to: nowhere, by: method, .keep(keep(steps)), options, decompositions).outputBytes
+    func keep(_ tenThousandths: Int) -> Fraction { Fraction("\(tenThousandths)e-4") ?? .one }
+    func byteCount(_ tenThousandths: Int, _ options: CompressingOptions) throws(NetworkError) -> Int {
+      try prune(to: nowhere, by: method, .keep(keep(tenThousandths)), options, decompositions).outputBytes
     }
     var trial = options
     trial.writing.trial = SizeTrial()
@@ -102,7 +102,7 @@ extension NetworkFile {
     var (fits, used, exceeds, trials) = (0, least, 10_001, 0)
     while exceeds - fits > 1, size - used > size / 500 {
       // What the model says, as long as it lies between what is known and gets there soon; else halves.
-      let guess = model.steps(for: size)
+      let guess = model.tenThousandths(for: size)
       let next = (fits + 1..<exceeds).contains(guess) && trials < 4 ? guess : (fits + exceeds) / 2
       trials += 1
       let found = try byteCount(next, trial)
