@@ -4,8 +4,8 @@ internal import Synchronization
 
 /// How hard zstd tries. What is decoded never depends on it.
 public enum CompressionLevel: Sendable, Hashable {
-  /// Every block plain, so that the file can be used through `mmap`.
-  case plain
+  /// Every block uncompressed, so that the file can be used through `mmap`.
+  case uncompressed
   /// Entropy coding; matches are hardly looked for. Weights are noise to a match finder: it costs time, and the
   /// matches it finds by chance cost more bits than the literals they replace.
   case standard
@@ -128,13 +128,13 @@ private final class Pool: Sendable {
 
 // MARK: - Blocks
 
-/// Stores a block: as one zstd frame where that is smaller than its bytes, else plain.
+/// Stores a block: as one zstd frame where that is smaller than its bytes, else uncompressed.
 ///
 /// - Parameter standard: the level of zstd that stands for `.standard`.
 func store(_ bytes: UnsafeRawBufferPointer, _ level: CompressionLevel, standard: Int) -> [UInt8] {
   let frame: [UInt8]? =
     switch level {
-    case .plain: nil
+    case .uncompressed: nil
     case .standard: Zstd.compress(bytes, level: standard)
     case .zstd(let level): Zstd.compress(bytes, level: level)
     }
@@ -164,7 +164,7 @@ private func store(unlessNoise bytes: UnsafeRawBufferPointer, _ level: Compressi
   return store(bytes, level, standard: standard)
 }
 
-/// Restores a block of `out.count` bytes, which is plain if and only if it is stored in as many.
+/// Restores a block of `out.count` bytes, which is uncompressed if and only if it is stored in as many.
 func restore(_ stored: [UInt8], into out: UnsafeMutableRawBufferPointer) throws {
   if stored.count == out.count {
     out.copyBytes(from: stored)

@@ -11,14 +11,14 @@ final class ChunkDecoder {
   private let chunk: [UInt64]
   private let chunkByteCount: Int
   /// Whether chunks that reach beyond the dimensions are stored without filters.
-  private let keepsPartialPlain: Bool
+  private let keepsPartialUnfiltered: Bool
 
   /// - Parameter creation: the dataset's.
   init(_ creation: borrowing Handle, _ filters: [Filter], _ blocks: Blocks) throws(HDF5Error) {
     let guarded = try Handle(H5Pcopy(creation.id), "creation list")
     var options: UInt32 = 0
     try check(H5Pget_chunk_opts(creation.id, &options), "chunk options")
-    keepsPartialPlain = options & UInt32(H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) != 0
+    keepsPartialUnfiltered = options & UInt32(H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) != 0
     try check(H5Pset_chunk_opts(guarded.id, 0), "chunk options")
     // Nothing is stored but what is copied.
     try check(H5Pset_alloc_time(guarded.id, H5D_ALLOC_TIME_INCR), "allocation time")
@@ -58,7 +58,7 @@ final class ChunkDecoder {
     for (origin, isPartial) in chunks {
       let chunk = try storedChunk(of: dataset, at: origin)
       // The guard's bit comes first, and is never set.
-      let mask = isPartial && keepsPartialPlain ? ~1 : chunk.mask << 1
+      let mask = isPartial && keepsPartialUnfiltered ? ~1 : chunk.mask << 1
       let inBlock = zip(origin, block.origin).map { $0 - $1 }
       try check(
         H5Dwrite_chunk(copy.id, byDefault, mask, inBlock, chunk.bytes.count, chunk.bytes), "chunk \(origin)")

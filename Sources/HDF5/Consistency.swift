@@ -14,7 +14,7 @@ extension Dataset {
   /// - stored chunks start on the grid, inside the dimensions, each once, and lie inside the file;
   /// - chunks without filters have exactly the size of a chunk; what only deflate shortens, shortens at most 1032 : 1.
   ///
-  /// Sizes are compared for plain types only: libhdf5 gives the size in memory of what has variable length.
+  /// Sizes are compared for scalar types only: libhdf5 gives the size in memory of what has variable length.
   func inconsistency(fileSize: UInt64) -> HDF5Error? {
     guard (1...Int(UInt32.max)).contains(type.size) else { return .corrupt("elements of \(type.size) bytes") }
     guard let byteCount, byteCount <= Int.max else {
@@ -22,11 +22,11 @@ extension Dataset {
     }
     switch layout {
     case .compact:
-      guard !type.isPlain || byteCount <= 1 << 16 else {
+      guard !type.isScalar || byteCount <= 1 << 16 else {
         return .corrupt("claims \(byteCount) bytes in its object header")
       }
     case .contiguous(let range?):
-      guard !type.isPlain || range.length == byteCount else {
+      guard !type.isScalar || range.length == byteCount else {
         return .corrupt("claims \(byteCount) bytes but stores \(range.length)")
       }
       guard range.isInside(fileSize) else { return .corrupt("stored at \(range), file of \(fileSize) bytes") }
@@ -44,8 +44,8 @@ extension Dataset {
     guard !chunk.contains(0), let chunkByteCount = product(chunk, UInt64(type.size)), chunkByteCount < 1 << 31 else {
       return .corrupt("chunks of \(chunk) with elements of \(type.size) bytes")
     }
-    let isPlain = type.isPlain
-    let onlyDeflates = isPlain && filters.allSatisfy { Filter.neverBelowDeflate.contains($0.id) }
+    let isScalar = type.isScalar
+    let onlyDeflates = isScalar && filters.allSatisfy { Filter.neverBelowDeflate.contains($0.id) }
     var last: [UInt64]?
     for stored in chunks {
       let isOnGrid =
@@ -58,7 +58,7 @@ extension Dataset {
       guard stored.range.isInside(fileSize) else {
         return .corrupt("chunk \(stored.origin) stored at \(stored.range), file of \(fileSize) bytes")
       }
-      guard isPlain && filters.isEmpty ? stored.range.length == chunkByteCount : true,
+      guard isScalar && filters.isEmpty ? stored.range.length == chunkByteCount : true,
         !onlyDeflates || chunkByteCount / 1032 <= stored.range.length
       else {
         return .corrupt(
@@ -89,7 +89,7 @@ extension Datatype {
   }
 
   /// Whether elements are the same bytes in the file as in memory: integers, floats and opaque bytes.
-  public var isPlain: Bool {
+  public var isScalar: Bool {
     if case .other = self { false } else { true }
   }
 }

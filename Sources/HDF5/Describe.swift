@@ -50,13 +50,13 @@ extension Datatype {
     let size = H5Tget_size(type)
     guard size > 0 else { throw libraryError("size of the type") }
     let order = H5Tget_order(type)
-    let isPlain =
+    let isScalar =
       H5Tget_precision(type) == 8 * size && H5Tget_offset(type) == 0
       && (order == H5T_ORDER_LE || order == H5T_ORDER_BE)
     switch H5Tget_class(type) {
-    case H5T_INTEGER where isPlain:
+    case H5T_INTEGER where isScalar:
       self = .integer(size: size, signed: H5Tget_sign(type) == H5T_SGN_2, bigEndian: order == H5T_ORDER_BE)
-    case H5T_FLOAT where isPlain:
+    case H5T_FLOAT where isScalar:
       var sign = 0
       var exponent = 0
       var exponentBits = 0
@@ -134,7 +134,7 @@ extension Layout {
       let described = Dataset(type: try Datatype(type.id), dimensions: dimensions, layout: .compact, filters: [])
       let stored = H5Dget_storage_size(dataset)
       // libhdf5 1.10 would read on behind what is stored.
-      guard !described.type.isPlain || described.byteCount.map({ $0 <= stored }) ?? false else {
+      guard !described.type.isScalar || described.byteCount.map({ $0 <= stored }) ?? false else {
         throw .corrupt("claims \(described.byteCount ?? .max) bytes in its object header but stores \(stored)")
       }
       self = .compact

@@ -13,7 +13,7 @@ struct OpenDataset: ~Copyable {
   private let decoder: ChunkDecoder?
 
   /// - Throws: `.corrupt` when its description contradicts itself or the file; `.unsupported` when its values are
-  ///   kept elsewhere, need a filter that is missing, or are not plain numbers.
+  ///   kept elsewhere, need a filter that is missing, or are not scalars.
   init(_ file: borrowing OpenFile, address: UInt64) throws(HDF5Error) {
     let dataset = try Handle(H5Oopen_by_addr(file.file.id, haddr_t(address)), "object at \(address)")
     let description = try Dataset(dataset.id, file)

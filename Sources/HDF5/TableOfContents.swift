@@ -1,6 +1,6 @@
 public import Tensors
 
-/// What an HDF5 file holds, as a plain value: no handle, nothing read lazily.
+/// What an HDF5 file holds, as a value: no handle, nothing read lazily.
 public struct TableOfContents: Sendable, Equatable {
   /// Bytes of the file.
   public var fileSize: UInt64

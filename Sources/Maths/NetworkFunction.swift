@@ -154,7 +154,7 @@ public struct NetworkFunction: Sendable {
     return function
   }
 
-  /// The positions at which the one output is made, also where it is flat afterwards: 1 for a plain vector, and for
+  /// The positions at which the one output is made, also where it is flat afterwards: 1 for a vector, and for
   /// several outputs.
   public var outputPositions: Int {
     network.outputs.count == 1 ? shapes[origin(of: network.outputs[0])].positions : 1

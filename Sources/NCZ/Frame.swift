@@ -52,7 +52,7 @@ struct Trailer {
   let directoryOffset: Int
   /// Stored bytes of the directory.
   let directorySize: Int
-  /// Bytes of which the directory is a frame; 0 where it is stored plain.
+  /// Bytes of which the directory is a frame; 0 where it is stored uncompressed.
   let decodedSize: Int
   let directoryCRC: UInt32
   let fileSize: Int

@@ -19,7 +19,7 @@ public struct Writer: ~Copyable {
   /// - Parameters:
   ///   - mirror: an empty file, for an output that cannot be read back: all but the payloads that need not be read to
   ///     check it is written there too, at the same offsets.
-  ///   - codec: makes the directory smaller; without one it is stored plain.
+  ///   - codec: makes the directory smaller; without one it is stored uncompressed.
   public init(to file: FileDescriptor, mirror: FileDescriptor? = nil, codec: DirectoryCodec? = nil) throws(NCZError) {
     self.file = file
     self.mirror = mirror
@@ -76,7 +76,8 @@ public struct Writer: ~Copyable {
   /// - Parameters:
   ///   - content: an object without the key `payloads`.
   ///   - check: is called with a file that reads like the output, and its size: the output itself, or the mirror before
-  ///     the output has got directory and trailer. When it throws, such an output stays cut short, and every reader says so.
+  ///     the output has got directory and trailer. When it throws, such an output stays cut short, and every reader
+  ///     says so.
   public consuming func finish(content: JSON, check: (FileDescriptor, Int) throws -> Void = { _, _ in }) throws -> Int {
     try endPayload()
     try writePending()

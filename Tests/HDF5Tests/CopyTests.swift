@@ -49,7 +49,7 @@ private struct Likeness: Equatable, CustomStringConvertible {
         case .virtual: "virtual"
         }
       likeness.kind = "\(dataset.type) \(String(describing: dataset.dimensions)) \(layout) \(dataset.filters)"
-      if let byteCount = dataset.byteCount, dataset.type.isPlain, byteCount < 1 << 20,
+      if let byteCount = dataset.byteCount, dataset.type.isScalar, byteCount < 1 << 20,
         dataset.filters.allSatisfy(\.isAvailable), !["external", "virtual"].contains(layout)
       {
         likeness.values = try session.values(ofDatasetAt: object.address, byteCount: Int(byteCount))

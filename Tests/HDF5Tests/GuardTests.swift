@@ -139,7 +139,7 @@ private func readEverything(_ file: FileDescriptor, maxBytes: Int = .max) throws
   var session = try openSession(file)
   let table = try session.tableOfContents(texts: ["*"])
   for object in table.objects {
-    guard case .dataset(let dataset) = object.kind, dataset.type.isPlain, case .chunked = dataset.layout,
+    guard case .dataset(let dataset) = object.kind, dataset.type.isScalar, case .chunked = dataset.layout,
       let dimensions = dataset.dimensions
     else { continue }
     let count = dimensions.contains(0) ? 0 : Int(dimensions.reduce(1, *)) * dataset.type.size

@@ -10,7 +10,7 @@ internal import Tensors
 public struct WritingOptions: Sendable {
   /// zstd's level, 1…19; nothing for entropy coding alone.
   public var level: Int?
-  /// Store ternary codes plain, for use from a memory map.
+  /// Store ternary codes uncompressed, for use from a memory map.
   public var isMapped: Bool
   /// Nobody will read what is written: only its size counts.
   package var trial: SizeTrial?
@@ -217,7 +217,7 @@ extension NetworkFile {
     case .weights(.ternary(let matrix, _)):
       let codec = try TernaryCodec(tensor, matrix.group)
       let encoded = try codec.encode(
-        matrix, level: writing.isMapped ? .plain : writing.compression, threads: threads)
+        matrix, level: writing.isMapped ? .uncompressed : writing.compression, threads: threads)
       tensor.encoding = encoded.encoding == .sparse ? .sparseSigns(matrix.group) : .ternary(matrix.group)
       parts = try encoded.parts.map { try WaitingBlocks($0, isCounted: isCounted) }
     case .weights(.sparse(let matrix, _)): parts = try encoded(matrix)

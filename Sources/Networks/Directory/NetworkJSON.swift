@@ -19,8 +19,8 @@ extension Network {
   /// Reads what `json` writes.
   ///
   /// Law: `Network(json: n.json) == n` when the parameters of `n` have at most nine significant digits.
-  /// Throws corrupt for a missing key, a value of the wrong type or a graph that does not hold together, unsupported for
-  /// an operation, an activation or a key that this version does not know.
+  /// Throws corrupt for a missing key, a value of the wrong type or a graph that does not hold together, unsupported
+  /// for an operation, an activation or a key that this version does not know.
   public init(json: JSON) throws(NetworkError) {
     var object = try ObjectReader(json, "network")
     var nodes: [Node] = []
@@ -159,7 +159,7 @@ extension Activation {
   }
 
   /// The activations without parameters, by name.
-  static let plain: [String: Activation] = Dictionary(
+  static let withoutParameters: [String: Activation] = Dictionary(
     uniqueKeysWithValues: [
       .linear, .relu, .selu, .silu, .softplus, .softsign, .exponential, .sigmoid, .tanh, .erf, .sin, .cos, .abs, .sign,
       .step, .softmax,
@@ -199,10 +199,10 @@ extension Activation {
       self = .piecewiseConstant(
         levels: try parameters.reals("levels"), thresholds: try parameters.reals("thresholds"))
     default:
-      guard let plain = Self.plain[kind] else {
+      guard let function = Self.withoutParameters[kind] else {
         throw NetworkError(.unsupported, "network: unknown activation \(kind)")
       }
-      self = plain
+      self = function
     }
   }
 }

@@ -671,7 +671,7 @@ extension Activation {
 
   /// The names of activations in Keras.
   public static let kerasNames =
-    (plain.keys + ["elu", "gelu", "hard_sigmoid", "leaky_relu", "relu6", "swish"]).sorted()
+    (withoutParameters.keys + ["elu", "gelu", "hard_sigmoid", "leaky_relu", "relu6", "swish"]).sorted()
 
   /// The activation of that name in Keras, with Keras's parameters.
   init?(keras name: String, hardSigmoidDivisor: Double) {
@@ -683,8 +683,8 @@ extension Activation {
     case "relu6": self = .boundedReLU(maximum: 6, threshold: 0, slope: 0)
     case "hard_sigmoid": self = .hardSigmoid(divisor: hardSigmoidDivisor)
     default:
-      guard let plain = Self.plain[name] else { return nil }
-      self = plain
+      guard let function = Self.withoutParameters[name] else { return nil }
+      self = function
     }
   }
 }
