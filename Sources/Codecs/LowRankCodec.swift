@@ -14,7 +14,7 @@ public struct LowRankCodec: Sendable, Hashable {
 
   /// Describes a product of `rows` × `rank` and `rank` × `columns`.
   ///
-  /// - Throws: `CodecError`: corrupt when the rank is negative or larger than an dimension, over the limit when sizes
+  /// - Throws: `CodecError`: corrupt when the rank is negative or larger than a dimension, over the limit when sizes
   ///   cannot be counted.
   public init(rows: Int, columns: Int, rank: Int) throws(CodecError) {
     if rows < 0 || columns < 0 { throw .overLimit("\(rows)×\(columns) weights") }

@@ -58,7 +58,7 @@ public struct TernaryCodec: Sendable {
       source == .float64 ? .float64 : .float32, count: group.count(rows: rows, columns: columns))
   }
 
-  /// How many blocks each of `encoding.parts` has; nothing for an encoding that holds no ternary matrix.
+  /// How many blocks each of `encoding.parts` has; `nil` for an encoding that holds no ternary matrix.
   public func blockCounts(_ encoding: Encoding) -> [Int]? {
     switch encoding {
     case .raw: nil

@@ -21,7 +21,7 @@ public enum Zstd {
   /// The version of the linked library, such as `1.5.4`.
   public static var version: String { String(cString: ZSTD_versionString()) }
 
-  /// Compresses `bytes` to one frame that is smaller than they are; nothing when zstd finds none.
+  /// Compresses `bytes` to one frame that is smaller than they are; `nil` when zstd finds none.
   ///
   /// Negative levels are zstd's fast ones, with entropy coding of literals all the same.
   static func compress(_ bytes: UnsafeRawBufferPointer, level: Int) -> [UInt8]? {
@@ -78,7 +78,7 @@ public enum Zstd {
     }
   }
 
-  /// Compresses a text of many repetitions to one frame that is smaller; nothing when zstd finds none.
+  /// Compresses a text of many repetitions to one frame that is smaller; `nil` when zstd finds none.
   public static func frame(of text: [UInt8]) -> [UInt8]? { text.withUnsafeBytes { compress($0, level: 3) } }
 
   /// Decompresses the one frame that `frame` must consist of into `count` bytes.

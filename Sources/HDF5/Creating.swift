@@ -124,7 +124,7 @@ struct Additions: ~Copyable {
   }
 }
 
-/// Where the values of a contiguous dataset lie; nothing when there are none.
+/// Where the values of a contiguous dataset lie; `nil` when there are none.
 func storage(of dataset: borrowing Handle) throws(HDF5Error) -> ByteRange? {
   let length = H5Dget_storage_size(dataset.id)
   if length == 0 { return nil }

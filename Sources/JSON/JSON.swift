@@ -24,7 +24,7 @@ public enum JSON: Sendable {
 // MARK: - Looking inside
 
 extension JSON {
-  /// The value of the member `key` of an object; nothing when there is none, or when this is no object.
+  /// The value of the member `key` of an object; `nil` when there is none, or when this is no object.
   ///
   /// Keys are compared as UTF-8 bytes: JSON, unlike Swift, tells `é` from `e` with a combining accent.
   public subscript(key: String) -> JSON? {
@@ -52,7 +52,7 @@ extension JSON {
     if case .number(let spelling) = self { Int(spelling) } else { nil }
   }
 
-  /// The nearest `Double` of a number; nothing when it is beyond the range of `Double`. `NaN` and `±Infinity` are
+  /// The nearest `Double` of a number; `nil` when it is beyond the range of `Double`. `NaN` and `±Infinity` are
   /// numbers only where `parse` was told to take them.
   public var double: Double? {
     guard case .number(let spelling) = self, let value = Double(spelling) else { return nil }

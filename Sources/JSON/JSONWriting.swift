@@ -42,7 +42,7 @@ extension JSON {
     }
   }
 
-  /// The one canonical spelling of a number; nothing when it is not finite in `Double`.
+  /// The one canonical spelling of a number; `nil` when it is not finite in `Double`.
   static func canonicalNumber(_ spelling: String) -> String? {
     if isPlainInteger(spelling) { return spelling }
     if let integer = Int(spelling) { return String(integer) }

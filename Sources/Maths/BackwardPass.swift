@@ -8,7 +8,7 @@ extension NetworkFunction {
   ///   - values: of every node, for these samples.
   ///   - outputs: which logits, by index.
   /// - Returns: for each node with weights, that all paths to the logits lead through or past, samples × outputs ×
-  ///   count numbers; nothing where no path leads.
+  ///   count numbers; `nil` where no path leads.
   func gradients(_ values: [[Double]], samples: Int, outputs: Range<Int>, elements: [[Double]]) -> [Int: [Double]] {
     let isWanted = nodesBehindWeights
     var gradients: [Int: [Double]] = [:]

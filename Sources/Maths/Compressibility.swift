@@ -90,7 +90,7 @@ public func rowNorms(of matrix: [Float], rows: Int, columns: Int) -> [Double] {
 
 /// Returns the kurtosis n Σ (x − x̄)⁴ / (Σ (x − x̄)²)²: 3 for a Gaussian, 1.8 for a uniform, 6 for a Laplace
 /// distribution; at least
-/// 1. Nothing if all elements are equal.
+/// 1. `nil` if all elements are equal.
 public func kurtosis(of elements: [Float]) -> Double? {
   elements.withUnsafeBufferPointer { x in
     guard let first = x.first, !x.allSatisfy({ $0 == first }) else { return nil }

@@ -2,8 +2,8 @@ internal import Glibc
 
 /// How well outputs answer what they should: accuracy and loss.
 public struct Evaluation: Sendable, Equatable {
-  /// Samples whose largest output (of a single sigmoid: whose side of ½) is the label; nothing without labels. Outputs that
-  /// are not numbers are never right.
+  /// Samples whose largest output (of a single sigmoid: whose side of ½) is the label; `nil` without labels. Outputs
+  /// that are not numbers are never right.
   public var correct: Int?
   public var loss: Double?
   public var lossKind: LossKind?

@@ -145,7 +145,7 @@ public struct NetworkFunction: Sendable {
     network.outputs.count == 1 && logitNodes != network.outputs
   }
 
-  /// The activation that makes the one output, past what leaves its numbers as they are, so never a linear one; nothing
+  /// The activation that makes the one output, past what leaves its numbers as they are, so never a linear one; `nil`
   /// where another operation makes it, or there are several outputs.
   public var outputFunction: Activation? {
     guard network.outputs.count == 1, case .activation(let function) = operations[origin(of: network.outputs[0])] else {
@@ -183,7 +183,7 @@ public struct NetworkFunction: Sendable {
     case work
   }
 
-  /// Nothing where there is a tangent kernel of so many points.
+  /// `nil` where there is a tangent kernel of so many points.
   ///
   /// Counted are the operations of `NetworkKernels`: n² Σ_W p²(columns + outputs · rows) for the kernel, p the
   /// positions at which matrix W is applied, all of its uses together, and 2n · outputs Σ_W p · rows · columns for the

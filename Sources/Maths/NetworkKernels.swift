@@ -25,7 +25,7 @@ public enum TangentOutput: Sendable, Equatable {
 /// Law: the tangent kernel is what finite differences give.
 public struct NetworkKernels: Sendable {
   public let conjugate: SymmetricMatrix
-  /// Nothing where `NetworkFunction.tangentObstacle` says why.
+  /// `nil` where `NetworkFunction.tangentObstacle` says why.
   public let tangent: SymmetricMatrix?
 
   /// Whether all elements are.

@@ -34,7 +34,7 @@ package struct SourceElements: @unchecked Sendable {
     package var above = 0
     /// Magnitudes in the range.
     package var count = 0
-    /// Those in the range, in order; nothing when they are more than was asked for.
+    /// Those in the range, in order; `nil` when they are more than was asked for.
     package var magnitudes: [UInt64]? = []
     /// The largest key of all elements.
     package var largestKey: UInt64 = 0
@@ -111,7 +111,7 @@ package struct SourceElements: @unchecked Sendable {
     threads.results(blocks) { ($0 * blockSize, part(ofBlock: $0, low: key, high: key, limit: 0).count) }
   }
 
-  /// The index of the element that is the `rank`-th (from 1) of those with the given magnitude; nothing when they are
+  /// The index of the element that is the `rank`-th (from 1) of those with the given magnitude; `nil` when they are
   /// fewer.
   package func index(ofRank rank: Int, equalTo magnitude: Double, threads: Threads) -> Int? {
     let key = type.key(atLeast: magnitude)

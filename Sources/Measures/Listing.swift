@@ -12,7 +12,7 @@ public struct Listing: Sendable {
     public var storage: String
     /// Stored bytes.
     public var bytes: Int
-    /// Stored bits for each element; nothing for an empty tensor.
+    /// Stored bits for each element; `nil` for an empty tensor.
     public var bitsPerWeight: Double? {
       tensor.shape.count == 0 ? nil : 8 * Double(bytes) / Double(tensor.shape.count)
     }

@@ -38,7 +38,7 @@ extension NetworkFile {
   /// The network as a function; ternary and sparse matrices in the form in which they are stored.
   ///
   /// - Parameters:
-  ///   - part: a part of the network; nothing for all of it.
+  ///   - part: a part of the network; `nil` for all of it.
   ///   - inputShape: the shape of one sample, for a network that does not say it.
   /// - Throws: also `.unsupported` for a network that cannot be run.
   public func function(

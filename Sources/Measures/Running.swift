@@ -16,7 +16,7 @@ public struct RunReport: Sendable {
   public var precision: Precision
   /// What x was multiplied with.
   public var scale: Double
-  /// Nothing when the data do not say what the network should answer.
+  /// `nil` when the data do not say what the network should answer.
   public var evaluation: Evaluation?
   /// What a user should be told.
   public var notes: [String]
@@ -36,7 +36,7 @@ public struct RunReport: Sendable {
 extension NetworkFile {
   /// Applies the network to every sample.
   ///
-  /// - Parameter precision: nothing for that of the file.
+  /// - Parameter precision: `nil` for that of the file.
   public func run(on data: DataFile, precision: Precision? = nil) throws(NetworkError) -> RunReport {
     let precision = precision ?? ownPrecision
     let function = try function(precision: precision, inputShape: network.flatMap { data.shape(for: $0) })

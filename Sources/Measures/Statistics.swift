@@ -28,7 +28,7 @@ public struct Statistics: Sendable {
     public var weights: Int
     /// Weights that are zero.
     public var zeros: Int
-    /// n Σ (w − w̄)⁴ / (Σ (w − w̄)²)²: 3 for a Gaussian; nothing where all weights are equal.
+    /// n Σ (w − w̄)⁴ / (Σ (w − w̄)²)²: 3 for a Gaussian; `nil` where all weights are equal.
     public var kurtosis: Double?
     /// Tail indices under a stable model: of the rows (of a network's last layer, which has few, the columns), of the
     /// entries, of the norms of the rows.
@@ -159,7 +159,7 @@ extension NetworkFile {
     return statistics
   }
 
-  /// The singular values of a matrix; nothing where they would take too much memory.
+  /// The singular values of a matrix; `nil` where they would take too much memory.
   private func singularValues(of weights: [Float], rows: Int, columns: Int) throws -> [Double]? {
     let needed = try SingularValueDecomposition.byteCount(rows: rows, columns: columns, vectors: false)
     guard needed.addingOrMaximum(4 * weights.count) <= options.memory else { return nil }

@@ -73,7 +73,7 @@ public struct Verification: Sendable {
     public var isEqual: Bool
     /// What the steps of B's history claim, from the last that started from A's values on.
     public var claims: [Claim] = []
-    /// ‖W − Ŵ‖/‖W‖; nothing for integers, where W is zero and Ŵ is not, and where one of them is not finite.
+    /// ‖W − Ŵ‖/‖W‖; `nil` for integers, where W is zero and Ŵ is not, and where one of them is not finite.
     public var relativeL2: Double?
     /// ‖W − Ŵ‖; `nil` for integers, and where one of them is not finite.
     public var distance: Double?
@@ -123,7 +123,7 @@ public struct Verification: Sendable {
       case data
     }
     public var method: Method
-    /// Nothing for a closed form.
+    /// `nil` for a closed form.
     public var samples: Int?
     /// E‖f_A(x)‖² and E‖f_A(x) − f_B(x)‖².
     public var squaredNorm: Double
@@ -139,7 +139,7 @@ public struct Verification: Sendable {
     /// Mean KL(A ‖ B) of the softmax outputs, in nats.
     public var divergence: Double?
 
-    /// E‖f_A − f_B‖²/E‖f_A‖²; nothing where A is zero, or one of them is not finite.
+    /// E‖f_A − f_B‖²/E‖f_A‖²; `nil` where A is zero, or one of them is not finite.
     public var relativeError: Double? {
       guard squaredNorm.isFinite, squaredError.isFinite else { return nil }
       return squaredNorm > 0 ? squaredError / squaredNorm : squaredError == 0 ? 0 : nil
@@ -154,7 +154,7 @@ public struct Verification: Sendable {
     public var classes: [Int]?
     public var tangentOutput: TangentOutput
     public var conjugate: KernelDistance
-    /// Nothing where one of the networks jumps.
+    /// `nil` where one of the networks jumps.
     public var tangent: KernelDistance?
   }
 
@@ -171,7 +171,7 @@ public struct Verification: Sendable {
 
 /// What is compared, and how far it may differ.
 public struct VerifyingOptions: Sendable {
-  /// Nothing where anything will do.
+  /// `nil` where anything will do.
   public struct Tolerances: Sendable {
     /// Relative L2 error of each tensor but training state.
     public var weight: Double?

@@ -323,7 +323,7 @@ extension Verification.OutputComparison {
 }
 
 private enum OutputAgreement {
-  /// The fraction of samples for which two networks choose the same class; nothing for networks that choose none.
+  /// The fraction of samples for which two networks choose the same class; `nil` for networks that choose none.
   static func fraction(
     _ f: NetworkFunction, _ a: NetworkFunction.Outputs, _ b: NetworkFunction.Outputs
   ) -> Double? {

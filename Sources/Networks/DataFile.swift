@@ -7,7 +7,7 @@ public struct DataFile: Sendable {
   public struct Options: Sendable {
     public var x: String
     public var y: String
-    /// Nothing: 1/255 for uint8, else 1.
+    /// `nil`: 1/255 for uint8, else 1.
     public var scale: Double?
 
     public init(x: String = "x", y: String = "y", scale: Double? = nil) {
@@ -26,7 +26,7 @@ public struct DataFile: Sendable {
   public let shape: [Int]
   /// What x is multiplied with.
   public let scale: Double
-  /// What the network should answer, samples × `answerCount`, row-major; nothing when the file does not say.
+  /// What the network should answer, samples × `answerCount`, row-major; `nil` when the file does not say.
   public let answers: [Double]?
   public let answerCount: Int
 

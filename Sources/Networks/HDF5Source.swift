@@ -240,7 +240,7 @@ extension TableOfContents {
 }
 
 extension Dataset {
-  /// Why values that exist are not read; nothing for a dataset without any, which loses nothing by being carried.
+  /// Why values that exist are not read; `nil` for a dataset without any, which loses nothing by being carried.
   fileprivate var reasonNotRead: String? {
     switch layout {
     case .external: "its storage is in another file, which is never read"

@@ -32,9 +32,9 @@ extension Network {
   /// comes after them.
   ///
   /// A layer is hidden when on every way from it stand activations other than softmax, normalisations of each value by
-  /// itself, rescaling by one number, dropout and flatten, and then a dense layer; and its tensors and those of these layers are used in one place each.
-  /// (Flatten leaves the outputs of a dense layer as they are where the consumer has as many inputs as they are; that
-  /// is for the caller to check, like all shapes.)
+  /// itself, rescaling by one number, dropout and flatten, and then a dense layer; and its tensors and those of these
+  /// layers are used in one place each. (Flatten leaves the outputs of a dense layer as they are where the consumer has
+  /// as many inputs as they are; that is for the caller to check, like all shapes.)
   public func hiddenLayers() -> (hidden: [HiddenLayer], entangled: [EntangledLayer]) {
     var users = [[Int]](repeating: [], count: nodes.count)
     var uses: [TensorName: Int] = [:]
@@ -109,7 +109,7 @@ extension Network {
 }
 
 extension Network.Operation {
-  /// Why outputs of a layer cannot be followed through this operation one by one; nothing where they can.
+  /// Why outputs of a layer cannot be followed through this operation one by one; `nil` where they can.
   fileprivate var obstacle: String? {
     switch self {
     case .activation(.softmax): "its outputs reach a softmax"

@@ -15,7 +15,7 @@ public struct LowRankMatrix: Sendable, Equatable {
   /// The singular values that were kept, largest first.
   public var singularValues: [Double]
 
-  /// Makes a matrix from its parts; nothing when their sizes do not agree.
+  /// Makes a matrix from its parts; `nil` when their sizes do not agree.
   public init?(rows: Int, columns: Int, left: [Float], right: [Float], singularValues: [Double]) {
     let rank = singularValues.count
     guard rows >= 0, columns >= 0, rank <= min(rows, columns), left.count == rows * rank,

@@ -33,7 +33,7 @@ public struct Network: Sendable, Equatable {
 
   /// What a node computes. Shapes are those of one sample; "last axis" is the one whose index varies fastest.
   public enum Operation: Sendable, Equatable {
-    /// A value given from outside; an dimension of −1 is not known, nor is anything where `shape` is `nil`.
+    /// A value given from outside; a dimension of −1 is not known, nor is anything where `shape` is `nil`.
     case input(shape: [Int]?)
     /// Wx + b along the last axis, W and b being the tensors named.
     case dense(kernel: TensorName, bias: TensorName?)

@@ -5,7 +5,7 @@ public struct Shape: Sendable, Hashable, CustomStringConvertible {
   /// The number of elements, Π dimensions.
   public let count: Int
 
-  /// Makes a shape, or nothing when an dimension is negative or the product of those that are not zero exceeds 2⁶².
+  /// Makes a shape, or `nil` when a dimension is negative or the product of those that are not zero exceeds 2⁶².
   public init?(_ dimensions: [Int]) {
     var product = 1
     for dimension in dimensions where dimension != 0 {
@@ -17,7 +17,7 @@ public struct Shape: Sendable, Hashable, CustomStringConvertible {
     count = dimensions.contains(0) ? 0 : product
   }
 
-  /// Bytes of all elements that are `elementSize` bytes each; nothing when the product of those dimensions that are not
+  /// Bytes of all elements that are `elementSize` bytes each; `nil` when the product of those dimensions that are not
   /// zero exceeds 2⁶² bytes.
   public func byteCount(elementSize: Int) -> Int? {
     let product = dimensions.reduce(1) { $0 * ($1 == 0 ? 1 : $1) }

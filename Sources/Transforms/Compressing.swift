@@ -12,7 +12,7 @@ public struct WritingReport: Sendable {
   public var containerBytes = 0
   /// zstd's level; `nil` for entropy coding alone.
   public var level: Int?
-  /// ‖before − after‖₂ ÷ ‖before‖₂ over all tensors that were changed; nothing when none was.
+  /// ‖before − after‖₂ ÷ ‖before‖₂ over all tensors that were changed; `nil` when none was.
   public var relativeL2: Double?
   /// What a user should be told.
   public var warnings: [String]

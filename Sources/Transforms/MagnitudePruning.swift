@@ -31,7 +31,7 @@ extension NetworkFile {
     }
   }
 
-  /// The thresholds of several matrices that keep the largest weights of all of them; nothing for one with a NaN or an
+  /// The thresholds of several matrices that keep the largest weights of all of them; `nil` for one with a NaN or an
   /// infinity.
   private func globalThresholds(of indices: [Int], keep: Fraction) throws(NetworkError) -> [Int: MagnitudeThreshold] {
     let thresholds = try magnitudeThresholds(matrices: indices.count, keep: keep, threads: options.threads) {

@@ -109,7 +109,7 @@ extension NetworkFile {
 }
 
 extension Network {
-  /// Of a chain, the function applied to the output of each dense layer, by the name of its kernel; nothing if the
+  /// Of a chain, the function applied to the output of each dense layer, by the name of its kernel; `nil` if the
   /// network is none.
   fileprivate var activationsOfChain: [TensorName: Activation]? {
     guard outputs == [nodes.count - 1],

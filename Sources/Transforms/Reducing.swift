@@ -181,7 +181,7 @@ struct KeptUnits: Equatable {
   var outputs: [Bool]?
   var inputs: [Bool]?
 
-  /// The tensor as rows and columns, and what stays of them; nothing for all. What is no matrix is one row.
+  /// The tensor as rows and columns, and what stays of them; `nil` for all. What is no matrix is one row.
   private func axes(of tensor: TensorRecord) -> (rows: [Bool]?, columns: [Bool]?, dimensions: [Int]) {
     guard tensor.isDenseMatrix else { return (nil, outputs, [1, tensor.shape.count]) }
     return tensor.isTransposed ? (inputs, outputs, tensor.shape.dimensions) : (outputs, inputs, tensor.shape.dimensions)
@@ -348,7 +348,7 @@ struct Architecture {
   /// Why it is copied as it is.
   fileprivate var isCopied: String?
 
-  /// The text of the configuration for layers of other widths; nothing where there is none to rewrite.
+  /// The text of the configuration for layers of other widths; `nil` where there is none to rewrite.
   fileprivate func configuration(_ widths: [Int: WidthChange]) throws(NetworkError) -> [UInt8]? {
     guard let (configuration, applications, json) = described else { return nil }
     return ReducedConfiguration(configuration, applications: applications, widths: widths).rewriting(json).serialized()

@@ -32,7 +32,7 @@ struct Measurement {
   /// Of what shape and kind the data is.
   let data: String
   let threads: Int
-  /// Bytes of dense weights that one run handles; nothing for work that is not about them.
+  /// Bytes of dense weights that one run handles; `nil` for work that is not about them.
   let bytes: Int?
   /// Sorted.
   let processor: [Double]
@@ -154,7 +154,7 @@ struct Measurements {
   }
 }
 
-/// `x` with the given number of decimals; a dash for nothing.
+/// `x` with the given number of decimals; a dash for `nil`.
 private func decimal(_ x: Double?, _ places: Int) -> String {
   guard let x else { return "–" }
   let unit = (0..<places).reduce(1) { product, _ in product * 10 }

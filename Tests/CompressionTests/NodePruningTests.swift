@@ -255,7 +255,7 @@ struct HiddenLayerTests {
     #expect(entangled.isEmpty)
   }
 
-  /// What stands between two dense layers, the outputs, and why the first is not hidden; nothing when it is.
+  /// What stands between two dense layers, the outputs, and why the first is not hidden; `nil` when it is.
   @Test(
     arguments: [
       ([], [2], nil), ([.activation(.softmax)], [3], "its outputs reach a softmax"),

@@ -47,7 +47,7 @@ struct DirectoryTests {
 
   struct Fault: Sendable, CustomTestStringConvertible {
     var path: String
-    /// JSON text; nothing to leave the key out.
+    /// JSON text; `nil` to leave the key out.
     var value: String?
     var verdict: NetworkError.Verdict
     var testDescription: String { "\(path) = \(value ?? "missing")" }

@@ -69,7 +69,7 @@ func thresholdWithin(
 
 /// What dropping a weight adds to the squared error.
 private struct DropCost: Sendable {
-  /// The type that kept weights are rounded to; nothing when they are not.
+  /// The type that kept weights are rounded to; `nil` when they are not.
   let stored: ElementType?
   /// Errors are in units of this power of two, squared, so that nothing overflows.
   let unit: Double

@@ -9,7 +9,7 @@ public import Tensors
 public struct MagnitudeThreshold: Sendable, Equatable {
   /// ≥ 0; infinite when nothing is kept.
   public let magnitude: Double
-  /// How many of the weights that equal the threshold are kept; nothing for all of them.
+  /// How many of the weights that equal the threshold are kept; `nil` for all of them.
   public let ties: Int?
 
   public static let nothing = MagnitudeThreshold(magnitude: .infinity, ties: nil)

@@ -10,7 +10,7 @@ struct RowThresholds: Sendable {
   let least: UInt64
   let leastAbove: UInt64
   let weights: WeightRows
-  /// The index in the source of the last weight that is kept though it equals the threshold; nothing when all are.
+  /// The index in the source of the last weight that is kept though it equals the threshold; `nil` when all are.
   private let last: Int?
 
   init(_ threshold: MagnitudeThreshold, _ weights: WeightRows, threads: Threads) {

@@ -5,8 +5,8 @@ public import Parallel
 public import Tensors
 
 extension PruningRule {
-  /// Whether each node of a hidden layer stays: those with the largest norms of incoming weights do, lower indices first
-  /// among equals. An error is that of the incoming weights.
+  /// Whether each node of a hidden layer stays: those with the largest norms of incoming weights do, lower indices
+  /// first among equals. An error is that of the incoming weights.
   ///
   /// - Parameter squaredNorms: of the nodes' incoming weights, all in the same unit.
   public func kept(_ squaredNorms: [Double]) -> [Bool] {
@@ -140,7 +140,7 @@ public enum ElementwiseOperation: Sendable, Equatable {
   case prelu([Double])
   case rescaling(scale: Double, offset: Double)
 
-  /// The result for value number `index`; nothing when the operation needs the other values as well.
+  /// The result for value number `index`; `nil` when the operation needs the other values as well.
   public func value(at x: Double, index: Int) -> Double? {
     switch self {
     case .activation(let function): function.value(at: x)

@@ -49,7 +49,7 @@ public func ternarize(
 /// Largest magnitude for which sums in float cannot overflow.
 private let maxInFloat: Float = 0x1p120
 
-/// Nothing when a weight is not finite.
+/// `nil` when a weight is not finite.
 private func ternarizeFloats(
   _ weights: WeightRows, group: ScaleGroup, rule: TernaryRule, threads: Threads
 ) -> Ternarization? {
@@ -111,7 +111,7 @@ private func write(
   return (count + ties, ties)
 }
 
-/// Nothing when a weight is not finite.
+/// `nil` when a weight is not finite.
 private func supportOfRun(_ w: ContiguousMagnitudes, rule: TernaryRule, using collection: UndecidedMagnitudes)
   -> Support?
 {
@@ -143,7 +143,7 @@ private func support(
   }
 }
 
-/// The support of a whole matrix, and how many ties each block keeps. Nothing when a weight is not finite.
+/// The support of a whole matrix, and how many ties each block keeps. `nil` when a weight is not finite.
 private func supportOfTensor(
   _ weights: WeightRows, rule: TernaryRule, threads: Threads
 ) -> (support: Support, ties: [Int])? {

@@ -8,7 +8,7 @@ internal import Tensors
 
 /// How a `.ncz` file is written.
 public struct WritingOptions: Sendable {
-  /// zstd's level, 1…19; nothing for entropy coding alone.
+  /// zstd's level, 1…19; `nil` for entropy coding alone.
   public var level: Int?
   /// Store ternary codes uncompressed, for use from a memory map.
   public var isMapped: Bool
@@ -30,7 +30,7 @@ package struct Change {
   var values: NewValues
   /// Of the values that they restore to; `nil` for the writer to find out.
   package var digest: Digest?
-  /// Nothing where the history is to stay as it is.
+  /// `nil` where the history is to stay as it is.
   package var step: Step?
   var outcome = TensorReport.Outcome.changed
   var kept: Kept?

@@ -63,7 +63,7 @@ extension ScaleGroup {
 }
 
 extension Encoding {
-  /// Number of parts of a tensor of type `type`; nothing for an unknown encoding.
+  /// Number of parts of a tensor of type `type`; `nil` for an unknown encoding.
   func partCount(_ type: ElementType) -> Int? {
     switch self {
     case .raw: 1

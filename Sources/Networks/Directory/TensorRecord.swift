@@ -20,11 +20,11 @@ public struct TensorRecord: Sendable, Equatable {
   public var encoding: Encoding
   /// The payloads that are the encoding's parts.
   package var parts: [Int]
-  /// Of the decoded values; nothing while they were not read, in an HDF5 file.
+  /// Of the decoded values; `nil` while they were not read, in an HDF5 file.
   public var digest: Digest?
   /// Every step that changed the values, oldest first.
   public var history: [Step]
-  /// Where the values lie in the source file; nothing for a tensor without one.
+  /// Where the values lie in the source file; `nil` for a tensor without one.
   package var place: Place?
   /// Why compressors leave it, where its role does not say it; known of HDF5 files alone.
   public var reason: String?
@@ -96,7 +96,7 @@ public enum StoredValues: String, Sendable {
   case exact
   case float16, bfloat16
 
-  /// The type of the stored values of a tensor of type `type`; nothing where that does not widen exactly to it.
+  /// The type of the stored values of a tensor of type `type`; `nil` where that does not widen exactly to it.
   func type(of type: ElementType) -> ElementType? {
     let isWide = type == .float32 || type == .float64
     return switch self {

@@ -599,7 +599,7 @@ extension KerasNetwork {
 // MARK: - Activations
 
 extension KerasNetwork {
-  /// The activation a setting stands for: a name, an object with class and configuration, or nothing.
+  /// The activation a setting stands for: a name, an object with class and configuration, or `nil`.
   private func activation(_ setting: JSON?) -> Network.Operation {
     switch setting {
     case nil, .null: return .activation(.linear)
