@@ -13,7 +13,7 @@ public enum Norm: Sendable, Hashable {
 /// κ.
 ///
 /// With p = 2 it is the relative L2 error of pruning: of entries by magnitude; of singular values, for x the
-/// singular values; of nodes, for x the norms of the rows.
+/// singular values; of units, for x the norms of the rows.
 ///
 /// Laws: 1 for k = 0, unless all are zero; 0 for k = n; does not increase with k; the same for a·x.
 public struct Compressibility: Sendable {

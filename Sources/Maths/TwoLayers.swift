@@ -18,7 +18,7 @@ extension NetworkFunction {
     if case .activation(let own) = operations[hidden] { (function, first) = (own, before(hidden)) }
     guard TwoLayerNetwork.hasClosedForm(function), case .dense(let inner, let biases) = operations[first],
       shapes[first].positions == 1, case .input = operations[before(first)],
-      TwoLayerNetwork.cornerCount(nodes: matrices[inner].rows, function) <= maxCorners
+      TwoLayerNetwork.cornerCount(units: matrices[inner].rows, function) <= maxCorners
     else { return nil }
     let (incoming, outgoing) = (matrices[inner].elements, matrices[outer].elements)
     let own = biases.map { vectors[$0] } ?? [Double](repeating: 0, count: matrices[inner].rows)
@@ -32,11 +32,11 @@ extension NetworkFunction {
 }
 
 extension TwoLayerNetwork {
-  /// The corners and jumps of all hidden nodes: the population loss of two networks takes time as the square of their
+  /// The corners and jumps of all hidden units: the population loss of two networks takes time as the square of their
   /// sum.
-  public var cornerCount: Int { Self.cornerCount(nodes: nodes, activation) }
+  public var cornerCount: Int { Self.cornerCount(units: units, activation) }
 
-  fileprivate static func cornerCount(nodes: Int, _ activation: Activation) -> Int {
-    if case .piecewiseConstant(_, let thresholds) = activation { nodes * thresholds.count } else { nodes }
+  fileprivate static func cornerCount(units: Int, _ activation: Activation) -> Int {
+    if case .piecewiseConstant(_, let thresholds) = activation { units * thresholds.count } else { units }
   }
 }

@@ -9,7 +9,7 @@ public import Tensors
 
 /// How well the dense weight matrices of a network can be pruned, told before anything is.
 public struct Statistics: Sendable {
-  /// The fractions that are kept, of weights, singular values or nodes.
+  /// The fractions that are kept, of weights, singular values or units.
   public var keeps: [Fraction]
   public var layers: [Layer]
   /// What a user should be told.
@@ -62,7 +62,7 @@ public struct Statistics: Sendable {
     }
     var errors: [Strategy: [Double]] = [:]
     for strategy in Strategy.allCases {
-      // The nodes of the last layer are the outputs.
+      // The units of the last layer are the outputs.
       errors[strategy] = together(strategy == .node ? layers.filter { !$0.isLast } : layers, strategy)
     }
     return Layer(

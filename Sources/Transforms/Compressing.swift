@@ -22,7 +22,7 @@ public struct WritingReport: Sendable {
 
 /// What a compressor makes of the values of a tensor.
 package enum Compressed {
-  /// `kept`: of how many weights, singular values or nodes how many are left, where some are dropped.
+  /// `kept`: of how many weights, singular values or units how many are left, where some are dropped.
   case changed(NewValues, kept: Kept? = nil)
   /// Not changed, and why.
   case unchanged(String)
@@ -124,17 +124,17 @@ extension NetworkFile {
 }
 
 extension NetworkFile {
-  /// Where nodes were taken away, a smaller file can be asked for.
+  /// Where units were taken away, a smaller file can be asked for.
   static func checkReducible(
     _ written: NetworkFile, _ restored: () throws(NetworkError) -> NetworkFile
   ) throws(NetworkError) {
-    if written.tensors.contains(where: \.lostNodes) { try restored().checkReducible() }
+    if written.tensors.contains(where: \.lostUnits) { try restored().checkReducible() }
   }
 }
 
 extension TensorRecord {
-  /// Whether a step took nodes away, so that a smaller file can be asked for.
-  fileprivate var lostNodes: Bool {
+  /// Whether a step took units away, so that a smaller file can be asked for.
+  fileprivate var lostUnits: Bool {
     history.contains { step in
       if case .node = Step.Method(tool: step.tool, options: step.options) { true } else { false }
     }

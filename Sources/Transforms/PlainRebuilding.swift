@@ -12,7 +12,7 @@ extension NetworkFile {
     try writePlain(Array(tensors.indices), keptUnits: [:], to: file)
   }
 
-  /// Writes such a file of smaller layers: without the hidden nodes that nothing after them uses, and without training
+  /// Writes such a file of smaller layers: without the hidden units that nothing after them uses, and without training
   /// state, whose shapes would no longer fit.
   public func writePlainReduced(to file: FileDescriptor) throws(NetworkError) -> ReductionReport {
     guard let network else {

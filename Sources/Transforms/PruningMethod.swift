@@ -9,7 +9,7 @@ public enum PruningMethod: Sendable {
   case magnitude(isGlobal: Bool, MagnitudeValues)
   /// The smallest singular values of each matrix.
   case singularValue
-  /// Hidden nodes with the smallest incoming weights.
+  /// Hidden units with the smallest incoming weights.
   case node
 }
 
@@ -64,7 +64,7 @@ extension NetworkFile {
     case .singularValue:
       try pruneSingularValues(to: file, rule, options, decompositions)
     case .node:
-      try pruneNodes(to: file, rule, options)
+      try pruneUnits(to: file, rule, options)
     }
   }
 

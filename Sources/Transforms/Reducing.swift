@@ -9,10 +9,10 @@ internal import Tensors
 
 /// What was left out of a file that was restored smaller.
 public struct ReductionReport: Sendable {
-  /// A layer with fewer nodes.
+  /// A layer with fewer units.
   public struct Layer: Sendable, Equatable {
     public var name: String
-    public var nodes: Int
+    public var units: Int
     public var removed: Int
   }
 
@@ -33,18 +33,18 @@ public struct ReductionReport: Sendable {
   public var summary: String {
     if layers.isEmpty { return "no node can be removed" }
     let each = layers.enumerated().map { index, layer in
-      "\(layer.removed) of \(layer.nodes)\(index == 0 ? " nodes" : "") of \(layer.name)"
+      "\(layer.removed) of \(layer.units)\(index == 0 ? " nodes" : "") of \(layer.name)"
     }
     return "removed \(each.joined(separator: ", "))"
   }
 }
 
 extension NetworkFile {
-  /// Writes the source file with smaller layers: without the hidden nodes that nothing after them uses.
+  /// Writes the source file with smaller layers: without the hidden units that nothing after them uses.
   ///
-  /// A node is removed when it has no outgoing weights but zeros, to nodes that stay; one node stays of every layer.
+  /// A unit is removed when it has no outgoing weights but zeros, to units that stay; one unit stays of every layer.
   /// What the network computes is the same. Training state is left out as well, since its shapes would no longer fit.
-  /// Where no node can be removed, the file is the source file as it is.
+  /// Where no unit can be removed, the file is the source file as it is.
   ///
   /// - Parameter file: seekable, empty, open for reading and writing.
   public func restoreReduced(to file: FileDescriptor) throws(NetworkError) -> ReductionReport {
@@ -229,7 +229,7 @@ struct KeptUnits: Equatable {
 }
 
 extension NetworkFile {
-  /// The hidden nodes that can go, last layer first: an outgoing weight to a node that is gone does not count.
+  /// The hidden units that can go, last layer first: an outgoing weight to a unit that is gone does not count.
   func reduction(of network: Network) throws(NetworkError) -> Reduction {
     var byName: [TensorName: Int] = [:]
     for (index, tensor) in tensors.enumerated() { byName[tensor.name] = index }
@@ -243,7 +243,7 @@ extension NetworkFile {
         reduction.notes.append("\(layer.kernel): \(error.reason): all nodes stay")
         continue
       }
-      var kept = try keptNodes(of: parts, reduction.keptUnits)
+      var kept = try usedUnits(of: parts, reduction.keptUnits)
       guard kept.contains(false) else { continue }
       // Frameworks have no layers without units.
       if !kept.contains(true) { kept[0] = true }
@@ -255,34 +255,34 @@ extension NetworkFile {
       for node in layer.nodes { reduction.widths[node] = WidthChange(before: kept.count, after: count) }
       reduction.layers.append(
         ReductionReport.Layer(
-          name: WeightName.split(layer.kernel).layer.text, nodes: kept.count, removed: kept.count - count))
+          name: WeightName.split(layer.kernel).layer.text, units: kept.count, removed: kept.count - count))
     }
     reduction.layers.reverse()
     reduction.notes.reverse()
     return reduction
   }
 
-  /// Which nodes of a layer are used, or may not be finite, so that zeros times their values are no zeros.
-  private func keptNodes(
+  /// Which units of a layer are used, or may not be finite, so that zeros times their values are no zeros.
+  private func usedUnits(
     of parts: HiddenLayerTensors, _ keptUnits: [Int: KeptUnits]
   ) throws(NetworkError) -> [Bool] {
     let threads = options.threads
-    var kept = [Bool](repeating: false, count: parts.nodes)
+    var kept = [Bool](repeating: false, count: parts.units)
     for consumer in parts.consumers {
       try forEachSlice(of: consumer.kernel) { matrix, outputs, inputs in
         let units = keptUnits[consumer.kernel]?.outputs.map { Array($0[outputs]) }
         let unused = matrix.unusedInputs(
           by: units ?? [Bool](repeating: true, count: outputs.count), threads: threads)
-        for (node, isUnused) in zip(inputs, unused) where !isUnused { kept[node] = true }
+        for (unit, isUnused) in zip(inputs, unused) where !isUnused { kept[unit] = true }
       }
     }
     guard kept.contains(false) else { return kept }
     try forEachSlice(of: parts.kernel) { matrix, outputs, _ in
-      for (node, isFinite) in zip(outputs, matrix.finiteOutputs(threads: threads)) where !isFinite { kept[node] = true }
+      for (unit, isFinite) in zip(outputs, matrix.finiteOutputs(threads: threads)) where !isFinite { kept[unit] = true }
     }
     for vector in parts.vectors {
       let numbers = tensors[vector].type.numbers(try values(of: vector))
-      for (node, number) in numbers.enumerated() where !number.isFinite { kept[node] = true }
+      for (unit, number) in numbers.enumerated() where !number.isFinite { kept[unit] = true }
     }
     return kept
   }
@@ -332,7 +332,7 @@ extension NetworkFile {
 }
 
 extension HiddenLayerTensors {
-  /// The tensors that have one number for every node.
+  /// The tensors that have one number for every unit.
   var vectors: [Int] {
     (bias.map { [$0] } ?? []) + consumers.flatMap { $0.path.flatMap(\.vectors) }
   }

@@ -2,7 +2,7 @@ internal import JSON
 internal import Networks
 internal import Tensors
 
-/// How many values there are along the last axis, before and after nodes were removed.
+/// How many values there are along the last axis, before and after units were removed.
 struct WidthChange: Equatable {
   var before: Int
   var after: Int

@@ -47,7 +47,7 @@ extension NetworkFile {
     let layers = result.layers.map { layer in
       JSON.object([
         .init("name", .string(layer.name)), .init("removed", .integer(layer.removed)),
-        .init("units", .integer(layer.nodes)),
+        .init("units", .integer(layer.units)),
       ])
     }
     let tensors = tensors.map { tensor in

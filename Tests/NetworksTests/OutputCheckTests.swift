@@ -178,7 +178,7 @@ struct OutputCheckTests {
   // MARK: The smaller file
 
   /// The text of an attribute lies where no heap is: it can be put back as it is, and not be copied.
-  @Test func whatLostNodesCanBeMadeSmaller() throws {
+  @Test func whatLostUnitsCanBeMadeSmaller() throws {
     let source = try fixture("digits.rich_attributes.h5")
     var bytes = try source.bytes
     let heap = try #require(bytes.firstRange(of: Array("GCOL".utf8))).lowerBound

@@ -187,8 +187,8 @@ struct UsageTests {
     #expect(!(try shell("nc-ternarize --except '*' net.h5 q", in: folder)).diagnostics.contains("--level"))
   }
 
-  /// None of a network's outputs can be dropped: the last layer has no curve for nodes, the others have.
-  @Test func theLastLayerHasNoNodesToDrop() throws {
+  /// None of a network's outputs can be dropped: the last layer has no curve for units, the others have.
+  @Test func theLastLayerHasNoUnitsToDrop() throws {
     let json = try JSON.parse(try shell("nc-info --stats --json net.h5", in: folder).output)
     let layers = try #require(json["layers"]?.array)
     #expect(layers.map { $0["node_errors"]?.array?.count } == [5, 5, nil])

@@ -64,7 +64,7 @@ public struct TensorReport: Sendable {
   /// Stored bytes of its payloads.
   public var storedBytes: Int
   public var outcome: Outcome
-  /// Of a pruned tensor: weights that are not zero, singular values, or nodes of the layer.
+  /// Of a pruned tensor: weights that are not zero, singular values, or units of the layer.
   public var kept: Kept?
 
   public enum Outcome: String, Sendable {
