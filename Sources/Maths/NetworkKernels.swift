@@ -53,7 +53,7 @@ public struct NetworkKernels: Sendable {
     let values = threads.results(blocks.count) { function.values(of: blocks[$0], fill: fill) }
     let features = function.featureNode
     conjugate = Self.gram(
-      of: Part(
+      of: PointVectors(
         joined(values.map { $0[features] }), stride: function.shapes[features].count,
         width: function.shapes[features].count), points: points, algebra: function.algebra, threads: threads)
     guard function.tangentObstacle(points: points, output: output) == nil else {
@@ -85,11 +85,11 @@ public struct NetworkKernels: Sendable {
   }
 
   private static func gram(
-    of part: Part, points: Int, algebra: LinearAlgebra, threads: Threads
+    of pointVectors: PointVectors, points: Int, algebra: LinearAlgebra, threads: Threads
   ) -> SymmetricMatrix {
     var matrix = SymmetricMatrix([Double](repeating: 0, count: points * points), count: points)
     matrix.addTiles(of: tile, threads: threads) { rows, columns, out in
-      part.products(with: part, rows, columns, to: out.first, stride: out.stride, algebra)
+      pointVectors.products(with: pointVectors, rows, columns, to: out.first, stride: out.stride, algebra)
     }
     matrix.mirror()
     return matrix
@@ -105,7 +105,7 @@ private func joined(_ blocks: [[Double]]) -> [Double] {
 }
 
 /// Vectors, one for each point, inside larger arrays.
-private struct Part: Sendable {
+private struct PointVectors: Sendable {
   /// The numbers of all points, or of each output.
   private let numbers: [Double]
   private let offsets: [Int]
@@ -118,7 +118,8 @@ private struct Part: Sendable {
 
   /// Adds the inner products of some points with others' vectors; with several offsets, the sum over all of them.
   func products(
-    with other: Part, _ rows: Range<Int>, _ columns: Range<Int>, to out: UnsafeMutablePointer<Double>, stride: Int,
+    with other: PointVectors, _ rows: Range<Int>, _ columns: Range<Int>, to out: UnsafeMutablePointer<Double>,
+    stride: Int,
     _ algebra: LinearAlgebra
   ) {
     numbers.withUnsafeBufferPointer { own in
@@ -138,13 +139,14 @@ private struct Part: Sendable {
 /// What the tensors of one kind add to the tangent kernel.
 private enum TangentTerm: Sendable {
   /// Σ over pairs of uses of (XᵀX′ + bias) ∘ (BᵀB′)
-  case matrix(uses: [(input: Part, gradient: Part)], isBiased: Bool)
+  case matrix(uses: [(input: PointVectors, gradient: PointVectors)], isBiased: Bool)
   /// JᵀJ
-  case vector(Part)
+  case vector(PointVectors)
 
   func add(_ rows: Range<Int>, _ columns: Range<Int>, to out: Tile, _ algebra: LinearAlgebra) {
     switch self {
-    case .vector(let part): part.products(with: part, rows, columns, to: out.first, stride: out.stride, algebra)
+    case .vector(let pointVectors):
+      pointVectors.products(with: pointVectors, rows, columns, to: out.first, stride: out.stride, algebra)
     case .matrix(let uses, let isBiased):
       let count = rows.count * columns.count
       withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * count) { room in
@@ -247,7 +249,7 @@ extension NetworkFunction {
     }
     for matrix in matrixUses.keys.sorted() {
       let nodes = matrixUses[matrix] ?? []
-      var uses: [(input: Part, gradient: Part)] = []
+      var uses: [(input: PointVectors, gradient: PointVectors)] = []
       var isBiased = false
       for node in nodes {
         guard case .dense(_, let bias) = operations[node] else { continue }
@@ -264,11 +266,11 @@ extension NetworkFunction {
         for position in 0..<positions {
           uses.append(
             (
-              Part(value, offsets: [position * inputs], stride: positions * inputs, width: inputs),
+              PointVectors(value, offsets: [position * inputs], stride: positions * inputs, width: inputs),
               // All outputs at once where they lie side by side.
               isSimple
-                ? Part(gradient, stride: outputs * width, width: outputs * width)
-                : Part(
+                ? PointVectors(gradient, stride: outputs * width, width: outputs * width)
+                : PointVectors(
                   gradient, offsets: (0..<outputs).map { ($0 * positions + position) * width },
                   stride: outputs * positions * width, width: width)
             ))
@@ -298,7 +300,8 @@ extension NetworkFunction {
     }
     for vector in vectorGradients.keys.sorted() {
       let width = vectors[vector].count
-      terms.append(.vector(Part(vectorGradients[vector] ?? [], stride: outputs * width, width: outputs * width)))
+      terms.append(
+        .vector(PointVectors(vectorGradients[vector] ?? [], stride: outputs * width, width: outputs * width)))
     }
     return terms
   }

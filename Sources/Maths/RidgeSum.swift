@@ -90,15 +90,15 @@ struct RidgeSum {
     // Units, and how much of their u = w·x + b belongs to the affine map.
     var lines: [(unit: Int, factor: Double)] = []
     for unit in order {
-      let part = Part(row: rows[unit], bias: network.biases[unit], form: form)
-      var constant = part.constant
-      if part.norm == 0, let value = network.activation.value(at: network.biases[unit]) { constant = value }
-      constant += part.line * network.biases[unit]
+      let own = UnitTerms(row: rows[unit], bias: network.biases[unit], form: form)
+      var constant = own.constant
+      if own.norm == 0, let value = network.activation.value(at: network.biases[unit]) { constant = value }
+      constant += own.line * network.biases[unit]
       for output in 0..<outputs { constants[output] += constant * columns[unit][output] }
-      if part.line != 0 { lines.append((unit, part.line)) }
-      if !part.terms.isEmpty {
+      if own.line != 0 { lines.append((unit, own.line)) }
+      if !own.terms.isEmpty {
         groups.append(
-          RidgeGroup(direction: part.direction, noise: part.noise, terms: part.terms, column: columns[unit]))
+          RidgeGroup(direction: own.direction, noise: own.noise, terms: own.terms, column: columns[unit]))
       }
     }
     self.constants = constants
@@ -119,7 +119,7 @@ struct RidgeSum {
   }
 
   /// What one unit comes to: constant + line·(w·x + b) + Σ factor·ridge. `constant` leaves out a unit without weights.
-  private struct Part {
+  private struct UnitTerms {
     var norm = 0.0
     var constant = 0.0
     var line = 0.0

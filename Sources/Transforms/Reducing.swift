@@ -236,22 +236,22 @@ extension NetworkFile {
     let (hidden, _) = network.hiddenLayers()
     var reduction = Reduction()
     for layer in hidden.reversed() {
-      let parts: HiddenLayerTensors
+      let hidden: HiddenLayerTensors
       do throws(HiddenLayerTensors.Misfit) {
-        parts = try HiddenLayerTensors(layer, in: tensors, byName)
+        hidden = try HiddenLayerTensors(layer, in: tensors, byName)
       } catch {
         reduction.notes.append("\(layer.kernel): \(error.reason): all nodes stay")
         continue
       }
-      var kept = try usedUnits(of: parts, reduction.keptUnits)
+      var kept = try usedUnits(of: hidden, reduction.keptUnits)
       guard kept.contains(false) else { continue }
       // Frameworks have no layers without units.
       if !kept.contains(true) { kept[0] = true }
       let count = kept.count { $0 }
       if count == kept.count { continue }
-      reduction.keptUnits[parts.kernel, default: KeptUnits()].outputs = kept
-      for vector in parts.vectors { reduction.keptUnits[vector] = KeptUnits(outputs: kept) }
-      for consumer in parts.consumers { reduction.keptUnits[consumer.kernel, default: KeptUnits()].inputs = kept }
+      reduction.keptUnits[hidden.kernel, default: KeptUnits()].outputs = kept
+      for vector in hidden.vectors { reduction.keptUnits[vector] = KeptUnits(outputs: kept) }
+      for consumer in hidden.consumers { reduction.keptUnits[consumer.kernel, default: KeptUnits()].inputs = kept }
       for node in layer.nodes { reduction.widths[node] = WidthChange(before: kept.count, after: count) }
       reduction.layers.append(
         ReductionReport.Layer(
@@ -264,11 +264,11 @@ extension NetworkFile {
 
   /// Which units of a layer are used, or may not be finite, so that zeros times their values are no zeros.
   private func usedUnits(
-    of parts: HiddenLayerTensors, _ keptUnits: [Int: KeptUnits]
+    of hidden: HiddenLayerTensors, _ keptUnits: [Int: KeptUnits]
   ) throws(NetworkError) -> [Bool] {
     let threads = options.threads
-    var kept = [Bool](repeating: false, count: parts.units)
-    for consumer in parts.consumers {
+    var kept = [Bool](repeating: false, count: hidden.units)
+    for consumer in hidden.consumers {
       try forEachSlice(of: consumer.kernel) { matrix, outputs, inputs in
         let units = keptUnits[consumer.kernel]?.outputs.map { Array($0[outputs]) }
         let unused = matrix.unusedInputs(
@@ -277,10 +277,10 @@ extension NetworkFile {
       }
     }
     guard kept.contains(false) else { return kept }
-    try forEachSlice(of: parts.kernel) { matrix, outputs, _ in
+    try forEachSlice(of: hidden.kernel) { matrix, outputs, _ in
       for (unit, isFinite) in zip(outputs, matrix.finiteOutputs(threads: threads)) where !isFinite { kept[unit] = true }
     }
-    for vector in parts.vectors {
+    for vector in hidden.vectors {
       let numbers = tensors[vector].type.numbers(try values(of: vector))
       for (unit, number) in numbers.enumerated() where !number.isFinite { kept[unit] = true }
     }

@@ -148,15 +148,15 @@ extension NetworkFile {
     _ pruning: inout UnitPruning
   ) throws {
     func note(_ reason: String) -> UnitPruning.Note { UnitPruning.Note(kernel: layer.kernel, reason: reason) }
-    let parts: HiddenLayerTensors
+    let hidden: HiddenLayerTensors
     do {
-      parts = try HiddenLayerTensors(layer, in: tensors, byName)
+      hidden = try HiddenLayerTensors(layer, in: tensors, byName)
     } catch {
       throw note(error.reason)
     }
     let threads = options.threads
-    let units = parts.units
-    let norms = try finite(layer, parts.kernel) { try $0.squaredNorms(threads: threads) }
+    let units = hidden.units
+    let norms = try finite(layer, hidden.kernel) { try $0.squaredNorms(threads: threads) }
     let kept = rule.kept(norms)
     let removed = kept.indices.filter { !kept[$0] }
     pruning.layers.append(UnitPruning.Layer(kernel: layer.kernel, kept: kept))
@@ -165,9 +165,9 @@ extension NetworkFile {
     // Edits of this layer alone, until all of them are known to be possible.
     var edits: [Int: UnitPruning.Edit] = [:]
     do {
-      let biases = try parts.bias.map { try numbers($0, layer) }
+      let biases = try hidden.bias.map { try numbers($0, layer) }
       var bias = biases ?? [Double](repeating: 0, count: units)
-      for consumer in parts.consumers {
+      for consumer in hidden.consumers {
         let path = try consumer.path.map { try operation($0, layer) }
         var constants: [(input: Int, value: Double)] = []
         for unit in removed {
@@ -202,10 +202,10 @@ extension NetworkFile {
         edits[consumer.kernel] = .matrix(outputs: remaining.map { !$0 }, inputs: inputs)
       }
       for unit in removed { bias[unit] = 0 }
-      if let index = parts.bias, bias != biases { edits[index] = .bias(bias) }
+      if let index = hidden.bias, bias != biases { edits[index] = .bias(bias) }
       // Its inputs are those of the layer before, which comes later.
-      let inputs = try withMatrix(parts.kernel) { $0.inputs }
-      edits[parts.kernel] = .matrix(outputs: kept.map { !$0 }, inputs: [Bool](repeating: false, count: inputs))
+      let inputs = try withMatrix(hidden.kernel) { $0.inputs }
+      edits[hidden.kernel] = .matrix(outputs: kept.map { !$0 }, inputs: [Bool](repeating: false, count: inputs))
       for index in edits.keys.sorted() {
         if spares(index) { throw note("\(tensors[index].name) would change, which is to stay as it is") }
         guard tensors[index].isReplaceable else {

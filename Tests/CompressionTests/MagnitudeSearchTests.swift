@@ -74,7 +74,7 @@ import Testing
         let elements = SourceElements(bytes: bytes, type: type)
         for rank in [1, 2, 17, 4500, 8999, 9000] {
           let thresholds = RankSearch(rank: rank, limit: 1, bits: 3).thresholds(
-            from: SourceElements.finite, parts: { [elements.part($0, limit: 1, threads: Threads(1))] },
+            from: SourceElements.finite, contents: { [elements.contents($0, limit: 1, threads: Threads(1))] },
             counts: { elements.counts(in: $0, threads: Threads(1)) })
           #expect(thresholds.count == 1 && thresholds[0].magnitude == sorted[rank - 1])
           #expect(elements.count(thresholds[0], threads: Threads(2)) == rank)

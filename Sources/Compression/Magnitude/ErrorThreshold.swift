@@ -37,7 +37,7 @@ func thresholdWithin(
   }
   var (threshold, equal) = (bins[decisive].lowerBound, tally.counts[decisive])
   if bins[decisive].count > 1 {
-    var magnitudes = elements.part(bins[decisive], limit: limit, threads: threads).magnitudes ?? []
+    var magnitudes = elements.contents(bins[decisive], limit: limit, threads: threads).magnitudes ?? []
     while magnitudes.count > 64, let least = magnitudes.min(), let most = magnitudes.max(), least < most {
       let bins = Bins(least...most, bits: 11)
       var tally = Tally(bins)

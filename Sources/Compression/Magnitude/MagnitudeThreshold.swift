@@ -73,10 +73,10 @@ func thresholdKeeping(
   let search = RankSearch(rank: kept, limit: max(1 << 17, elements.count / 32), bits: 14)
   return try search.thresholds(
     from: guess(kept, of: elements),
-    parts: { range throws(NonFiniteWeight) in
-      let part = elements.part(range, limit: search.limit, threads: threads)
-      if part.largestKey >= elements.type.infinityKey { throw elements.nonFinite() }
-      return [part]
+    contents: { range throws(NonFiniteWeight) in
+      let found = elements.contents(range, limit: search.limit, threads: threads)
+      if found.largestKey >= elements.type.infinityKey { throw elements.nonFinite() }
+      return [found]
     },
     counts: { bins throws(NonFiniteWeight) in elements.counts(in: bins, threads: threads) })[0]
 }
@@ -87,9 +87,9 @@ private func guess(_ kept: Int, of elements: SourceElements) -> ClosedRange<UInt
   let all = SourceElements.finite
   if elements.count <= 1 << 17 { return all }
   let sample = elements.sample(1 << 15).filter(all.contains)
-  let part = Double(kept) / Double(elements.count)
-  let expected = part * Double(sample.count)
-  let spread = 5 * (expected * (1 - part)).squareRoot() + 5
+  let fraction = Double(kept) / Double(elements.count)
+  let expected = fraction * Double(sample.count)
+  let spread = 5 * (expected * (1 - fraction)).squareRoot() + 5
   let (first, last) = (Int(expected - spread), Int(expected + spread) + 1)
   let low = last <= sample.count ? largest(last, of: sample) : all.lowerBound
   return low...(first >= 1 ? largest(first, of: sample) : all.upperBound)
@@ -100,8 +100,8 @@ extension SourceElements {
   func count(_ threshold: MagnitudeThreshold, threads: Threads) -> Int {
     if threshold == .everything { return count }
     let bits = threshold.magnitude.bitPattern
-    let part = part(bits...bits, limit: 0, threads: threads)
-    return part.above + min(part.count, threshold.ties ?? part.count)
+    let found = contents(bits...bits, limit: 0, threads: threads)
+    return found.above + min(found.count, threshold.ties ?? found.count)
   }
 
   /// Names the first weight that is not finite.

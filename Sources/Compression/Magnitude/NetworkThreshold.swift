@@ -52,16 +52,16 @@ public func magnitudeThresholds<Failure>(
     let search = RankSearch(rank: kept, limit: 1 << 22, bits: 16)
     thresholds = try search.thresholds(
       from: RankSearch.decisive(bins, counts, rank: kept),
-      parts: { range throws(Failure) in
-        var parts = [SourceElements.Part](repeating: SourceElements.Part(), count: matrices)
+      contents: { range throws(Failure) in
+        var contents = [SourceElements.RangeContents](repeating: SourceElements.RangeContents(), count: matrices)
         var limit = search.limit
         try each { matrix, elements in
           if nonFinite[matrix] == nil {
-            parts[matrix] = elements.part(range, limit: limit, threads: threads)
-            limit = max(0, limit - parts[matrix].count)
+            contents[matrix] = elements.contents(range, limit: limit, threads: threads)
+            limit = max(0, limit - contents[matrix].count)
           }
         }
-        return parts
+        return contents
       },
       counts: { bins throws(Failure) in try count(in: bins) })
   }

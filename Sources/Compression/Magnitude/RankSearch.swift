@@ -17,20 +17,20 @@ struct RankSearch {
   ///
   /// - Parameters:
   ///   - range: where to look first, in the bits of magnitudes.
-  ///   - parts: what lies in and above a range, matrix by matrix.
+  ///   - contents: what lies in and above a range, matrix by matrix.
   ///   - counts: how many magnitudes of all matrices lie in each bin.
   /// - Returns: a threshold for each matrix.
   func thresholds<Failure>(
-    from range: ClosedRange<UInt64>, parts: (ClosedRange<UInt64>) throws(Failure) -> [SourceElements.Part],
+    from range: ClosedRange<UInt64>, contents: (ClosedRange<UInt64>) throws(Failure) -> [SourceElements.RangeContents],
     counts: (Bins) throws(Failure) -> [Int]
   ) throws(Failure) -> [MagnitudeThreshold] {
     var range = range
     var bounds = SourceElements.finite
     var aboveBounds = 0
     while true {
-      let parts = try parts(range)
-      let above = parts.reduce(0) { $0 + $1.above }
-      let count = parts.reduce(0) { $0 + $1.count }
+      let contents = try contents(range)
+      let above = contents.reduce(0) { $0 + $1.above }
+      let count = contents.reduce(0) { $0 + $1.count }
       if rank <= above {
         bounds = range.upperBound + 1...bounds.upperBound
       } else if rank > above + count {
@@ -38,10 +38,10 @@ struct RankSearch {
         aboveBounds = above + count
       } else {
         if range.count == 1 {
-          return Self.thresholds(at: range.lowerBound, ties: rank - above, equal: parts.map(\.count))
+          return Self.thresholds(at: range.lowerBound, ties: rank - above, equal: contents.map(\.count))
         }
-        let collected = parts.compactMap(\.magnitudes)
-        if collected.count == parts.count {
+        let collected = contents.compactMap(\.magnitudes)
+        if collected.count == contents.count {
           let threshold = largest(rank - above, of: Array(collected.joined()))
           let larger = collected.reduce(above) { $0 + $1.count { $0 > threshold } }
           return Self.thresholds(

@@ -56,8 +56,10 @@ extension NetworkFile {
 
   /// Refills the container but for values that only have to be put into their place, opens it, and compares the objects
   /// in it with the directory.
-  package func restoreStructure(to scratch: FileDescriptor, _ part: RestoredPart) throws(NetworkError) -> NetworkFile {
-    let size = try restore(to: scratch, part)
+  package func restoreStructure(to scratch: FileDescriptor, _ content: RestoredContent) throws(NetworkError)
+    -> NetworkFile
+  {
+    let size = try restore(to: scratch, content)
     let restored: NetworkFile
     var options = options
     options.findsLayers = false
@@ -65,7 +67,7 @@ extension NetworkFile {
       restored = try about("container") { try NetworkFile(scratch, size: size, options: options) }
     } catch {
       // What could be read in the source, and no longer without values, was among them.
-      throw error.verdict == .unsupported && part == .changedStructure
+      throw error.verdict == .unsupported && content == .changedStructure
         ? error.saying(error.message, .corrupt) : error
     }
     guard case .ncz(let source) = self.source, let container = source.directory.container,
