@@ -22,6 +22,14 @@ public enum TangentOutput: Sendable, Equatable {
 /// is applied, all of its uses together: terms are those of all pairs of them. The derivatives take
 /// 2n · outputs Σ_W p · rows · columns more, and there are a few n × n matrices in memory.
 ///
+/// Example: f(x) = w·x + b has one dense layer, which takes x, and its derivatives by (w, b) are (x, 1). So on the
+/// points (1, 0) and (1, 1), whatever w and b are,
+///
+/// ```
+/// conjugate   1 1      tangent   2 2
+///             1 2                2 3
+/// ```
+///
 /// Law: the tangent kernel is what finite differences give.
 public struct NetworkKernels: Sendable {
   public let conjugate: SymmetricMatrix

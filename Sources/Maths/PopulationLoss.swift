@@ -14,6 +14,13 @@ public import Parallel
 /// the same function, but for a factor, are one, so that what both networks have takes no part in the error. Rounding
 /// errs by a few 10⁻¹⁶ of Σ |cᵢ cⱼ K|.
 ///
+/// Example: f(x) = relu(u) and g(x) = relu(−u) with u = 3x₁ + 4x₂, which is distributed as N(0, 25). f² is u² for half
+/// of all x, so E f² = 12.5; f − g = u, so E (f − g)² = 25.
+///
+/// ```
+/// populationLoss(f, g, threads: Threads(1))  // (squaredNorm: 12.5, squaredError: 25), but for rounding
+/// ```
+///
 /// Laws: the error is exactly 0 for equal networks, also if units are in another order; neither is negative, nor
 /// depends on the number of threads; both are multiplied by t² if A and the offsets are multiplied by t.
 ///

@@ -8,6 +8,14 @@ public import Parallel
 /// vectors. The samples are put in random order, α̂ is the median over all scales, at most 2; that five times, and the
 /// median. (A scale for which 1/α̂ₘ ≤ 0 counts as α̂ₘ = ∞.)
 ///
+/// Examples of stable distributions: a sum of four Gaussian samples is distributed as 4^{1/2} = 2 of them (α = 2), a
+/// sum of four Cauchy samples as 4 of them (α = 1). The smaller α is, the more a sum owes to its largest term. Eight
+/// equal samples give α̂ = 1: a sum of m is m¹ of them, which is why samples have to be centred.
+///
+/// ```
+/// TailIndex(of: [3, 3, 3, 3, 3, 3, 3, 3], using: &generator)?.value  // 1, but for rounding
+/// ```
+///
 /// **It is no test for heavy tails.** Laplace and Student's t with three degrees of freedom have a finite variance, for
 /// which the model has α = 2, and give about 1.70 at N = 10⁴; a mean that is not zero lowers the estimate, so samples
 /// must be centred; many samples that are exactly zero (a pruned layer) make it meaningless.

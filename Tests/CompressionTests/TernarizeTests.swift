@@ -9,6 +9,17 @@ import Testing
   private let groups: [ScaleGroup] = [.tensor, .row, .inputs(5), .inputs(32)]
   private let rules: [TernaryRule] = [.optimal, .sparsity(Fraction(".9")!), .sparsity(.zero), .sparsity(.one)]
 
+  /// The example of the documentation.
+  @Test func fourWeights() throws {
+    let w: [Float] = [4, -3, 1, 0]
+    let found = try ternarized(w)
+    #expect(found.matrix.scales == [3.5] && found.nonzeroCount == 2)
+    #expect((0..<4).map { found.matrix.trit(0, $0) } == [1, -1, 0, 0])
+    let back = restored(found.matrix).withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+    #expect(back == [3.5, -3.5, 0, 0])
+    #expect(zip(w, back).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) } == 1.5)
+  }
+
   @Test func orientationAndThreadsDoNotMatter() throws {
     var random = SplitMix64(seed: 1)
     // Two blocks and more: 2^18 weights a block.

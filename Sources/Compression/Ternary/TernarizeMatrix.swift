@@ -26,6 +26,9 @@ public struct Ternarization: Sendable {
 /// the k* largest. With `.sparsity`, k is given and s = S_k/k. A group of zeros has s = 0. Scales are rounded to the
 /// type of the weights (to nearest, ties to even) after t is chosen.
 ///
+/// Example: w = (4, −3, 1, 0) has the prefix sums 4, 7, 8, 8, and S_k²/k is 16, 24.5, 21⅓, 16: two weights are kept. So
+/// s = 7/2, t = (1, −1, 0, 0), and w is restored as (3.5, −3.5, 0, 0), with ‖w − s t‖² = 26 − 24.5 = 1.5.
+///
 /// - Parameters:
 ///   - source: the weights; the result is output units × inputs, whichever way they are stored.
 ///   - threads: the result does not depend on it.
