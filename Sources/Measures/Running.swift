@@ -180,14 +180,14 @@ extension RunReport {
   }
 
   /// One object; its keys are documented in the README.
-  public var json: JSON {
+  public var json: JSONValue {
     return .object([
-      .init("accuracy", JSON.real(orNull: accuracy)),
-      .init("input_scale", JSON.real(orNull: scale)),
+      .init("accuracy", JSONValue.real(orNull: accuracy)),
+      .init("input_scale", JSONValue.real(orNull: scale)),
       .init("inputs", .integer(inputs)),
-      .init("loss", JSON.real(orNull: loss?.value)),
-      .init("loss_kind", (loss?.name).map(JSON.string) ?? .null),
-      .init("notes", .array(notes.map(JSON.string))),
+      .init("loss", JSONValue.real(orNull: loss?.value)),
+      .init("loss_kind", (loss?.name).map(JSONValue.string) ?? .null),
+      .init("notes", .array(notes.map(JSONValue.string))),
       .init("outputs", .integer(outputs.width)),
       .init("precision", .string(precision.rawValue)),
       .init("samples", .integer(samples)),

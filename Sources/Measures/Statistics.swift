@@ -185,22 +185,24 @@ private func transpose(_ matrix: [Float], rows: Int, columns: Int) -> [Float] {
 
 extension Statistics {
   /// One object; its keys are documented in the README.
-  public var json: JSON {
-    JSON.object([
+  public var json: JSONValue {
+    JSONValue.object([
       .init("all", all.json),
-      .init("gaussian_errors", .array(gaussianErrors.map(JSON.real))),
+      .init("gaussian_errors", .array(gaussianErrors.map(JSONValue.real))),
       .init("keeps", .array(keeps.map { .real($0.value) })),
       .init("layers", .array(layers.map(\.json))),
-      .init("notes", .array(notes.map(JSON.string))),
+      .init("notes", .array(notes.map(JSONValue.string))),
     ]).canonical()
   }
 }
 
 extension Statistics.Layer {
-  fileprivate var json: JSON {
-    func real(_ value: Double?) -> JSON { value.map { .real($0) } ?? .null }
-    func list(_ strategy: Statistics.Strategy) -> JSON { errors[strategy].map { .array($0.map(JSON.real)) } ?? .null }
-    var members: [JSON.Member] = [
+  fileprivate var json: JSONValue {
+    func real(_ value: Double?) -> JSONValue { value.map { .real($0) } ?? .null }
+    func list(_ strategy: Statistics.Strategy) -> JSONValue {
+      errors[strategy].map { .array($0.map(JSONValue.real)) } ?? .null
+    }
+    var members: [JSONValue.Member] = [
       .init("kurtosis", real(kurtosis)),
       .init("magnitude_errors", list(.magnitude)),
       .init("name", .string(name)),
@@ -215,7 +217,7 @@ extension Statistics.Layer {
       .init("weights", .integer(weights)),
       .init("zeros", .integer(zeros)),
     ]
-    if !l1Errors.isEmpty { members.append(.init("magnitude_l1_errors", .array(l1Errors.map(JSON.real)))) }
+    if !l1Errors.isEmpty { members.append(.init("magnitude_l1_errors", .array(l1Errors.map(JSONValue.real)))) }
     return .object(members)
   }
 }

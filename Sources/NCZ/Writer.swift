@@ -78,11 +78,13 @@ public struct Writer: ~Copyable {
   ///   - check: is called with a file that reads like the output, and its size: the output itself, or the mirror before
   ///     the output has got directory and trailer. When it throws, such an output stays cut short, and every reader
   ///     says so.
-  public consuming func finish(content: JSON, check: (FileDescriptor, Int) throws -> Void = { _, _ in }) throws -> Int {
+  public consuming func finish(content: JSONValue, check: (FileDescriptor, Int) throws -> Void = { _, _ in }) throws
+    -> Int
+  {
     try endPayload()
     try writePending()
     let members = (content.members ?? []) + [.init("payloads", .array(payloads.map(\.json)))]
-    let text = JSON.object(members).canonical().serialized()
+    let text = JSONValue.object(members).canonical().serialized()
     guard text.count <= Format.maxDirectorySize else {
       throw NCZError.overLimit("a directory of \(text.count) bytes, limit \(Format.maxDirectorySize)")
     }

@@ -344,7 +344,8 @@ extension HiddenLayerTensors {
 struct Architecture {
   var network: Network
   /// The configuration of a Keras file, as far as it can be rewritten.
-  fileprivate var described: (configuration: KerasConfiguration, applications: [KerasNetwork.Application], json: JSON)?
+  fileprivate var described:
+    (configuration: KerasConfiguration, applications: [KerasNetwork.Application], json: JSONValue)?
   /// Why it is copied as it is.
   fileprivate var isCopied: String?
 
@@ -365,7 +366,7 @@ extension HDF5Source {
       do {
         let built = try KerasNetwork.buildWithApplications(configuration, variables: layout.variables)
         let stored = layout.tree.text("model_config", of: layout.tree.root).map { Array($0.utf8) }
-        let json = try JSON.parse(text ?? stored ?? [], nonFinite: true)
+        let json = try JSONValue.parse(text ?? stored ?? [], nonFinite: true)
         return Architecture(network: built.network, described: (configuration, built.applications, json))
       } catch let error as KerasNetwork.Contradiction {
         throw refused("the architecture in the file cannot be used: \(error.what)")

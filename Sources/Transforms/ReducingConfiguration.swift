@@ -35,13 +35,13 @@ struct ReducedConfiguration {
   }
 
   /// - Parameter json: what the configuration was made from.
-  func rewriting(_ json: JSON) -> JSON {
+  func rewriting(_ json: JSONValue) -> JSONValue {
     var copy = self
     return copy.rewrite(layer: json, of: nil)
   }
 
   /// Takes the layers in the same order as `KerasConfiguration`.
-  private mutating func rewrite(layer json: JSON, of model: Int?) -> JSON {
+  private mutating func rewrite(layer json: JSONValue, of model: Int?) -> JSONValue {
     let layer = next
     next += 1
     guard case .object(var members) = json else { return json }
@@ -58,7 +58,7 @@ struct ReducedConfiguration {
     return .object(members)
   }
 
-  private mutating func rewrite(settings: JSON, of layer: Int) -> JSON {
+  private mutating func rewrite(settings: JSONValue, of layer: Int) -> JSONValue {
     if case .array(let parts) = settings { return .array(parts.map { rewrite(layer: $0, of: layer) }) }
     guard case .object(var members) = settings else { return settings }
     let isModel = configuration.layers[layer].isModel
@@ -83,7 +83,7 @@ struct ReducedConfiguration {
   }
 
   /// The values that calls of a layer take, as Keras 3 writes them, with their shapes.
-  private func rewrite(tensors json: JSON, in model: Int) -> JSON {
+  private func rewrite(tensors json: JSONValue, in model: Int) -> JSONValue {
     switch json {
     case .array(let items): return .array(items.map { rewrite(tensors: $0, in: model) })
     case .object(var members):
@@ -106,14 +106,14 @@ struct ReducedConfiguration {
   }
 }
 
-extension JSON {
+extension JSONValue {
   /// The new width for the old one.
-  fileprivate func replacing(_ change: WidthChange) -> JSON {
+  fileprivate func replacing(_ change: WidthChange) -> JSONValue {
     integer == change.before ? .integer(change.after) : self
   }
 
   /// The same with every array that ends in the old width, at any depth, ending in the new one.
-  fileprivate func replacingLastDimensions(_ change: WidthChange) -> JSON {
+  fileprivate func replacingLastDimensions(_ change: WidthChange) -> JSONValue {
     switch self {
     case .array(var items):
       if let last = items.last, last.integer != nil {

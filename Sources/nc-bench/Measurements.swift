@@ -116,26 +116,26 @@ struct Measurements {
   }
 
   var json: String {
-    func number(_ value: Double?) -> JSON { value.map { JSON.real($0) } ?? .null }
-    let object = JSON.object(
-      machine.map { JSON.Member($0.key, .string($0.value)) } + [
-        JSON.Member("repetitions", .integer(repetitions)),
-        JSON.Member(
+    func number(_ value: Double?) -> JSONValue { value.map { JSONValue.real($0) } ?? .null }
+    let object = JSONValue.object(
+      machine.map { JSONValue.Member($0.key, .string($0.value)) } + [
+        JSONValue.Member("repetitions", .integer(repetitions)),
+        JSONValue.Member(
           "rows",
           .array(
             rows.map { row in
               .object([
-                JSON.Member("work", .string(row.name)),
-                JSON.Member("data", .string(row.data)),
-                JSON.Member("threads", .integer(row.threads)),
-                JSON.Member("bytes", row.bytes.map { .integer($0) } ?? .null),
-                JSON.Member("best_gb_per_core_second", number(row.best)),
-                JSON.Member("median_gb_per_core_second", number(row.median)),
-                JSON.Member("best_gb_per_second", number(row.bestWall)),
-                JSON.Member("memcpy_ratio", number(ratio(row))),
-                JSON.Member("best_seconds", number(row.wall.first)),
-                JSON.Member("peak_bytes", row.memory.map { .integer($0) } ?? .null),
-                JSON.Member("bits_per_weight", number(row.bits)),
+                JSONValue.Member("work", .string(row.name)),
+                JSONValue.Member("data", .string(row.data)),
+                JSONValue.Member("threads", .integer(row.threads)),
+                JSONValue.Member("bytes", row.bytes.map { .integer($0) } ?? .null),
+                JSONValue.Member("best_gb_per_core_second", number(row.best)),
+                JSONValue.Member("median_gb_per_core_second", number(row.median)),
+                JSONValue.Member("best_gb_per_second", number(row.bestWall)),
+                JSONValue.Member("memcpy_ratio", number(ratio(row))),
+                JSONValue.Member("best_seconds", number(row.wall.first)),
+                JSONValue.Member("peak_bytes", row.memory.map { .integer($0) } ?? .null),
+                JSONValue.Member("bits_per_weight", number(row.bits)),
               ])
             })),
       ])

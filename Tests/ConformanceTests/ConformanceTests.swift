@@ -26,7 +26,7 @@ struct ConformanceTests {
     try withNetwork(OpenFile(fixture.file)) { try compare($0, with: twin) }
   }
 
-  private func compare(_ network: NetworkFile, with twin: JSON) throws {
+  private func compare(_ network: NetworkFile, with twin: JSONValue) throws {
     let expected = try #require(twin["tensors"]?.array)
     #expect(network.tensors.map(\.name.text) == expected.map { $0["name"]?.string })
     for (index, (tensor, twin)) in zip(network.tensors, expected).enumerated() {

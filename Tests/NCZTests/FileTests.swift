@@ -11,7 +11,7 @@ struct FileTests {
   /// What a file holds, as far as this module knows.
   struct Content: Equatable {
     var payloads: [[[UInt8]]]
-    var directory: JSON
+    var directory: JSONValue
 
     func write(to file: FileDescriptor) throws -> Int {
       var writer = try Writer(to: file)
@@ -22,7 +22,7 @@ struct FileTests {
       return try writer.finish(content: directory)
     }
 
-    init(payloads: [[[UInt8]]], directory: JSON) {
+    init(payloads: [[[UInt8]]], directory: JSONValue) {
       self.payloads = payloads
       self.directory = directory
     }

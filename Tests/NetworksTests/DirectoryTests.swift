@@ -16,7 +16,7 @@ struct DirectoryTests {
     var random = SplitMix64(seed: seed)
     let (directory, payloadCount) = Directory.random(&random)
     let text = directory.json.canonical().serialized()
-    let read = try Directory(try JSON.parseCanonical(text, limits: JSON.Limits()), payloadCount: payloadCount)
+    let read = try Directory(try JSONValue.parseCanonical(text, limits: JSONValue.Limits()), payloadCount: payloadCount)
     #expect(read.container == directory.container)
     #expect(read.digest == directory.digest)
     #expect(read.network == directory.network)
@@ -28,7 +28,7 @@ struct DirectoryTests {
   // MARK: Malformed
 
   /// Two tensors and a container with every key there is.
-  private static let example = try! JSON.parse(
+  private static let example = try! JSONValue.parse(
     Array(
       """
       {"container":{"kind":"hdf5","offset":0,"payload":0,"size":100},"digest":"\(zeros)","tensors":[
@@ -133,7 +133,7 @@ struct DirectoryTests {
     ])
 
   @Test(arguments: corrupt + unsupported + overLimit) func everyFaultHasItsVerdict(fault: Fault) throws {
-    let value = try fault.value.map { try JSON.parse(Array($0.utf8)) }
+    let value = try fault.value.map { try JSONValue.parse(Array($0.utf8)) }
     let json = Self.example.setting(fault.path.split(separator: "/"), to: value)
     let error = #expect(throws: NetworkError.self) { try Directory(json, payloadCount: 4) }
     #expect(error?.verdict == fault.verdict, "\(error?.message ?? "no error")")
@@ -154,7 +154,7 @@ struct DirectoryTests {
 
   @Test func unknownEncodingsAreListedWithTheirParameters() throws {
     for id in [4, 63, 64, 127] {
-      let parameters = JSON.object([.init("a", .array([.integer(1)]))])
+      let parameters = JSONValue.object([.init("a", .array([.integer(1)]))])
       let json = Self.example.setting(["tensors", "0", "encoding"], to: .integer(id))
         .setting(["tensors", "0", "parameters"], to: parameters)
       let directory = try Directory(json, payloadCount: 4)
@@ -230,12 +230,12 @@ extension Directory {
       let size = position + Int.random(in: 0...50, using: &random)
       container = Container(
         kind: kind, offset: kind == .keras ? Int.random(in: 0...size, using: &random) : 0, payload: next(1)[0],
-        size: size, extensions: JSON.extensions(&random))
+        size: size, extensions: JSONValue.extensions(&random))
     }
     let directory = Directory(
       container: container, digest: .random(&random), network: Network.random(of: tensors.map(\.name), &random),
       tensors: tensors,
-      extensions: JSON.extensions(&random))
+      extensions: JSONValue.extensions(&random))
     return (directory, payloads)
   }
 }
@@ -277,7 +277,7 @@ extension TensorRecord {
         Step(
           tool: "nc-x", version: "1", options: texts.randomElement(using: &random)!, from: .random(&random),
           error: Double(Int.random(in: 0...2000, using: &random)) / 1000)
-      }, place: nil, extensions: JSON.extensions(&random))
+      }, place: nil, extensions: JSONValue.extensions(&random))
   }
 }
 
@@ -301,7 +301,7 @@ extension Network {
   }
 }
 
-extension JSON {
+extension JSONValue {
   fileprivate static func extensions(_ random: inout SplitMix64) -> [Member] {
     // Keys that are equal as text and not as bytes.
     ["x-a", "x-e\u{301}", "x-é"].suffix(Int.random(in: 0...3, using: &random)).map {
@@ -310,14 +310,14 @@ extension JSON {
   }
 
   /// The value at a path of keys and indices.
-  func at(_ path: some Collection<Substring>) -> JSON? {
+  func at(_ path: some Collection<Substring>) -> JSONValue? {
     guard let step = path.first else { return self }
     let next = Int(step).flatMap { index in array.map { $0[index] } } ?? self[String(step)]
     return next?.at(path.dropFirst())
   }
 
   /// This value with another at `path`, which is not empty, or with none there; a key that is missing is added.
-  func setting(_ path: some Collection<Substring>, to value: JSON?) -> JSON {
+  func setting(_ path: some Collection<Substring>, to value: JSONValue?) -> JSONValue {
     let (step, rest) = (path.first ?? "", path.dropFirst())
     if case .array(var list) = self, let index = Int(step) {
       list[index] = list[index].setting(rest, to: value)

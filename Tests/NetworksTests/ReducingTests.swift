@@ -203,7 +203,7 @@ struct ReducingTests {
         .init(layer: 3, inputs: [2], outputs: [3]), .init(layer: 7, inputs: [3], outputs: [4]),
       ],
       widths: [1: .init(before: 4, after: 3), 2: .init(before: 4, after: 3), 3: .init(before: 4, after: 2)]
-    ).rewriting(try JSON.parse(Array(text.utf8)))
+    ).rewriting(try JSONValue.parse(Array(text.utf8)))
     let expected = #"""
       {"class_name":"Sequential","config":{"name":"s","layers":[
       {"class_name":"Dense","config":{"units":3,"batch_input_shape":[null,4],"x":1e-3},

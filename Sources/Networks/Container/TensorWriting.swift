@@ -113,7 +113,7 @@ extension NetworkFile {
     }
   }
 
-  private var extensions: [JSON.Member] {
+  private var extensions: [JSONValue.Member] {
     if case .ncz(let source) = source { source.directory.extensions } else { [] }
   }
 

@@ -31,7 +31,7 @@ public struct TensorRecord: Sendable, Equatable {
   /// Whether it is a weight matrix of which nothing says which way round it is stored.
   var isAmbiguous = false
   /// Members that this version does not know and keeps.
-  var extensions: [JSON.Member] = []
+  var extensions: [JSONValue.Member] = []
 
   /// Every path of the dataset in the source file, without leading slashes.
   var paths: [TensorName] { (path.map { [$0] } ?? []) + aliases }

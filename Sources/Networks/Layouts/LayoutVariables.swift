@@ -620,7 +620,7 @@ extension LayoutVariables {
       return Self.isOurs(tree) ? .network(nil) : .none
     }
     do {
-      let network = try Network(json: try JSON.parse(Array(parts.joined().utf8)))
+      let network = try Network(json: try JSONValue.parse(Array(parts.joined().utf8)))
       if let misfit = misfit(of: network) {
         notes.append("the network in the file is ignored: \(misfit)")
         return .none

@@ -236,7 +236,7 @@ extension KerasNetwork {
   }
 
   /// A shape without its first dimension, the number of samples; a negative dimension is taken for one not known.
-  private static func shapeOfSample(_ json: JSON) -> [Int?]? {
+  private static func shapeOfSample(_ json: JSONValue) -> [Int?]? {
     guard let dimensions = json.array, !dimensions.isEmpty else { return nil }
     return dimensions.dropFirst().map { dimension in dimension.integer.flatMap { $0 >= 0 ? $0 : nil } }
   }
@@ -255,11 +255,11 @@ private struct References {
   /// Whether these are all the arguments: no constants, and no values passed by keyword.
   private(set) var isPlain = true
 
-  init(_ json: JSON) {
+  init(_ json: JSONValue) {
     collect(json)
   }
 
-  private mutating func collect(_ json: JSON) {
+  private mutating func collect(_ json: JSONValue) {
     switch json {
     case .array(let items):
       if let reference = Self.reference(items) {
@@ -286,14 +286,14 @@ private struct References {
     }
   }
 
-  private mutating func collectKeywords(_ json: JSON) {
+  private mutating func collectKeywords(_ json: JSONValue) {
     var keywords = References(.null)
     keywords.collect(json)
     if !keywords.all.isEmpty { isPlain = false }
     all += keywords.all
   }
 
-  private static func reference(_ items: [JSON]) -> Reference? {
+  private static func reference(_ items: [JSONValue]) -> Reference? {
     guard items.count >= 3, let layer = items[0].string, let call = items[1].integer, call >= 0,
       let output = items[2].integer, output >= 0
     else { return nil }
@@ -429,7 +429,7 @@ extension KerasNetwork {
     return function == .activation(.linear) ? dense : append(function, to: dense)
   }
 
-  private mutating func imagineDense(_ index: Int, _ settings: JSON, _ input: Int) -> Int? {
+  private mutating func imagineDense(_ index: Int, _ settings: JSONValue, _ input: Int) -> Int? {
     guard let units = (settings["units"] ?? settings["output_dim"])?.integer,
       !configuration.quantisesWhenApplied(index)
     else { return nil }
@@ -452,7 +452,7 @@ extension KerasNetwork {
   private mutating func applyNormalisation(_ index: Int, to input: Int) throws(Contradiction) -> Int? {
     let settings = configuration.layers[index].settings
     let epsilon = (settings["epsilon"]?.double ?? 1e-3).roundedAsStored
-    let axes = settings["axis"]?.array ?? [settings["axis"] ?? JSON.integer(-1)]
+    let axes = settings["axis"]?.array ?? [settings["axis"] ?? JSONValue.integer(-1)]
     guard axes.count == 1, let axis = axes[0].integer, isLastAxis(axis, of: input),
       settings["rms_scaling"]?.bool != true, epsilon.isFinite, epsilon >= 0
     else { return nil }
@@ -494,7 +494,7 @@ extension KerasNetwork {
   /// With mean and variance as the layer saw them in data (tensors), or as the configuration gives them (constants).
   private mutating func applyStandardisation(_ index: Int, to input: Int) throws(Contradiction) -> Int? {
     let settings = configuration.layers[index].settings
-    let axes = settings["axis"]?.array ?? [settings["axis"] ?? JSON.integer(-1)]
+    let axes = settings["axis"]?.array ?? [settings["axis"] ?? JSONValue.integer(-1)]
     let isOverLastAxis = axes.count == 1 && axes[0].integer.map { isLastAxis($0, of: input) } ?? false
     // What Keras divides by at least: its backend's epsilon, which no file says.
     let epsilon = 1e-7
@@ -527,7 +527,7 @@ extension KerasNetwork {
       .normalization(mean: mean.tensor.name, variance: variance.tensor.name, epsilon: epsilon), to: input)
   }
 
-  private mutating func applyReshape(_ target: JSON?, to input: Int) -> Int? {
+  private mutating func applyReshape(_ target: JSONValue?, to input: Int) -> Int? {
     guard let dimensions = target?.array?.map(\.integer), !dimensions.contains(nil) else { return nil }
     let shape = dimensions.compactMap { $0 }
     let operation = Network.Operation.reshape(shape: shape)
@@ -544,7 +544,7 @@ extension KerasNetwork {
     return append(operation, [input], shape: result)
   }
 
-  private func rescaling(_ scale: JSON?, _ offset: JSON?) -> Network.Operation? {
+  private func rescaling(_ scale: JSONValue?, _ offset: JSONValue?) -> Network.Operation? {
     guard let scale = Self.numbers(scale), let offset = Self.numbers(offset ?? .integer(0)) else { return nil }
     let operation = Network.Operation.rescaling(
       scale: scale.map(\.roundedAsStored), offset: offset.map(\.roundedAsStored))
@@ -552,7 +552,7 @@ extension KerasNetwork {
   }
 
   /// A number, or numbers along the last axis: lists of lists of one item are such as well.
-  private static func numbers(_ json: JSON?) -> [Double]? {
+  private static func numbers(_ json: JSONValue?) -> [Double]? {
     var json = json
     while let items = json?.array, items.count == 1, items[0].array != nil { json = items[0] }
     if let number = json?.double { return [number] }
@@ -600,7 +600,7 @@ extension KerasNetwork {
 
 extension KerasNetwork {
   /// The activation a setting stands for: a name, an object with class and configuration, or `nil`.
-  private func activation(_ setting: JSON?) -> Network.Operation {
+  private func activation(_ setting: JSONValue?) -> Network.Operation {
     switch setting {
     case nil, .null: return .activation(.linear)
     case .string(let name): return named(name)
@@ -622,7 +622,7 @@ extension KerasNetwork {
   }
 
   /// The activation a layer of this class is, if it is one that is known.
-  private static func activation(className: String, _ settings: JSON) -> Network.Operation? {
+  private static func activation(className: String, _ settings: JSONValue) -> Network.Operation? {
     func parameter(_ names: String..., default value: Double) -> Double {
       for name in names {
         // TensorFlow writes numbers of its own type as objects.
