@@ -1,7 +1,7 @@
 internal import Tensors
 
-/// How the rows of a matrix are cut into blocks: whole rows, as many as fit 2¹⁸ weights; a row longer than that is cut
-/// at multiples of 2¹⁸ weights. Blocks follow each other in row-major order and are encoded independently.
+/// How the rows of a matrix are divided into blocks: whole rows, as many as fit 2¹⁸ weights; a row longer than that is
+/// divided at multiples of 2¹⁸ weights. Blocks follow each other in row-major order and are encoded independently.
 public struct RowBlocks: Sendable, Hashable {
   /// Maximum weights of a block.
   public static let weightsPerBlock = 1 << 18

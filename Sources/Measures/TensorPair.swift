@@ -181,8 +181,8 @@ extension Verification.WeightHistogram {
   }
 }
 
-/// Calls `body` with the same pieces of two tensors of one type and shape, in order: whole elements, cut at places that
-/// depend on nothing else.
+/// Calls `body` with the same pieces of two tensors of one type and shape, in order: whole elements, divided at places
+/// that depend on nothing else.
 func forEachPiece(
   _ a: ValueStream, _ b: ValueStream, byteCount: Int,
   _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> Void
