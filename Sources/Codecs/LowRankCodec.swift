@@ -6,8 +6,11 @@ public struct LowRankCodec: Sendable, Hashable {
   /// The names of the parts.
   public static let parts = ["left", "right"]
 
+  /// Output units.
   public let rows: Int
+  /// Inputs.
   public let columns: Int
+  /// 0…min(rows, columns).
   public let rank: Int
   private let left: RawCodec
   private let right: RawCodec

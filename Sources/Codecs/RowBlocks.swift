@@ -6,7 +6,9 @@ public struct RowBlocks: Sendable, Hashable {
   /// Maximum weights of a block.
   public static let weightsPerBlock = 1 << 18
 
+  /// Output units.
   public let rows: Int
+  /// Inputs.
   public let columns: Int
   /// Blocks of the matrix; none when it is empty.
   public let count: Int

@@ -46,9 +46,12 @@ public struct Compressibility: Sendable {
     floats = []
   }
 
+  /// n.
   public var count: Int { magnitudes.count + floats.count }
 
-  /// Returns the relative error of keeping the k largest, for each k.
+  /// Returns the relative error of keeping the k largest, 0…1, for each k.
+  ///
+  /// - Parameter counts: the k, each 0…`count`, in any order.
   public func relativeErrors(keeping counts: [Int], norm: Norm = .l2) -> [Double] {
     precondition(counts.allSatisfy { 0...count ~= $0 }, "from none to all")
     let powers: [Double]

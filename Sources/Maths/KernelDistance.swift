@@ -27,16 +27,24 @@ public import Parallel
 public struct KernelDistance: Sendable {
   /// ‖A‖₂ and ‖B‖₂.
   public let norms: (a: Double, b: Double)
+  /// ‖A − B‖₂/‖A‖₂, ≥ 0; `nil` where A is zero.
   public let relativeSpectralNorm: Double?
+  /// c = tr(B − A)/n, in the unit of the kernels; 0 for n = 0.
   public let shift: Double
+  /// ‖B − A − cI‖₂/‖A‖₂, ≥ 0; `nil` where A is zero.
   public let residualAfterShift: Double?
+  /// s = ⟨A, B⟩/‖A‖²; `nil` where A is zero.
   public let scale: Double?
+  /// ‖B − sA‖₂/(|s|‖A‖₂), ≥ 0; `nil` where s is 0 or `nil`.
   public let residualAfterScale: Double?
-  /// First order Wasserstein distance of the eigenvalues, over the mean eigenvalue of A; as the two below not without
-  /// spectra.
+  /// First order Wasserstein distance of the eigenvalues, over the mean eigenvalue of A, ≥ 0; `nil` without
+  /// spectra, and where tr A is not positive.
   public let eigenvalueDistance: Double?
+  /// `nil` without spectra, for fewer than two points, and where A has no positive eigenvalue.
   public let subspace: Subspace?
+  /// ⟨HAH, HBH⟩/(‖HAH‖‖HBH‖), −1…1; `nil` where HAH or HBH is zero but for rounding.
   public let alignment: Double?
+  /// `nil` where they were not wanted.
   public let spectra: Spectra?
 
   /// The angle between the spaces of the `dimension` largest eigenvalues.

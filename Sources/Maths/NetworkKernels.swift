@@ -32,8 +32,9 @@ public enum TangentOutput: Sendable, Equatable {
 ///
 /// Law: the tangent kernel is what finite differences give.
 public struct NetworkKernels: Sendable {
+  /// n × n.
   public let conjugate: SymmetricMatrix
-  /// `nil` where `NetworkFunction.tangentObstacle` says why.
+  /// n × n; `nil` where `NetworkFunction.tangentObstacle` says why.
   public let tangent: SymmetricMatrix?
 
   /// Whether all elements are.

@@ -121,8 +121,11 @@ public struct TailIndex: Sendable, Hashable {
 /// which their median is subtracted; from the entries that of all of them. (Columns of an odd number of entries, each
 /// less its median, would have a zero each.)
 public struct LayerTailIndices: Sendable, Hashable {
+  /// Of the rows, vectors of as many numbers as there are columns; `nil` for fewer than four rows.
   public let rows: TailIndex?
+  /// Of all weights; `nil` for fewer than four.
   public let entries: TailIndex?
+  /// Of the Euclidean norms of the rows; `nil` for fewer than four rows.
   public let norms: TailIndex?
 
   /// Estimates the indices of a weight matrix; `nil` where there are too few samples, or a weight is not finite.

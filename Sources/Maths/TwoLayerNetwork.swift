@@ -2,9 +2,11 @@ public import Tensors
 
 /// A network with one hidden layer, f(x) = A·s(Wx + b) + c.
 public struct TwoLayerNetwork: Sendable {
+  /// Numbers in x.
   public let inputs: Int
   /// Of the hidden layer.
   public let units: Int
+  /// Numbers in f(x).
   public let outputs: Int
   /// W, units × inputs, row-major
   public let incoming: [Double]

@@ -7,6 +7,7 @@ public struct LowRankMatrix: Sendable, Equatable {
   public let rows: Int
   /// Inputs.
   public let columns: Int
+  /// Columns of A, rows of B.
   public let rank: Int
   /// A, rows × rank, row-major, singular values folded in.
   public var left: [Float]

@@ -12,7 +12,9 @@ public struct MagnitudeThreshold: Sendable, Equatable {
   /// How many of the weights that equal the threshold are kept; `nil` for all of them.
   public let ties: Int?
 
+  /// Keeps no weight.
   public static let nothing = MagnitudeThreshold(magnitude: .infinity, ties: nil)
+  /// Keeps every weight, zeros too.
   public static let everything = MagnitudeThreshold(magnitude: 0, ties: nil)
 }
 
