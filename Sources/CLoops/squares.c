@@ -113,7 +113,7 @@ NC_AVX2 static void losses_avx2(const float *a, const float *b, size_t n, double
 }
 #endif
 
-void nc_losses(const float *a, const float *b, size_t n, double *norm, double *error) {
+void nc_squared_errors(const float *a, const float *b, size_t n, double *norm, double *error) {
 #if defined(__x86_64__)
   if (nc_level() >= 1) {
     losses_avx2(a, b, n, norm, error);

@@ -6,15 +6,18 @@ public struct LowRankCodec: Sendable, Hashable {
   /// The names of the parts.
   public static let parts = ["left", "right"]
 
+  /// Output units.
   public let rows: Int
+  /// Inputs.
   public let columns: Int
+  /// 0…min(rows, columns).
   public let rank: Int
   private let left: RawCodec
   private let right: RawCodec
 
   /// Describes a product of `rows` × `rank` and `rank` × `columns`.
   ///
-  /// - Throws: `CodecError`: corrupt when the rank is negative or larger than an extent, over the limit when sizes
+  /// - Throws: `CodecError`: corrupt when the rank is negative or larger than a dimension, over the limit when sizes
   ///   cannot be counted.
   public init(rows: Int, columns: Int, rank: Int) throws(CodecError) {
     if rows < 0 || columns < 0 { throw .overLimit("\(rows)×\(columns) weights") }
@@ -52,7 +55,8 @@ public struct LowRankCodec: Sendable, Hashable {
   ///   - singularValues: `rank` of them, from the directory; they do not enter the weights.
   ///   - block: Reads stored block `index` of part `part`; called once for each, in no order, from several threads.
   /// - Throws: `CodecError`: corrupt for an element that is not finite, for blocks that do not decode to their size,
-  ///   and for a wrong number of singular values; or what `block` throws. Whether the weights are finite is not checked.
+  ///   and for a wrong number of singular values; or what `block` throws. Whether the weights are finite is not
+  ///   checked.
   public func decode(
     singularValues: [Double], threads: Threads = Threads(0),
     block read: @Sendable (_ part: Int, _ index: Int) throws -> [UInt8]

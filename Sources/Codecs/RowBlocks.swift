@@ -1,12 +1,14 @@
 internal import Tensors
 
-/// How the rows of a matrix are cut into blocks: whole rows, as many as fit 2¹⁸ weights; a row longer than that is cut
-/// at multiples of 2¹⁸ weights. Blocks follow each other in row-major order and are encoded independently.
+/// How the rows of a matrix are divided into blocks: whole rows, as many as fit 2¹⁸ weights; a row longer than that is
+/// divided at multiples of 2¹⁸ weights. Blocks follow each other in row-major order and are encoded independently.
 public struct RowBlocks: Sendable, Hashable {
-  /// The most weights of a block.
+  /// Maximum weights of a block.
   public static let weightsPerBlock = 1 << 18
 
+  /// Output units.
   public let rows: Int
+  /// Inputs.
   public let columns: Int
   /// Blocks of the matrix; none when it is empty.
   public let count: Int

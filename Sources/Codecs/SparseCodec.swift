@@ -26,6 +26,17 @@ public enum Positions: String, Sendable, Hashable, CaseIterable {
 /// A value's magnitude, its bits without the sign as an integer, is written less the smallest one, `least`. Pruned
 /// weights begin at a threshold; its exponent then ends in zeros whatever their scale, and the planes of the high bytes
 /// do not say the same bit twice.
+///
+/// Example: the rows 0 1 0 0 0 0 0 0 0 −2 and 0 0 0 0 0 0 0 0 .5 0 as float16. Stored are 3c00, c000 and 3800, in
+/// hexadecimal; `least` is 3800, of .5. Before zstd, the parts are
+///
+/// ```
+/// bitmap   02 02 00 01    bits 1 and 9 of the first row, 8 of the second
+/// plane 0  00 00 00       low bytes of 0400, 8800 and 0000
+/// plane 1  04 88 00       high bytes
+/// ```
+///
+/// With gaps instead, `counts` is 03 00 00 00, and `gaps` 01 07 08: the zeros before each stored weight.
 public struct SparseCodec: Sendable {
   /// The type of the stored values.
   public let type: ElementType
@@ -217,9 +228,9 @@ public struct SparseCodec: Sendable {
   /// - Parameters:
   ///   - least: what is added to each magnitude, 0 … 2⁸ᵇ⁻¹ − 1, b the bytes of a value.
   ///   - block: Reads stored block `index` of part `part`; called once for each, in no order, from several threads.
-  /// - Throws: `CodecError`: corrupt for another `least`, a position outside its block, unused bits that are not zero, a
-  ///   magnitude that has a bit too many, a value with all bits zero, and for blocks that do not decode to their size;
-  ///   or what `block` throws.
+  /// - Throws: `CodecError`: corrupt for another `least`, a position outside its block, unused bits that are not zero,
+  ///   a magnitude that has a bit too many, a value with all bits zero, and for blocks that do not decode to their
+  ///   size; or what `block` throws.
   public func decode(
     _ positions: Positions, least: UInt64, threads: Threads = Threads(0),
     block read: @Sendable (_ part: Int, _ index: Int) throws -> [UInt8]

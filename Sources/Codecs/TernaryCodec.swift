@@ -58,7 +58,7 @@ public struct TernaryCodec: Sendable {
       source == .float64 ? .float64 : .float32, count: group.count(rows: rows, columns: columns))
   }
 
-  /// How many blocks each of `encoding.parts` has; nothing for an encoding that holds no ternary matrix.
+  /// How many blocks each of `encoding.parts` has; `nil` for an encoding that holds no ternary matrix.
   public func blockCounts(_ encoding: Encoding) -> [Int]? {
     switch encoding {
     case .raw: nil
@@ -73,8 +73,8 @@ public struct TernaryCodec: Sendable {
 
   /// Encodes a matrix of this codec's size: in sparse form where that takes fewer stored bytes, else in ternary form.
   ///
-  /// At level `plain` always in ternary form, with plain codes, for use through `mmap`. Sparse form is tried when at
-  /// most a quarter of the weights is not zero; above, it never is the smaller one by much.
+  /// At level `uncompressed` always in ternary form, with uncompressed codes, for use through `mmap`. Sparse form is
+  /// tried when at most a quarter of the weights is not zero; above, it never is the smaller one by much.
   public func encode(
     _ matrix: TernaryMatrix, level: CompressionLevel = .standard, threads: Threads = Threads(0)
   ) throws -> EncodedTensor {
@@ -86,7 +86,7 @@ public struct TernaryCodec: Sendable {
       withCodes(of: block, in: matrix) { store(symbols: $0, level) }
     }
     let ternary = EncodedTensor(encoding: .ternary, parts: [codes, scales])
-    if level == .plain { return ternary }
+    if level == .uncompressed { return ternary }
 
     let nonZeros = try threads.map(blocks.count) { withCodes(of: $0, in: matrix, countNonZeros) }
     guard nonZeros.reduce(0, +) <= blocks.rows * blocks.columns / 4 else { return ternary }

@@ -4,8 +4,8 @@ internal import Synchronization
 
 /// How hard zstd tries. What is decoded never depends on it.
 public enum CompressionLevel: Sendable, Hashable {
-  /// Every block plain, so that the file can be used through `mmap`.
-  case plain
+  /// Every block uncompressed, so that the file can be used through `mmap`.
+  case uncompressed
   /// Entropy coding; matches are hardly looked for. Weights are noise to a match finder: it costs time, and the
   /// matches it finds by chance cost more bits than the literals they replace.
   case standard
@@ -16,12 +16,12 @@ public enum CompressionLevel: Sendable, Hashable {
 /// Single zstd frames: content size present, window of at most 8 MiB, no dictionary, no checksum.
 public enum Zstd {
   /// The largest window of a frame.
-  public static let greatestWindow = 8 << 20
+  public static let maxWindow = 8 << 20
 
   /// The version of the linked library, such as `1.5.4`.
   public static var version: String { String(cString: ZSTD_versionString()) }
 
-  /// Compresses `bytes` to one frame that is smaller than they are; nothing when zstd finds none.
+  /// Compresses `bytes` to one frame that is smaller than they are; `nil` when zstd finds none.
   ///
   /// Negative levels are zstd's fast ones, with entropy coding of literals all the same.
   static func compress(_ bytes: UnsafeRawBufferPointer, level: Int) -> [UInt8]? {
@@ -58,16 +58,16 @@ public enum Zstd {
       let size = header.frameContentSize == .max ? "no size" : "\(header.frameContentSize) bytes"
       throw .corrupt("the zstd frame declares \(size), not \(out.count) bytes")
     }
-    guard header.windowSize <= UInt64(greatestWindow) else {
-      throw .overLimit("the zstd frame's window of \(header.windowSize) bytes is over the limit of \(greatestWindow)")
+    guard header.windowSize <= UInt64(maxWindow) else {
+      throw .overLimit("the zstd frame's window of \(header.windowSize) bytes is over the limit of \(maxWindow)")
     }
     guard header.dictID == 0, header.checksumFlag == 0 else {
       throw .corrupt("the zstd frame asks for a dictionary or a checksum")
     }
-    let extent = ZSTD_findFrameCompressedSize(frame.baseAddress, frame.count)
-    guard extent == frame.count else {
-      throw ZSTD_isError(extent) == 0
-        ? .corrupt("the zstd frame ends after \(extent) of \(frame.count) bytes") : .corrupt("the zstd frame is cut")
+    let dimension = ZSTD_findFrameCompressedSize(frame.baseAddress, frame.count)
+    guard dimension == frame.count else {
+      throw ZSTD_isError(dimension) == 0
+        ? .corrupt("the zstd frame ends after \(dimension) of \(frame.count) bytes") : .corrupt("the zstd frame is cut")
     }
     let context = decompressors.take()
     defer { decompressors.put(context) }
@@ -78,7 +78,7 @@ public enum Zstd {
     }
   }
 
-  /// Compresses a text of many repetitions to one frame that is smaller; nothing when zstd finds none.
+  /// Compresses a text of many repetitions to one frame that is smaller; `nil` when zstd finds none.
   public static func frame(of text: [UInt8]) -> [UInt8]? { text.withUnsafeBytes { compress($0, level: 3) } }
 
   /// Decompresses the one frame that `frame` must consist of into `count` bytes.
@@ -128,13 +128,13 @@ private final class Pool: Sendable {
 
 // MARK: - Blocks
 
-/// Stores a block: as one zstd frame where that is smaller than its bytes, else plain.
+/// Stores a block: as one zstd frame where that is smaller than its bytes, else uncompressed.
 ///
 /// - Parameter standard: the level of zstd that stands for `.standard`.
 func store(_ bytes: UnsafeRawBufferPointer, _ level: CompressionLevel, standard: Int) -> [UInt8] {
   let frame: [UInt8]? =
     switch level {
-    case .plain: nil
+    case .uncompressed: nil
     case .standard: Zstd.compress(bytes, level: standard)
     case .zstd(let level): Zstd.compress(bytes, level: level)
     }
@@ -164,7 +164,7 @@ private func store(unlessNoise bytes: UnsafeRawBufferPointer, _ level: Compressi
   return store(bytes, level, standard: standard)
 }
 
-/// Restores a block of `out.count` bytes, which is plain if and only if it is stored in as many.
+/// Restores a block of `out.count` bytes, which is uncompressed if and only if it is stored in as many.
 func restore(_ stored: [UInt8], into out: UnsafeMutableRawBufferPointer) throws {
   if stored.count == out.count {
     out.copyBytes(from: stored)

@@ -1,6 +1,6 @@
 public import Tensors
 
-/// How much of a matrix is kept: of its n weights, singular values or nodes.
+/// How much of a matrix is kept: of its n weights, singular values or units.
 public enum PruningRule: Sendable, Hashable {
   /// The ⌈fraction · n⌉ largest.
   case keep(Fraction)

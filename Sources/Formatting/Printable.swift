@@ -1,7 +1,7 @@
 /// Text as a terminal shows it without being driven by it: control characters are spelled `\xHH`; what has no width,
 /// turns the direction of writing, ends a line or has no meaning `\u{HHHH}`.
 public func printable(_ text: String) -> String {
-  if text.isPlain || text.unicodeScalars.allSatisfy(\.isPrintable) { return text }
+  if text.isPrintableASCII || text.unicodeScalars.allSatisfy(\.isPrintable) { return text }
   return text.unicodeScalars.map { scalar -> String in
     guard !scalar.isPrintable else { return String(scalar) }
     let digits = String(scalar.value, radix: 16, uppercase: true)
@@ -39,5 +39,5 @@ extension Unicode.Scalar {
 
 extension String {
   /// Whether all its characters are printable ones of ASCII.
-  var isPlain: Bool { utf8.allSatisfy { (0x20..<0x7F).contains($0) } }
+  var isPrintableASCII: Bool { utf8.allSatisfy { (0x20..<0x7F).contains($0) } }
 }

@@ -58,7 +58,7 @@ extension TextTable {
 }
 
 /// How many characters a text has.
-private func characters(_ text: String) -> Int { text.isPlain ? text.utf8.count : text.count }
+private func characters(_ text: String) -> Int { text.isPrintableASCII ? text.utf8.count : text.count }
 
 /// The text in at most `count` characters: its middle left out where it is longer.
 func shortened(_ text: String, to count: Int) -> String {

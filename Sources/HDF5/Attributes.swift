@@ -4,14 +4,14 @@ internal import Tensors
 
 /// Reads attributes: the names of all, the texts of those that were asked for, digests of the others.
 struct AttributeReader {
-  private static let mostTextBytes = 64 << 20
-  private static let mostTexts = 1 << 20
+  private static let maxTextBytes = 64 << 20
+  private static let maxTexts = 1 << 20
   /// Elements, and bytes of them, of which a digest is made.
-  private static let mostDigested = 1 << 20
+  private static let maxDigestedBytes = 1 << 20
 
   /// Names; one that ends in `*` stands for all that begin so.
   let wanted: [String]
-  private var textBytesLeft = mostTextBytes
+  private var textBytesLeft = maxTextBytes
 
   init(wanted: [String]) { self.wanted = wanted }
 
@@ -54,7 +54,7 @@ struct AttributeReader {
     let count = try check(H5Sget_simple_extent_npoints(space.id), "dataspace")
     if count == 0 { return [] }
     guard H5Tget_class(type.id) == H5T_STRING else { return nil }
-    guard count <= Self.mostTexts else { throw .overLimit("\(count) texts; the limit is \(Self.mostTexts)") }
+    guard count <= Self.maxTexts else { throw .overLimit("\(count) texts; the limit is \(Self.maxTexts)") }
     return H5Tis_variable_str(type.id) > 0
       ? try variableTexts(attribute, type, space, Int(count)) : try fixedTexts(attribute, type, Int(count))
   }
@@ -62,7 +62,7 @@ struct AttributeReader {
   private mutating func spend(_ bytes: Int) throws(HDF5Error) {
     textBytesLeft -= bytes
     guard textBytesLeft >= 0 else {
-      throw .overLimit("texts of more than \(Self.mostTextBytes) bytes in the attributes")
+      throw .overLimit("texts of more than \(Self.maxTextBytes) bytes in the attributes")
     }
   }
 
@@ -98,7 +98,7 @@ struct AttributeReader {
       let (kind, width) = (H5Tget_class(type.id), H5Tget_size(type.id))
       let (size, overflow) = count.multipliedReportingOverflow(by: width)
       let simple = [H5T_INTEGER, H5T_FLOAT, H5T_STRING, H5T_BITFIELD, H5T_OPAQUE, H5T_ENUM, H5T_REFERENCE]
-      guard simple.contains(kind), !overflow, size <= Self.mostDigested else { return nil }
+      guard simple.contains(kind), !overflow, size <= Self.maxDigestedBytes else { return nil }
       var hash = FNV()
       hash.add(
         [UInt64(kind.rawValue), UInt64(width), UInt64(count)].flatMap { number in

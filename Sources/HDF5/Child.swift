@@ -169,7 +169,7 @@ struct OpenFile: ~Copyable {
     switch request {
     case .tableOfContents:
       let texts = try reader.list { (reader) throws(HDF5Error) in try reader.text() }
-      var walk = Walk(texts: texts, mostBytes: Int(clamping: memory / 8))
+      var walk = Walk(texts: texts, maxBytes: Int(clamping: memory / 8))
       var writer = WireWriter()
       writer.write(try walk.tableOfContents(of: self))
       channel.answer(writer.bytes)
@@ -232,7 +232,8 @@ private func addressSpaceInUse() -> UInt64 {
   return (UInt64(String(decoding: pages, as: UTF8.self)) ?? 0) * UInt64(sysconf(CInt(_SC_PAGESIZE)))
 }
 
-/// Lets libhdf5 decode LZF. It cannot encode it: h5py marks the filter as optional, so such chunks are stored plain.
+/// Lets libhdf5 decode LZF. It cannot encode it: h5py marks the filter as optional, so such chunks are stored
+/// uncompressed.
 private func registerLZF() throws(HDF5Error) {
   try addFilter("lzf", id: LZF.filter) { flags, _, _, byteCount, capacity, buffer in
     let isDecoding = flags & UInt32(H5Z_FLAG_REVERSE) != 0

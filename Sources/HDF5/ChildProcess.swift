@@ -24,8 +24,8 @@ struct ChildProcess: ~Copyable {
   static func opening(
     _ file: FileDescriptor, copy: FileDescriptor? = nil, _ mode: Mode, limits: Limits
   ) throws(HDF5Error) -> ChildProcess {
-    guard limits.memory >= Limits.leastMemory else {
-      throw .overMemory("libhdf5 needs \(Limits.leastMemory) bytes of memory, the limit is \(limits.memory)")
+    guard limits.memory >= Limits.minMemory else {
+      throw .overMemory("libhdf5 needs \(Limits.minMemory) bytes of memory, the limit is \(limits.memory)")
     }
     var child = try ChildProcess(file: file.rawValue, copy: copy?.rawValue, limits: limits)
     var request = WireWriter()

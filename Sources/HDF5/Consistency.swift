@@ -1,8 +1,8 @@
 extension Dataset {
   /// Bytes of all values; `nil` when they cannot be counted, 0 for a null dataspace.
   var byteCount: UInt64? {
-    guard let extents else { return 0 }
-    return product(extents, UInt64(type.size))
+    guard let dimensions else { return 0 }
+    return product(dimensions, UInt64(type.size))
   }
 
   /// What is wrong with this description of a dataset in a file of `fileSize` bytes; `nil` when all of this holds:
@@ -11,25 +11,25 @@ extension Dataset {
   /// - a compact dataset fits an object header;
   /// - contiguous storage has exactly the claimed size and lies inside the file;
   /// - a chunk has the dataset's rank, at least one element and less than 2 GiB;
-  /// - stored chunks start on the grid, inside the extents, each once, and lie inside the file;
+  /// - stored chunks start on the grid, inside the dimensions, each once, and lie inside the file;
   /// - chunks without filters have exactly the size of a chunk; what only deflate shortens, shortens at most 1032 : 1.
   ///
-  /// Sizes are compared for plain types only: libhdf5 gives the size in memory of what has variable length.
+  /// Sizes are compared for scalar types only: libhdf5 gives the size in memory of what has variable length.
   func inconsistency(fileSize: UInt64) -> HDF5Error? {
     guard (1...Int(UInt32.max)).contains(type.size) else { return .corrupt("elements of \(type.size) bytes") }
     guard let byteCount, byteCount <= Int.max else {
-      return .corrupt("extents \(extents ?? []) of \(type.size) bytes each cannot be counted")
+      return .corrupt("extents \(dimensions ?? []) of \(type.size) bytes each cannot be counted")
     }
     switch layout {
     case .compact:
-      guard !type.isPlain || byteCount <= 1 << 16 else {
+      guard !type.isScalar || byteCount <= 1 << 16 else {
         return .corrupt("claims \(byteCount) bytes in its object header")
       }
-    case .contiguous(let extent?):
-      guard !type.isPlain || extent.length == byteCount else {
-        return .corrupt("claims \(byteCount) bytes but stores \(extent.length)")
+    case .contiguous(let range?):
+      guard !type.isScalar || range.length == byteCount else {
+        return .corrupt("claims \(byteCount) bytes but stores \(range.length)")
       }
-      guard extent.isInside(fileSize) else { return .corrupt("stored at \(extent), file of \(fileSize) bytes") }
+      guard range.isInside(fileSize) else { return .corrupt("stored at \(range), file of \(fileSize) bytes") }
     case .chunked(let chunk, let chunks):
       return inconsistency(of: chunks, chunk: chunk, fileSize: fileSize)
     case .contiguous(nil), .external, .virtual: break
@@ -38,31 +38,31 @@ extension Dataset {
   }
 
   private func inconsistency(of chunks: [Chunk], chunk: [UInt64], fileSize: UInt64) -> HDF5Error? {
-    guard let extents, chunk.count == extents.count, !chunk.isEmpty else {
-      return .corrupt("chunks of rank \(chunk.count) for extents of rank \(extents?.count ?? 0)")
+    guard let dimensions, chunk.count == dimensions.count, !chunk.isEmpty else {
+      return .corrupt("chunks of rank \(chunk.count) for extents of rank \(dimensions?.count ?? 0)")
     }
     guard !chunk.contains(0), let chunkByteCount = product(chunk, UInt64(type.size)), chunkByteCount < 1 << 31 else {
       return .corrupt("chunks of \(chunk) with elements of \(type.size) bytes")
     }
-    let isPlain = type.isPlain
-    let onlyDeflates = isPlain && filters.allSatisfy { Filter.neverBelowDeflate.contains($0.id) }
+    let isScalar = type.isScalar
+    let onlyDeflates = isScalar && filters.allSatisfy { Filter.neverBelowDeflate.contains($0.id) }
     var last: [UInt64]?
     for stored in chunks {
       let isOnGrid =
-        stored.origin.count == extents.count
-        && extents.indices.allSatisfy { stored.origin[$0] % chunk[$0] == 0 && stored.origin[$0] < extents[$0] }
+        stored.origin.count == dimensions.count
+        && dimensions.indices.allSatisfy { stored.origin[$0] % chunk[$0] == 0 && stored.origin[$0] < dimensions[$0] }
       guard isOnGrid, last.map({ $0.lexicographicallyPrecedes(stored.origin) }) ?? true else {
-        return .corrupt("a chunk at \(stored.origin), extents \(extents) in chunks of \(chunk)")
+        return .corrupt("a chunk at \(stored.origin), extents \(dimensions) in chunks of \(chunk)")
       }
       last = stored.origin
-      guard stored.extent.isInside(fileSize) else {
-        return .corrupt("chunk \(stored.origin) stored at \(stored.extent), file of \(fileSize) bytes")
+      guard stored.range.isInside(fileSize) else {
+        return .corrupt("chunk \(stored.origin) stored at \(stored.range), file of \(fileSize) bytes")
       }
-      guard isPlain && filters.isEmpty ? stored.extent.length == chunkByteCount : true,
-        !onlyDeflates || chunkByteCount / 1032 <= stored.extent.length
+      guard isScalar && filters.isEmpty ? stored.range.length == chunkByteCount : true,
+        !onlyDeflates || chunkByteCount / 1032 <= stored.range.length
       else {
         return .corrupt(
-          "chunk \(stored.origin) claims \(chunkByteCount) bytes but stores \(stored.extent.length)")
+          "chunk \(stored.origin) claims \(chunkByteCount) bytes but stores \(stored.range.length)")
       }
     }
     return nil
@@ -74,7 +74,7 @@ extension Filter {
   static let neverBelowDeflate: Set<Int32> = [1, 2, 3, LZF.filter]
 }
 
-extension Extent: CustomStringConvertible {
+extension ByteRange: CustomStringConvertible {
   public var description: String { "\(offset)+\(length)" }
 
   func isInside(_ fileSize: UInt64) -> Bool { offset <= fileSize && length <= fileSize - offset }
@@ -89,7 +89,7 @@ extension Datatype {
   }
 
   /// Whether elements are the same bytes in the file as in memory: integers, floats and opaque bytes.
-  public var isPlain: Bool {
+  public var isScalar: Bool {
     if case .other = self { false } else { true }
   }
 }

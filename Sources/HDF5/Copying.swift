@@ -9,7 +9,7 @@ struct TreeCopy: ~Copyable {
   private let source: hid_t
   private let target: Handle
   private let memory: UInt64
-  private let extents: [UInt64: [UInt64]]
+  private let dimensions: [UInt64: [UInt64]]
   private let without: Set<[UInt8]>
   private let texts: [String: String]
   private var linksLeft = FoundLink.most
@@ -28,12 +28,12 @@ struct TreeCopy: ~Copyable {
 
   init(
     of file: borrowing OpenFile,
-    _ changes: (extents: [UInt64: [UInt64]], without: Set<[UInt8]>, texts: [String: String])
+    _ changes: (dimensions: [UInt64: [UInt64]], without: Set<[UInt8]>, texts: [String: String])
   ) throws(HDF5Error) {
     target = try Self.create(like: file)
     source = file.file.id
     memory = file.memory
-    (extents, without, texts) = changes
+    (dimensions, without, texts) = changes
   }
 
   /// An empty file with the same user block, of the oldest version that can hold what the source has; it keeps the
@@ -120,7 +120,7 @@ struct TreeCopy: ~Copyable {
       try check(H5Lcreate_hard(target.id, existing, target.id, name, properties.id, byDefault), "link")
       return
     }
-    guard depth <= Walk.mostDepth else { throw .overLimit("groups nested more than \(Walk.mostDepth) deep") }
+    guard depth <= Walk.maxDepth else { throw .overLimit("groups nested more than \(Walk.maxDepth) deep") }
     let object = try Handle(H5Oopen_by_addr(source, haddr_t(address)), "object at \(address)")
     var info = H5O_info_t()
     try check(H5Oget_info2(object.id, &info, H5O_INFO_BASIC), "object at \(address)")
@@ -133,8 +133,8 @@ struct TreeCopy: ~Copyable {
       groups.append(Group(address: address, path: path, depth: depth))
     case H5O_TYPE_DATASET:
       let type = try Handle(H5Dget_type(object.id), "type")
-      if let extents = extents[address] {
-        try makeDataset(like: object, address, type, extents: extents, path: path, properties)
+      if let dimensions = dimensions[address] {
+        try makeDataset(like: object, address, type, dimensions: dimensions, path: path, properties)
       } else if try hasReferences(type) {
         result.leftBehind.append("\(shown(path)), which holds references")
         return
@@ -168,14 +168,14 @@ struct TreeCopy: ~Copyable {
     return creation
   }
 
-  /// A dataset of the same type with other extents, contiguous, its storage allocated and untouched.
+  /// A dataset of the same type with other dimensions, contiguous, its storage allocated and untouched.
   private mutating func makeDataset(
-    like source: borrowing Handle, _ address: UInt64, _ type: borrowing Handle, extents: [UInt64], path: [UInt8],
+    like source: borrowing Handle, _ address: UInt64, _ type: borrowing Handle, dimensions: [UInt64], path: [UInt8],
     _ properties: borrowing Handle
   ) throws(HDF5Error) {
     // A committed type is one of the source; its copy belongs to no file.
     let type = try Handle(H5Tcopy(type.id), "type")
-    let space = try Handle(H5Screate_simple(CInt(extents.count), extents, nil), "extents \(extents)")
+    let space = try Handle(H5Screate_simple(CInt(dimensions.count), dimensions, nil), "extents \(dimensions)")
     let list = try Handle(H5Dget_create_plist(source.id), "creation list")
     let creation = try OpenFile.contiguousStorage()
     var order: UInt32 = 0

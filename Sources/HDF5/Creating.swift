@@ -65,7 +65,7 @@ struct Additions: ~Copyable {
     return answer.bytes
   }
 
-  private func addGroup(_ reader: inout WireReader) throws(HDF5Error) -> Extent? {
+  private func addGroup(_ reader: inout WireReader) throws(HDF5Error) -> ByteRange? {
     let (path, texts) = try reader.pathAndTexts()
     let group =
       path.isEmpty
@@ -75,7 +75,7 @@ struct Additions: ~Copyable {
     return nil
   }
 
-  private mutating func addDataset(_ reader: inout WireReader) throws(HDF5Error) -> Extent? {
+  private mutating func addDataset(_ reader: inout WireReader) throws(HDF5Error) -> ByteRange? {
     let (path, texts) = try reader.pathAndTexts()
     let description = try reader.datatype()
     if described != description {
@@ -83,8 +83,8 @@ struct Additions: ~Copyable {
       described = description
     }
     let typeID = type?.id ?? -1
-    let extents = try reader.numbers()
-    let space = try Handle(H5Screate_simple(CInt(extents.count), extents, nil), "extents \(extents)")
+    let dimensions = try reader.numbers()
+    let space = try Handle(H5Screate_simple(CInt(dimensions.count), dimensions, nil), "extents \(dimensions)")
     let dataset = try Handle(
       H5Dcreate2(file, path.cString, typeID, space.id, byDefault, datasetList.id, byDefault), path.shown)
     for (name, text) in texts { try addText(name, text, to: dataset) }
@@ -124,13 +124,13 @@ struct Additions: ~Copyable {
   }
 }
 
-/// Where the values of a contiguous dataset lie; nothing when there are none.
-func storage(of dataset: borrowing Handle) throws(HDF5Error) -> Extent? {
+/// Where the values of a contiguous dataset lie; `nil` when there are none.
+func storage(of dataset: borrowing Handle) throws(HDF5Error) -> ByteRange? {
   let length = H5Dget_storage_size(dataset.id)
   if length == 0 { return nil }
   let offset = H5Dget_offset(dataset.id)
   guard offset != chdf5_no_address() else { throw libraryError("storage") }
-  return Extent(offset: UInt64(offset), length: UInt64(length))
+  return ByteRange(offset: UInt64(offset), length: UInt64(length))
 }
 
 /// An absolute path in the terms of C.

@@ -7,7 +7,7 @@ extension Dataset {
   init(_ dataset: hid_t, _ file: borrowing OpenFile) throws(HDF5Error) {
     let type = try Handle(H5Dget_type(dataset), "type")
     let space = try Handle(H5Dget_space(dataset), "dataspace")
-    let (extents, most) = try Self.extents(of: space)
+    let (dimensions, most) = try Self.dimensions(of: space)
     // An address is what contiguous storage alone has. The creation list, which takes longer than all the rest, can
     // say no more of it: there are no filters.
     let offset = H5Dget_offset(dataset)
@@ -16,19 +16,19 @@ extension Dataset {
     try check(H5Oget_info2(dataset, &info, H5O_INFO_HDR), "object header")
     let isElsewhere = info.hdr.mesg.present & UInt64(1) << 7 != 0
     if offset != chdf5_no_address(), !isElsewhere {
-      let extent = Extent(offset: UInt64(offset), length: H5Dget_storage_size(dataset))
-      self.init(type: try Datatype(type.id), extents: extents, layout: .contiguous(extent), filters: [])
+      let range = ByteRange(offset: UInt64(offset), length: H5Dget_storage_size(dataset))
+      self.init(type: try Datatype(type.id), dimensions: dimensions, layout: .contiguous(range), filters: [])
       return
     }
     _ = H5Eclear2(0)
     let creation = try Handle(H5Dget_create_plist(dataset), "creation list")
-    let layout = try Layout(dataset, creation, space, extents: extents, most: most, type: type, file)
+    let layout = try Layout(dataset, creation, space, dimensions: dimensions, most: most, type: type, file)
     self.init(
-      type: try Datatype(type.id), extents: extents, layout: layout, filters: try Filter.all(in: creation))
+      type: try Datatype(type.id), dimensions: dimensions, layout: layout, filters: try Filter.all(in: creation))
   }
 
-  /// Current and greatest extents; `nil` for a null dataspace, no extents for a single element.
-  private static func extents(
+  /// Current and greatest dimensions; `nil` for a null dataspace, no dimensions for a single element.
+  private static func dimensions(
     of space: borrowing Handle
   ) throws(HDF5Error) -> (current: [UInt64]?, most: [UInt64]) {
     switch H5Sget_simple_extent_type(space.id) {
@@ -50,13 +50,13 @@ extension Datatype {
     let size = H5Tget_size(type)
     guard size > 0 else { throw libraryError("size of the type") }
     let order = H5Tget_order(type)
-    let isPlain =
+    let isScalar =
       H5Tget_precision(type) == 8 * size && H5Tget_offset(type) == 0
       && (order == H5T_ORDER_LE || order == H5T_ORDER_BE)
     switch H5Tget_class(type) {
-    case H5T_INTEGER where isPlain:
+    case H5T_INTEGER where isScalar:
       self = .integer(size: size, signed: H5Tget_sign(type) == H5T_SGN_2, bigEndian: order == H5T_ORDER_BE)
-    case H5T_FLOAT where isPlain:
+    case H5T_FLOAT where isScalar:
       var sign = 0
       var exponent = 0
       var exponentBits = 0
@@ -126,15 +126,15 @@ extension Filter {
 
 extension Layout {
   fileprivate init(
-    _ dataset: hid_t, _ creation: borrowing Handle, _ space: borrowing Handle, extents: [UInt64]?, most: [UInt64],
+    _ dataset: hid_t, _ creation: borrowing Handle, _ space: borrowing Handle, dimensions: [UInt64]?, most: [UInt64],
     type: borrowing Handle, _ file: borrowing OpenFile
   ) throws(HDF5Error) {
     switch H5Pget_layout(creation.id) {
     case H5D_COMPACT:
-      let described = Dataset(type: try Datatype(type.id), extents: extents, layout: .compact, filters: [])
+      let described = Dataset(type: try Datatype(type.id), dimensions: dimensions, layout: .compact, filters: [])
       let stored = H5Dget_storage_size(dataset)
       // libhdf5 1.10 would read on behind what is stored.
-      guard !described.type.isPlain || described.byteCount.map({ $0 <= stored }) ?? false else {
+      guard !described.type.isScalar || described.byteCount.map({ $0 <= stored }) ?? false else {
         throw .corrupt("claims \(described.byteCount ?? .max) bytes in its object header but stores \(stored)")
       }
       self = .compact
@@ -147,25 +147,28 @@ extension Layout {
       // What is stored has an address, and was described without the list.
       self = .contiguous(nil)
     case H5D_CHUNKED:
-      guard let extents, !extents.isEmpty else { throw .corrupt("chunks without extents") }
-      var chunk = [hsize_t](repeating: 0, count: extents.count)
-      let rank = try check(H5Pget_chunk(creation.id, CInt(extents.count), &chunk), "chunk extents")
-      guard rank == extents.count else { throw .corrupt("chunks of rank \(rank) for extents of rank \(extents.count)") }
+      guard let dimensions, !dimensions.isEmpty else { throw .corrupt("chunks without extents") }
+      var chunk = [hsize_t](repeating: 0, count: dimensions.count)
+      let rank = try check(H5Pget_chunk(creation.id, CInt(dimensions.count), &chunk), "chunk extents")
+      guard rank == dimensions.count else {
+        throw .corrupt("chunks of rank \(rank) for extents of rank \(dimensions.count)")
+      }
       // libhdf5 1.10 reads past the decoded chunk when a chunk is larger than the dataset can become.
-      for axis in extents.indices where most[axis] != chdf5_unlimited() && chunk[axis] > most[axis] {
+      for axis in dimensions.indices where most[axis] != chdf5_unlimited() && chunk[axis] > most[axis] {
         throw .corrupt("chunks of \(chunk), extents at most \(most)")
       }
       let empty = Dataset(
-        type: try Datatype(type.id), extents: extents, layout: .chunked(extents: chunk, chunks: []), filters: [])
+        type: try Datatype(type.id), dimensions: dimensions, layout: .chunked(dimensions: chunk, chunks: []),
+        filters: [])
       if let error = empty.inconsistency(fileSize: file.fileSize) { throw error }
-      self = .chunked(extents: chunk, chunks: try Self.chunks(of: dataset, space, extents, chunk, file))
+      self = .chunked(dimensions: chunk, chunks: try Self.chunks(of: dataset, space, dimensions, chunk, file))
     default: throw libraryError("layout")
     }
   }
 
   /// All stored chunks, in the order of their coordinates.
   private static func chunks(
-    of dataset: hid_t, _ space: borrowing Handle, _ extents: [UInt64], _ chunk: [UInt64], _ file: borrowing OpenFile
+    of dataset: hid_t, _ space: borrowing Handle, _ dimensions: [UInt64], _ chunk: [UInt64], _ file: borrowing OpenFile
   ) throws(HDF5Error) -> [Chunk] {
     var count: hsize_t = 0
     try check(H5Dget_num_chunks(dataset, space.id, &count), "number of chunks")
@@ -178,11 +181,11 @@ extension Layout {
     // `H5Dget_chunk_info` finds the n-th chunk by counting from the first: quadratic in the number of chunks. The
     // library's own listing takes one pass; should another release print it differently, patience has to do.
     var chunks: [Chunk] = []
-    if let listed = listedChunks(of: dataset, rank: extents.count), listed.count == count {
+    if let listed = listedChunks(of: dataset, rank: dimensions.count), listed.count == count {
       chunks = listed
     } else {
       for index in 0..<count {
-        var origin = [hsize_t](repeating: 0, count: extents.count)
+        var origin = [hsize_t](repeating: 0, count: dimensions.count)
         var mask: UInt32 = 0
         var address = haddr_t()
         var length: hsize_t = 0
@@ -193,8 +196,8 @@ extension Layout {
     }
     // Both count addresses from the end of the user block.
     for index in chunks.indices {
-      let (offset, overflow) = chunks[index].extent.offset.addingReportingOverflow(file.userBlock)
-      chunks[index].extent.offset = overflow ? .max : offset
+      let (offset, overflow) = chunks[index].range.offset.addingReportingOverflow(file.userBlock)
+      chunks[index].range.offset = overflow ? .max : offset
     }
     chunks.sort { $0.origin.lexicographicallyPrecedes($1.origin) }
     return chunks
@@ -222,6 +225,6 @@ extension Layout {
 
 extension Chunk {
   fileprivate init(_ origin: [UInt64], _ mask: UInt32, address: UInt64, _ length: UInt64) {
-    self.init(origin: origin, filterMask: mask, extent: Extent(offset: address, length: length))
+    self.init(origin: origin, filterMask: mask, range: ByteRange(offset: address, length: length))
   }
 }

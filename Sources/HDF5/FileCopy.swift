@@ -2,15 +2,15 @@ public import SystemPackage
 
 /// What a copy of an HDF5 file has different.
 public struct CopyChanges: Sendable {
-  /// New extents of datasets, by the addresses of their object headers. Their storage becomes contiguous.
-  public var extents: [UInt64: [UInt64]]
+  /// New dimensions of datasets, by the addresses of their object headers. Their storage becomes contiguous.
+  public var dimensions: [UInt64: [UInt64]]
   /// Links that are left out, with all that only they lead to.
   public var without: [[LinkName]]
   /// Text attributes of the root, each of one string, that get another text.
   public var texts: [NewFile.Text]
 
-  public init(extents: [UInt64: [UInt64]] = [:], without: [[LinkName]] = [], texts: [NewFile.Text] = []) {
-    self.extents = extents
+  public init(dimensions: [UInt64: [UInt64]] = [:], without: [[LinkName]] = [], texts: [NewFile.Text] = []) {
+    self.dimensions = dimensions
     self.without = without
     self.texts = texts
   }
@@ -18,9 +18,9 @@ public struct CopyChanges: Sendable {
 
 /// What became of a copy.
 public struct CopiedFile: Sendable, Equatable {
-  /// Where in the copy the values of the datasets with new extents belong, row-major, by the addresses that the
+  /// Where in the copy the values of the datasets with new dimensions belong, row-major, by the addresses that the
   /// datasets have in the source; the caller writes them. One without values has no place.
-  public var places: [UInt64: Extent]
+  public var places: [UInt64: ByteRange]
   /// What was not copied, because it would be something else in another file: one phrase each.
   public var leftBehind: [String]
 }
@@ -45,7 +45,7 @@ public func copyFile(
   request.write(changes)
   var reader = WireReader(try child.ask(.copy, request.bytes, most: Int(clamping: limits.memory)))
   let result = try reader.copiedFile()
-  guard reader.isAtEnd, Set(result.places.keys).isSubset(of: changes.extents.keys) else { throw WireReader.nonsense }
+  guard reader.isAtEnd, Set(result.places.keys).isSubset(of: changes.dimensions.keys) else { throw WireReader.nonsense }
   _ = try child.ask(.close, most: 0)
   return result
 }
@@ -54,7 +54,7 @@ public func copyFile(
 
 extension WireWriter {
   fileprivate mutating func write(_ changes: CopyChanges) {
-    write(changes.extents.sorted { $0.key < $1.key }) { writer, change in
+    write(changes.dimensions.sorted { $0.key < $1.key }) { writer, change in
       writer.write(change.key)
       writer.write(change.value)
     }
@@ -78,15 +78,15 @@ extension WireWriter {
 extension WireReader {
   /// Paths as the child compares them: each name after a slash.
   mutating func changes() throws(HDF5Error) -> (
-    extents: [UInt64: [UInt64]], without: Set<[UInt8]>, texts: [String: String]
+    dimensions: [UInt64: [UInt64]], without: Set<[UInt8]>, texts: [String: String]
   ) {
-    let extents = try list { (reader) throws(HDF5Error) in (try reader.integer(UInt64.self), try reader.numbers()) }
+    let dimensions = try list { (reader) throws(HDF5Error) in (try reader.integer(UInt64.self), try reader.numbers()) }
     let without = try list { (reader) throws(HDF5Error) in
       try reader.list { (reader) throws(HDF5Error) in try reader.run() }.flatMap { [UInt8(ascii: "/")] + $0 }
     }
     let texts = try list { (reader) throws(HDF5Error) in (try reader.text(), try reader.text()) }
     return (
-      Dictionary(extents) { first, _ in first }, Set(without), Dictionary(texts) { first, _ in first }
+      Dictionary(dimensions) { first, _ in first }, Set(without), Dictionary(texts) { first, _ in first }
     )
   }
 
@@ -94,7 +94,7 @@ extension WireReader {
     let places = try list { (reader) throws(HDF5Error) in
       (
         try reader.integer(UInt64.self),
-        Extent(offset: try reader.integer(), length: try reader.integer())
+        ByteRange(offset: try reader.integer(), length: try reader.integer())
       )
     }
     return CopiedFile(

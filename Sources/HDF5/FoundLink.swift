@@ -5,7 +5,7 @@ internal import Glibc
 struct FoundLink {
   /// Links that may be listed in one file.
   static let most = 1 << 20
-  private static let mostNameBytes = 4096
+  private static let maxNameBytes = 4096
 
   /// At least one byte; neither 0 nor `/` among them; not `.`.
   let name: [UInt8]
@@ -30,7 +30,7 @@ struct FoundLink {
         { _, name, info, context in
           guard let name, let info, let context else { return -1 }
           let found = context.assumingMemoryBound(to: Found.self)
-          let length = strnlen(name, FoundLink.mostNameBytes + 1)
+          let length = strnlen(name, FoundLink.maxNameBytes + 1)
           found.pointee.links.append(
             FoundLink(name: Array(UnsafeRawBufferPointer(start: name, count: length)), info: info.pointee))
           found.pointee.left -= 1
@@ -42,9 +42,9 @@ struct FoundLink {
     left = found.left
     for link in found.links {
       let name = link.name
-      guard name.count <= mostNameBytes else {
+      guard name.count <= maxNameBytes else {
         let shown = text(name, escapingBackslash: true)
-        throw .overLimit("a name of more than \(mostNameBytes) bytes: \(shown.prefix(40))…")
+        throw .overLimit("a name of more than \(maxNameBytes) bytes: \(shown.prefix(40))…")
       }
       guard !name.isEmpty, name != [UInt8(ascii: ".")], !name.contains(UInt8(ascii: "/")) else {
         throw .corrupt("a link is named '\(text(name, escapingBackslash: true))'")

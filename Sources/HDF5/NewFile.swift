@@ -29,16 +29,17 @@ public struct NewFile: ~Copyable {
     /// A group below one that exists; the root, which exists from the start, only takes the texts.
     case group([LinkName], texts: [Text] = [])
     /// A dataset in a group that exists.
-    case dataset([LinkName], type: Datatype, extents: [UInt64], texts: [Text] = [])
+    case dataset([LinkName], type: Datatype, dimensions: [UInt64], texts: [Text] = [])
   }
 
-  /// Adds groups and datasets in their order, all in one message to the child, and allocates the storage of the datasets.
+  /// Adds groups and datasets in their order, all in one message to the child, and allocates the storage of the
+  /// datasets.
   ///
-  /// - Returns: for each, where in the file its values belong, row-major; the caller writes all of them before `close()`.
-  ///   `nil` where there are none.
-  /// - Throws: `.unsupported` for a type that is neither an integer of 1, 2, 4 or 8 bytes nor a float; `.overLimit` when
-  ///   the bytes cannot be counted. What comes before the addition that fails has been added.
-  public mutating func add(_ additions: [Addition]) throws(HDF5Error) -> [Extent?] {
+  /// - Returns: for each, where in the file its values belong, row-major; the caller writes all of them before
+  ///   `close()`. `nil` where there are none.
+  /// - Throws: `.unsupported` for a type that is neither an integer of 1, 2, 4 or 8 bytes nor a float; `.overLimit`
+  ///   when the bytes cannot be counted. What comes before the addition that fails has been added.
+  public mutating func add(_ additions: [Addition]) throws(HDF5Error) -> [ByteRange?] {
     var request = WireWriter()
     var sizes: [UInt64] = []
     for addition in additions {
@@ -47,21 +48,21 @@ public struct NewFile: ~Copyable {
         request.write(false)
         request.write(path, texts)
         sizes.append(0)
-      case .dataset(let path, let type, let extents, let texts):
-        guard let byteCount = product(extents, UInt64(max(0, type.size))), byteCount <= Int.max else {
-          throw .overLimit("extents \(extents) of \(type.size) bytes each cannot be counted")
+      case .dataset(let path, let type, let dimensions, let texts):
+        guard let byteCount = product(dimensions, UInt64(max(0, type.size))), byteCount <= Int.max else {
+          throw .overLimit("extents \(dimensions) of \(type.size) bytes each cannot be counted")
         }
         request.write(true)
         request.write(path, texts)
         request.write(type)
-        request.write(extents)
+        request.write(dimensions)
         sizes.append(byteCount)
       }
     }
     var reader = WireReader(try child.ask(.add, request.bytes, most: 16 * additions.count))
-    var places: [Extent?] = []
+    var places: [ByteRange?] = []
     for size in sizes {
-      let place = Extent(offset: try reader.integer(), length: try reader.integer())
+      let place = ByteRange(offset: try reader.integer(), length: try reader.integer())
       guard place.length == size else { throw WireReader.nonsense }
       places.append(size == 0 ? nil : place)
     }
@@ -75,9 +76,9 @@ public struct NewFile: ~Copyable {
 
   /// Adds one dataset, and tells where its values belong.
   public mutating func addDataset(
-    _ path: [LinkName], type: Datatype, extents: [UInt64], texts: [Text] = []
-  ) throws(HDF5Error) -> Extent? {
-    try add([.dataset(path, type: type, extents: extents, texts: texts)])[0]
+    _ path: [LinkName], type: Datatype, dimensions: [UInt64], texts: [Text] = []
+  ) throws(HDF5Error) -> ByteRange? {
+    try add([.dataset(path, type: type, dimensions: dimensions, texts: texts)])[0]
   }
 
   /// Completes the file and ends the child.

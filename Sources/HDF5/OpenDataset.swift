@@ -13,7 +13,7 @@ struct OpenDataset: ~Copyable {
   private let decoder: ChunkDecoder?
 
   /// - Throws: `.corrupt` when its description contradicts itself or the file; `.unsupported` when its values are
-  ///   kept elsewhere, need a filter that is missing, or are not plain numbers.
+  ///   kept elsewhere, need a filter that is missing, or are not scalars.
   init(_ file: borrowing OpenFile, address: UInt64) throws(HDF5Error) {
     let dataset = try Handle(H5Oopen_by_addr(file.file.id, haddr_t(address)), "object at \(address)")
     let description = try Dataset(dataset.id, file)
@@ -22,16 +22,16 @@ struct OpenDataset: ~Copyable {
     if let filter = description.filters.first(where: { !$0.isAvailable }) {
       throw .unsupported("filter \(filter.id) (\(filter.name)) is not available")
     }
-    let extents = description.extents ?? [0]
+    let dimensions = description.dimensions ?? [0]
     let blocks: Blocks
     switch description.layout {
     case .external: throw .unsupported("values in other files")
     case .virtual: throw .unsupported("values in other datasets")
     case .chunked(let chunk, _):
-      blocks = try Blocks(extents: extents, chunk: chunk, elementSize: description.type.size)
+      blocks = try Blocks(dimensions: dimensions, chunk: chunk, elementSize: description.type.size)
     case .compact, .contiguous:
-      let chunk = extents.map { _ in 1 as UInt64 }
-      blocks = try Blocks(extents: extents, chunk: chunk, elementSize: description.type.size)
+      let chunk = dimensions.map { _ in 1 as UInt64 }
+      blocks = try Blocks(dimensions: dimensions, chunk: chunk, elementSize: description.type.size)
     }
     guard blocks.chunkByteCount <= file.memory else {
       throw .overMemory("chunks of \(blocks.chunk) elements take more than \(file.memory) bytes of memory")
@@ -96,7 +96,7 @@ struct OpenDataset: ~Copyable {
 
   func replaceChunk(at origin: [UInt64], filterMask: UInt32, bytes: [UInt8]) throws(HDF5Error) {
     try requireChunks()
-    guard origin.count == blocks.extents.count else { throw .corrupt("a chunk at \(origin)") }
+    guard origin.count == blocks.dimensions.count else { throw .corrupt("a chunk at \(origin)") }
     try check(H5Dwrite_chunk(dataset.id, byDefault, filterMask, origin, bytes.count, bytes), "chunk \(origin)")
   }
 
@@ -104,7 +104,7 @@ struct OpenDataset: ~Copyable {
 
   private var geometry: [UInt8] {
     var writer = WireWriter()
-    writer.write(blocks.extents)
+    writer.write(blocks.dimensions)
     writer.write(blocks.chunk)
     writer.write(UInt64(blocks.elementSize))
     return writer.bytes
@@ -125,10 +125,11 @@ struct OpenDataset: ~Copyable {
         block, of: dataset, type: type, chunks: chunks.map { ($0, blocks.isPartial(chunkAt: $0)) }, into: &values)
       return values
     }
-    let inMemory = try Handle(H5Screate_simple(CInt(block.extents.count), block.extents, nil), "dataspace")
-    if !block.extents.isEmpty {
+    let inMemory = try Handle(H5Screate_simple(CInt(block.dimensions.count), block.dimensions, nil), "dataspace")
+    if !block.dimensions.isEmpty {
       try check(
-        H5Sselect_hyperslab(space.id, H5S_SELECT_SET, block.origin, nil, block.extents, nil), "block at \(block.origin)"
+        H5Sselect_hyperslab(space.id, H5S_SELECT_SET, block.origin, nil, block.dimensions, nil),
+        "block at \(block.origin)"
       )
     }
     try check(
@@ -143,8 +144,8 @@ struct OpenDataset: ~Copyable {
   ) throws(HDF5Error) {
     guard values.count == blocks.byteCount(of: block) else { throw .io("\(values.count) bytes for a block") }
     // Unlimited, because a chunk may be larger than what the dataset's edge leaves of it.
-    let most = block.extents.map { _ in chdf5_unlimited() }
-    let space = try Handle(H5Screate_simple(CInt(block.extents.count), block.extents, most), "dataspace")
+    let most = block.dimensions.map { _ in chdf5_unlimited() }
+    let space = try Handle(H5Screate_simple(CInt(block.dimensions.count), block.dimensions, most), "dataspace")
     let copy = try Handle(
       H5Dcreate_anon(scratch.file.id, type.id, space.id, creation.id, byDefault), "scratch dataset")
     try check(H5Dwrite(copy.id, type.id, byDefault, byDefault, byDefault, values), "encode")

@@ -12,7 +12,7 @@ public struct Limits: Sendable {
   public var patience: Double
 
   /// With less memory than this, libhdf5 fails on sound files.
-  public static let leastMemory: UInt64 = 64 << 20
+  public static let minMemory: UInt64 = 64 << 20
 
   public init(memory: UInt64, seconds: Double, patience: Double = 30) {
     self.memory = memory
@@ -24,8 +24,8 @@ public struct Limits: Sendable {
 /// The one guarded way into an HDF5 file: a child process that runs libhdf5 under limits and answers with values.
 ///
 /// Every tool calls `Session.serveIfChild()` first: the child is the same executable, started again. Whatever the
-/// file does to libhdf5 (a crash, a loop, a huge allocation, a system call that reading does not need) ends the child, and
-/// the request throws.
+/// file does to libhdf5 (a crash, a loop, a huge allocation, a system call that reading does not need) ends the child,
+/// and the request throws.
 public struct Session: ~Copyable {
   private var child: ChildProcess
   private let limits: Limits
@@ -78,7 +78,7 @@ public struct Session: ~Copyable {
 
   /// The values of a dataset, decoded, row-major, in the file's byte order.
   ///
-  /// - Parameter byteCount: product of the extents and the element size, as the table of contents has them.
+  /// - Parameter byteCount: product of the dimensions and the element size, as the table of contents has them.
   public mutating func values(ofDatasetAt address: UInt64, byteCount: Int) throws(HDF5Error) -> [UInt8] {
     guard byteCount <= limits.memory else {
       throw .overMemory(
@@ -105,7 +105,7 @@ public struct Session: ~Copyable {
   }
 
   /// Encodes `values` (row-major, the file's byte order) with the dataset's own chunk shape and filters, and
-  /// returns every chunk of the dataset's extent in the order of its coordinates. The file is not changed.
+  /// returns every chunk of the dataset in the order of its coordinates. The file is not changed.
   public mutating func encodedChunks(
     ofDatasetAt address: UInt64, values: [UInt8]
   ) throws(HDF5Error) -> [EncodedChunk] {
@@ -159,7 +159,7 @@ public struct Session: ~Copyable {
     var writer = WireWriter()
     writer.write(address)
     var reader = WireReader(try child.ask(request, writer.bytes, most: 1 << 10))
-    return try Blocks(extents: reader.numbers(), chunk: reader.numbers(), elementSize: reader.size())
+    return try Blocks(dimensions: reader.numbers(), chunk: reader.numbers(), elementSize: reader.size())
   }
 }
 

@@ -1,6 +1,6 @@
 public import Tensors
 
-/// What an HDF5 file holds, as a plain value: no handle, nothing read lazily.
+/// What an HDF5 file holds, as a value: no handle, nothing read lazily.
 public struct TableOfContents: Sendable, Equatable {
   /// Bytes of the file.
   public var fileSize: UInt64
@@ -51,7 +51,7 @@ public struct Attribute: Sendable, Equatable {
   public var name: TensorName
   /// The strings, row-major, of a text attribute that was asked for; `nil` otherwise.
   public var texts: [String]?
-  /// A digest of type, extents and value of an attribute that was not asked for, by which two files can be compared;
+  /// A digest of type, dimensions and value of an attribute that was not asked for, by which two files can be compared;
   /// `nil` where it is not read.
   public var digest: UInt64?
 
@@ -79,14 +79,14 @@ public struct Link: Sendable, Equatable {
 
 public struct Dataset: Sendable, Equatable {
   public var type: Datatype
-  /// The current extents; `nil` for a null dataspace.
-  public var extents: [UInt64]?
+  /// The current dimensions; `nil` for a null dataspace.
+  public var dimensions: [UInt64]?
   public var layout: Layout
   public var filters: [Filter]
 
-  public init(type: Datatype, extents: [UInt64]?, layout: Layout, filters: [Filter]) {
+  public init(type: Datatype, dimensions: [UInt64]?, layout: Layout, filters: [Filter]) {
     self.type = type
-    self.extents = extents
+    self.dimensions = dimensions
     self.layout = layout
     self.filters = filters
   }
@@ -105,7 +105,7 @@ public enum Datatype: Sendable, Equatable {
 }
 
 /// A run of bytes in the file.
-public struct Extent: Sendable, Hashable {
+public struct ByteRange: Sendable, Hashable {
   public var offset: UInt64
   public var length: UInt64
   public init(offset: UInt64, length: UInt64) {
@@ -118,9 +118,9 @@ public enum Layout: Sendable, Equatable {
   /// In the object header.
   case compact
   /// One run; `nil` when no storage was ever allocated.
-  case contiguous(Extent?)
-  /// Chunks of the given extents, those that are stored, in the order of their coordinates.
-  case chunked(extents: [UInt64], chunks: [Chunk])
+  case contiguous(ByteRange?)
+  /// Chunks of the given dimensions, those that are stored, in the order of their coordinates.
+  case chunked(dimensions: [UInt64], chunks: [Chunk])
   /// In other files: never read.
   case external
   /// Assembled from other datasets: never read.
@@ -132,12 +132,12 @@ public struct Chunk: Sendable, Equatable {
   public var origin: [UInt64]
   /// Bit i set: filter i was skipped.
   public var filterMask: UInt32
-  public var extent: Extent
+  public var range: ByteRange
 
-  public init(origin: [UInt64], filterMask: UInt32, extent: Extent) {
+  public init(origin: [UInt64], filterMask: UInt32, range: ByteRange) {
     self.origin = origin
     self.filterMask = filterMask
-    self.extent = extent
+    self.range = range
   }
 }
 
@@ -159,7 +159,7 @@ public struct Filter: Sendable, Equatable {
   }
   /// Whether values that were encoded may come back as others.
   ///
-  /// Scale-offset (6) keeps as many decimals of floats, or bits of integers (scale type 2), as its second parameter says;
-  /// 0 bits stand for as many as it takes. n-bit drops only bits that the type does not use.
+  /// Scale-offset (6) keeps as many decimals of floats, or bits of integers (scale type 2), as its second parameter
+  /// says; 0 bits stand for as many as it takes. n-bit drops only bits that the type does not use.
   public var mayRound: Bool { id == 6 && !parameters.starts(with: [2, 0]) }
 }

@@ -7,26 +7,26 @@ internal import Tensors
 /// Objects are opened by the address in a hard link, never by path: no soft, external or user-defined link is
 /// followed, and no depth of groups can exhaust the stack.
 struct Walk {
-  static let mostDepth = 1024
+  static let maxDepth = 1024
 
   private var attributes: AttributeReader
   /// Bytes that names, paths and chunk lists may still take.
   private var bytesLeft: Int
-  private let mostBytes: Int
+  private let maxBytes: Int
   private var linksLeft = FoundLink.most
   private var objects: [Object] = []
   private var links: [Link] = []
   /// Where the object with a header address stands in `objects`.
   private var seen: [UInt64: Int] = [:]
 
-  init(texts: [String], mostBytes: Int) {
+  init(texts: [String], maxBytes: Int) {
     attributes = AttributeReader(wanted: texts)
-    self.mostBytes = mostBytes
-    bytesLeft = mostBytes
+    self.maxBytes = maxBytes
+    bytesLeft = maxBytes
   }
 
   /// A link on the way, not yet looked at.
-  private struct Step {
+  private struct Visit {
     var path: TensorName
     var depth: Int
     var target: Target
@@ -40,15 +40,15 @@ struct Walk {
   mutating func tableOfContents(of file: borrowing OpenFile) throws(HDF5Error) -> TableOfContents {
     var root = H5O_info_t()
     try check(H5Oget_info2(file.file.id, &root, H5O_INFO_BASIC), "root group")
-    var steps = [Step(path: "", depth: 0, target: .object(address: UInt64(root.addr)))]
-    while let step = steps.popLast() {
-      switch step.target {
-      case .link(let kind, let target): links.append(Link(path: step.path, kind: kind, target: target))
+    var pending = [Visit(path: "", depth: 0, target: .object(address: UInt64(root.addr)))]
+    while let current = pending.popLast() {
+      switch current.target {
+      case .link(let kind, let target): links.append(Link(path: current.path, kind: kind, target: target))
       case .object(let address):
         if let index = seen[address] {
-          objects[index].paths.append(step.path)
+          objects[index].paths.append(current.path)
         } else {
-          steps += try visit(address, step, in: file).reversed()
+          pending += try visit(address, current, in: file).reversed()
         }
       }
     }
@@ -58,20 +58,20 @@ struct Walk {
   /// Describes an object that was not seen before.
   /// - Returns: the links of a group.
   private mutating func visit(
-    _ address: UInt64, _ step: Step, in file: borrowing OpenFile
-  ) throws(HDF5Error) -> [Step] {
-    guard step.depth <= Self.mostDepth else {
-      throw .overLimit("groups nested more than \(Self.mostDepth) deep")
+    _ address: UInt64, _ current: Visit, in file: borrowing OpenFile
+  ) throws(HDF5Error) -> [Visit] {
+    guard current.depth <= Self.maxDepth else {
+      throw .overLimit("groups nested more than \(Self.maxDepth) deep")
     }
     seen[address] = objects.count
     do throws(HDF5Error) {
       let handle = try Handle(H5Oopen_by_addr(file.file.id, haddr_t(address)), "object at \(address)")
-      var steps: [Step] = []
+      var pending: [Visit] = []
       let kind: Object.Kind
       switch H5Iget_type(handle.id) {
       case H5I_GROUP:
         kind = .group
-        steps = try links(of: handle, step)
+        pending = try links(of: handle, current)
       case H5I_DATASET:
         let dataset = try Dataset(handle.id, file)
         if let error = dataset.inconsistency(fileSize: file.fileSize) { throw error }
@@ -81,13 +81,13 @@ struct Walk {
       }
       let attributes = try attributes.attributes(of: handle.id)
       try spend(attributes.reduce(0) { $0 + $1.name.utf8.count + 64 })
-      objects.append(Object(address: address, paths: [step.path], kind: kind, attributes: attributes))
-      return steps
+      objects.append(Object(address: address, paths: [current.path], kind: kind, attributes: attributes))
+      return pending
     } catch {
       let error = Self.naming(error, address, file)
       // Nothing can be said about a root that is newer than libhdf5; any other object can still be carried along.
-      guard case .unsupported(let reason) = error, !step.path.isEmpty else { throw error.at(step.path.text) }
-      objects.append(Object(address: address, paths: [step.path], kind: .unreadable(reason), attributes: []))
+      guard case .unsupported(let reason) = error, !current.path.isEmpty else { throw error.at(current.path.text) }
+      objects.append(Object(address: address, paths: [current.path], kind: .unreadable(reason), attributes: []))
       return []
     }
   }
@@ -95,28 +95,28 @@ struct Walk {
   private mutating func spend(_ bytes: Int) throws(HDF5Error) {
     bytesLeft -= bytes
     guard bytesLeft >= 0 else {
-      throw .overMemory("the list of objects takes more than \(mostBytes) bytes of memory")
+      throw .overMemory("the list of objects takes more than \(maxBytes) bytes of memory")
     }
   }
 
   // MARK: Links
 
-  private mutating func links(of group: borrowing Handle, _ parent: Step) throws(HDF5Error) -> [Step] {
-    var steps: [Step] = []
+  private mutating func links(of group: borrowing Handle, _ parent: Visit) throws(HDF5Error) -> [Visit] {
+    var pending: [Visit] = []
     let found = try FoundLink.all(in: group, by: H5_INDEX_NAME, left: &linksLeft)
     for link in found.sorted(by: { $0.name.lexicographicallyPrecedes($1.name) }) {
       let shown = TensorName(text(link.name, escapingBackslash: true))
       let path = parent.path.isEmpty ? shown : "\(parent.path)/\(shown)"
       try spend(path.utf8.count + 128)
       let target = try target(of: group, link)
-      steps.append(Step(path: path, depth: parent.depth + 1, target: target))
+      pending.append(Visit(path: path, depth: parent.depth + 1, target: target))
     }
-    return steps
+    return pending
   }
 
   private mutating func target(
     of group: borrowing Handle, _ link: FoundLink
-  ) throws(HDF5Error) -> Step.Target {
+  ) throws(HDF5Error) -> Visit.Target {
     let kind: Link.Kind
     switch link.info.type {
     case H5L_TYPE_HARD: return .object(address: UInt64(link.info.u.address))

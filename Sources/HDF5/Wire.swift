@@ -216,23 +216,23 @@ extension WireWriter {
 
   mutating func write(_ dataset: Dataset) {
     write(dataset.type)
-    write(dataset.extents != nil)
-    write(dataset.extents ?? [])
+    write(dataset.dimensions != nil)
+    write(dataset.dimensions ?? [])
     switch dataset.layout {
     case .compact: write(UInt8(0))
-    case .contiguous(let extent):
+    case .contiguous(let range):
       write(UInt8(1))
-      write(extent != nil)
-      write(extent?.offset ?? 0)
-      write(extent?.length ?? 0)
-    case .chunked(let extents, let chunks):
+      write(range != nil)
+      write(range?.offset ?? 0)
+      write(range?.length ?? 0)
+    case .chunked(let dimensions, let chunks):
       write(UInt8(2))
-      write(extents)
+      write(dimensions)
       write(chunks) { writer, chunk in
         writer.write(chunk.origin)
         writer.write(chunk.filterMask)
-        writer.write(chunk.extent.offset)
-        writer.write(chunk.extent.length)
+        writer.write(chunk.range.offset)
+        writer.write(chunk.range.length)
       }
     case .external: write(UInt8(3))
     case .virtual: write(UInt8(4))
@@ -290,10 +290,10 @@ extension WireReader {
 
   private mutating func dataset() throws(HDF5Error) -> Dataset {
     let type = try datatype()
-    let hasExtents = try bool()
-    let extents = try numbers()
+    let hasDimensions = try bool()
+    let dimensions = try numbers()
     return Dataset(
-      type: type, extents: hasExtents ? extents : nil, layout: try layout(),
+      type: type, dimensions: hasDimensions ? dimensions : nil, layout: try layout(),
       filters: try list { (reader) throws(HDF5Error) in
         Filter(
           id: try reader.integer(), name: try reader.text(), isOptional: try reader.bool(),
@@ -320,15 +320,15 @@ extension WireReader {
     case 0: return .compact
     case 1:
       let isAllocated = try bool()
-      let extent = Extent(offset: try integer(), length: try integer())
-      return .contiguous(isAllocated ? extent : nil)
+      let range = ByteRange(offset: try integer(), length: try integer())
+      return .contiguous(isAllocated ? range : nil)
     case 2:
       return .chunked(
-        extents: try numbers(),
+        dimensions: try numbers(),
         chunks: try list { (reader) throws(HDF5Error) in
           Chunk(
             origin: try reader.numbers(), filterMask: try reader.integer(),
-            extent: Extent(offset: try reader.integer(), length: try reader.integer()))
+            range: ByteRange(offset: try reader.integer(), length: try reader.integer()))
         })
     case 3: return .external
     case 4: return .virtual

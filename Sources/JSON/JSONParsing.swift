@@ -24,16 +24,16 @@ public struct JSONError: Error, Sendable, Hashable, CustomStringConvertible {
   public var description: String { "byte \(offset): \(what)" }
 }
 
-extension JSON {
+extension JSONValue {
   /// What `parse` accepts at most.
   public struct Limits: Sendable, Hashable {
     /// The greatest depth that may be asked for: a value of this depth can still be parsed, compared and released on
     /// the small stack of a secondary thread.
-    public static let greatestDepth = 512
+    public static let maxDepth = 512
 
     /// Bytes of the text.
     public var bytes: Int
-    /// Arrays and objects inside each other; `greatestDepth` where more is asked for.
+    /// Arrays and objects inside each other; `maxDepth` where more is asked for.
     public var depth: Int
     /// Values of every kind, arrays and objects themselves included.
     public var values: Int
@@ -52,7 +52,7 @@ extension JSON {
   /// - Throws: `JSONError`, malformed or over a limit.
   public static func parse(
     _ bytes: [UInt8], limits: Limits = Limits(), nonFinite: Bool = false
-  ) throws(JSONError) -> JSON {
+  ) throws(JSONError) -> JSONValue {
     try Parser.parse(bytes, limits, nonFinite ? .nonFinite : .strict)
   }
 
@@ -62,7 +62,7 @@ extension JSON {
   /// `integer(_:)` or `real(_:)` spell them.
   ///
   /// - Throws: `JSONError`, malformed, not canonical or over a limit.
-  public static func parseCanonical(_ bytes: [UInt8], limits: Limits = Limits()) throws(JSONError) -> JSON {
+  public static func parseCanonical(_ bytes: [UInt8], limits: Limits = Limits()) throws(JSONError) -> JSONValue {
     try Parser.parse(bytes, limits, .canonical)
   }
 }
@@ -72,18 +72,18 @@ private struct Parser {
   enum Dialect { case strict, nonFinite, canonical }
 
   let bytes: [UInt8]
-  let limits: JSON.Limits
+  let limits: JSONValue.Limits
   let dialect: Dialect
   var at = 0
   var values = 0
 
-  static func parse(_ bytes: [UInt8], _ limits: JSON.Limits, _ dialect: Dialect) throws(JSONError) -> JSON {
+  static func parse(_ bytes: [UInt8], _ limits: JSONValue.Limits, _ dialect: Dialect) throws(JSONError) -> JSONValue {
     var parser = Parser(bytes: bytes, limits: limits, dialect: dialect)
     if bytes.count > limits.bytes {
       throw parser.overLimit("\(bytes.count) bytes, more than the limit of \(limits.bytes)")
     }
     try parser.skipWhiteSpace()
-    let value = try parser.value(depthLeft: min(limits.depth, JSON.Limits.greatestDepth))
+    let value = try parser.value(depthLeft: min(limits.depth, JSONValue.Limits.maxDepth))
     try parser.skipWhiteSpace()
     if parser.at < bytes.count { throw parser.malformed("text goes on after the value") }
     return value
@@ -140,7 +140,7 @@ private struct Parser {
 
   // MARK: Values
 
-  mutating func value(depthLeft: Int) throws(JSONError) -> JSON {
+  mutating func value(depthLeft: Int) throws(JSONError) -> JSONValue {
     values += 1
     if values > limits.values { throw overLimit("more values than the limit of \(limits.values)") }
     switch next {
@@ -160,15 +160,15 @@ private struct Parser {
 
   mutating func enter(depthLeft: Int) throws(JSONError) {
     if depthLeft <= 0 {
-      throw overLimit("arrays and objects deeper than the limit of \(min(limits.depth, JSON.Limits.greatestDepth))")
+      throw overLimit("arrays and objects deeper than the limit of \(min(limits.depth, JSONValue.Limits.maxDepth))")
     }
     at += 1
     try skipWhiteSpace()
   }
 
-  mutating func array(depthLeft: Int) throws(JSONError) -> JSON {
+  mutating func array(depthLeft: Int) throws(JSONError) -> JSONValue {
     try enter(depthLeft: depthLeft)
-    var elements: [JSON] = []
+    var elements: [JSONValue] = []
     if take(UInt8(ascii: "]")) { return .array(elements) }
     while true {
       elements.append(try value(depthLeft: depthLeft - 1))
@@ -179,9 +179,9 @@ private struct Parser {
     }
   }
 
-  mutating func object(depthLeft: Int) throws(JSONError) -> JSON {
+  mutating func object(depthLeft: Int) throws(JSONError) -> JSONValue {
     try enter(depthLeft: depthLeft)
-    var members: [JSON.Member] = []
+    var members: [JSONValue.Member] = []
     var seen = Keys()
     if take(UInt8(ascii: "}")) { return .object(members) }
     while true {
@@ -198,7 +198,7 @@ private struct Parser {
       try skipWhiteSpace()
       guard take(UInt8(ascii: ":")) else { throw unexpected("':'") }
       try skipWhiteSpace()
-      members.append(JSON.Member(key, try value(depthLeft: depthLeft - 1)))
+      members.append(JSONValue.Member(key, try value(depthLeft: depthLeft - 1)))
       try skipWhiteSpace()
       if take(UInt8(ascii: "}")) { return .object(members) }
       guard take(UInt8(ascii: ",")) else { throw unexpected("',' or '}'") }
@@ -224,7 +224,7 @@ private struct Parser {
       try digits()
     }
     let spelling = String(decoding: bytes[start..<at], as: UTF8.self)
-    if dialect == .canonical, JSON.canonicalNumber(spelling) != spelling {
+    if dialect == .canonical, JSONValue.canonicalNumber(spelling) != spelling {
       throw notCanonical("the number is not spelled canonically", at: start)
     }
     return spelling
@@ -337,7 +337,7 @@ private struct Keys {
   var many: Set<Exact> = []
 
   /// Whether `key` differs from the keys of all `members`, which this has been asked about one by one before.
-  mutating func insert(_ key: String, after members: [JSON.Member]) -> Bool {
+  mutating func insert(_ key: String, after members: [JSONValue.Member]) -> Bool {
     if members.count < 8 { return !members.contains { $0.key.isSpelled(key) } }
     if many.isEmpty { many = Set(members.map { Exact(key: $0.key) }) }
     return many.insert(Exact(key: key)).inserted

@@ -1,11 +1,13 @@
 internal import Formatting
 
-extension JSON {
+extension JSONValue {
   /// An integer, spelled canonically: `-?(0|[1-9][0-9]*)`, never `-0`.
-  public static func integer(_ value: Int) -> JSON { .number(String(value)) }
+  public static func integer(_ value: Int) -> JSONValue { .number(String(value)) }
 
   /// The shortest spelling of a number; null for one that is not finite or not known.
-  public static func real(orNull value: Double?) -> JSON { value.flatMap { $0.isFinite ? shortest($0) : nil } ?? .null }
+  public static func real(orNull value: Double?) -> JSONValue {
+    value.flatMap { $0.isFinite ? shortest($0) : nil } ?? .null
+  }
 
   /// A finite number, spelled canonically: rounded to nine significant digits as C's `%.8e` writes them,
   /// `d.dddddddde±dd` with two or three exponent digits, whatever the locale. −0 is written as 0.
@@ -13,7 +15,7 @@ extension JSON {
   /// A `Float` survives the way there and back.
   ///
   /// - Precondition: `value` is finite.
-  public static func real(_ value: Double) -> JSON {
+  public static func real(_ value: Double) -> JSONValue {
     precondition(value.isFinite, "JSON has no spelling for \(value)")
     return .number(realSpelling(value))
   }
@@ -21,7 +23,7 @@ extension JSON {
   /// A finite number in the fewest digits that give it back, for reports.
   ///
   /// - Precondition: `value` is finite.
-  public static func shortest(_ value: Double) -> JSON {
+  public static func shortest(_ value: Double) -> JSONValue {
     precondition(value.isFinite, "JSON has no spelling for \(value)")
     return .number("\(value + 0)")
   }
@@ -30,7 +32,7 @@ extension JSON {
   /// numbers in the range of `Double` spelled by `integer(_:)` and `real(_:)`: the latter are rounded.
   ///
   /// Law: `parseCanonical(x.canonical().serialized()) == x.canonical()`, for distinct keys and numbers in range.
-  public func canonical() -> JSON {
+  public func canonical() -> JSONValue {
     switch self {
     case .null, .bool, .string: self
     case .number(let spelling): .number(Self.canonicalNumber(spelling) ?? spelling)
@@ -42,7 +44,7 @@ extension JSON {
     }
   }
 
-  /// The one canonical spelling of a number; nothing when it is not finite in `Double`.
+  /// The one canonical spelling of a number; `nil` when it is not finite in `Double`.
   static func canonicalNumber(_ spelling: String) -> String? {
     if isPlainInteger(spelling) { return spelling }
     if let integer = Int(spelling) { return String(integer) }

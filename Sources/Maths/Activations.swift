@@ -2,7 +2,7 @@ internal import Glibc
 public import Tensors
 
 extension Activation {
-  /// The function's value at one number, in double; nothing for softmax, which takes more than one.
+  /// The function's value at one number, in double; `nil` for softmax, which takes more than one.
   ///
   /// The formulas are those of ``Activation``, arranged so that nothing overflows or cancels on the way where the
   /// value does not.
@@ -38,7 +38,7 @@ extension Activation {
 }
 
 extension Activation {
-  /// The function's derivative at one number; nothing for softmax. Where it has none, at a corner or a jump, that to the
+  /// The function's derivative at one number; `nil` for softmax. Where it has none, at a corner or a jump, that to the
   /// left.
   public func derivative(at x: Double) -> Double? {
     switch self {

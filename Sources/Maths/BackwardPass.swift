@@ -7,15 +7,15 @@ extension NetworkFunction {
   /// - Parameters:
   ///   - values: of every node, for these samples.
   ///   - outputs: which logits, by index.
-  /// - Returns: for each node with weights, that all paths to the logits lead through or past, samples × outputs × count
-  ///   numbers; nothing where no path leads.
+  /// - Returns: for each node with weights, that all paths to the logits lead through or past, samples × outputs ×
+  ///   count numbers; `nil` where no path leads.
   func gradients(_ values: [[Double]], samples: Int, outputs: Range<Int>, elements: [[Double]]) -> [Int: [Double]] {
     let isWanted = nodesBehindWeights
     var gradients: [Int: [Double]] = [:]
     var result: [Int: [Double]] = [:]
     var first = 0
     for node in logitNodes {
-      let count = extents[node].count
+      let count = shapes[node].count
       var ones = gradients[node] ?? [Double](repeating: 0, count: samples * outputs.count * count)
       for output in outputs where (first..<first + count).contains(output) {
         for sample in 0..<samples {
@@ -28,8 +28,8 @@ extension NetworkFunction {
     for index in network.nodes.indices.reversed() {
       guard let gradient = gradients.removeValue(forKey: index), isWanted[index] else { continue }
       let node = network.nodes[index]
-      let shape = GradientShape(samples: samples, outputs: outputs.count, extent: extents[index])
-      switch steps[index] {
+      let shape = GradientShape(samples: samples, outputs: outputs.count, sampleShape: shapes[index])
+      switch operations[index] {
       case .input: break
       case .dense(let matrix, _):
         result[index] = gradient
@@ -55,13 +55,13 @@ extension NetworkFunction {
         add(shape.multiplied(gradient, bySample: slopes), to: node.inputs[0], &gradients)
       case .copy: add(gradient, to: node.inputs[0], &gradients)
       case .normalization(_, let variance, let epsilon):
-        let deviations = repeated(self.deviations(variance, epsilon), extents[index].width)
+        let deviations = repeated(self.deviations(variance, epsilon), shapes[index].width)
         add(mapRows(gradient, width: deviations.count) { $0 / deviations[$1] }, to: node.inputs[0], &gradients)
       case .rescaling(let scale, _):
-        let factors = repeated(scale, extents[index].width)
+        let factors = repeated(scale, shapes[index].width)
         add(mapRows(gradient, width: factors.count) { $0 * factors[$1] }, to: node.inputs[0], &gradients)
       case .prelu(let slope):
-        let slopes = repeated(vectors[slope], extents[index].width)
+        let slopes = repeated(vectors[slope], shapes[index].width)
         let factors = mapRows(values[node.inputs[0]], width: slopes.count) { x, i in x > 0 ? 1 : slopes[i] }
         add(shape.multiplied(gradient, bySample: factors), to: node.inputs[0], &gradients)
       case .combine(let combination):
@@ -71,7 +71,7 @@ extension NetworkFunction {
       case .concatenate:
         var offset = 0
         for input in node.inputs {
-          let width = extents[input].width
+          let width = shapes[input].width
           add(shape.columns(offset..<offset + width, of: gradient), to: input, &gradients)
           offset += width
         }
@@ -139,7 +139,7 @@ extension NetworkFunction {
   /// p ∘ (b − p·b) for every row.
   private func back(_ gradient: [Double], _ shape: GradientShape, throughSoftmax value: [Double]) -> [Double] {
     var result = gradient
-    let width = shape.extent.width
+    let width = shape.sampleShape.width
     for row in 0..<shape.rows {
       let own = shape.sampleRow(row) * width
       var mean = 0.0
@@ -153,7 +153,7 @@ extension NetworkFunction {
   private func back(
     _ gradient: [Double], _ shape: GradientShape, throughNormalised input: [Double], _ epsilon: Double
   ) -> [Double] {
-    let width = shape.extent.width
+    let width = shape.sampleShape.width
     let (normal, factors) = normalised(input, width: width, epsilon: epsilon)
     var result = gradient
     for row in 0..<shape.rows {
@@ -176,18 +176,18 @@ extension NetworkFunction {
 struct GradientShape {
   let samples: Int
   let outputs: Int
-  let extent: NetworkFunction.Extent
+  let sampleShape: NetworkFunction.SampleShape
 
-  var rows: Int { samples * outputs * extent.positions }
+  var rows: Int { samples * outputs * sampleShape.positions }
 
   /// Of a row of a gradient, the row of the value.
   func sampleRow(_ row: Int) -> Int {
-    row / (outputs * extent.positions) * extent.positions + row % extent.positions
+    row / (outputs * sampleShape.positions) * sampleShape.positions + row % sampleShape.positions
   }
 
   /// Every output's numbers times those of the sample.
   func multiplied(_ gradient: [Double], bySample factors: [Double]) -> [Double] {
-    let count = extent.count
+    let count = sampleShape.count
     return [Double](unsafeUninitializedCapacity: gradient.count) { out, initialized in
       gradient.withUnsafeBufferPointer { gradient in
         factors.withUnsafeBufferPointer { factors in
@@ -204,6 +204,8 @@ struct GradientShape {
   }
 
   func columns(_ range: Range<Int>, of gradient: [Double]) -> [Double] {
-    (0..<rows).flatMap { gradient[$0 * extent.width + range.lowerBound..<$0 * extent.width + range.upperBound] }
+    (0..<rows).flatMap {
+      gradient[$0 * sampleShape.width + range.lowerBound..<$0 * sampleShape.width + range.upperBound]
+    }
   }
 }

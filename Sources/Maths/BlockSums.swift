@@ -2,7 +2,7 @@ internal import Parallel
 
 /// Where the sums of each scale come from: those of an earlier scale that divides it, or the samples.
 private struct Plan {
-  /// For each scale, the earlier one whose sums it adds up; nothing for the samples.
+  /// For each scale, the earlier one whose sums it adds up; `nil` for the samples.
   let parents: [Int?]
   /// How many sums a scale has, and where they begin among those of all scales.
   let counts: [Int]

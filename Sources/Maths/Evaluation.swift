@@ -2,10 +2,12 @@ internal import Glibc
 
 /// How well outputs answer what they should: accuracy and loss.
 public struct Evaluation: Sendable, Equatable {
-  /// Samples whose largest output (of a single sigmoid: whose side of ½) is the label; nothing without labels. Outputs that
-  /// are not numbers are never right.
+  /// Samples whose largest output (of a single sigmoid: whose side of ½) is the label; `nil` without labels. Outputs
+  /// that are not numbers are never right.
   public var correct: Int?
+  /// ≥ 0, entropies in nats; `nil` without labels or targets, and where labels meet outputs that are `values`.
   public var loss: Double?
+  /// `nil` if and only if `loss` is.
   public var lossKind: LossKind?
 
   public enum LossKind: String, Sendable {

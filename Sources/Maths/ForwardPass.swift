@@ -39,7 +39,7 @@ extension NetworkFunction {
   private func joined(_ nodes: [Int], _ values: [[Double]], _ samples: Int) -> [Double] {
     if nodes.count == 1 { return values[nodes[0]] }
     return (0..<samples).flatMap { sample in
-      nodes.flatMap { values[$0][sample * extents[$0].count..<(sample + 1) * extents[$0].count] }
+      nodes.flatMap { values[$0][sample * shapes[$0].count..<(sample + 1) * shapes[$0].count] }
     }
   }
 
@@ -55,9 +55,9 @@ extension NetworkFunction {
     var offset = 0
     for index in network.nodes.indices {
       var value: [Double]
-      if case .input = steps[index] {
-        value = columns(offset..<offset + extents[index].count, of: inputs, width: inputCount, samples: range.count)
-        offset += extents[index].count
+      if case .input = operations[index] {
+        value = columns(offset..<offset + shapes[index].count, of: inputs, width: inputCount, samples: range.count)
+        offset += shapes[index].count
       } else {
         value = self.value(of: index, samples: range.count, values)
       }
@@ -75,12 +75,12 @@ extension NetworkFunction {
   private func value(of index: Int, samples: Int, _ values: [[Double]]) -> [Double] {
     let node = network.nodes[index]
     let input = node.inputs.first.map { values[$0] } ?? []
-    let width = extents[index].width
-    switch steps[index] {
+    let width = shapes[index].width
+    switch operations[index] {
     case .input: return []
     case .copy: return input
     case .dense(let matrix, let bias):
-      return dense(matrices[matrix], bias.map { vectors[$0] }, input, rows: samples * extents[index].positions)
+      return dense(matrices[matrix], bias.map { vectors[$0] }, input, rows: samples * shapes[index].positions)
     case .activation(.softmax): return softmax(input, width: width)
     case .activation(.linear): return input
     case .activation(.relu): return input.map { max($0, 0) }
@@ -106,10 +106,10 @@ extension NetworkFunction {
     case .combine(let combination): return combined(combination, node.inputs.map { values[$0] })
     case .concatenate:
       var value: [Double] = []
-      value.reserveCapacity(samples * extents[index].count)
-      for row in 0..<samples * extents[index].positions {
+      value.reserveCapacity(samples * shapes[index].count)
+      for row in 0..<samples * shapes[index].positions {
         for input in node.inputs {
-          let own = extents[input].width
+          let own = shapes[input].width
           value += values[input][row * own..<(row + 1) * own]
         }
       }
@@ -117,7 +117,7 @@ extension NetworkFunction {
     }
   }
 
-  /// Sums and products are rounded after each step; their order is that of the inputs.
+  /// Sums and products are rounded one by one; their order is that of the inputs.
   private func combined(_ combination: Network.Combination, _ inputs: [[Double]]) -> [Double] {
     func reduce(_ change: (Double, Double) -> Double) -> [Double] {
       inputs.dropFirst().reduce(inputs[0]) { result, other in zip(result, other).map { rounded(change($0, $1)) } }

@@ -5,38 +5,54 @@ public import Parallel
 ///
 /// | measure | formula | for B = A; 1.1A; A + ½I | sees |
 /// |---|---|---|---|
-/// | relative spectral norm | ‖A − B‖₂/‖A‖₂ | 0; .100; .044 | all: by Weyl it bounds every eigenvalue's change, by Davis and Kahan angles of eigenvectors at a gap |
-/// | eigenvalue distance | mean \|λᵢ(A) − λᵢ(B)\| / mean λ(A) | 0; .10; .50 | shifts; no eigenvectors |
-/// | subspace | sin of the largest angle between the spaces of the k largest eigenvalues | 0; 0; 0 | directions; no scale, no shift |
-/// | alignment | ⟨HAH, HBH⟩/(‖HAH‖‖HBH‖), H = I − 11ᵀ/n, Frobenius | 1; 1; .987 | directions of the large eigenvalues |
+/// | relative spectral norm | ‖A − B‖₂/‖A‖₂ | 0; .100; .044 | all: by Weyl it bounds every eigenvalue's change, by
+/// Davis and Kahan angles of eigenvectors at a gap | | eigenvalue distance | mean \|λᵢ(A) − λᵢ(B)\| / mean λ(A) | 0;
+/// .10; .50 | shifts; no eigenvectors | | subspace | sin of the largest angle between the spaces of the k largest
+/// eigenvalues | 0; 0; 0 | directions; no scale, no shift | | alignment | ⟨HAH, HBH⟩/(‖HAH‖‖HBH‖), H = I − 11ᵀ/n,
+/// Frobenius | 1; 1; .987 | directions of the large eigenvalues |
 ///
 /// The numbers are those of a kernel of 300 points in ℝ⁵⁰.
 ///
-/// A shift c = tr(B − A)/n is a ridge, which changes no eigenvector; a scale s = ⟨A, B⟩/‖A‖² does not either. What is left
-/// after each is ‖B − A − cI‖₂/‖A‖₂ and ‖B − sA‖₂/(|s|‖A‖₂).
+/// A shift c = tr(B − A)/n is a ridge, which changes no eigenvector; a scale s = ⟨A, B⟩/‖A‖² does not either. What is
+/// left after each is ‖B − A − cI‖₂/‖A‖₂ and ‖B − sA‖₂/(|s|‖A‖₂).
+///
+/// Example: A = diag(2, 1) and B = diag(3, 1) differ by 1 in one eigenvalue.
+///
+/// - The relative spectral norm is 1/2, the eigenvalue distance (1/2)/(3/2) = 1/3.
+/// - The shift is 1/2; ‖diag(½, −½)‖₂/2 = 1/4 is left after it.
+/// - The scale is 7/5; ‖diag(.2, −.4)‖₂/(1.4 · 2) = 1/7 is left after it.
+/// - The eigenvectors are the same: the sine is 0, at the gap 2/1; the alignment is 1.
 ///
 /// Gu et al. (2022); `spec/maths.md`.
 public struct KernelDistance: Sendable {
   /// ‖A‖₂ and ‖B‖₂.
   public let norms: (a: Double, b: Double)
+  /// ‖A − B‖₂/‖A‖₂, ≥ 0; `nil` where A is zero.
   public let relativeSpectralNorm: Double?
+  /// c = tr(B − A)/n, in the unit of the kernels; 0 for n = 0.
   public let shift: Double
+  /// ‖B − A − cI‖₂/‖A‖₂, ≥ 0; `nil` where A is zero.
   public let residualAfterShift: Double?
+  /// s = ⟨A, B⟩/‖A‖²; `nil` where A is zero.
   public let scale: Double?
+  /// ‖B − sA‖₂/(|s|‖A‖₂), ≥ 0; `nil` where s is 0 or `nil`.
   public let residualAfterScale: Double?
-  /// First order Wasserstein distance of the eigenvalues, over the mean eigenvalue of A; as the two below not without
-  /// spectra.
+  /// First order Wasserstein distance of the eigenvalues, over the mean eigenvalue of A, ≥ 0; `nil` without
+  /// spectra, and where tr A is not positive.
   public let eigenvalueDistance: Double?
+  /// `nil` without spectra, for fewer than two points, and where A has no positive eigenvalue.
   public let subspace: Subspace?
+  /// ⟨HAH, HBH⟩/(‖HAH‖‖HBH‖), −1…1; `nil` where HAH or HBH is zero but for rounding.
   public let alignment: Double?
+  /// `nil` where they were not wanted.
   public let spectra: Spectra?
 
   /// The angle between the spaces of the `dimension` largest eigenvalues.
   public struct Subspace: Sendable {
     /// k, of 1…10 that at the widest gap of A.
     public let dimension: Int
-    /// λ_k/λ_{k+1} of A. Near 1 the space is not determined, and the angle means nothing. `nil` where A has rank k: what
-    /// follows is zero but for rounding, 10⁻¹² of the largest.
+    /// λ_k/λ_{k+1} of A. Near 1 the space is not determined, and the angle means nothing. `nil` where A has rank k:
+    /// what follows is zero but for rounding, 10⁻¹² of the largest.
     public let gap: Double?
     /// `nil` where B has fewer than k eigenvalues that are not zero but for rounding.
     public let sine: Double?
@@ -48,8 +64,8 @@ public struct KernelDistance: Sendable {
     public let b: Eigenvalues
   }
 
-  /// Most dimensions of the space that is compared.
-  static let mostDimensions = 10
+  /// Maximum dimensions of the space that is compared.
+  static let maxDimensions = 10
 
   /// - Parameters:
   ///   - withSpectra: whether eigenvalues are wanted, which cost 4/3 n³ for each matrix; all else costs n².
@@ -88,7 +104,7 @@ public struct KernelDistance: Sendable {
       (spectra, eigenvalueDistance, subspace) = (nil, nil, nil)
       return
     }
-    let wanted = min(Self.mostDimensions, max(0, a.count - 1))
+    let wanted = min(Self.maxDimensions, max(0, a.count - 1))
     let both = threads.results(2) { number in
       Result { () throws(LinearAlgebraError) in try Eigenvalues(of: number == 0 ? a : b, vectors: wanted) }
     }

@@ -55,17 +55,17 @@ private func add(_ factor: Double, times x: [Double], to y: inout [Double]) {
   }
 }
 
-/// Returns the largest eigenvalue of a symmetric operator without negative ones, by Lanczos's method without basis: each
-/// vector is made orthogonal to the two before it, so that memory does not grow with the steps. (What is lost of the
-/// orthogonality repeats eigenvalues that were found, and moves none; Paige 1980.)
+/// Returns the largest eigenvalue of a symmetric operator without negative ones, by Lanczos's method without basis:
+/// each vector is made orthogonal to the two before it, so that memory does not grow with the iterations. (What is lost
+/// of the orthogonality repeats eigenvalues that were found, and moves none; Paige 1980.)
 ///
-/// Stops when the residual of the largest Ritz value shows that an eigenvalue lies within `tolerance` of it, relatively, or
-/// after `steps`; then the value is a lower bound.
+/// Stops when the residual of the largest Ritz value shows that an eigenvalue lies within `tolerance` of it,
+/// relatively, or after `iterations`; then the value is a lower bound.
 ///
 /// - Parameter multiply: y = Kx, for vectors of `count` elements.
 /// - Throws: `LinearAlgebraError`, or what `multiply` throws.
 func largestEigenvalue(
-  count: Int, tolerance: Double, steps: Int,
+  count: Int, tolerance: Double, iterations: Int,
   _ multiply: (UnsafePointer<Double>, UnsafeMutablePointer<Double>) throws -> Void
 ) throws -> (value: Double, isConverged: Bool) {
   let algebra = try LinearAlgebra()
@@ -81,7 +81,7 @@ func largestEigenvalue(
     diagonal.append(dot(image, vector))
     add(-diagonal[diagonal.count - 1], times: vector, to: &image)
     let rest = dot(image, image).squareRoot()
-    let isLast = diagonal.count >= steps
+    let isLast = diagonal.count >= iterations
     if isLast || diagonal.count <= 5 || diagonal.count % 5 == 0 {
       let top = try algebra.largestEigenvector(diagonal: diagonal, beside: beside)
       let isConverged = rest * top.last.magnitude <= tolerance * top.value

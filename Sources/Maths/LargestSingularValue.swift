@@ -9,18 +9,18 @@ public struct LargestSingularValue: Sendable, Equatable {
   /// Whether a singular value lies within 10⁻⁴ of it, relatively; else it is a lower bound.
   public let isConverged: Bool
 
-  /// Of a matrix M, or of M − N, read once for each step.
+  /// Of a matrix M, or of M − N, read once for each iteration.
   ///
   /// - Parameters:
   ///   - type: float16, bfloat16, float32 or float64; narrower ones than float64 are multiplied as float32.
   ///   - rows, columns: as the elements are stored. (A transposed matrix has the same singular values.)
   ///   - norm: the Frobenius norm, finite.
-  ///   - steps: the most that are taken.
+  ///   - iterations: the maximum number.
   ///   - threads: the result does not depend on it.
   ///   - forEachWindow: calls `body` with some rows of M and the same of N, if there is one, front to back.
   /// - Throws: `LinearAlgebraError`, or what `forEachWindow` throws.
   public init(
-    _ type: ElementType, rows: Int, columns: Int, norm: Double, steps: Int = 300, threads: Threads,
+    _ type: ElementType, rows: Int, columns: Int, norm: Double, iterations: Int = 300, threads: Threads,
     _ forEachWindow: (_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void) throws -> Void
   ) throws {
     precondition(type.isFloat && norm.isFinite, "finite floating-point numbers")
@@ -31,7 +31,7 @@ public struct LargestSingularValue: Sendable, Equatable {
     // In float32 squares of others would leave its range, or digits.
     let isNarrow = type != .float64 && 0x1p-48...0x1p48 ~= norm
     let unit = isNarrow ? 1 : norm.binade
-    let (square, isConverged) = try largestEigenvalue(count: columns, tolerance: 2e-4, steps: steps) { x, y in
+    let (square, isConverged) = try largestEigenvalue(count: columns, tolerance: 2e-4, iterations: iterations) { x, y in
       y.update(repeating: 0, count: columns)
       if isNarrow {
         try withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { narrow in
@@ -128,11 +128,11 @@ private struct GramProduct: @unchecked Sendable {
   }
 }
 
-/// Numbers in a unit, a power of two, in which the largest magnitude is from 2⁻¹⁰⁰ to 2¹⁰⁰: the unit is 1 where that is so
-/// already, else the largest is from 1 to 2.
+/// Numbers in a unit, a power of two, in which the largest magnitude is from 2⁻¹⁰⁰ to 2¹⁰⁰: the unit is 1 where that is
+/// so already, else the largest is from 1 to 2.
 ///
-/// So the sum of all squares, of up to 2⁵⁶ numbers, and its fourth power neither overflow nor vanish. Bounded is the largest
-/// alone: squares of others may vanish, and so may what is 2⁻¹⁰²² of the largest.
+/// So the sum of all squares, of up to 2⁵⁶ numbers, and its fourth power neither overflow nor vanish. Bounded is the
+/// largest alone: squares of others may vanish, and so may what is 2⁻¹⁰²² of the largest.
 func inSafeUnits(_ numbers: [Double]) throws(LinearAlgebraError) -> (numbers: [Double], unit: Double) {
   // By their bits: of those of magnitudes, the ones of what is not finite are the largest.
   let largest = Double(bitPattern: numbers.reduce(0) { max($0, $1.magnitude.bitPattern) })

@@ -23,8 +23,8 @@ public enum LinearAlgebraError: Error, Equatable, CustomStringConvertible {
   }
 }
 
-/// OpenBLAS on one thread. What is done on several threads is cut into pieces that do not depend on their number, so that
-/// results do not either; on another kind of processor their last digits may differ.
+/// OpenBLAS on one thread. What is done on several threads is divided into pieces that do not depend on their number,
+/// so that results do not either; on another kind of processor their last digits may differ.
 ///
 /// Matrices are row-major here: a row-major matrix is its transpose column by column, which is what BLAS takes.
 struct LinearAlgebra: @unchecked Sendable {

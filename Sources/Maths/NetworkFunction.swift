@@ -20,37 +20,37 @@ public enum NetworkFunctionError: Error, Equatable, CustomStringConvertible {
 /// A network as a function of its inputs: its graph with the values of its tensors, shapes checked.
 ///
 /// A value of a node is, for one sample, `positions` rows of `width` numbers (the last axis); dense layers and
-/// normalisations act on every row. Everything is computed in double, sums of dense matrices by BLAS; results do not depend
-/// on the number of threads.
+/// normalisations act on every row. Everything is computed in double, sums of dense matrices by BLAS; results do not
+/// depend on the number of threads.
 public struct NetworkFunction: Sendable {
   public let network: Network
   /// The 16-bit type to which every operation's result is rounded; `nil`: none.
   public let precision: ElementType?
   /// What each node does, with its tensors.
-  let steps: [Step]
+  let operations: [Operation]
   /// Matrices and vectors, each once however many nodes use it.
   let matrices: [WeightMatrix]
   let vectors: [[Double]]
   /// The shape of one sample of each node's value.
-  let extents: [Extent]
+  let shapes: [SampleShape]
   let algebra: LinearAlgebra
 
-  struct Extent: Sendable, Equatable, CustomStringConvertible {
+  struct SampleShape: Sendable, Equatable, CustomStringConvertible {
     var positions: Int
     var width: Int
     var count: Int { positions * width }
     var description: String { positions == 1 ? "\(width)" : "\(positions)×\(width)" }
 
-    /// The same numbers in another shape, of which one extent may be −1.
-    func reshaped(_ shape: [Int], node: Int) throws(NetworkFunctionError) -> Extent {
+    /// The same numbers in another shape, of which one dimension may be −1.
+    func reshaped(_ shape: [Int], node: Int) throws(NetworkFunctionError) -> SampleShape {
       let misfit = NetworkFunctionError.shape("node \(node) makes \(shape) of \(self)")
-      guard let extents = completed(shape, count: count) else { throw misfit }
-      return Extent(positions: extents.dropLast().reduce(1, *), width: extents.last ?? 1)
+      guard let dimensions = completed(shape, count: count) else { throw misfit }
+      return SampleShape(positions: dimensions.dropLast().reduce(1, *), width: dimensions.last ?? 1)
     }
   }
 
   /// An operation; numbers are those of `matrices` and `vectors`.
-  enum Step: Sendable {
+  enum Operation: Sendable {
     case input
     case dense(matrix: Int, bias: Int?)
     case activation(Activation)
@@ -78,10 +78,10 @@ public struct NetworkFunction: Sendable {
       if case .opaque(let name, _) = node.operation { throw NetworkFunctionError.opaque(name) }
     }
     let inputs = network.nodes.count { $0.inputs.isEmpty }
-    guard inputs <= Self.mostInputs else {
-      throw NetworkFunctionError.shape("\(inputs) inputs, limit \(Self.mostInputs)")
+    guard inputs <= Self.maxInputs else {
+      throw NetworkFunctionError.shape("\(inputs) inputs, limit \(Self.maxInputs)")
     }
-    var tensors = Tensors(precision: precision)
+    var tensors = TensorNumbers(precision: precision)
     self.network = network
     self.precision = precision
     do {
@@ -89,7 +89,7 @@ public struct NetworkFunction: Sendable {
     } catch {
       throw NetworkFunctionError.algebra(error)
     }
-    steps = try network.nodes.map { node in
+    operations = try network.nodes.map { node in
       switch node.operation {
       case .input: .input
       case .dense(let kernel, let bias):
@@ -118,25 +118,25 @@ public struct NetworkFunction: Sendable {
     }
     matrices = tensors.matrices
     vectors = tensors.vectors
-    extents = try Self.extents(network, steps, tensors, inputShape: inputShape)
+    shapes = try Self.shapes(network, operations, tensors, inputShape: inputShape)
   }
 
   /// The numbers of one sample of each input.
   public var inputCounts: [Int] {
-    network.nodes.indices.filter { network.nodes[$0].inputs.isEmpty }.map { extents[$0].count }
+    network.nodes.indices.filter { network.nodes[$0].inputs.isEmpty }.map { shapes[$0].count }
   }
 
   /// The numbers of one sample of all inputs.
   public var inputCount: Int { inputCounts.reduce(0, +) }
 
   /// The numbers of one sample of all outputs.
-  public var outputCount: Int { network.outputs.reduce(0) { $0 + extents[$1].count } }
+  public var outputCount: Int { network.outputs.reduce(0) { $0 + shapes[$1].count } }
 
   /// The shape of one sample's outputs: of one output that is made at several positions, positions × width.
   public var outputShape: [Int] {
     guard network.outputs.count == 1 else { return [outputCount] }
-    let extent = extents[network.outputs[0]]
-    return extent.positions == 1 ? [extent.width] : [extent.positions, extent.width]
+    let shape = shapes[network.outputs[0]]
+    return shape.positions == 1 ? [shape.width] : [shape.positions, shape.width]
   }
 
   /// Whether the outputs are probabilities of classes: one output, made by softmax, that nothing changes afterwards. Of
@@ -145,26 +145,27 @@ public struct NetworkFunction: Sendable {
     network.outputs.count == 1 && logitNodes != network.outputs
   }
 
-  /// The activation that makes the one output, past what leaves its numbers as they are, so never a linear one; nothing
+  /// The activation that makes the one output, past what leaves its numbers as they are, so never a linear one; `nil`
   /// where another operation makes it, or there are several outputs.
   public var outputFunction: Activation? {
-    guard network.outputs.count == 1, case .activation(let function) = steps[origin(of: network.outputs[0])] else {
+    guard network.outputs.count == 1, case .activation(let function) = operations[origin(of: network.outputs[0])] else {
       return nil
     }
     return function
   }
 
-  /// The positions at which the one output is made, also where it is flat afterwards: 1 for a plain vector, and for
+  /// The positions at which the one output is made, also where it is flat afterwards: 1 for a vector, and for
   /// several outputs.
   public var outputPositions: Int {
-    network.outputs.count == 1 ? extents[origin(of: network.outputs[0])].positions : 1
+    network.outputs.count == 1 ? shapes[origin(of: network.outputs[0])].positions : 1
   }
 
-  /// Where a derivative exists everywhere but at corners: no activation jumps, but for those behind which no weight lies.
+  /// Where a derivative exists everywhere but at corners: no activation jumps, but for those behind which no weight
+  /// lies.
   public var isDifferentiable: Bool {
     let weighted = nodesBehindWeights
     return !network.nodes.indices.contains { index in
-      if case .activation(let function) = steps[index] {
+      if case .activation(let function) = operations[index] {
         function.isPiecewiseConstant && weighted[index]
       } else {
         false
@@ -182,18 +183,19 @@ public struct NetworkFunction: Sendable {
     case work
   }
 
-  /// Nothing where there is a tangent kernel of so many points.
+  /// `nil` where there is a tangent kernel of so many points.
   ///
-  /// Counted are the operations of `NetworkKernels`: n² Σ_W p²(columns + outputs · rows) for the kernel, p the positions
-  /// at which matrix W is applied, all of its uses together, and 2n · outputs Σ_W p · rows · columns for the derivatives.
+  /// Counted are the operations of `NetworkKernels`: n² Σ_W p²(columns + outputs · rows) for the kernel, p the
+  /// positions at which matrix W is applied, all of its uses together, and 2n · outputs Σ_W p · rows · columns for the
+  /// derivatives.
   public func tangentObstacle(points: Int, output: TangentOutput) -> TangentObstacle? {
     guard isDifferentiable else { return .jump }
     var places = [Int](repeating: 0, count: matrices.count)
-    let outputs = output == .sum ? Double(logitNodes.reduce(0) { $0 + extents[$1].count }) : 1
+    let outputs = output == .sum ? Double(logitNodes.reduce(0) { $0 + shapes[$1].count }) : 1
     for index in network.nodes.indices {
-      if case .dense(let matrix, _) = steps[index] { places[matrix] += extents[index].positions }
+      if case .dense(let matrix, _) = operations[index] { places[matrix] += shapes[index].positions }
     }
-    if places.contains(where: { $0 > Self.mostPlaces }) { return .places }
+    if places.contains(where: { $0 > Self.maxPlaces }) { return .places }
     var (products, derivatives) = (0.0, 0.0)
     for (matrix, places) in zip(matrices, places) {
       let (rows, columns, places) = (Double(matrix.rows), Double(matrix.columns), Double(places))
@@ -202,20 +204,20 @@ public struct NetworkFunction: Sendable {
       derivatives += outputs * rows * columns * places
     }
     let count = Double(points)
-    return count * (count * products + 2 * derivatives) > Self.mostWork ? .work : nil
+    return count * (count * products + 2 * derivatives) > Self.maxWork ? .work : nil
   }
 
-  private static let mostWork = 1e13
-  private static let mostPlaces = 64
+  private static let maxWork = 1e13
+  private static let maxPlaces = 64
 
   /// The numbers of one sample of all nodes' values.
-  public var valueCount: Int { extents.reduce(0) { $0 + $1.count } }
+  public var valueCount: Int { shapes.reduce(0) { $0 + $1.count } }
 
   /// The outputs, without a softmax that comes last: as many numbers, in the same order, if not of the same shape.
   var logitNodes: [Int] {
     network.outputs.map { output in
       let last = origin(of: output)
-      return if case .activation(.softmax) = steps[last] { network.nodes[last].inputs[0] } else { output }
+      return if case .activation(.softmax) = operations[last] { network.nodes[last].inputs[0] } else { output }
     }
   }
 
@@ -224,7 +226,7 @@ public struct NetworkFunction: Sendable {
   func origin(of index: Int) -> Int {
     var index = index
     while true {
-      switch steps[index] {
+      switch operations[index] {
       case .copy, .activation(.linear): index = network.nodes[index].inputs[0]
       default: return index
       }
@@ -236,7 +238,7 @@ public struct NetworkFunction: Sendable {
     var result: [Bool] = []
     for (index, node) in network.nodes.enumerated() {
       let isWeighted =
-        switch steps[index] {
+        switch operations[index] {
         case .dense: true
         case .batchNormalization(_, _, let gamma, let beta, _), .layerNormalization(let gamma, let beta, _):
           gamma != nil || beta != nil
@@ -247,17 +249,17 @@ public struct NetworkFunction: Sendable {
     return result
   }
 
-  private static let mostInputs = 256
+  private static let maxInputs = 256
 
   // MARK: Shapes
 
-  /// Most numbers that the values of all nodes may have, for one sample.
-  private static let mostNumbers = 1 << 40
+  /// Maximum numbers that the values of all nodes may have, for one sample.
+  private static let maxNumbers = 1 << 40
 
-  private static func extents(
-    _ network: Network, _ steps: [Step], _ tensors: Tensors, inputShape: [Int]?
-  ) throws(NetworkFunctionError) -> [Extent] {
-    var extents: [Extent] = []
+  private static func shapes(
+    _ network: Network, _ operations: [Operation], _ tensors: TensorNumbers, inputShape: [Int]?
+  ) throws(NetworkFunctionError) -> [SampleShape] {
+    var shapes: [SampleShape] = []
     var total = 0
     func require(_ vector: Int?, _ count: Int) throws(NetworkFunctionError) {
       guard let vector, tensors.vectors[vector].count != count else { return }
@@ -266,67 +268,67 @@ public struct NetworkFunction: Sendable {
       )
     }
     for (index, node) in network.nodes.enumerated() {
-      let first = node.inputs.first.map { extents[$0] }
-      switch (steps[index], first) {
+      let first = node.inputs.first.map { shapes[$0] }
+      switch (operations[index], first) {
       case (.input, _):
         guard case .input(let known) = node.operation else {
           throw .shape("node \(index): \(node.operation.name) has no input")
         }
-        extents.append(
-          try extent(ofInput: index, Self.shape(known, of: inputShape), network, steps, tensors))
+        shapes.append(
+          try shape(ofInput: index, Self.shape(known, of: inputShape), network, operations, tensors))
       case (.dense(let matrix, let bias), let input?):
         let weights = tensors.matrices[matrix]
         guard weights.columns == input.width else {
           throw .shape("\(tensors.matrixNames[matrix]) takes \(weights.columns) values and is applied to \(input)")
         }
         try require(bias, weights.rows)
-        extents.append(Extent(positions: input.positions, width: weights.rows))
+        shapes.append(SampleShape(positions: input.positions, width: weights.rows))
       case (.batchNormalization(let mean, let variance, let gamma, let beta, _), let input?):
         for vector in [mean, variance, gamma, beta] { try require(vector, input.width) }
-        extents.append(input)
+        shapes.append(input)
       case (.layerNormalization(let gamma, let beta, _), let input?):
         for vector in [gamma, beta] { try require(vector, input.width) }
-        extents.append(input)
+        shapes.append(input)
       case (.normalization(let mean, let variance, _), let input?):
         for vector in [mean, variance] where tensors.vectors[vector].count != 1 { try require(vector, input.width) }
-        extents.append(input)
+        shapes.append(input)
       case (.rescaling(let scale, let offset), let input?):
         for numbers in [scale, offset] where numbers.count != 1 && numbers.count != input.width {
           throw .shape("node \(index): \(numbers.count) factors or offsets for \(input.width) values")
         }
-        extents.append(input)
+        shapes.append(input)
       case (.prelu(let slope), let input?):
         let count = tensors.vectors[slope].count
         guard [1, input.width, input.count].contains(count) else {
           throw .shape("\(tensors.vectorNames[slope]): \(count) numbers, expected one for each value of \(input)")
         }
-        extents.append(input)
+        shapes.append(input)
       case (.combine(let combination), let input?):
-        guard node.inputs.allSatisfy({ extents[$0] == input }) else {
+        guard node.inputs.allSatisfy({ shapes[$0] == input }) else {
           throw .shape("node \(index): \(combination.rawValue) is applied to values of different shapes")
         }
-        extents.append(input)
+        shapes.append(input)
       case (.concatenate, let input?):
-        guard node.inputs.allSatisfy({ extents[$0].positions == input.positions }) else {
+        guard node.inputs.allSatisfy({ shapes[$0].positions == input.positions }) else {
           throw .shape("node \(index) concatenates values of different shapes")
         }
-        let width = node.inputs.reduce(0) { min($0 + extents[$1].width, mostNumbers + 1) }
-        extents.append(Extent(positions: input.positions, width: width))
+        let width = node.inputs.reduce(0) { min($0 + shapes[$1].width, maxNumbers + 1) }
+        shapes.append(SampleShape(positions: input.positions, width: width))
       case (.copy, let input?):
         switch node.operation {
-        case .flatten: extents.append(Extent(positions: 1, width: input.count))
-        case .reshape(let shape): extents.append(try input.reshaped(shape, node: index))
-        default: extents.append(input)
+        case .flatten: shapes.append(SampleShape(positions: 1, width: input.count))
+        case .reshape(let shape): shapes.append(try input.reshaped(shape, node: index))
+        default: shapes.append(input)
         }
-      case (.activation, let input?): extents.append(input)
+      case (.activation, let input?): shapes.append(input)
       case (_, nil): throw .shape("node \(index): \(node.operation.name) has no input")
       }
-      guard extents[index].width <= (mostNumbers - total) / max(1, extents[index].positions) else {
-        throw .shape("node \(index): values of more than \(mostNumbers) numbers a sample")
+      guard shapes[index].width <= (maxNumbers - total) / max(1, shapes[index].positions) else {
+        throw .shape("node \(index): values of more than \(maxNumbers) numbers a sample")
       }
-      total += extents[index].count
+      total += shapes[index].count
     }
-    return extents
+    return shapes
   }
 
   /// The shape of an input: what is not known of it is as in the samples, where those fit what is known.
@@ -337,44 +339,44 @@ public struct NetworkFunction: Sendable {
     return Shape(samples).flatMap { completed(known, count: $0.count) } ?? known
   }
 
-  private static func extent(
-    ofInput index: Int, _ shape: [Int]?, _ network: Network, _ steps: [Step], _ tensors: Tensors
-  ) throws(NetworkFunctionError) -> Extent {
+  private static func shape(
+    ofInput index: Int, _ shape: [Int]?, _ network: Network, _ operations: [Operation], _ tensors: TensorNumbers
+  ) throws(NetworkFunctionError) -> SampleShape {
     if let shape, !shape.contains(-1) {
       guard shape.allSatisfy({ $0 >= 1 }) else {
         throw .shape("input \(index): shape \(shape), expected extents ≥ 1")
       }
-      let tooLarge = NetworkFunctionError.shape("input \(index): shape \(shape), more than \(mostNumbers) numbers")
+      let tooLarge = NetworkFunctionError.shape("input \(index): shape \(shape), more than \(maxNumbers) numbers")
       var positions = 1
-      for extent in shape.dropLast() {
-        let (product, overflow) = positions.multipliedReportingOverflow(by: extent)
-        guard !overflow, product <= mostNumbers else { throw tooLarge }
+      for dimension in shape.dropLast() {
+        let (product, overflow) = positions.multipliedReportingOverflow(by: dimension)
+        guard !overflow, product <= maxNumbers else { throw tooLarge }
         positions = product
       }
       let width = shape.last ?? 1
-      guard width <= mostNumbers / positions else { throw tooLarge }
-      return Extent(positions: positions, width: width)
+      guard width <= maxNumbers / positions else { throw tooLarge }
+      return SampleShape(positions: positions, width: width)
     }
     // What takes it says how wide it is.
     var reached: Set<Int> = [index]
     for (position, node) in network.nodes.enumerated().dropFirst(index + 1) {
       guard node.inputs.contains(where: reached.contains) else { continue }
-      switch steps[position] {
-      case .dense(let matrix, _): return Extent(positions: 1, width: tensors.matrices[matrix].columns)
+      switch operations[position] {
+      case .dense(let matrix, _): return SampleShape(positions: 1, width: tensors.matrices[matrix].columns)
       case .batchNormalization(let mean, _, _, _, _):
-        return Extent(positions: 1, width: tensors.vectors[mean].count)
+        return SampleShape(positions: 1, width: tensors.vectors[mean].count)
       case .activation, .copy, .layerNormalization, .normalization, .rescaling, .prelu:
         if case .reshape = node.operation { continue }
         reached.insert(position)
       case .input, .combine, .concatenate: continue
       }
     }
-    if let last = shape?.last, last >= 1, last <= mostNumbers { return Extent(positions: 1, width: last) }
+    if let last = shape?.last, last >= 1, last <= maxNumbers { return SampleShape(positions: 1, width: last) }
     throw .shape("the shape of input \(index) is not known")
   }
 }
 
-/// A shape of `count` numbers whose one extent of −1 is what the others leave; `nil` where there is none.
+/// A shape of `count` numbers whose one dimension of −1 is what the others leave; `nil` where there is none.
 private func completed(_ shape: [Int], count: Int) -> [Int]? {
   guard shape.count(where: { $0 == -1 }) <= 1, let others = Shape(shape.filter { $0 != -1 })?.count else { return nil }
   guard shape.contains(-1) else { return others == count ? shape : nil }
@@ -383,7 +385,7 @@ private func completed(_ shape: [Int], count: Int) -> [Int]? {
 }
 
 /// Tensors by what the graph calls them, each read once.
-private struct Tensors {
+private struct TensorNumbers {
   let precision: ElementType?
   var matrices: [WeightMatrix] = []
   var vectors: [[Double]] = []

@@ -13,18 +13,28 @@ public enum TangentOutput: Sendable, Equatable {
 ///
 /// Conjugate kernel: K = HᵀH, H (width × n) the values that its last dense layer takes.
 ///
-/// Neural tangent kernel of output c: K_c = JᵀJ, J the derivatives of logit c by all weights and biases of dense layers and
-/// all γ and β of normalisations, but not by slopes of PReLU (a network with tensors used twice differentiates by them once). It is computed layer by
-/// layer, Σ_l (H_{l−1}ᵀH_{l−1} + 11ᵀ) ∘ (B_lᵀB_l), B_l the derivatives by the layer's outputs; J is never formed.
+/// Neural tangent kernel of output c: K_c = JᵀJ, J the derivatives of logit c by all weights and biases of dense layers
+/// and all γ and β of normalisations, but not by slopes of PReLU (a network with tensors used twice differentiates by
+/// them once). It is computed layer by layer, Σ_l (H_{l−1}ᵀH_{l−1} + 11ᵀ) ∘ (B_lᵀB_l), B_l the derivatives by the
+/// layer's outputs; J is never formed.
 ///
-/// Cost: n² Σ_W p²(columns + outputs · rows) multiplications and additions, p the number of positions at which matrix W is
-/// applied, all of its uses together: terms are those of all pairs of them. The derivatives take
+/// Cost: n² Σ_W p²(columns + outputs · rows) multiplications and additions, p the number of positions at which matrix W
+/// is applied, all of its uses together: terms are those of all pairs of them. The derivatives take
 /// 2n · outputs Σ_W p · rows · columns more, and there are a few n × n matrices in memory.
+///
+/// Example: f(x) = w·x + b has one dense layer, which takes x, and its derivatives by (w, b) are (x, 1). So on the
+/// points (1, 0) and (1, 1), whatever w and b are,
+///
+/// ```
+/// conjugate   1 1      tangent   2 2
+///             1 2                2 3
+/// ```
 ///
 /// Law: the tangent kernel is what finite differences give.
 public struct NetworkKernels: Sendable {
+  /// n × n.
   public let conjugate: SymmetricMatrix
-  /// Nothing where `NetworkFunction.tangentObstacle` says why.
+  /// n × n; `nil` where `NetworkFunction.tangentObstacle` says why.
   public let tangent: SymmetricMatrix?
 
   /// Whether all elements are.
@@ -37,11 +47,11 @@ public struct NetworkKernels: Sendable {
   ///   - points: n.
   ///   - output: of the tangent kernel.
   ///   - threads: results do not depend on it.
-  ///   - memory: most bytes, 256 MiB where it is not said, of derivatives by the values of all nodes: of as many outputs
-  ///     at once as have room, 8 · points · `valueCount` bytes each, but of one at least. Those of others come after them,
-  ///     and results differ by rounding alone. It bounds nothing else: the values of all nodes (as many bytes as the
-  ///     derivatives of one output), copies of both where they are put together, dense copies of the matrices and the
-  ///     points × points kernels come on top.
+  ///   - memory: maximum bytes, 256 MiB where it is not said, of derivatives by the values of all nodes: of as many
+  ///     outputs at once as have room, 8 · points · `valueCount` bytes each, but of one at least. Those of others come
+  ///     after them, and results differ by rounding alone. It bounds nothing else: the values of all nodes (as many
+  ///     bytes as the derivatives of one output), copies of both where they are put together, dense copies of the
+  ///     matrices and the points × points kernels come on top.
   ///   - fill: writes the inputs of some points, `inputCount` numbers each.
   public init(
     of function: NetworkFunction, points: Int, output: TangentOutput = .sum, threads: Threads, memory: Int = 1 << 28,
@@ -52,20 +62,20 @@ public struct NetworkKernels: Sendable {
     let values = threads.results(blocks.count) { function.values(of: blocks[$0], fill: fill) }
     let features = function.featureNode
     conjugate = Self.gram(
-      of: Part(
-        joined(values.map { $0[features] }), stride: function.extents[features].count,
-        width: function.extents[features].count), points: points, algebra: function.algebra, threads: threads)
+      of: PointVectors(
+        joined(values.map { $0[features] }), stride: function.shapes[features].count,
+        width: function.shapes[features].count), points: points, algebra: function.algebra, threads: threads)
     guard function.tangentObstacle(points: points, output: output) == nil else {
       tangent = nil
       return
     }
-    let logits = function.logitNodes.reduce(0) { $0 + function.extents[$1].count }
+    let logits = function.logitNodes.reduce(0) { $0 + function.shapes[$1].count }
     let all =
       switch output {
       case .sum: 0..<logits
       case .one(let index): index..<index + 1
       }
-    let perOutput = 8 * points * function.extents.indices.reduce(0) { $0 + function.extents[$1].count }
+    let perOutput = 8 * points * function.shapes.indices.reduce(0) { $0 + function.shapes[$1].count }
     let most = max(1, memory / max(1, perOutput))
     let elements = function.matrices.map(\.elements)
     var sum = SymmetricMatrix([Double](repeating: 0, count: points * points), count: points)
@@ -84,11 +94,11 @@ public struct NetworkKernels: Sendable {
   }
 
   private static func gram(
-    of part: Part, points: Int, algebra: LinearAlgebra, threads: Threads
+    of pointVectors: PointVectors, points: Int, algebra: LinearAlgebra, threads: Threads
   ) -> SymmetricMatrix {
     var matrix = SymmetricMatrix([Double](repeating: 0, count: points * points), count: points)
     matrix.addTiles(of: tile, threads: threads) { rows, columns, out in
-      part.products(with: part, rows, columns, to: out.first, stride: out.stride, algebra)
+      pointVectors.products(with: pointVectors, rows, columns, to: out.first, stride: out.stride, algebra)
     }
     matrix.mirror()
     return matrix
@@ -104,7 +114,7 @@ private func joined(_ blocks: [[Double]]) -> [Double] {
 }
 
 /// Vectors, one for each point, inside larger arrays.
-private struct Part: Sendable {
+private struct PointVectors: Sendable {
   /// The numbers of all points, or of each output.
   private let numbers: [Double]
   private let offsets: [Int]
@@ -117,7 +127,8 @@ private struct Part: Sendable {
 
   /// Adds the inner products of some points with others' vectors; with several offsets, the sum over all of them.
   func products(
-    with other: Part, _ rows: Range<Int>, _ columns: Range<Int>, to out: UnsafeMutablePointer<Double>, stride: Int,
+    with other: PointVectors, _ rows: Range<Int>, _ columns: Range<Int>, to out: UnsafeMutablePointer<Double>,
+    stride: Int,
     _ algebra: LinearAlgebra
   ) {
     numbers.withUnsafeBufferPointer { own in
@@ -137,13 +148,14 @@ private struct Part: Sendable {
 /// What the tensors of one kind add to the tangent kernel.
 private enum TangentTerm: Sendable {
   /// Σ over pairs of uses of (XᵀX′ + bias) ∘ (BᵀB′)
-  case matrix(uses: [(input: Part, gradient: Part)], isBiased: Bool)
+  case matrix(uses: [(input: PointVectors, gradient: PointVectors)], isBiased: Bool)
   /// JᵀJ
-  case vector(Part)
+  case vector(PointVectors)
 
   func add(_ rows: Range<Int>, _ columns: Range<Int>, to out: Tile, _ algebra: LinearAlgebra) {
     switch self {
-    case .vector(let part): part.products(with: part, rows, columns, to: out.first, stride: out.stride, algebra)
+    case .vector(let pointVectors):
+      pointVectors.products(with: pointVectors, rows, columns, to: out.first, stride: out.stride, algebra)
     case .matrix(let uses, let isBiased):
       let count = rows.count * columns.count
       withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * count) { room in
@@ -206,7 +218,7 @@ extension NetworkFunction {
   /// The node whose values the last dense layer takes.
   fileprivate var featureNode: Int {
     for (index, node) in network.nodes.enumerated().reversed() {
-      if case .dense = steps[index] { return node.inputs[0] }
+      if case .dense = operations[index] { return node.inputs[0] }
     }
     return logitNodes[0]
   }
@@ -234,7 +246,7 @@ extension NetworkFunction {
     var matrixUses: [Int: [Int]] = [:]
     for index in network.nodes.indices where gradients.first?[index] != nil {
       let used: [Int?]
-      switch steps[index] {
+      switch operations[index] {
       case .dense(let matrix, let bias):
         matrixUses[matrix, default: []].append(index)
         used = [bias]
@@ -242,16 +254,16 @@ extension NetworkFunction {
         used = [gamma, beta]
       case .input, .activation, .normalization, .rescaling, .prelu, .combine, .concatenate, .copy: continue
       }
-      for case let vector? in used { vectorUses[vector, default: 0] += extents[index].positions }
+      for case let vector? in used { vectorUses[vector, default: 0] += shapes[index].positions }
     }
     for matrix in matrixUses.keys.sorted() {
       let nodes = matrixUses[matrix] ?? []
-      var uses: [(input: Part, gradient: Part)] = []
+      var uses: [(input: PointVectors, gradient: PointVectors)] = []
       var isBiased = false
       for node in nodes {
-        guard case .dense(_, let bias) = steps[node] else { continue }
-        let (positions, width) = (extents[node].positions, extents[node].width)
-        let inputs = extents[network.nodes[node].inputs[0]].width
+        guard case .dense(_, let bias) = operations[node] else { continue }
+        let (positions, width) = (shapes[node].positions, shapes[node].width)
+        let inputs = shapes[network.nodes[node].inputs[0]].width
         let gradient = joined(gradients.compactMap { $0[node] })
         let value = input(of: node)
         let isSimple = nodes.count == 1 && positions == 1
@@ -263,11 +275,11 @@ extension NetworkFunction {
         for position in 0..<positions {
           uses.append(
             (
-              Part(value, offsets: [position * inputs], stride: positions * inputs, width: inputs),
+              PointVectors(value, offsets: [position * inputs], stride: positions * inputs, width: inputs),
               // All outputs at once where they lie side by side.
               isSimple
-                ? Part(gradient, stride: outputs * width, width: outputs * width)
-                : Part(
+                ? PointVectors(gradient, stride: outputs * width, width: outputs * width)
+                : PointVectors(
                   gradient, offsets: (0..<outputs).map { ($0 * positions + position) * width },
                   stride: outputs * positions * width, width: width)
             ))
@@ -278,8 +290,8 @@ extension NetworkFunction {
     for index in network.nodes.indices where gradients.first?[index] != nil {
       let (gamma, beta): (Int?, Int?)
       let normal: [Double]
-      let (positions, width) = (extents[index].positions, extents[index].width)
-      switch steps[index] {
+      let (positions, width) = (shapes[index].positions, shapes[index].width)
+      switch operations[index] {
       case .batchNormalization(let mean, let variance, let factor, let offset, let epsilon):
         (gamma, beta) = (factor, offset)
         let (means, factors) = (vectors[mean], self.factors(nil, variance, epsilon))
@@ -292,12 +304,13 @@ extension NetworkFunction {
       let gradient = joined(gradients.compactMap { $0[index] })
       add(beta, gradient, positions: positions, width: width)
       let shape = GradientShape(
-        samples: normal.count / max(1, positions * width), outputs: outputs, extent: extents[index])
+        samples: normal.count / max(1, positions * width), outputs: outputs, sampleShape: shapes[index])
       add(gamma, shape.multiplied(gradient, bySample: normal), positions: positions, width: width)
     }
     for vector in vectorGradients.keys.sorted() {
       let width = vectors[vector].count
-      terms.append(.vector(Part(vectorGradients[vector] ?? [], stride: outputs * width, width: outputs * width)))
+      terms.append(
+        .vector(PointVectors(vectorGradients[vector] ?? [], stride: outputs * width, width: outputs * width)))
     }
     return terms
   }

@@ -2,23 +2,30 @@ internal import Glibc
 public import Parallel
 
 /// Returns E‖f(x)‖² and E‖f(x) − g(x)‖² of two networks with as many inputs and outputs, exactly but for rounding, for
-/// x ~ N(0, I); nothing where an activation has no formula (`TwoLayerNetwork.hasClosedForm`), or where squares of the
+/// x ~ N(0, I); `nil` where an activation has no formula (`TwoLayerNetwork.hasClosedForm`), or where squares of the
 /// weights leave the range of a double.
 ///
-/// f and g may differ in their activations and numbers of nodes. With d = f − g = Lx + l + Σ cᵢ sᵢ(vᵢ·x), sᵢ hinges and
+/// f and g may differ in their activations and numbers of units. With d = f − g = Lx + l + Σ cᵢ sᵢ(vᵢ·x), sᵢ hinges and
 /// jumps (`RidgeSum`), for each output and summed over them,
 ///
 /// E d² = (E d)² + ‖E[d x]‖² + Σ cᵢ cⱼ K(sᵢ, sⱼ; vᵢ·vⱼ),
 ///
-/// K the product without its first two terms (`hingeProduct`, `jumpProduct`, `mixedProduct`). Nodes of f and g that are the
-/// same function, but for a factor, are one, so that what both networks have takes no part in the error. Rounding errs by a
-/// few 10⁻¹⁶ of Σ |cᵢ cⱼ K|.
+/// K the product without its first two terms (`hingeProduct`, `jumpProduct`, `mixedProduct`). Units of f and g that are
+/// the same function, but for a factor, are one, so that what both networks have takes no part in the error. Rounding
+/// errs by a few 10⁻¹⁶ of Σ |cᵢ cⱼ K|.
 ///
-/// Laws: the error is exactly 0 for equal networks, also if nodes are in another order; neither is negative, nor depends on
-/// the number of threads; both are multiplied by t² if A and the offsets are multiplied by t.
+/// Example: f(x) = relu(u) and g(x) = relu(−u) with u = 3x₁ + 4x₂, which is distributed as N(0, 25). f² is u² for half
+/// of all x, so E f² = 12.5; f − g = u, so E (f − g)² = 25.
 ///
-/// Takes ½(N + M)²(inputs + outputs) + outputs·(N + M)·inputs multiplications, the second part for affine maps, and K for
-/// ½(N + M)² pairs, N and M the numbers of nodes; a piecewise constant node counts once for each threshold there.
+/// ```
+/// populationLoss(f, g, threads: Threads(1))  // (squaredNorm: 12.5, squaredError: 25), but for rounding
+/// ```
+///
+/// Laws: the error is exactly 0 for equal networks, also if units are in another order; neither is negative, nor
+/// depends on the number of threads; both are multiplied by t² if A and the offsets are multiplied by t.
+///
+/// Takes ½(N + M)²(inputs + outputs) + outputs·(N + M)·inputs multiplications, the second part for affine maps, and K
+/// for ½(N + M)² pairs, N and M the numbers of units; a piecewise constant unit counts once for each threshold there.
 /// (spec/maths.md, Population loss)
 public func populationLoss(
   _ f: TwoLayerNetwork, _ g: TwoLayerNetwork, threads: Threads

@@ -43,7 +43,7 @@ struct Ridge {
   static func == (a: Self, b: Self) -> Bool { a.isHinge == b.isHinge && a.shift == b.shift }
 }
 
-/// The ridges of one node: Σ factor·ridge, times the column that the node has in A.
+/// The ridges of one unit: Σ factor·ridge, times the column that the unit has in A.
 struct RidgeGroup {
   /// v, the first entry that is not zero positive
   let direction: [Double]
@@ -63,7 +63,7 @@ struct RidgeGroup {
 
 /// A network as an affine map and ridges: f(x) = Lx + l + Σ columnᵢ·factorᵢ·ridgeᵢ(x).
 ///
-/// Networks that differ in the order of their nodes alone give the same, to the bit.
+/// Networks that differ in the order of their units alone give the same, to the bit.
 struct RidgeSum {
   /// L, outputs × inputs, row-major
   let slopes: [Double]
@@ -76,10 +76,10 @@ struct RidgeSum {
 
   init?(_ network: TwoLayerNetwork, threads: Threads) {
     guard let form = RidgeForm(network.activation) else { return nil }
-    let (inputs, nodes, outputs) = (network.inputs, network.nodes, network.outputs)
-    let rows = (0..<nodes).map { Array(network.incoming[$0 * inputs..<($0 + 1) * inputs]) }
-    let columns = (0..<nodes).map { node in (0..<outputs).map { network.outgoing[$0 * nodes + node] } }
-    let order = (0..<nodes).sorted { a, b in
+    let (inputs, units, outputs) = (network.inputs, network.units, network.outputs)
+    let rows = (0..<units).map { Array(network.incoming[$0 * inputs..<($0 + 1) * inputs]) }
+    let columns = (0..<units).map { unit in (0..<outputs).map { network.outgoing[$0 * units + unit] } }
+    let order = (0..<units).sorted { a, b in
       if rows[a] != rows[b] { return rows[a].lexicographicallyPrecedes(rows[b]) }
       let (biasA, biasB) = (network.biases[a], network.biases[b])
       return biasA != biasB ? biasA < biasB : columns[a].lexicographicallyPrecedes(columns[b])
@@ -87,18 +87,18 @@ struct RidgeSum {
 
     var constants = network.offsets
     var groups: [RidgeGroup] = []
-    // Nodes, and how much of their u = w·x + b belongs to the affine map.
-    var lines: [(node: Int, factor: Double)] = []
-    for node in order {
-      let part = Part(row: rows[node], bias: network.biases[node], form: form)
-      var constant = part.constant
-      if part.norm == 0, let value = network.activation.value(at: network.biases[node]) { constant = value }
-      constant += part.line * network.biases[node]
-      for output in 0..<outputs { constants[output] += constant * columns[node][output] }
-      if part.line != 0 { lines.append((node, part.line)) }
-      if !part.terms.isEmpty {
+    // Units, and how much of their u = w·x + b belongs to the affine map.
+    var lines: [(unit: Int, factor: Double)] = []
+    for unit in order {
+      let own = UnitTerms(row: rows[unit], bias: network.biases[unit], form: form)
+      var constant = own.constant
+      if own.norm == 0, let value = network.activation.value(at: network.biases[unit]) { constant = value }
+      constant += own.line * network.biases[unit]
+      for output in 0..<outputs { constants[output] += constant * columns[unit][output] }
+      if own.line != 0 { lines.append((unit, own.line)) }
+      if !own.terms.isEmpty {
         groups.append(
-          RidgeGroup(direction: part.direction, noise: part.noise, terms: part.terms, column: columns[node]))
+          RidgeGroup(direction: own.direction, noise: own.noise, terms: own.terms, column: columns[unit]))
       }
     }
     self.constants = constants
@@ -110,16 +110,16 @@ struct RidgeSum {
       guard let base = slopes.baseAddress else { return }
       nonisolated(unsafe) let out = base
       threads.forEach(outputs) { output in
-        for (node, factor) in all {
-          addProduct(factor * columns[node][output], rows[node], to: out + output * inputs)
+        for (unit, factor) in all {
+          addProduct(factor * columns[unit][output], rows[unit], to: out + output * inputs)
         }
       }
     }
     self.slopes = slopes
   }
 
-  /// What one node comes to: constant + line·(w·x + b) + Σ factor·ridge. `constant` leaves out a node without weights.
-  private struct Part {
+  /// What one unit comes to: constant + line·(w·x + b) + Σ factor·ridge. `constant` leaves out a unit without weights.
+  private struct UnitTerms {
     var norm = 0.0
     var constant = 0.0
     var line = 0.0

@@ -34,7 +34,9 @@ public enum SingularValueError: Error, Equatable, CustomStringConvertible {
 /// Laws: Σ s² = ‖W‖²; no matrix of rank r is nearer to W than the sum of the first r terms, and its squared distance is
 /// the sum of the other s².
 public struct SingularValueDecomposition: Sendable {
+  /// Of W.
   public let rows: Int
+  /// Of W.
   public let columns: Int
   /// s, min(rows, columns) values, largest first.
   public let values: [Double]
@@ -89,8 +91,8 @@ public struct SingularValueDecomposition: Sendable {
     return Array(UnsafeBufferPointer(start: work.values, count: min(rows, columns)))
   }
 
-  /// Returns how many bytes of memory a decomposition takes at its height, what it returns included, so that they can be
-  /// held against a limit before they are taken.
+  /// Returns how many bytes of memory a decomposition takes at its height, what it returns included, so that they can
+  /// be held against a limit before they are taken.
   ///
   /// - Parameter vectors: whether U and V are wanted.
   /// - Throws: `SingularValueError.tooLarge`.

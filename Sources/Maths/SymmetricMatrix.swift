@@ -3,6 +3,7 @@ public import Parallel
 
 /// A symmetric matrix, such as a kernel matrix: count × count elements, both halves stored.
 public struct SymmetricMatrix: Sendable, Equatable {
+  /// Rows, and columns.
   public let count: Int
   /// Row-major.
   public var elements: [Double]

@@ -4,9 +4,17 @@ public import Parallel
 /// An estimate of the tail index α of samples under the model that they are strictly α-stable.
 ///
 /// Sums of m such samples are distributed as m^{1/α} of them. With Y the N/m sums of m samples X each, a *scale* m
-/// gives 1/α̂ₘ = (mean ln(|Y| + ε) − mean ln(|X| + ε)) / ln m, ε = 2⁻⁵², |·| the Euclidean norm if the samples are vectors.
-/// The samples are put in random order, α̂ is the median over all scales, at most 2; that five times, and the median. (A
-/// scale for which 1/α̂ₘ ≤ 0 counts as α̂ₘ = ∞.)
+/// gives 1/α̂ₘ = (mean ln(|Y| + ε) − mean ln(|X| + ε)) / ln m, ε = 2⁻⁵², |·| the Euclidean norm if the samples are
+/// vectors. The samples are put in random order, α̂ is the median over all scales, at most 2; that five times, and the
+/// median. (A scale for which 1/α̂ₘ ≤ 0 counts as α̂ₘ = ∞.)
+///
+/// Examples of stable distributions: a sum of four Gaussian samples is distributed as 4^{1/2} = 2 of them (α = 2), a
+/// sum of four Cauchy samples as 4 of them (α = 1). The smaller α is, the more a sum owes to its largest term. Eight
+/// equal samples give α̂ = 1: a sum of m is m¹ of them, which is why samples have to be centred.
+///
+/// ```
+/// TailIndex(of: [3, 3, 3, 3, 3, 3, 3, 3], using: &generator)?.value  // 1, but for rounding
+/// ```
 ///
 /// **It is no test for heavy tails.** Laplace and Student's t with three degrees of freedom have a finite variance, for
 /// which the model has α = 2, and give about 1.70 at N = 10⁴; a mean that is not zero lowers the estimate, so samples
@@ -23,7 +31,7 @@ public struct TailIndex: Sendable, Hashable {
   /// Samples at the end that were left out so that N is even: for odd N, 2 has no divisor of N below it but 1.
   public let droppedCount: Int
 
-  /// Estimates the index of numbers; nothing for fewer than four, or if one is not finite.
+  /// Estimates the index of numbers; `nil` for fewer than four, or if one is not finite.
   ///
   /// - Parameter samples: centred.
   /// - Parameter generator: for the orders; the estimate depends on it.
@@ -49,7 +57,7 @@ public struct TailIndex: Sendable, Hashable {
     self.init(estimates, scales: scales, count: count, dropped: samples.count - count)
   }
 
-  /// Estimates the index of vectors, the rows of a matrix; nothing for fewer than four, or if an element is not finite.
+  /// Estimates the index of vectors, the rows of a matrix; `nil` for fewer than four, or if an element is not finite.
   ///
   /// - Parameters:
   ///   - matrix: rows · columns elements, row-major; columns centred.
@@ -84,8 +92,8 @@ public struct TailIndex: Sendable, Hashable {
 
   private static let repetitions = 5
 
-  /// 2, 5, 10, 20, 50, 100, 500 and 1000 up to N/2, each lowered to the nearest divisor of N, and the largest divisor up
-  /// to √N; ascending, none twice. N is even, at least 4.
+  /// 2, 5, 10, 20, 50, 100, 500 and 1000 up to N/2, each lowered to the nearest divisor of N, and the largest divisor
+  /// up to √N; ascending, none twice. N is even, at least 4.
   static func scales(_ count: Int) -> [Int] {
     func divisor(_ most: Int) -> Int {
       var m = most
@@ -109,15 +117,18 @@ public struct TailIndex: Sendable, Hashable {
 
 /// The three estimates for a layer: of its rows, its entries, and the norms of its rows.
 ///
-/// The median of each column is subtracted from it for the rows, vectors as they then are, and for their norms, from which
-/// their median is subtracted; from the entries that of all of them. (Columns of an odd number of entries, each less its
-/// median, would have a zero each.)
+/// The median of each column is subtracted from it for the rows, vectors as they then are, and for their norms, from
+/// which their median is subtracted; from the entries that of all of them. (Columns of an odd number of entries, each
+/// less its median, would have a zero each.)
 public struct LayerTailIndices: Sendable, Hashable {
+  /// Of the rows, vectors of as many numbers as there are columns; `nil` for fewer than four rows.
   public let rows: TailIndex?
+  /// Of all weights; `nil` for fewer than four.
   public let entries: TailIndex?
+  /// Of the Euclidean norms of the rows; `nil` for fewer than four rows.
   public let norms: TailIndex?
 
-  /// Estimates the indices of a weight matrix; nothing where there are too few samples, or a weight is not finite.
+  /// Estimates the indices of a weight matrix; `nil` where there are too few samples, or a weight is not finite.
   ///
   /// - Parameters:
   ///   - matrix: output units × inputs, row-major.
@@ -149,8 +160,8 @@ public struct LayerTailIndices: Sendable, Hashable {
   }
 }
 
-/// Subtracts the median. Of an odd number of samples it is one of them, which would become 0 and, with ln ε, count more than
-/// all others: that one is left out.
+/// Subtracts the median. Of an odd number of samples it is one of them, which would become 0 and, with ln ε, count more
+/// than all others: that one is left out.
 private func centre(_ x: [Float]) -> [Float] {
   let middle = x.withUnsafeBufferPointer { median($0) }
   var centred = x

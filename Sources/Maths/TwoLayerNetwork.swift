@@ -2,22 +2,24 @@ public import Tensors
 
 /// A network with one hidden layer, f(x) = A·s(Wx + b) + c.
 public struct TwoLayerNetwork: Sendable {
+  /// Numbers in x.
   public let inputs: Int
   /// Of the hidden layer.
-  public let nodes: Int
+  public let units: Int
+  /// Numbers in f(x).
   public let outputs: Int
-  /// W, nodes × inputs, row-major
+  /// W, units × inputs, row-major
   public let incoming: [Double]
-  /// b, one for each node
+  /// b, one for each unit
   public let biases: [Double]
-  /// A, outputs × nodes, row-major
+  /// A, outputs × units, row-major
   public let outgoing: [Double]
   /// c, one for each output
   public let offsets: [Double]
   /// s
   public let activation: Activation
 
-  /// Takes the number of nodes from `biases` and that of outputs from `offsets`; all numbers are finite.
+  /// Takes the number of units from `biases` and that of outputs from `offsets`; all numbers are finite.
   public init(
     inputs: Int, incoming: [Double], biases: [Double], outgoing: [Double], offsets: [Double], activation: Activation
   ) {
@@ -27,7 +29,7 @@ public struct TwoLayerNetwork: Sendable {
       [incoming, biases, outgoing, offsets].allSatisfy { $0.allSatisfy(\.isFinite) }, "finite weights and biases")
     precondition(Network.Operation.activation(activation).isInDomain, "a function in its domain")
     self.inputs = inputs
-    nodes = biases.count
+    units = biases.count
     outputs = offsets.count
     self.incoming = incoming
     self.biases = biases
@@ -36,7 +38,7 @@ public struct TwoLayerNetwork: Sendable {
     self.activation = activation
   }
 
-  /// Whether `populationLoss` has a formula for the function: linear, relu, leaky relu, abs, erf, step, sign and piecewise
-  /// constant ones.
+  /// Whether `populationLoss` has a formula for the function: linear, relu, leaky relu, abs, erf, step, sign and
+  /// piecewise constant ones.
   public static func hasClosedForm(_ activation: Activation) -> Bool { RidgeForm(activation) != nil }
 }

@@ -3,22 +3,22 @@ internal import Tensors
 extension NetworkFunction {
   /// The network, without a softmax that comes last, as one with one hidden layer whose population loss has a formula;
   /// `nil` for any other.
-  public var twoLayers: TwoLayerNetwork? { twoLayers(mostCorners: .max) }
+  public var twoLayers: TwoLayerNetwork? { twoLayers(maxCorners: .max) }
 
   /// As `twoLayers`; `nil` also for more corners than these, of which no weight is looked at.
-  public func twoLayers(mostCorners: Int) -> TwoLayerNetwork? {
+  public func twoLayers(maxCorners: Int) -> TwoLayerNetwork? {
     guard network.outputs.count == 1, inputCounts.count == 1, precision == nil else { return nil }
     func before(_ index: Int) -> Int { origin(of: network.nodes[index].inputs[0]) }
     let last = origin(of: logitNodes[0])
-    guard case .dense(let outer, let offsets) = steps[last], extents[last].positions == 1,
+    guard case .dense(let outer, let offsets) = operations[last], shapes[last].positions == 1,
       case let hidden = before(last)
     else { return nil }
     // No activation between two layers is the linear one.
     var (function, first) = (Activation.linear, hidden)
-    if case .activation(let own) = steps[hidden] { (function, first) = (own, before(hidden)) }
-    guard TwoLayerNetwork.hasClosedForm(function), case .dense(let inner, let biases) = steps[first],
-      extents[first].positions == 1, case .input = steps[before(first)],
-      TwoLayerNetwork.cornerCount(nodes: matrices[inner].rows, function) <= mostCorners
+    if case .activation(let own) = operations[hidden] { (function, first) = (own, before(hidden)) }
+    guard TwoLayerNetwork.hasClosedForm(function), case .dense(let inner, let biases) = operations[first],
+      shapes[first].positions == 1, case .input = operations[before(first)],
+      TwoLayerNetwork.cornerCount(units: matrices[inner].rows, function) <= maxCorners
     else { return nil }
     let (incoming, outgoing) = (matrices[inner].elements, matrices[outer].elements)
     let own = biases.map { vectors[$0] } ?? [Double](repeating: 0, count: matrices[inner].rows)
@@ -32,10 +32,11 @@ extension NetworkFunction {
 }
 
 extension TwoLayerNetwork {
-  /// The corners and jumps of all hidden nodes: the population loss of two networks takes time as the square of their sum.
-  public var cornerCount: Int { Self.cornerCount(nodes: nodes, activation) }
+  /// The corners and jumps of all hidden units: the population loss of two networks takes time as the square of their
+  /// sum.
+  public var cornerCount: Int { Self.cornerCount(units: units, activation) }
 
-  fileprivate static func cornerCount(nodes: Int, _ activation: Activation) -> Int {
-    if case .piecewiseConstant(_, let thresholds) = activation { nodes * thresholds.count } else { nodes }
+  fileprivate static func cornerCount(units: Int, _ activation: Activation) -> Int {
+    if case .piecewiseConstant(_, let thresholds) = activation { units * thresholds.count } else { units }
   }
 }

@@ -26,7 +26,7 @@ public struct LowRankSlabs: Slabs {
   private var columns: Int { grid.columns }
 
   /// Weights of a slab; rows of one, if these are not far too long: one factor is read once for each slab.
-  private static let (weights, leastRows, greatestWeights) = (1 << 20, 16, 1 << 22)
+  private static let (weights, minRows, maxWeights) = (1 << 20, 16, 1 << 22)
   /// Columns that are computed before they are stored, and bytes of their factor: half of a second-level cache.
   private static let (columnsAtOnce, bytesAtOnce) = (64, 1 << 18)
 
@@ -41,7 +41,7 @@ public struct LowRankSlabs: Slabs {
     let long = max(1, columns)
     grid = SlabGrid(
       type: type, rows: rows, columns: columns,
-      rowsPerSlab: max(1, Self.weights / long, min(Self.leastRows, Self.greatestWeights / long)))
+      rowsPerSlab: max(1, Self.weights / long, min(Self.minRows, Self.maxWeights / long)))
   }
 
   /// Writes the values of a slab into all of `out`.

@@ -29,12 +29,12 @@ package struct SourceElements: @unchecked Sendable {
   private static let chunk = 2048
 
   /// What lies in and above a range of magnitudes.
-  package struct Part: Sendable {
+  package struct RangeContents: Sendable {
     /// Magnitudes above the range.
     package var above = 0
     /// Magnitudes in the range.
     package var count = 0
-    /// Those in the range, in order; nothing when they are more than was asked for.
+    /// Those in the range, in order; `nil` when they are more than was asked for.
     package var magnitudes: [UInt64]? = []
     /// The largest key of all elements.
     package var largestKey: UInt64 = 0
@@ -43,53 +43,55 @@ package struct SourceElements: @unchecked Sendable {
   }
 
   /// Counts the magnitudes above and in a range, and collects the latter unless there are more than about `limit`.
-  package func part(_ range: ClosedRange<UInt64>, limit: Int, threads: Threads) -> Part {
+  package func contents(_ range: ClosedRange<UInt64>, limit: Int, threads: Threads) -> RangeContents {
     let low = type.key(atLeast: Double(bitPattern: range.lowerBound))
     // The least key above the range is never 0.
     let high = type.key(atLeast: Double(bitPattern: range.upperBound).nextUp) - 1
-    let blockLimit = limit / max(1, blocks)
-    var parts = threads.results(blocks) { block in part(ofBlock: block, low: low, high: high, limit: blockLimit) }
-    var total = Part()
-    let collected = parts.allSatisfy { $0.magnitudes != nil }
-    for part in parts {
-      total.above += part.above
-      total.count += part.count
-      total.largestKey = max(total.largestKey, part.largestKey)
+    let maxPerBlock = limit / max(1, blocks)
+    var contentsByBlock = threads.results(blocks) { block in
+      contents(ofBlock: block, low: low, high: high, limit: maxPerBlock)
+    }
+    var total = RangeContents()
+    let collected = contentsByBlock.allSatisfy { $0.magnitudes != nil }
+    for contents in contentsByBlock {
+      total.above += contents.above
+      total.count += contents.count
+      total.largestKey = max(total.largestKey, contents.largestKey)
     }
     total.magnitudes = collected ? [] : nil
     total.magnitudes?.reserveCapacity(total.count)
-    for index in parts.indices where collected {
-      total.magnitudes? += parts[index].magnitudes ?? []
+    for index in contentsByBlock.indices where collected {
+      total.magnitudes? += contentsByBlock[index].magnitudes ?? []
       // They need not be held twice.
-      parts[index].magnitudes = nil
+      contentsByBlock[index].magnitudes = nil
     }
     return total
   }
 
-  private func part(ofBlock block: Int, low: UInt64, high: UInt64, limit: Int) -> Part {
-    var part = Part()
+  private func contents(ofBlock block: Int, low: UInt64, high: UInt64, limit: Int) -> RangeContents {
+    var contents = RangeContents()
     var tail = nc_key_tail()
     let size = type.byteCount
     withUnsafeTemporaryAllocation(byteCount: Self.chunk * size, alignment: 64) { room in
       guard let room = room.baseAddress else { return }
       eachChunk(ofBlock: block) { chunk, count in
         let taken = nc_key_collect(chunk, count, size, low, high, room, &tail)
-        part.count += taken
-        guard taken > 0, part.magnitudes != nil else { return }
+        contents.count += taken
+        guard taken > 0, contents.magnitudes != nil else { return }
         // Room of one chunk more, so that a block is not given up for its first few.
-        if part.count > limit + Self.chunk {
-          part.magnitudes = nil
+        if contents.count > limit + Self.chunk {
+          contents.magnitudes = nil
         } else {
-          append(keys: room, taken, to: &part)
+          append(keys: room, taken, to: &contents)
         }
       }
     }
-    part.above = Int(tail.count)
-    part.largestKey = tail.largest
-    return part
+    contents.above = Int(tail.count)
+    contents.largestKey = tail.largest
+    return contents
   }
 
-  private func append(keys: UnsafeRawPointer, _ count: Int, to part: inout Part) {
+  private func append(keys: UnsafeRawPointer, _ count: Int, to contents: inout RangeContents) {
     for i in 0..<count {
       let bits =
         switch type {
@@ -97,21 +99,21 @@ package struct SourceElements: @unchecked Sendable {
         case .float64: keys.load(fromByteOffset: 8 * i, as: UInt64.self)
         default: type.magnitude(ofKey: UInt64(keys.load(fromByteOffset: 2 * i, as: UInt16.self))).bitPattern
         }
-      part.magnitudes?.append(bits)
+      contents.magnitudes?.append(bits)
     }
   }
 
   /// The largest key.
   package func largestKey(threads: Threads) -> UInt64 {
-    part(Double.infinity.bitPattern...Double.infinity.bitPattern, limit: 0, threads: threads).largestKey
+    contents(Double.infinity.bitPattern...Double.infinity.bitPattern, limit: 0, threads: threads).largestKey
   }
 
   /// Of each block, the index of its first element and how many elements have the given key.
   private func counts(equalTo key: UInt64, threads: Threads) -> [(first: Int, count: Int)] {
-    threads.results(blocks) { ($0 * blockSize, part(ofBlock: $0, low: key, high: key, limit: 0).count) }
+    threads.results(blocks) { ($0 * blockSize, contents(ofBlock: $0, low: key, high: key, limit: 0).count) }
   }
 
-  /// The index of the element that is the `rank`-th (from 1) of those with the given magnitude; nothing when they are
+  /// The index of the element that is the `rank`-th (from 1) of those with the given magnitude; `nil` when they are
   /// fewer.
   package func index(ofRank rank: Int, equalTo magnitude: Double, threads: Threads) -> Int? {
     let key = type.key(atLeast: magnitude)
@@ -219,7 +221,7 @@ package struct SourceElements: @unchecked Sendable {
   }
 }
 
-/// A range of the bits of magnitudes cut into equal parts, a power of two of bits wide.
+/// A range of the bits of magnitudes divided into equal bins, a power of two of bits wide.
 package struct Bins: Sendable {
   package let range: ClosedRange<UInt64>
   private let shift: UInt64

@@ -23,13 +23,13 @@ public struct SparseSlabs: Slabs {
   private var type: ElementType { grid.type }
   /// Weights in each row of the source.
   private var columns: Int { grid.columns }
-  /// For every `step` bytes of the mask, how many of the bits before them are set.
+  /// For every `interval` bytes of the mask, how many of the bits before them are set.
   private let ranks: [Int]
 
   /// Weights of a slab.
   private static let weights = 1 << 20
   /// Bytes of the mask whose bits are counted when a row is begun: a line of the cache.
-  private static let step = 64
+  private static let interval = 64
   /// Weights that are widened at once.
   private static let widened = 2048
 
@@ -55,8 +55,8 @@ public struct SparseSlabs: Slabs {
       type: type, rows: rows, columns: columns, rowsPerSlab: transposed && fitting > 8 ? fitting / 8 * 8 : fitting)
     var count = 0
     ranks = matrix.mask.withUnsafeBufferPointer { mask in
-      stride(from: 0, to: mask.count, by: Self.step).map { first in
-        defer { count += nc_mask_count(mask.baseAddress! + first, min(Self.step, mask.count - first)) }
+      stride(from: 0, to: mask.count, by: Self.interval).map { first in
+        defer { count += nc_mask_count(mask.baseAddress! + first, min(Self.interval, mask.count - first)) }
         return count
       }
     }
@@ -85,9 +85,9 @@ public struct SparseSlabs: Slabs {
   /// How many bits of the mask are set before those of a unit's input.
   private func rank(_ unit: Int, _ input: Int, _ mask: UnsafeBufferPointer<UInt8>) -> Int {
     let byte = unit * matrix.maskRowBytes + input / 8
-    let first = byte / Self.step
+    let first = byte / Self.interval
     guard first < ranks.count, let base = mask.baseAddress else { return matrix.storedCount }
-    var rank = ranks[first] + nc_mask_count(base + first * Self.step, byte - first * Self.step)
+    var rank = ranks[first] + nc_mask_count(base + first * Self.interval, byte - first * Self.interval)
     if input % 8 > 0 { rank += (mask[byte] & (1 << UInt8(input % 8) - 1)).nonzeroBitCount }
     return rank
   }

@@ -5,8 +5,8 @@ public import Tensors
 
 /// What is lost where values are replaced by others: ‖before‖ and ‖before − after‖.
 ///
-/// The one place where the error is computed that compressors record and `nc-verify` checks. Sums are in double, each in a
-/// unit of its own, so that squares neither overflow nor vanish.
+/// The one place where the error is computed that compressors record and `nc-verify` checks. Sums are in double, each
+/// in a unit of its own, so that squares neither overflow nor vanish.
 public struct SquaredError: Sendable {
   private var norm = ScaledSquares()
   private var difference = ScaledSquares()
@@ -80,7 +80,7 @@ public struct SquaredError: Sendable {
 
   /// Squares of the narrower types' values neither overflow nor vanish.
   private init(floats x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, _ count: Int) {
-    nc_losses(x, y, count, &norm.sum, &difference.sum)
+    nc_squared_errors(x, y, count, &norm.sum, &difference.sum)
   }
 
   private init(doubles x: (Int) -> Double, _ y: (Int) -> Double, count: Int) {
@@ -123,15 +123,17 @@ public struct SquaredError: Sendable {
     (norm.sum * norm.unit * norm.unit, difference.sum * difference.unit * difference.unit)
   }
 
-  /// ‖before − after‖ ÷ ‖before‖; `nil` where ‖before‖ is 0 and the distance is not, and where an element is not finite.
+  /// ‖before − after‖ ÷ ‖before‖; `nil` where ‖before‖ is 0 and the distance is not, and where an element is not
+  /// finite.
   public var relativeL2: Double? {
     guard norm.sum.isFinite, difference.sum.isFinite else { return nil }
     if difference.sum == 0 { return 0 }
     return norm.sum > 0 ? min(difference.root(over: norm), .greatestFiniteMagnitude) : nil
   }
 
-  /// What a history records (`spec/ncz-v1.md` §3.3): ‖before − after‖ ÷ ‖before‖; where ‖before‖ is 0, ‖before − after‖;
-  /// where an element before is not finite, 1. Infinite, and never recorded, where an element after is not finite.
+  /// What a history records (`spec/ncz-v1.md` §3.3): ‖before − after‖ ÷ ‖before‖; where ‖before‖ is 0, ‖before −
+  /// after‖; where an element before is not finite, 1. Infinite, and never recorded, where an element after is not
+  /// finite.
   public var error: Double {
     guard norm.sum.isFinite else { return 1 }
     guard difference.sum.isFinite else { return .infinity }

@@ -18,7 +18,7 @@ public func decode(
 
 /// The restored values of a matrix in slabs of whole rows of the source, so that they need not all be in memory.
 public protocol Slabs: Sendable {
-  /// How the rows of the source are cut.
+  /// How the rows of the source are divided.
   var grid: SlabGrid { get }
   /// Writes the values of a slab into all of `out`; several threads may each decode a slab.
   func decode(_ slab: Int, into out: UnsafeMutableRawBufferPointer)

@@ -29,13 +29,13 @@ package struct WeightRows: @unchecked Sendable {
   package static let blockSize = 1 << 18
   /// Rows in a block, if these are not far too long: of a transposed source, 64 rows are a few lines of the cache of
   /// every row of the source.
-  package static let leastRows = 64
+  package static let minRows = 64
   /// Weights in a block of that many rows.
-  package static let greatestSize = 1 << 21
+  package static let maxSize = 1 << 21
 
   package var rowsPerBlock: Int {
     let columns = max(1, columns)
-    return max(1, Self.blockSize / columns, min(Self.leastRows, Self.greatestSize / columns))
+    return max(1, Self.blockSize / columns, min(Self.minRows, Self.maxSize / columns))
   }
   package var blocks: Int { columns == 0 ? 0 : (rows + rowsPerBlock - 1) / rowsPerBlock }
 

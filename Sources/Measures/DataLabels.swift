@@ -2,9 +2,10 @@ internal import Maths
 internal import Networks
 
 extension DataFile {
-  /// The answers as classes: one whole number below `classes` for each sample, or one number 1 among zeros for each class.
+  /// The answers as classes: one whole number below `classes` for each sample, or one number 1 among zeros for each
+  /// class.
   ///
-  /// Nothing where they are other numbers, as for a regression.
+  /// `nil` where they are other numbers, as for a regression.
   ///
   /// - Throws: `.unusable` for whole numbers one a sample that are no class.
   func labels(classes: Int) throws(NetworkError) -> [Int]? {

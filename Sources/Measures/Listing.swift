@@ -12,7 +12,7 @@ public struct Listing: Sendable {
     public var storage: String
     /// Stored bytes.
     public var bytes: Int
-    /// Stored bits for each element; nothing for an empty tensor.
+    /// Stored bits for each element; `nil` for an empty tensor.
     public var bitsPerWeight: Double? {
       tensor.shape.count == 0 ? nil : 8 * Double(bytes) / Double(tensor.shape.count)
     }
@@ -81,12 +81,12 @@ extension Place {
 
 extension Listing {
   /// One object; its keys are documented in the manual page.
-  public var json: JSON {
-    var members: [JSON.Member] = [
+  public var json: JSONValue {
+    var members: [JSONValue.Member] = [
       .init("bytes", .integer(size)),
       .init("kind", .string(kind)),
-      .init("links", .array(links.map(JSON.string))),
-      .init("notes", .array(notes.map(JSON.string))),
+      .init("links", .array(links.map(JSONValue.string))),
+      .init("notes", .array(notes.map(JSONValue.string))),
       .init("other_bytes", .integer(otherBytes)),
       .init("tensors", .array(rows.map(\.json))),
     ]
@@ -103,20 +103,20 @@ extension Listing {
             .init("size", .integer(container.size)),
           ])))
     }
-    return JSON.object(members).canonical()
+    return JSONValue.object(members).canonical()
   }
 }
 
 extension Listing.Row {
-  fileprivate var json: JSON {
-    var members: [JSON.Member] = [
+  fileprivate var json: JSONValue {
+    var members: [JSONValue.Member] = [
       .init("byte_order", .string(tensor.byteOrder.rawValue)),
       .init("bytes", .integer(bytes)),
       .init("encoding", .string(storage)),
       .init("history", .array(tensor.history.map(\.json))),
       .init("name", .string(tensor.name.text)),
       .init("role", .string(tensor.role.rawValue)),
-      .init("shape", .array(tensor.shape.extents.map(JSON.integer))),
+      .init("shape", .array(tensor.shape.dimensions.map(JSONValue.integer))),
       .init("type", .string(tensor.type.rawValue)),
     ]
     if let bitsPerWeight { members.append(.init("bits_per_weight", .real(bitsPerWeight))) }

@@ -36,7 +36,8 @@ extension Listing {
     let weights = rows.reduce(0) { $0 + $1.tensor.shape.count }
     let perWeight = weights > 0 ? ", \(significant(8 * Double(size) / Double(weights), 3)) bits a weight in all" : ""
     lines.append(
-      "\(counted(rows.count, "tensor")), \(counted(weights, "weight"))\(perWeight); metadata \(Formatting.text(bytes: otherBytes))")
+      "\(counted(rows.count, "tensor")), \(counted(weights, "weight"))\(perWeight); metadata \(Formatting.text(bytes: otherBytes))"
+    )
     if let network { lines.append("network: \(printable(network.summary))") }
     lines += links.map { "not followed: \(printable($0))" }
     lines += notes.map { "note: \(printable($0))" }

@@ -22,7 +22,8 @@ public enum Precision: String, Sendable, CaseIterable {
 }
 
 extension NetworkFile {
-  /// The precision that the file asks for: that of its framework's policy, else a 16-bit type that all its matrices have.
+  /// The precision that the file asks for: that of its framework's policy, else a 16-bit type that all its matrices
+  /// have.
   public var ownPrecision: Precision {
     guard let network else { return .full }
     let kernels = Set(network.denseKernels)
@@ -37,7 +38,7 @@ extension NetworkFile {
   /// The network as a function; ternary and sparse matrices in the form in which they are stored.
   ///
   /// - Parameters:
-  ///   - part: a part of the network; nothing for all of it.
+  ///   - part: a part of the network; `nil` for all of it.
   ///   - inputShape: the shape of one sample, for a network that does not say it.
   /// - Throws: also `.unsupported` for a network that cannot be run.
   public func function(
@@ -100,7 +101,7 @@ extension NetworkFile {
       }
     }
     if let source = try rowSource(index) { return .rows(source) }
-    let (rows, columns) = tensor.matrixExtents
+    let (rows, columns) = tensor.matrixDimensions
     let elements = try withValues(of: index) { values in
       doubles(
         tensor.matrix(values))
@@ -118,7 +119,7 @@ extension NetworkFile {
     let tensor = tensors[index]
     guard tensor.shape.count > Self.heldBytes / 8 else { return nil }
     let type = tensor.type
-    let (rows, columns) = tensor.matrixExtents
+    let (rows, columns) = tensor.matrixDimensions
     if case .hdf5(let source) = source, case .contiguous(let run) = tensor.place,
       tensor.byteOrder == .little || type.byteCount == 1,
       let mapped = MappedBytes(source.file, at: run.offset, count: run.length)

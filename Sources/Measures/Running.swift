@@ -16,7 +16,7 @@ public struct RunReport: Sendable {
   public var precision: Precision
   /// What x was multiplied with.
   public var scale: Double
-  /// Nothing when the data do not say what the network should answer.
+  /// `nil` when the data do not say what the network should answer.
   public var evaluation: Evaluation?
   /// What a user should be told.
   public var notes: [String]
@@ -36,7 +36,7 @@ public struct RunReport: Sendable {
 extension NetworkFile {
   /// Applies the network to every sample.
   ///
-  /// - Parameter precision: nothing for that of the file.
+  /// - Parameter precision: `nil` for that of the file.
   public func run(on data: DataFile, precision: Precision? = nil) throws(NetworkError) -> RunReport {
     let precision = precision ?? ownPrecision
     let function = try function(precision: precision, inputShape: network.flatMap { data.shape(for: $0) })
@@ -121,8 +121,9 @@ extension NetworkFunction {
 
   /// Why the outputs are no classes for these labels; `nil` where they may be.
   ///
-  /// A softmax, a single sigmoid, or a row for each sample with a single 1 say that they are. Else the labels must use more
-  /// than a tenth of the outputs, and more than half where there are as many outputs as inputs, as an autoencoder has.
+  /// A softmax, a single sigmoid, or a row for each sample with a single 1 say that they are. Else the labels must use
+  /// more than a tenth of the outputs, and more than half where there are as many outputs as inputs, as an autoencoder
+  /// has.
   func doubt(_ labels: [Int], _ data: DataFile) -> String? {
     guard data.answerCount == 1, meaning != .probability, !endsInSoftmax, let largest = labels.max() else { return nil }
     let used = largest + 1
@@ -158,8 +159,8 @@ extension NetworkFunction {
 }
 
 extension RunReport {
-  /// Writes the outputs as a new HDF5 file: a dataset `y` of float32, samples × outputs, or samples × positions × outputs
-  /// where a network answers at each position.
+  /// Writes the outputs as a new HDF5 file: a dataset `y` of float32, samples × outputs, or samples × positions ×
+  /// outputs where a network answers at each position.
   ///
   /// - Parameter file: seekable, empty, open for reading and writing.
   public func writeOutputs(to file: FileDescriptor, options: ReadingOptions) throws(NetworkError) {
@@ -168,7 +169,7 @@ extension RunReport {
       var new = try written { () throws(HDF5Error) in try NewFile(file, limits: limits) }
       let storage = try written { () throws(HDF5Error) in
         try new.addDataset(
-          LinkName.path("y"), type: Datatype(.float32), extents: ([samples] + outputShape).map { UInt64($0) })
+          LinkName.path("y"), type: Datatype(.float32), dimensions: ([samples] + outputShape).map { UInt64($0) })
       }
       if let storage {
         try writeBytes(
@@ -179,14 +180,14 @@ extension RunReport {
   }
 
   /// One object; its keys are documented in the manual page.
-  public var json: JSON {
+  public var json: JSONValue {
     return .object([
-      .init("accuracy", JSON.real(orNull: accuracy)),
-      .init("input_scale", JSON.real(orNull: scale)),
+      .init("accuracy", JSONValue.real(orNull: accuracy)),
+      .init("input_scale", JSONValue.real(orNull: scale)),
       .init("inputs", .integer(inputs)),
-      .init("loss", JSON.real(orNull: loss?.value)),
-      .init("loss_kind", (loss?.name).map(JSON.string) ?? .null),
-      .init("notes", .array(notes.map(JSON.string))),
+      .init("loss", JSONValue.real(orNull: loss?.value)),
+      .init("loss_kind", (loss?.name).map(JSONValue.string) ?? .null),
+      .init("notes", .array(notes.map(JSONValue.string))),
       .init("outputs", .integer(outputs.width)),
       .init("precision", .string(precision.rawValue)),
       .init("samples", .integer(samples)),

@@ -9,7 +9,7 @@ public import Tensors
 
 /// How well the dense weight matrices of a network can be pruned, told before anything is.
 public struct Statistics: Sendable {
-  /// The fractions that are kept, of weights, singular values or nodes.
+  /// The fractions that are kept, of weights, singular values or units.
   public var keeps: [Fraction]
   public var layers: [Layer]
   /// What a user should be told.
@@ -30,7 +30,7 @@ public struct Statistics: Sendable {
     var bytesPerWeight = 4
     /// Weights that are zero.
     public var zeros: Int
-    /// n Σ (w − w̄)⁴ / (Σ (w − w̄)²)²: 3 for a Gaussian; nothing where all weights are equal.
+    /// n Σ (w − w̄)⁴ / (Σ (w − w̄)²)²: 3 for a Gaussian; `nil` where all weights are equal.
     public var kurtosis: Double?
     /// Tail indices under a stable model: of the rows (of a network's last layer, which has few, the columns), of the
     /// entries, of the norms of the rows.
@@ -64,7 +64,7 @@ public struct Statistics: Sendable {
     }
     var errors: [Strategy: [Double]] = [:]
     for strategy in Strategy.allCases {
-      // The nodes of the last layer are the outputs.
+      // The units of the last layer are the outputs.
       errors[strategy] = together(strategy == .node ? layers.filter { !$0.isLast } : layers, strategy)
     }
     return Layer(
@@ -89,7 +89,8 @@ public struct Statistics: Sendable {
     return result
   }
 
-  /// √(1 − κ − 2zφ(z)), P(|ξ| > z) = κ: the error of magnitude pruning of very many Gaussian weights at each of `keeps`.
+  /// √(1 − κ − 2zφ(z)), P(|ξ| > z) = κ: the error of magnitude pruning of very many Gaussian weights at each of
+  /// `keeps`.
   public var gaussianErrors: [Double] { keeps.map { gaussianRelativeError(keep: $0.value) } }
 }
 
@@ -105,7 +106,7 @@ extension NetworkFile {
     for index in choice.tensors.sorted() {
       didReach(index)
       let tensor = tensors[index]
-      let (rows, columns) = tensor.matrixExtents
+      let (rows, columns) = tensor.matrixDimensions
       let weights = try withValues(of: index) { values in
         floats(
           tensor.matrix(values))
@@ -160,7 +161,7 @@ extension NetworkFile {
     return statistics
   }
 
-  /// The singular values of a matrix; nothing where they would take too much memory.
+  /// The singular values of a matrix; `nil` where they would take too much memory.
   private func singularValues(of weights: [Float], rows: Int, columns: Int) throws -> [Double]? {
     let needed = try SingularValueDecomposition.byteCount(rows: rows, columns: columns, vectors: false)
     guard needed.addingOrMaximum(4 * weights.count) <= options.memory else { return nil }
@@ -186,22 +187,24 @@ private func transpose(_ matrix: [Float], rows: Int, columns: Int) -> [Float] {
 
 extension Statistics {
   /// One object; its keys are documented in the manual page.
-  public var json: JSON {
-    JSON.object([
+  public var json: JSONValue {
+    JSONValue.object([
       .init("all", all.json),
-      .init("gaussian_errors", .array(gaussianErrors.map(JSON.real))),
+      .init("gaussian_errors", .array(gaussianErrors.map(JSONValue.real))),
       .init("keeps", .array(keeps.map { .real($0.value) })),
       .init("layers", .array(layers.map(\.json))),
-      .init("notes", .array(notes.map(JSON.string))),
+      .init("notes", .array(notes.map(JSONValue.string))),
     ]).canonical()
   }
 }
 
 extension Statistics.Layer {
-  fileprivate var json: JSON {
-    func real(_ value: Double?) -> JSON { value.map { .real($0) } ?? .null }
-    func list(_ strategy: Statistics.Strategy) -> JSON { errors[strategy].map { .array($0.map(JSON.real)) } ?? .null }
-    var members: [JSON.Member] = [
+  fileprivate var json: JSONValue {
+    func real(_ value: Double?) -> JSONValue { value.map { .real($0) } ?? .null }
+    func list(_ strategy: Statistics.Strategy) -> JSONValue {
+      errors[strategy].map { .array($0.map(JSONValue.real)) } ?? .null
+    }
+    var members: [JSONValue.Member] = [
       .init("kurtosis", real(kurtosis)),
       .init("magnitude_errors", list(.magnitude)),
       .init("name", .string(name)),
@@ -216,7 +219,7 @@ extension Statistics.Layer {
       .init("weights", .integer(weights)),
       .init("zeros", .integer(zeros)),
     ]
-    if !l1Errors.isEmpty { members.append(.init("magnitude_l1_errors", .array(l1Errors.map(JSON.real)))) }
+    if !l1Errors.isEmpty { members.append(.init("magnitude_l1_errors", .array(l1Errors.map(JSONValue.real)))) }
     return .object(members)
   }
 }

@@ -60,15 +60,15 @@ struct TensorPair {
   // MARK: Spectra
 
   /// Of larger matrices all singular values would take long, and much memory.
-  private static let (mostSingularValues, mostWeights) = (1024, 1 << 24)
-  /// Bytes of values that are kept in memory between the steps of an iteration.
-  private static let mostKept = 128 << 20
+  private static let (maxSingularValues, maxWeights) = (1024, 1 << 24)
+  /// Bytes of values that are kept in memory between iterations.
+  private static let maxKeptBytes = 128 << 20
 
   /// σ₁(W − Ŵ)/σ₁(W), and of matrices that are not large all singular values.
   func measureSpectra(
     _ difference: ValueDifference, _ comparison: inout Verification.TensorComparison, isFast: Bool
   ) throws(VerificationError) {
-    let (size, distance) = (difference.loss.before, difference.loss.distance)
+    let (size, distance) = (difference.squaredError.before, difference.squaredError.distance)
     guard !isFast, size.isFinite, distance.isFinite else { return }
     a.file.options.tell("largest singular values of \(tensor.name)")
     let own = try largestSingularValue(size, ofDifference: false)
@@ -78,8 +78,8 @@ struct TensorPair {
       comparison.spectralError = lost.value / own.value
       comparison.isSpectralErrorBound = !lost.isConverged
     }
-    let (rows, columns) = tensor.matrixExtents
-    guard min(rows, columns) <= Self.mostSingularValues, rows * columns <= Self.mostWeights,
+    let (rows, columns) = tensor.matrixDimensions
+    guard min(rows, columns) <= Self.maxSingularValues, rows * columns <= Self.maxWeights,
       3 * 8 * rows * columns <= a.file.options.memory
     else { return }
     comparison.singularValues = (try on(.a) { try singularValues(a) }, try on(.b) { try singularValues(b) })
@@ -95,17 +95,17 @@ struct TensorPair {
   private func largestSingularValue(
     _ norm: Double, ofDifference: Bool
   ) throws(VerificationError) -> LargestSingularValue {
-    let (rows, columns) = (tensor.shape.extents[0], tensor.shape.extents[1])
+    let (rows, columns) = (tensor.shape.dimensions[0], tensor.shape.dimensions[1])
     let isInMemory =
-      (a.file.isInPlace(a.index) || tensor.size <= Self.mostKept)
-      && (!ofDifference || b.file.isInPlace(b.index) || tensor.size <= Self.mostKept)
-    // Few steps where each takes long.
-    let steps = max(10, min(300, (isInMemory ? 1 << 36 : 1 << 33) / max(1, rows * columns)))
+      (a.file.isInPlace(a.index) || tensor.size <= Self.maxKeptBytes)
+      && (!ofDifference || b.file.isInPlace(b.index) || tensor.size <= Self.maxKeptBytes)
+    // Few iterations where each takes long.
+    let iterations = max(10, min(300, (isInMemory ? 1 << 36 : 1 << 33) / max(1, rows * columns)))
     func value(
       _ forEachWindow: (_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void) throws -> Void
     ) throws -> LargestSingularValue {
       try LargestSingularValue(
-        tensor.type, rows: rows, columns: columns, norm: norm, steps: steps, threads: threads, forEachWindow)
+        tensor.type, rows: rows, columns: columns, norm: norm, iterations: iterations, threads: threads, forEachWindow)
     }
     return try on(.a) {
       if isInMemory {
@@ -114,7 +114,7 @@ struct TensorPair {
           return try b.file.withValues(of: b.index) { second in try value { $0(first, second) } }
         }
       }
-      // Decoded anew for each step.
+      // Decoded anew for each iteration.
       let rowBytes = columns * tensor.type.byteCount
       return try value { body in
         let first = try ValueStream(a.file, a.index)
@@ -138,12 +138,13 @@ struct TensorPair {
 
   /// In a second pass, when it is known how large the weights are.
   ///
-  /// - Parameter loss: of all values.
-  func histogram(_ loss: SquaredError) throws(VerificationError) -> Verification.WeightHistogram? {
+  /// - Parameter squaredError: of all values.
+  func histogram(_ squaredError: SquaredError) throws(VerificationError) -> Verification.WeightHistogram? {
     let type = tensor.type
-    guard loss.before.isFinite, loss.distance.isFinite, loss.before > 0 else { return nil }
+    guard squaredError.before.isFinite, squaredError.distance.isFinite, squaredError.before > 0 else { return nil }
     // What lies beyond four standard deviations is put into the outermost bins.
-    var histogram = Verification.WeightHistogram(limit: 4 * loss.before / Double(tensor.shape.count).squareRoot())
+    var histogram = Verification.WeightHistogram(
+      limit: 4 * squaredError.before / Double(tensor.shape.count).squareRoot())
     guard histogram.limit > 0, histogram.limit.isFinite else { return nil }
     try forEachPiece { before, after in
       let (x, y) = (type.numbers(Array(before)), type.numbers(Array(after)))
@@ -180,8 +181,8 @@ extension Verification.WeightHistogram {
   }
 }
 
-/// Calls `body` with the same pieces of two tensors of one type and shape, in order: whole elements, cut at places that
-/// depend on nothing else.
+/// Calls `body` with the same pieces of two tensors of one type and shape, in order: whole elements, divided at places
+/// that depend on nothing else.
 func forEachPiece(
   _ a: ValueStream, _ b: ValueStream, byteCount: Int,
   _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> Void

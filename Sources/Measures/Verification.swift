@@ -99,7 +99,7 @@ public struct Verification: Sendable {
     public var isEqual: Bool
     /// What the steps of B's history claim, from the last that started from A's values on.
     public var claims: [Claim] = []
-    /// ‖W − Ŵ‖/‖W‖; nothing for integers, where W is zero and Ŵ is not, and where one of them is not finite.
+    /// ‖W − Ŵ‖/‖W‖; `nil` for integers, where W is zero and Ŵ is not, and where one of them is not finite.
     public var relativeL2: Double?
     /// ‖W − Ŵ‖; `nil` for integers, and where one of them is not finite.
     public var distance: Double?
@@ -149,15 +149,15 @@ public struct Verification: Sendable {
       case data
     }
     public var method: Method
-    /// Nothing for a closed form.
+    /// `nil` for a closed form.
     public var samples: Int?
     /// E‖f_A(x)‖² and E‖f_A(x) − f_B(x)‖².
     public var squaredNorm: Double
     public var squaredError: Double
     /// Of `relativeError`, where x is drawn at random.
     public var standardError: Double?
-    /// (Σ d)²/Σ d², d the squared errors of the samples: about how many of them carry the mean, where x is drawn at random;
-    /// `nil` where no sample shows an error.
+    /// (Σ d)²/Σ d², d the squared errors of the samples: about how many of them carry the mean, where x is drawn at
+    /// random; `nil` where no sample shows an error.
     public var effectiveSamples: Double?
     /// Fraction of the samples for which both have the same largest output.
     public var agreement: Double?
@@ -165,7 +165,7 @@ public struct Verification: Sendable {
     /// Mean KL(A ‖ B) of the softmax outputs, in nats.
     public var divergence: Double?
 
-    /// E‖f_A − f_B‖²/E‖f_A‖²; nothing where A is zero, or one of them is not finite.
+    /// E‖f_A − f_B‖²/E‖f_A‖²; `nil` where A is zero, or one of them is not finite.
     public var relativeError: Double? {
       guard squaredNorm.isFinite, squaredError.isFinite else { return nil }
       return squaredNorm > 0 ? squaredError / squaredNorm : squaredError == 0 ? 0 : nil
@@ -175,12 +175,12 @@ public struct Verification: Sendable {
   public struct SpectrumComparison: Sendable {
     public var points: Int
     /// Where the points come from.
-    public var law: String
+    public var distribution: String
     /// The class of each point, where that is known.
     public var classes: [Int]?
     public var tangentOutput: TangentOutput
     public var conjugate: KernelDistance
-    /// Nothing where one of the networks jumps.
+    /// `nil` where one of the networks jumps.
     public var tangent: KernelDistance?
   }
 
@@ -197,7 +197,7 @@ public struct Verification: Sendable {
 
 /// What is compared, and how far it may differ.
 public struct VerifyingOptions: Sendable {
-  /// Nothing where anything will do.
+  /// `nil` where anything will do.
   public struct Tolerances: Sendable {
     /// Relative L2 error of each tensor but training state.
     public var weight: Double?
@@ -241,7 +241,7 @@ public struct VerifyingOptions: Sendable {
   public var data: DataFile?
   /// Points of the kernels.
   public var points: Int
-  public var law: InputLaw
+  public var distribution: InputDistribution
   /// Of a Monte Carlo mean.
   public var samples: Int
   public var seed: UInt64
@@ -258,7 +258,7 @@ public struct VerifyingOptions: Sendable {
 
   public init(
     tolerances: Tolerances = Tolerances(), measures: Set<Measure> = Set(Measure.allCases), data: DataFile? = nil,
-    points: Int = 512, law: InputLaw = .gaussian, samples: Int = 10_000, seed: UInt64 = 1,
+    points: Int = 512, distribution: InputDistribution = .gaussian, samples: Int = 10_000, seed: UInt64 = 1,
     tangentOutput: TangentOutput = .sum, isFast: Bool = false, wantsHistograms: Bool = false,
     isWithoutVerdict: Bool = false, version: String
   ) {
@@ -266,7 +266,7 @@ public struct VerifyingOptions: Sendable {
     self.measures = measures
     self.data = data
     self.points = points
-    self.law = law
+    self.distribution = distribution
     self.samples = samples
     self.seed = seed
     self.tangentOutput = tangentOutput

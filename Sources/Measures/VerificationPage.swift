@@ -131,7 +131,7 @@ extension Verification {
       let own = tensor.claims
       table.add(
         [
-          tensor.name, tensor.extents, tensor.encodings.a, tensor.encodings.b,
+          tensor.name, tensor.dimensions, tensor.encodings.a, tensor.encodings.b,
           tensor.relativeL2.map { significant($0, 4) } ?? "undefined", tensor.spectralText,
           own.map { "\(significant($0.claimed, 4)) \($0.status.rawValue)" }.joined(separator: ", "),
         ], isMarked: own.contains { $0.status == .fails })
@@ -184,7 +184,7 @@ extension VerifyingOptions {
     let output = if case .one(let index) = tangentOutput { "\(index)" } else { "sum" }
     words += [
       ("--measure", Measure.allCases.filter(measures.contains).map(\.rawValue).joined(separator: ",")),
-      ("--points", "\(points)"), ("--law", law.rawValue), ("--samples", "\(samples)"), ("--seed", "\(seed)"),
+      ("--points", "\(points)"), ("--law", distribution.rawValue), ("--samples", "\(samples)"), ("--seed", "\(seed)"),
       ("--ntk-output", output),
     ]
     if isFast { words.append(("--fast", "")) }
@@ -200,7 +200,7 @@ extension Verification.Part {
       page.add(Page.Table(outputs.measurements))
     }
     guard let spectrum else { return }
-    let points = "\(counted(spectrum.points, "point")) (\(spectrum.law))"
+    let points = "\(counted(spectrum.points, "point")) (\(spectrum.distribution))"
     page.add(heading: capitalized(conjugateKernelName) + whose)
     page.add(
       paragraph: "Inner products of what the last layer is given, for each two of \(points): what another last layer "

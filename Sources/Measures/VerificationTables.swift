@@ -56,7 +56,7 @@ extension Verification.OutputComparison {
 
 extension Verification.SpectrumComparison {
   public var conjugateMeasurements: [Measurement] { conjugate.measurements }
-  /// Nothing where a network jumps.
+  /// `nil` where a network jumps.
   public var tangentMeasurements: [Measurement]? { tangent?.measurements }
   /// Of which output the tangent kernel is, if not of all.
   public var output: String {

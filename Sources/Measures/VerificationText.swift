@@ -25,7 +25,7 @@ extension Verification {
     let shown = tensors.filter { isVerbose || !$0.isEqual && !$0.isTrainingState }
     for tensor in shown.naturallySorted(by: { TensorName($0.name) }) {
       table.add([
-        tensor.name, tensor.extents, tensor.encodings.a, tensor.encodings.b,
+        tensor.name, tensor.dimensions, tensor.encodings.a, tensor.encodings.b,
         tensor.isEqual ? "equal" : tensor.relativeL2.map { significant($0, 4) } ?? "differs",
         tensor.spectralText,
         tensor.claims.map { "\(significant($0.claimed, 4)) \($0.status.rawValue)" }.joined(separator: ", "),
@@ -43,7 +43,7 @@ extension Verification {
       }
       if let outputs = part.outputs { add("outputs", outputs.measurements) }
       if let spectrum = part.spectrum {
-        let points = "\(counted(spectrum.points, "point")), \(spectrum.law)"
+        let points = "\(counted(spectrum.points, "point")), \(spectrum.distribution)"
         add("\(conjugateKernelName), \(points)", spectrum.conjugateMeasurements)
         if let tangent = spectrum.tangentMeasurements {
           add("\(tangentKernelName)\(spectrum.output), \(points)", tangent)
@@ -58,7 +58,7 @@ extension Verification {
 
 extension Verification.TensorComparison {
   /// `784×300`
-  public var extents: String { shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×") }
+  public var dimensions: String { shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×") }
 }
 
 extension Measurement {

@@ -9,9 +9,9 @@ internal import Transforms
 
 /// Compares B with A, from which it may have been made.
 ///
-/// Where a step of B's history started from the values that A has, what that step recorded is checked: this is B's claim.
-/// Steps are done again from their recorded options, as far as they take no other tensor, and must give the values whose
-/// digest was recorded.
+/// Where a step of B's history started from the values that A has, what that step recorded is checked: this is B's
+/// claim. Steps are done again from their recorded options, as far as they take no other tensor, and must give the
+/// values whose digest was recorded.
 ///
 /// - Throws: `VerificationError`, when it cannot be told whether they agree.
 public func verify(
@@ -51,7 +51,10 @@ struct Verifier {
   var result = Verification()
   /// Tensors that no checked step of B says it changed, and that are not as in A.
   var unexplained: [(tensor: String, reason: String)] = []
-  private enum Side: String { case a = "A", b = "B" }
+  private enum Side: String {
+    case a = "A"
+    case b = "B"
+  }
   /// Tensors of training state that one file alone has.
   private var lonelyStates: [Side: Int] = [:]
   /// Why something could not be compared: the last reason of all.
@@ -122,9 +125,11 @@ struct Verifier {
     let pair = TensorPair(a: (a, index), b: (b, place))
     let (difference, digest) = try pair.difference(withDigest: !other.history.isEmpty)
     var comparison = Verification.TensorComparison(
-      name: tensor.name.text, shape: tensor.shape.extents, encodings: (tensor.encoding.name, other.encoding.name),
+      name: tensor.name.text, shape: tensor.shape.dimensions, encodings: (tensor.encoding.name, other.encoding.name),
       isTrainingState: tensor.isTrainingState, isEqual: difference.isEqual, relativeL2: difference.relativeL2)
-    if tensor.type.isFloat, difference.loss.distance.isFinite { comparison.distance = difference.loss.distance }
+    if tensor.type.isFloat, difference.squaredError.distance.isFinite {
+      comparison.distance = difference.squaredError.distance
+    }
     if let digest {
       comparison.claims = try on(.a) {
         try ClaimCheck(a: a, index: index, b: other, difference, pair, options: options).claims(from: digest)
@@ -132,7 +137,7 @@ struct Verifier {
     }
     if tensor.isDenseMatrix, !comparison.isEqual {
       try pair.measureSpectra(difference, &comparison, isFast: options.isFast)
-      if options.wantsHistograms { comparison.histogram = try pair.histogram(difference.loss) }
+      if options.wantsHistograms { comparison.histogram = try pair.histogram(difference.squaredError) }
     }
     result.tensors.append(comparison)
     guard !comparison.isEqual else { return }
@@ -183,10 +188,10 @@ private struct ClaimCheck {
     (self.difference, self.pair, self.options) = (difference, pair, options)
   }
 
-  /// Most steps that are done again.
-  private static let mostRepeated = 16
-  /// Extents of a matrix up to which singular values are computed again.
-  private static let mostSingularValues = 2048
+  /// Maximum steps that are done again.
+  private static let maxRepeated = 16
+  /// Dimensions of a matrix up to which singular values are computed again.
+  private static let maxSingularValues = 2048
 
   /// - Parameter digest: of A's values.
   func claims(from digest: Digest) throws -> [Verification.Claim] {
@@ -210,7 +215,7 @@ private struct ClaimCheck {
           let found = try made.map { try pair.difference(from: $0) } ?? difference
           claim.check(found.error)
         }
-        if number - first < Self.mostRepeated {
+        if number - first < Self.maxRepeated {
           let expected = isLast ? b.digest : history[number + 1].from
           switch try repeated(step, isLast: isLast, expecting: expected, withStart) {
           case .unknown: break
@@ -264,9 +269,9 @@ private struct ClaimCheck {
     guard method.isLocal, let digest else { return .unknown }
     guard method.takes(b) else { return refuted("'\(step.options)' does not apply to this tensor") }
     let isSingular = if case .singularValue = method { true } else { false }
-    let (rows, columns) = b.matrixExtents
+    let (rows, columns) = b.matrixDimensions
     // Of the last step, the error is measured; what is left would be a decomposition to check a number by.
-    if isSingular, isLast || options.isFast || min(rows, columns) > Self.mostSingularValues { return .unknown }
+    if isSingular, isLast || options.isFast || min(rows, columns) > Self.maxSingularValues { return .unknown }
     // As it was stored then, values are the same.
     var start = b
     start.encoding = .raw
@@ -276,7 +281,7 @@ private struct ClaimCheck {
       guard case .changed(let weights, _) = compressed else {
         return refuted("'\(step.options)' does not change the values that it started from")
       }
-      let (difference, found) = weights.loss(
+      let (difference, found) = weights.difference(
         from: values, type: b.type, shape: b.shape, threads: reading.threads)
       if found == digest {
         let values = isLast ? nil : weights.bytes(size: b.size, type: b.type, threads: reading.threads)
@@ -325,9 +330,9 @@ extension Verification.Claim {
 }
 
 extension [Verification.Claim] {
-  /// What the steps of one tensor can have lost together, if what each records is true: errors relative to norms that each
-  /// step changes by at most its own error. `nil` where one of them may have made it zero, and the next recorded no relative
-  /// error.
+  /// What the steps of one tensor can have lost together, if what each records is true: errors relative to norms that
+  /// each step changes by at most its own error. `nil` where one of them may have made it zero, and the next recorded
+  /// no relative error.
   fileprivate var bound: Double? {
     if isEmpty || dropLast().contains(where: { $0.claimed >= 1 }) { return nil }
     var (total, norm) = (0.0, 1.0)

@@ -158,8 +158,8 @@ extension Verifier {
       }
       return comparison
     }
-    if let twoA = f.twoLayers(mostCorners: Self.mostCorners), let twoB = g.twoLayers(mostCorners: Self.mostCorners),
-      twoA.cornerCount + twoB.cornerCount <= Self.mostCorners,
+    if let twoA = f.twoLayers(maxCorners: Self.maxCorners), let twoB = g.twoLayers(maxCorners: Self.maxCorners),
+      twoA.cornerCount + twoB.cornerCount <= Self.maxCorners,
       let loss = populationLoss(twoA, twoB, threads: threads)
     {
       return Verification.OutputComparison(
@@ -201,7 +201,7 @@ extension Verifier {
   /// With fewer that count, a standard error means little.
   private static let fewSamples = 30.0
   /// With more of them, a closed form would take longer than a mean over samples.
-  private static let mostCorners = 4096
+  private static let maxCorners = 4096
 
   // MARK: Spectra
 
@@ -213,7 +213,7 @@ extension Verifier {
     try require(
       14 * 8 * count * count + 8 * count * (f.valueCount + g.valueCount), for: "kernels of \(count) points",
       "--points takes fewer")
-    let random = RandomPoints(options.law, count: count, width: f.inputCount, seed: options.seed)
+    let random = RandomPoints(options.distribution, count: count, width: f.inputCount, seed: options.seed)
     let fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void = { range, out in
       if let data { data.fill(range, out) } else { random.fill(range, out) }
     }
@@ -234,7 +234,7 @@ extension Verifier {
     }
     let labels = try on(nil) { try data?.labels(classes: f.classCount) }
     var comparison = Verification.SpectrumComparison(
-      points: count, law: data == nil ? options.law.rawValue : "data",
+      points: count, distribution: data == nil ? options.distribution.rawValue : "data",
       classes: labels.map { Array($0.prefix(count)) } ?? (data == nil ? random.classes : nil),
       tangentOutput: options.tangentOutput,
       conjugate: try distance(kernelsA.conjugate, kernelsB.conjugate))
@@ -323,7 +323,7 @@ extension Verification.OutputComparison {
 }
 
 private enum OutputAgreement {
-  /// The fraction of samples for which two networks choose the same class; nothing for networks that choose none.
+  /// The fraction of samples for which two networks choose the same class; `nil` for networks that choose none.
   static func fraction(
     _ f: NetworkFunction, _ a: NetworkFunction.Outputs, _ b: NetworkFunction.Outputs
   ) -> Double? {
@@ -351,8 +351,8 @@ extension NetworkFile {
 }
 
 extension Network {
-  /// Whether there is one dense layer, and nothing else that has weights: the conjugate kernel is that of the inputs, and so
-  /// is the tangent kernel, but for what comes after the layer.
+  /// Whether there is one dense layer, and nothing else that has weights: the conjugate kernel is that of the inputs,
+  /// and so is the tangent kernel, but for what comes after the layer.
   fileprivate var isOneLayer: Bool { denseKernels.count == 1 && tensorNames.count <= 2 }
 
   /// The class of the first operation that cannot be run.

@@ -14,13 +14,13 @@ public enum Format {
   static let trailerSize = 64
   static let alignment = 64
 
-  /// Most bytes of one stored block.
-  public static let blockLimit = 1 << 20
-  /// Most bytes of a directory.
-  static let directoryLimit = 256 << 20
+  /// Maximum bytes of one stored block.
+  public static let maxBlockSize = 1 << 20
+  /// Maximum bytes of a directory.
+  static let maxDirectorySize = 256 << 20
 
-  /// Most values of a directory: a tensor takes about 40.
-  static let valueLimit = 16 << 20
+  /// Maximum values of a directory: a tensor takes about 40.
+  static let maxValues = 16 << 20
 
   /// Zero bytes between `offset` and the next boundary.
   static func padding(after offset: Int) -> Int { (alignment - offset % alignment) % alignment }

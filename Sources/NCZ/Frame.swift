@@ -52,7 +52,7 @@ struct Trailer {
   let directoryOffset: Int
   /// Stored bytes of the directory.
   let directorySize: Int
-  /// Bytes of which the directory is a frame; 0 where it is stored plain.
+  /// Bytes of which the directory is a frame; 0 where it is stored uncompressed.
   let decodedSize: Int
   let directoryCRC: UInt32
   let fileSize: Int
@@ -101,8 +101,8 @@ struct Trailer {
     let offset: UInt64 = integer(in: bytes, at: 0)
     let length: UInt64 = integer(in: bytes, at: 8)
     let decoded: UInt64 = integer(in: bytes, at: 28)
-    guard max(length, decoded) <= UInt64(Format.directoryLimit) else {
-      throw .overLimit("a directory of \(max(length, decoded)) bytes, limit \(Format.directoryLimit)")
+    guard max(length, decoded) <= UInt64(Format.maxDirectorySize) else {
+      throw .overLimit("a directory of \(max(length, decoded)) bytes, limit \(Format.maxDirectorySize)")
     }
     guard decoded == 0 || decoded > length else {
       throw .corrupt(offset: start + 28, "a directory of \(decoded) bytes in a frame of \(length)")

@@ -23,7 +23,7 @@ public struct Payload: Sendable, Equatable {
   /// Stored bytes of all blocks.
   public var size: Int { blocks.reduce(0) { $0 + $1.size } }
 
-  var json: JSON {
+  var json: JSONValue {
     .object([
       .init("blocks", .array(blocks.map { .array([.integer($0.size), .integer(Int($0.crc))]) })),
       .init("offset", .integer(offset)),
@@ -36,7 +36,7 @@ public struct Payload: Sendable, Equatable {
   }
 
   /// Reads one element of the directory's `payloads`, which must start at `offset`.
-  init(_ json: JSON, expectedOffset: Int, index: Int) throws(DirectoryError) {
+  init(_ json: JSONValue, expectedOffset: Int, index: Int) throws(DirectoryError) {
     if let key = json.members?.first(where: { !["blocks", "offset"].contains($0.key) })?.key {
       throw DirectoryError("payload \(index): unknown key \(key)", isUnsupported: true)
     }
@@ -51,8 +51,10 @@ public struct Payload: Sendable, Equatable {
     self.blocks.reserveCapacity(blocks.count)
     for (number, block) in blocks.enumerated() {
       guard let pair = block.array, pair.count == 2, let size = pair[0].integer,
-        let crc = pair[1].integer.flatMap({ UInt32(exactly: $0) }), (0...Format.blockLimit).contains(size)
-      else { throw DirectoryError("payload \(index), block \(number): expected [size 0…\(Format.blockLimit), CRC-32]") }
+        let crc = pair[1].integer.flatMap({ UInt32(exactly: $0) }), (0...Format.maxBlockSize).contains(size)
+      else {
+        throw DirectoryError("payload \(index), block \(number): expected [size 0…\(Format.maxBlockSize), CRC-32]")
+      }
       self.blocks.append(Block(size: size, crc: crc))
     }
   }

@@ -15,15 +15,15 @@ public struct Reader: Sendable {
   /// Every payload, in file order.
   public let payloads: [Payload]
   /// The directory's other members.
-  public let content: JSON
+  public let content: JSONValue
 
   /// Opens a seekable file of `size` bytes.
   ///
   /// - Parameter codec: decodes a directory that is a frame; without one, such a file is not supported.
   ///
   /// Checks, in this order: size, signature, header CRC, version, required features, reserved bytes; end mark,
-  /// trailer CRC, reserved bytes, file size, directory sizes and place; directory CRC, padding, frame, canonical form, and that
-  /// header, payloads, directory and trailer follow one another without a gap.
+  /// trailer CRC, reserved bytes, file size, directory sizes and place; directory CRC, padding, frame, canonical form,
+  /// and that header, payloads, directory and trailer follow one another without a gap.
   public init(_ file: FileDescriptor, size: Int, codec: DirectoryCodec? = nil) throws(NCZError) {
     guard size >= Format.headerSize + Format.trailerSize else {
       // Too short to be whole; say whether it is one of ours at all.
@@ -55,10 +55,10 @@ public struct Reader: Sendable {
         throw .corrupt(offset: trailer.directoryOffset, "directory: \(what)")
       }
     }
-    let directory: JSON
+    let directory: JSONValue
     do {
-      directory = try JSON.parseCanonical(
-        bytes, limits: JSON.Limits(bytes: Format.directoryLimit, depth: 64, values: Format.valueLimit))
+      directory = try JSONValue.parseCanonical(
+        bytes, limits: JSONValue.Limits(bytes: Format.maxDirectorySize, depth: 64, values: Format.maxValues))
     } catch {
       throw error.reason == .overLimit
         ? .overLimit("directory: \(error)") : .corrupt(offset: trailer.directoryOffset, "directory: \(error)")
@@ -101,7 +101,7 @@ public struct Reader: Sendable {
   /// Checks the CRC-32 of every block.
   public func checkBlocks() throws(NCZError) {
     // One buffer for all: fresh memory would cost more than the check.
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Format.blockLimit, alignment: 64)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Format.maxBlockSize, alignment: 64)
     defer { buffer.deallocate() }
     for payload in payloads {
       var offset = payload.offset

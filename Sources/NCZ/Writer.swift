@@ -19,7 +19,7 @@ public struct Writer: ~Copyable {
   /// - Parameters:
   ///   - mirror: an empty file, for an output that cannot be read back: all but the payloads that need not be read to
   ///     check it is written there too, at the same offsets.
-  ///   - codec: makes the directory smaller; without one it is stored plain.
+  ///   - codec: makes the directory smaller; without one it is stored uncompressed.
   public init(to file: FileDescriptor, mirror: FileDescriptor? = nil, codec: DirectoryCodec? = nil) throws(NCZError) {
     self.file = file
     self.mirror = mirror
@@ -48,8 +48,8 @@ public struct Writer: ~Copyable {
 
   /// As `append(block:)` where the CRC-32 is known already.
   public mutating func append(block: [UInt8], crc: UInt32) throws(NCZError) {
-    guard block.count <= Format.blockLimit else {
-      throw .overLimit("a block of \(block.count) bytes, limit \(Format.blockLimit)")
+    guard block.count <= Format.maxBlockSize else {
+      throw .overLimit("a block of \(block.count) bytes, limit \(Format.maxBlockSize)")
     }
     open?.blocks.append(Payload.Block(size: block.count, crc: crc))
     try write(block)
@@ -76,14 +76,17 @@ public struct Writer: ~Copyable {
   /// - Parameters:
   ///   - content: an object without the key `payloads`.
   ///   - check: is called with a file that reads like the output, and its size: the output itself, or the mirror before
-  ///     the output has got directory and trailer. When it throws, such an output stays cut short, and every reader says so.
-  public consuming func finish(content: JSON, check: (FileDescriptor, Int) throws -> Void = { _, _ in }) throws -> Int {
+  ///     the output has got directory and trailer. When it throws, such an output stays cut short, and every reader
+  ///     says so.
+  public consuming func finish(content: JSONValue, check: (FileDescriptor, Int) throws -> Void = { _, _ in }) throws
+    -> Int
+  {
     try endPayload()
     try writePending()
     let members = (content.members ?? []) + [.init("payloads", .array(payloads.map(\.json)))]
-    let text = JSON.object(members).canonical().serialized()
-    guard text.count <= Format.directoryLimit else {
-      throw NCZError.overLimit("a directory of \(text.count) bytes, limit \(Format.directoryLimit)")
+    let text = JSONValue.object(members).canonical().serialized()
+    guard text.count <= Format.maxDirectorySize else {
+      throw NCZError.overLimit("a directory of \(text.count) bytes, limit \(Format.maxDirectorySize)")
     }
     let frame = codec?.compress(text)
     let directory = frame ?? text

@@ -1,13 +1,13 @@
 internal import Tensors
 
-/// Samples in an HDF5 file: a dataset `x` of shape samples × features (further axes are taken for more features, row-major),
-/// and perhaps `y`, what a network should answer.
+/// Samples in an HDF5 file: a dataset `x` of shape samples × features (further axes are taken for more features,
+/// row-major), and perhaps `y`, what a network should answer.
 public struct DataFile: Sendable {
   /// How the datasets are called, and what x is multiplied with.
   public struct Options: Sendable {
     public var x: String
     public var y: String
-    /// Nothing: 1/255 for uint8, else 1.
+    /// `nil`: 1/255 for uint8, else 1.
     public var scale: Double?
 
     public init(x: String = "x", y: String = "y", scale: Double? = nil) {
@@ -22,11 +22,11 @@ public struct DataFile: Sendable {
   /// What its datasets are called.
   package let options: Options
   public let samples: Int
-  /// The extents of one sample.
+  /// The dimensions of one sample.
   public let shape: [Int]
   /// What x is multiplied with.
   public let scale: Double
-  /// What the network should answer, samples × `answerCount`, row-major; nothing when the file does not say.
+  /// What the network should answer, samples × `answerCount`, row-major; `nil` when the file does not say.
   public let answers: [Double]?
   public let answerCount: Int
 
@@ -48,13 +48,13 @@ public struct DataFile: Sendable {
       throw NetworkError(.unusable, "no dataset \(options.x) of numbers (--x names another)")
     }
     let tensor = file.tensors[x]
-    guard let first = tensor.shape.extents.first, first > 0, tensor.shape.count > 0 else {
+    guard let first = tensor.shape.dimensions.first, first > 0, tensor.shape.count > 0 else {
       throw NetworkError(
         .unusable, "\(tensor.name): shape \(tensor.shape), expected samples × features, at least one of each")
     }
     let samples = first
     self.samples = samples
-    shape = tensor.shape.rank == 1 ? [1] : Array(tensor.shape.extents.dropFirst())
+    shape = tensor.shape.rank == 1 ? [1] : Array(tensor.shape.dimensions.dropFirst())
     type = tensor.type
     scale = options.scale ?? (tensor.type == .uint8 ? 1 / 255.0 : 1)
     let values = try file.values(of: x)
@@ -72,7 +72,7 @@ public struct DataFile: Sendable {
       return
     }
     let answer = file.tensors[y]
-    guard answer.shape.extents.first == samples, answer.shape.count % samples == 0 else {
+    guard answer.shape.dimensions.first == samples, answer.shape.count % samples == 0 else {
       throw NetworkError(
         .unusable, "\(answer.name): shape \(answer.shape), expected \(samples) samples as in \(tensor.name)")
     }

@@ -107,7 +107,7 @@ package final class HDF5Source {
     self.sealed = sealed
     self.notes = notes
     self.compactAddresses = compactAddresses
-    // Overlapping storage would be cut out twice, and change with a tensor that it is not of.
+    // Overlapping storage would be taken out twice, and change with a tensor that it is not of.
     try contents.checkStorage()
     self.file = file
     containerKind = kind
@@ -216,31 +216,31 @@ struct SealedMatrix: Sendable {
 extension TableOfContents {
   /// Checks that no two datasets, tensors or not, share a byte.
   fileprivate func checkStorage() throws(NetworkError) {
-    var stored: [(extent: Extent, object: Int)] = []
+    var stored: [(range: ByteRange, object: Int)] = []
     for (index, object) in objects.enumerated() {
       guard case .dataset(let dataset) = object.kind else { continue }
       switch dataset.layout {
-      case .contiguous(let extent?): stored.append((extent, index))
-      case .chunked(_, let chunks): stored += chunks.map { ($0.extent, index) }
+      case .contiguous(let range?): stored.append((range, index))
+      case .chunked(_, let chunks): stored += chunks.map { ($0.range, index) }
       case .contiguous(nil), .compact, .external, .virtual: break
       }
     }
-    stored.removeAll { $0.extent.length == 0 }
-    stored.sort { $0.extent.offset < $1.extent.offset }
+    stored.removeAll { $0.range.length == 0 }
+    stored.sort { $0.range.offset < $1.range.offset }
     for (first, second) in zip(stored, stored.dropFirst())
-    where second.extent.offset - first.extent.offset < first.extent.length {
+    where second.range.offset - first.range.offset < first.range.length {
       let names = [first.object, second.object].map { "/\(objects[$0].paths.first ?? "")" }
       throw NetworkError(
         .corrupt,
         names[0] == names[1]
-          ? "\(names[0]): two of its chunks share byte \(second.extent.offset)"
-          : "\(names[0]) and \(names[1]) share byte \(second.extent.offset)")
+          ? "\(names[0]): two of its chunks share byte \(second.range.offset)"
+          : "\(names[0]) and \(names[1]) share byte \(second.range.offset)")
     }
   }
 }
 
 extension Dataset {
-  /// Why values that exist are not read; nothing for a dataset without any, which loses nothing by being carried.
+  /// Why values that exist are not read; `nil` for a dataset without any, which loses nothing by being carried.
   fileprivate var reasonNotRead: String? {
     switch layout {
     case .external: "its storage is in another file, which is never read"
@@ -319,29 +319,29 @@ extension TensorRecord {
     else { return nil }
     let path = described.path
 
-    func run(_ extent: Extent) throws(NetworkError) -> Place.Run {
-      guard let start = Int(exactly: extent.offset), let length = Int(exactly: extent.length),
+    func run(_ range: ByteRange) throws(NetworkError) -> Place.Run {
+      guard let start = Int(exactly: range.offset), let length = Int(exactly: range.length),
         length <= fileSize - offset, start <= fileSize - offset - length
-      else { throw NetworkError(.corrupt, "/\(path): stored at \(extent), outside the file") }
+      else { throw NetworkError(.corrupt, "/\(path): stored at \(range), outside the file") }
       return Place.Run(offset: offset + start, length: length)
     }
 
     switch dataset.layout {
-    case .contiguous(let extent):
+    case .contiguous(let range):
       if size == 0 {
         place = nil
-      } else if let extent {
-        let run = try run(extent)
+      } else if let range {
+        let run = try run(range)
         guard run.length == size else {
           throw NetworkError(.corrupt, "/\(path): \(run.length) bytes stored, expected \(size)")
         }
         place = .contiguous(run)
       } else {
-        // Never written: there is nothing to read or to cut.
+        // Never written: there is nothing to read or to take out.
         return nil
       }
     case .chunked(_, let chunks):
-      let storedBytes = chunks.reduce(0) { $0 &+ $1.extent.length }
+      let storedBytes = chunks.reduce(0) { $0 &+ $1.range.length }
       guard dataset.filters.allSatisfy(\.isAvailable), size == 0 || !chunks.isEmpty,
         // Most of it was never written: reading it would make a file of fill values.
         size <= 64 << 20 || UInt64(size) / 2000 <= storedBytes
@@ -349,7 +349,7 @@ extension TensorRecord {
       var stored: [Place.StoredChunk] = []
       for chunk in chunks {
         stored.append(
-          Place.StoredChunk(run: try run(chunk.extent), filterMask: chunk.filterMask, origin: chunk.origin))
+          Place.StoredChunk(run: try run(chunk.range), filterMask: chunk.filterMask, origin: chunk.origin))
       }
       place = size == 0 ? nil : .chunked(address: object.address, chunks: stored, isKept: true)
     case .compact:
@@ -376,9 +376,9 @@ extension TensorRecord {
 }
 
 extension Place {
-  /// The runs that these tensors cut out of a file of `size` bytes, in order: inside it and disjoint.
-  static func cuts(of tensors: [TensorRecord], size: Int) throws(NetworkError) -> [Run] {
-    let runs = tensors.flatMap { $0.place?.cuts ?? [] }.filter { $0.length > 0 }.sorted { $0.offset < $1.offset }
+  /// The runs that these tensors leave as holes in a file of `size` bytes, in order: inside it and disjoint.
+  static func holes(of tensors: [TensorRecord], size: Int) throws(NetworkError) -> [Run] {
+    let runs = tensors.flatMap { $0.place?.holes ?? [] }.filter { $0.length > 0 }.sorted { $0.offset < $1.offset }
     var end = 0
     for run in runs {
       guard run.offset >= end else {

@@ -8,12 +8,12 @@ public import Tensors
 
 /// How a file is opened.
 public struct ReadingOptions: Sendable {
-  /// Most bytes for one tensor, and for the process that reads HDF5.
+  /// Maximum bytes for one tensor, and for the process that reads HDF5.
   public var memory: Int
   /// Processor seconds for reading the HDF5 structure; `nil`: by the file's size.
   public var time: Double?
   public var threads: Threads
-  /// Most bytes that may be written or decoded where a file claims many times its own size; `nil` for the default.
+  /// Maximum bytes that may be written or decoded where a file claims many times its own size; `nil` for the default.
   public var output: Int?
   /// What to assume of a file without architecture.
   public var assumption: Assumption

@@ -22,7 +22,7 @@ extension Network {
     return (parts.prefix(6) + ["…"] + parts.suffix(3)).joined(separator: " → ") + " (\(nodes.count) operations)"
   }
 
-  /// What was assumed when the file was written; nothing where somebody said how the layers are connected.
+  /// What was assumed when the file was written; `nil` where somebody said how the layers are connected.
   package var assumption: String? {
     isAssumed ? "no architecture in the source file: assuming \(arrows)" : nil
   }

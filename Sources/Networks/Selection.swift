@@ -41,9 +41,9 @@ extension NetworkFile {
   /// knows what they are. Vectors, convolutions, embeddings, recurrent and attention weights and training state are not
   /// reached; how many matches were passed over is noted.
   ///
-  /// - Throws: `.usage` for a pattern of `--only` that matches no matrix, or of `--except` that matches nothing (`*` means
-  ///   all there are, also none); `.unsupported` for a chosen matrix whose values cannot be read, or of which nothing says
-  ///   which way round it is stored.
+  /// - Throws: `.usage` for a pattern of `--only` that matches no matrix, or of `--except` that matches nothing (`*`
+  ///   means all there are, also none); `.unsupported` for a chosen matrix whose values cannot be read, or of which
+  ///   nothing says which way round it is stored.
   package func choose(by selection: Selection) throws(NetworkError) -> Choice {
     let matrices = tensors.indices.filter { tensors[$0].reasonNotChosen == nil }
     for (option, patterns) in [("--only", selection.only), ("--except", selection.except)] {
@@ -114,8 +114,8 @@ extension TensorRecord {
   package var isReplaceable: Bool { place != nil || size == 0 }
 }
 
-/// Whether `name` matches a glob: `*` stands for any characters (also `/`), `?` for one, `[abc]`, `[a-z]` and `[!a]` for one
-/// of a set. Time is at most the product of the lengths.
+/// Whether `name` matches a glob: `*` stands for any characters (also `/`), `?` for one, `[abc]`, `[a-z]` and `[!a]`
+/// for one of a set. Time is at most the product of the lengths.
 func matches(_ name: TensorName, _ glob: String) -> Bool {
   let text = Array(name.text.unicodeScalars)
   let pattern = Array(glob.unicodeScalars)
@@ -140,7 +140,7 @@ func matches(_ name: TensorName, _ glob: String) -> Bool {
   return pattern[p...].allSatisfy { $0 == "*" }
 }
 
-/// Where the pattern goes on after its element at `p` matched one character; nothing when it does not match.
+/// Where the pattern goes on after its element at `p` matched one character; `nil` when it does not match.
 private func matchOne(_ character: Unicode.Scalar, _ pattern: [Unicode.Scalar], _ p: Int) -> Int? {
   // A bracket that comes first in a set is one of its characters.
   let first = p + 1 < pattern.count && pattern[p + 1] == "!" ? p + 2 : p + 1

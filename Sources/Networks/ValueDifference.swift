@@ -7,7 +7,7 @@ package import Tensors
 package struct ValueDifference: Sendable {
   package private(set) var isEqual = true
   /// Of floating-point numbers.
-  package private(set) var loss = SquaredError()
+  package private(set) var squaredError = SquaredError()
   private var isFloat = true
 
   package init() {}
@@ -19,12 +19,12 @@ package struct ValueDifference: Sendable {
     guard let x = before.baseAddress, let y = after.baseAddress else { return }
     isEqual = isEqual && memcmp(x, y, before.count) == 0
     isFloat = type.isFloat
-    if isFloat { loss.add(SquaredError(before, after, type: type, threads: threads)) }
+    if isFloat { squaredError.add(SquaredError(before, after, type: type, threads: threads)) }
   }
 
   /// What a history records (`spec/ncz-v1.md` §3.3); of integers 0 where they are equal, else 1.
-  package var error: Double { isEqual ? 0 : isFloat ? loss.error : 1 }
+  package var error: Double { isEqual ? 0 : isFloat ? squaredError.error : 1 }
 
   /// ‖before − after‖ ÷ ‖before‖; `nil` of integers that differ, and where it is not defined.
-  package var relativeL2: Double? { isEqual ? 0 : isFloat ? loss.relativeL2 : nil }
+  package var relativeL2: Double? { isEqual ? 0 : isFloat ? squaredError.relativeL2 : nil }
 }

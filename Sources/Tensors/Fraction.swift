@@ -12,7 +12,7 @@ public struct Fraction: Sendable, Hashable, LosslessStringConvertible {
     self.places = places
   }
 
-  /// Reads decimal text such as `.07`, `0.9`, `1` or `1e-3`; nothing when it is spelled otherwise, has more than 18
+  /// Reads decimal text such as `.07`, `0.9`, `1` or `1e-3`; `nil` when it is spelled otherwise, has more than 18
   /// significant digits, or lies outside 0…1.
   public init?(_ description: String) {
     var coefficient: UInt64 = 0

@@ -1,5 +1,5 @@
 /// A dense layer whose outputs are seen by other dense layers alone, through operations that act on each of them by
-/// itself: its nodes can be taken out one by one.
+/// itself: its units can be taken out one by one.
 public struct HiddenLayer: Sendable, Equatable {
   public var kernel: TensorName
   public var bias: TensorName?
@@ -17,7 +17,7 @@ public struct HiddenLayer: Sendable, Equatable {
   }
 }
 
-/// A dense layer that is not the last of its network and whose nodes cannot be taken out all the same.
+/// A dense layer that is not the last of its network and whose units cannot be taken out all the same.
 public struct EntangledLayer: Sendable, Equatable {
   public var kernel: TensorName
   /// Why, as the end of a sentence about it: `its outputs reach a softmax`.
@@ -26,15 +26,15 @@ public struct EntangledLayer: Sendable, Equatable {
 
 extension Network {
   /// Nodes of a graph that may carry the outputs of one layer, and consumers it may have; real networks have a few.
-  private static let mostNodes = 1024
+  private static let maxNodes = 1024
 
   /// The hidden layers, in the order of the graph, and those that are none for another reason than that no dense layer
   /// comes after them.
   ///
   /// A layer is hidden when on every way from it stand activations other than softmax, normalisations of each value by
-  /// itself, rescaling by one number, dropout and flatten, and then a dense layer; and its tensors and those of these layers are used in one place each.
-  /// (Flatten leaves the outputs of a dense layer as they are where the consumer has as many inputs as they are; that
-  /// is for the caller to check, like all shapes.)
+  /// itself, rescaling by one number, dropout and flatten, and then a dense layer; and its tensors and those of these
+  /// layers are used in one place each. (Flatten leaves the outputs of a dense layer as they are where the consumer has
+  /// as many inputs as they are; that is for the caller to check, like all shapes.)
   public func hiddenLayers() -> (hidden: [HiddenLayer], entangled: [EntangledLayer]) {
     var users = [[Int]](repeating: [], count: nodes.count)
     var uses: [TensorName: Int] = [:]
@@ -98,8 +98,8 @@ extension Network {
           pending.append((user, path.map { $0 + [operation] }))
         }
       }
-      guard seen.count + layer.consumers.count <= Self.mostNodes else {
-        return .entangled(reason ?? "its outputs are used in more than \(Self.mostNodes) places")
+      guard seen.count + layer.consumers.count <= Self.maxNodes else {
+        return .entangled(reason ?? "its outputs are used in more than \(Self.maxNodes) places")
       }
     }
     if !reachesDense { return isOutput ? .outputs : .entangled("its outputs are not used") }
@@ -109,7 +109,7 @@ extension Network {
 }
 
 extension Network.Operation {
-  /// Why outputs of a layer cannot be followed through this operation one by one; nothing where they can.
+  /// Why outputs of a layer cannot be followed through this operation one by one; `nil` where they can.
   fileprivate var obstacle: String? {
     switch self {
     case .activation(.softmax): "its outputs reach a softmax"

@@ -7,6 +7,7 @@ public struct LowRankMatrix: Sendable, Equatable {
   public let rows: Int
   /// Inputs.
   public let columns: Int
+  /// Columns of A, rows of B.
   public let rank: Int
   /// A, rows × rank, row-major, singular values folded in.
   public var left: [Float]
@@ -15,7 +16,7 @@ public struct LowRankMatrix: Sendable, Equatable {
   /// The singular values that were kept, largest first.
   public var singularValues: [Double]
 
-  /// Makes a matrix from its parts; nothing when their sizes do not agree.
+  /// Makes a matrix from its parts; `nil` when their sizes do not agree.
   public init?(rows: Int, columns: Int, left: [Float], right: [Float], singularValues: [Double]) {
     let rank = singularValues.count
     guard rows >= 0, columns >= 0, rank <= min(rows, columns), left.count == rows * rank,

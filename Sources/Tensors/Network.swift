@@ -33,7 +33,7 @@ public struct Network: Sendable, Equatable {
 
   /// What a node computes. Shapes are those of one sample; "last axis" is the one whose index varies fastest.
   public enum Operation: Sendable, Equatable {
-    /// A value given from outside; an extent of −1 is not known, nor is anything where `shape` is `nil`.
+    /// A value given from outside; a dimension of −1 is not known, nor is anything where `shape` is `nil`.
     case input(shape: [Int]?)
     /// Wx + b along the last axis, W and b being the tensors named.
     case dense(kernel: TensorName, bias: TensorName?)
@@ -56,7 +56,7 @@ public struct Network: Sendable, Equatable {
     case concatenate
     /// All axes as one, row-major.
     case flatten
-    /// The numbers of a sample in another shape, row-major; one extent may be −1, which stands for what is left.
+    /// The numbers of a sample in another shape, row-major; one dimension may be −1, which stands for what is left.
     case reshape(shape: [Int])
     /// Noise of training: the identity when the network is applied. `rate` is kept for the record.
     case dropout(rate: Double)
@@ -117,8 +117,8 @@ public enum Activation: Sendable, Hashable {
   /// The level whose index is the number of thresholds below x; thresholds ascend, and levels are one more
   case piecewiseConstant(levels: [Double], thresholds: [Double])
 
-  /// Most levels of a piecewise constant function.
-  public static let mostLevels = 256
+  /// Maximum levels of a piecewise constant function.
+  public static let maxLevels = 256
 }
 
 /// Why a graph is no network.
@@ -150,8 +150,8 @@ extension GraphError: CustomStringConvertible {
 }
 
 extension Network {
-  /// Whether the layers are connected in the same way: the same operations on the same tensors. What one of the two does
-  /// not know of an input's shape is like anything.
+  /// Whether the layers are connected in the same way: the same operations on the same tensors. What one of the two
+  /// does not know of an input's shape is like anything.
   public func isConnected(as other: Network) -> Bool {
     outputs == other.outputs && nodes.count == other.nodes.count
       && zip(nodes, other.nodes).allSatisfy { own, others in
@@ -198,7 +198,7 @@ extension Network {
 
   /// Checks that inputs come before their nodes and are as many as the operation takes, that outputs exist, that
   /// tensors are named and that parameters are finite and in their domains (ε ≥ 0, 0 ≤ rate ≤ 1,
-  /// divisor > 0, extents ≥ 0, ascending thresholds).
+  /// divisor > 0, dimensions ≥ 0, ascending thresholds).
   public func validate() throws(GraphError) {
     guard !nodes.isEmpty else { throw .empty }
     for (index, node) in nodes.enumerated() {
@@ -305,8 +305,8 @@ extension Network.Operation {
         slope.isFinite ? nil : ("slope", "finite")
       }
     case .activation(.piecewiseConstant(let levels, let thresholds)):
-      if !(1...Activation.mostLevels ~= levels.count && levels.allSatisfy(\.isFinite)) {
-        ("levels", "1 to \(Activation.mostLevels) finite numbers")
+      if !(1...Activation.maxLevels ~= levels.count && levels.allSatisfy(\.isFinite)) {
+        ("levels", "1 to \(Activation.maxLevels) finite numbers")
       } else if thresholds.count + 1 != levels.count || !thresholds.allSatisfy(\.isFinite)
         || !zip(thresholds, thresholds.dropFirst()).allSatisfy({ $0 < $1 })
       {

@@ -15,7 +15,7 @@ public struct SparseMatrix: Sendable, Equatable {
   /// Little-endian elements of the stored weights, in the order of their bits.
   public var values: [UInt8]
 
-  /// Makes a matrix from its parts; nothing when their sizes do not agree. (That there are as many values as bits is not
+  /// Makes a matrix from its parts; `nil` when their sizes do not agree. (That there are as many values as bits is not
   /// checked: it costs a pass.)
   public init?(rows: Int, columns: Int, type: ElementType, mask: [UInt8], values: [UInt8]) {
     guard rows >= 0, columns >= 0, mask.count == rows * Self.maskRowBytes(columns: columns),

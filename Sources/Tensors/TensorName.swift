@@ -61,7 +61,7 @@ extension TensorName {
   /// Without the first `count` bytes, which end where a character ends.
   public func dropFirst(_ count: Int) -> TensorName { TensorName(Substring(utf8.dropFirst(count))) }
 
-  /// What stands before and after the last `separator`, an ASCII character; nothing before it when there is none.
+  /// What stands before and after the last `separator`, an ASCII character; `nil` before it when there is none.
   public func splitAtLast(_ separator: Unicode.Scalar) -> (before: TensorName, after: TensorName) {
     guard let at = utf8.lastIndex(of: UInt8(ascii: separator)) else { return ("", self) }
     return (TensorName(text[..<at]), TensorName(text[utf8.index(after: at)...]))

@@ -48,7 +48,7 @@ public struct TernaryMatrix: Sendable, Equatable {
   /// One scale a group, ≥ 0, rows first; already rounded to the source's element type, so exact in `Double`.
   public var scales: [Double]
 
-  /// Makes a matrix from its parts; nothing when their sizes do not agree.
+  /// Makes a matrix from its parts; `nil` when their sizes do not agree.
   public init?(rows: Int, columns: Int, group: ScaleGroup, codes: [UInt8], scales: [Double]) {
     guard rows >= 0, columns >= 0,
       codes.count == rows * Self.rowBytes(columns: columns),

@@ -12,7 +12,7 @@ public struct WritingReport: Sendable {
   public var containerBytes = 0
   /// zstd's level; `nil` for entropy coding alone.
   public var level: Int?
-  /// ‖before − after‖₂ ÷ ‖before‖₂ over all tensors that were changed; nothing when none was.
+  /// ‖before − after‖₂ ÷ ‖before‖₂ over all tensors that were changed; `nil` when none was.
   public var relativeL2: Double?
   /// What a user should be told.
   public var warnings: [String]
@@ -22,7 +22,7 @@ public struct WritingReport: Sendable {
 
 /// What a compressor makes of the values of a tensor.
 package enum Compressed {
-  /// `kept`: of how many weights, singular values or nodes how many are left, where some are dropped.
+  /// `kept`: of how many weights, singular values or units how many are left, where some are dropped.
   case changed(NewValues, kept: Kept? = nil)
   /// Not changed, and why.
   case unchanged(String)
@@ -51,7 +51,8 @@ extension NetworkFile {
       _ outcome: TensorReport.Outcome, kept: Kept? = nil
     ) -> (change: Change, difference: ValueDifference) {
       let tensor = tensors[index]
-      let (difference, digest) = new.loss(from: values, type: tensor.type, shape: tensor.shape, threads: threads) {
+      let (difference, digest) = new.difference(from: values, type: tensor.type, shape: tensor.shape, threads: threads)
+      {
         // What follows, to encode them, takes about as long.
         didReach(index, bytes: $0 / 2)
       }
@@ -79,7 +80,7 @@ extension NetworkFile {
         if change.digest == change.step?.from {
           return Change(values: new, digest: change.digest, outcome: .carried, kept: kept)
         }
-        total.add(difference.loss)
+        total.add(difference.squaredError)
         if case .hdf5(let source) = source {
           for filter in source.roundingFilters(of: tensor) {
             warnings.append(
@@ -123,17 +124,17 @@ extension NetworkFile {
 }
 
 extension NetworkFile {
-  /// Where nodes were taken away, a smaller file can be asked for.
+  /// Where units were taken away, a smaller file can be asked for.
   static func checkReducible(
     _ written: NetworkFile, _ restored: () throws(NetworkError) -> NetworkFile
   ) throws(NetworkError) {
-    if written.tensors.contains(where: \.lostNodes) { try restored().checkReducible() }
+    if written.tensors.contains(where: \.lostUnits) { try restored().checkReducible() }
   }
 }
 
 extension TensorRecord {
-  /// Whether a step took nodes away, so that a smaller file can be asked for.
-  fileprivate var lostNodes: Bool {
+  /// Whether a step took units away, so that a smaller file can be asked for.
+  fileprivate var lostUnits: Bool {
     history.contains { step in
       if case .node = Step.Method(tool: step.tool, options: step.options) { true } else { false }
     }

@@ -12,13 +12,15 @@ extension NetworkFile {
     _ options: CompressingOptions
   ) throws(NetworkError) -> WritingReport {
     let choice = try choose(by: options.selection)
-    var cuts: [Int: MagnitudeCut]?
-    if isGlobal, case .keep(let keep) = rule { cuts = try globalCuts(of: choice.tensors.sorted(), keep: keep) }
+    var thresholds: [Int: MagnitudeThreshold]?
+    if isGlobal, case .keep(let keep) = rule {
+      thresholds = try globalThresholds(of: choice.tensors.sorted(), keep: keep)
+    }
     let method = Step.Method.magnitude(rule, values, isGlobal: isGlobal)
     return try compress(to: file, options, method, choice) { index, bytes in
       let tensor = tensors[index]
       let result = try tensor.pruningMagnitudes(
-        bytes, rule, values, cut: cuts.map { $0[index] ?? .everything }, threads: self.options.threads)
+        bytes, rule, values, threshold: thresholds.map { $0[index] ?? .everything }, threads: self.options.threads)
       // What is ± a scale already stays so, in two bits a weight.
       if values == .exact, tensor.encoding.isTernary, case .changed(.masked(let kept), let count) = result,
         case .ternary(let matrix, let transposed) = try self.weights(of: index)
@@ -29,27 +31,30 @@ extension NetworkFile {
     }
   }
 
-  /// The cuts of several matrices that keep the largest weights of all of them; nothing for one with a NaN or an infinity.
-  private func globalCuts(of indices: [Int], keep: Fraction) throws(NetworkError) -> [Int: MagnitudeCut] {
-    let cuts = try magnitudeCuts(matrices: indices.count, keep: keep, threads: options.threads) {
+  /// The thresholds of several matrices that keep the largest weights of all of them; `nil` for one with a NaN or an
+  /// infinity.
+  private func globalThresholds(of indices: [Int], keep: Fraction) throws(NetworkError) -> [Int: MagnitudeThreshold] {
+    let thresholds = try magnitudeThresholds(matrices: indices.count, keep: keep, threads: options.threads) {
       (number, body) throws(NetworkError) in
       try withValues(of: indices[number]) { body($0, tensors[indices[number]].type) }
     }
     return Dictionary(
-      uniqueKeysWithValues: zip(indices, cuts).compactMap { index, cut in (try? cut.get()).map { (index, $0) } })
+      uniqueKeysWithValues: zip(indices, thresholds).compactMap { index, threshold in
+        (try? threshold.get()).map { (index, $0) }
+      })
   }
 }
 
 extension TensorRecord {
-  /// Keeps the largest of these weights, or those that a cut keeps which other matrices have decided as well.
+  /// Keeps the largest of these weights, or those that a threshold keeps which other matrices have decided as well.
   func pruningMagnitudes(
-    _ bytes: UnsafeRawBufferPointer, _ rule: PruningRule, _ values: MagnitudeValues, cut: MagnitudeCut?,
+    _ bytes: UnsafeRawBufferPointer, _ rule: PruningRule, _ values: MagnitudeValues, threshold: MagnitudeThreshold?,
     threads: Threads
   ) throws(NetworkError) -> Compressed {
-    func pruned(_ stored: KeptValues, cut: MagnitudeCut?) throws(NonFiniteWeight) -> MagnitudePruning {
-      if let cut {
+    func pruned(_ stored: KeptValues, threshold: MagnitudeThreshold?) throws(NonFiniteWeight) -> MagnitudePruning {
+      if let threshold {
         return try Compression.prune(
-          matrix(bytes), cut: cut, values: stored,
+          matrix(bytes), threshold: threshold, values: stored,
           threads: threads)
       }
       return try pruneMagnitude(
@@ -58,9 +63,12 @@ extension TensorRecord {
     }
     do throws(NonFiniteWeight) {
       if values == .ternary {
-        let cut = if let cut { cut } else { try magnitudeCut(bytes, type: type, rule: rule, threads: threads) }
+        let threshold =
+          if let threshold { threshold } else {
+            try magnitudeThreshold(bytes, type: type, rule: rule, threads: threads)
+          }
         let result = try Compression.ternarize(
-          matrix(bytes), cut: cut, threads: threads)
+          matrix(bytes), threshold: threshold, threads: threads)
         return .changed(
           .weights(.ternary(result.matrix, transposed: isTransposed)),
           kept: Kept(count: result.nonzeroCount, of: shape.count))
@@ -71,9 +79,9 @@ extension TensorRecord {
         case .float16: .float16
         case .bfloat16: .bfloat16
         }
-      var result = try pruned(stored, cut: cut)
+      var result = try pruned(stored, threshold: threshold)
       // Rounded, they may exceed the bound though all are kept.
-      if case .error(let bound) = rule, result.relativeL2 > bound { result = try pruned(.exact, cut: nil) }
+      if case .error(let bound) = rule, result.relativeL2 > bound { result = try pruned(.exact, threshold: nil) }
       return .changed(.masked(result.matrix), kept: Kept(count: result.nonzeroCount, of: shape.count))
     } catch {
       guard let narrow = error.rounded else { return .nonFinite(index: error.index) }

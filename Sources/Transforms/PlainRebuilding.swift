@@ -9,25 +9,25 @@ extension NetworkFile {
   /// - Parameter file: seekable, empty, open for reading and writing.
   /// - Returns: bytes of the file.
   public func writePlain(to file: FileDescriptor) throws(NetworkError) -> Int {
-    try writePlain(Array(tensors.indices), cuts: [:], to: file)
+    try writePlain(Array(tensors.indices), keptUnits: [:], to: file)
   }
 
-  /// Writes such a file of smaller layers: without the hidden nodes that nothing after them uses, and without training
+  /// Writes such a file of smaller layers: without the hidden units that nothing after them uses, and without training
   /// state, whose shapes would no longer fit.
   public func writePlainReduced(to file: FileDescriptor) throws(NetworkError) -> ReductionReport {
     guard let network else {
       throw NetworkError(.unsupported, "cannot be reduced: how its layers are connected is not known")
     }
     let reduction = try reduction(of: network)
-    let kept = tensors.indices.filter { reduction.cuts.isEmpty || tensors[$0].role != .optimizer }
-    let byteCount = try writePlain(kept, cuts: reduction.cuts, to: file)
+    let kept = tensors.indices.filter { reduction.keptUnits.isEmpty || tensors[$0].role != .optimizer }
+    let byteCount = try writePlain(kept, keptUnits: reduction.keptUnits, to: file)
     let dropped = kept.count < tensors.count ? [Reduction.stateIsLeftOut] : []
     return ReductionReport(layers: reduction.layers, byteCount: byteCount, notes: reduction.notes + dropped)
   }
 
-  /// - Parameter cuts: the parts of tensors, by index, that stay.
+  /// - Parameter keptUnits: what stays of tensors, by index.
   private func writePlain(
-    _ indices: [Int], cuts: [Int: TensorCut], to file: FileDescriptor
+    _ indices: [Int], keptUnits: [Int: KeptUnits], to file: FileDescriptor
   ) throws(NetworkError) -> Int {
     let records = indices.map { tensors[$0] }
     let places = try PlainPlaces(of: records)
@@ -51,13 +51,14 @@ extension NetworkFile {
           additions.append(
             .dataset(
               path, type: Datatype(tensor.type),
-              extents: (cuts[indices[number]]?.extents(of: tensor) ?? tensor.shape.extents).map(UInt64.init),
+              dimensions: (keptUnits[indices[number]]?.dimensions(of: tensor) ?? tensor.shape.dimensions).map(
+                UInt64.init),
               texts: [.init("role", tensor.role.rawValue)]))
         }
         let storage = try written { () throws(HDF5Error) in try plain.add(additions) }
         for (number, dataset) in zip(batch, datasets) {
           try writeValues(
-            of: indices[number], cuts[indices[number]], to: file, at: Int(clamping: storage[dataset]?.offset ?? 0))
+            of: indices[number], keptUnits[indices[number]], to: file, at: Int(clamping: storage[dataset]?.offset ?? 0))
         }
       }
       didReach(tensors.count)
@@ -70,10 +71,10 @@ extension NetworkFile {
   private static let tensorsAtOnce = 1024
 
   private func writeValues(
-    of index: Int, _ cut: TensorCut?, to file: FileDescriptor, at offset: Int
+    of index: Int, _ keptUnits: KeptUnits?, to file: FileDescriptor, at offset: Int
   ) throws(NetworkError) {
     didReach(index)
-    if let cut { return try write(index, cut, to: file, at: offset) }
+    if let keptUnits { return try write(index, keptUnits, to: file, at: offset) }
     var offset = offset
     try forEachPiece(of: index) { piece in
       try writeBytes(piece, to: file, at: offset)
@@ -108,7 +109,7 @@ extension NetworkFile {
 }
 
 extension Network {
-  /// Of a chain, the function applied to the output of each dense layer, by the name of its kernel; nothing if the
+  /// Of a chain, the function applied to the output of each dense layer, by the name of its kernel; `nil` if the
   /// network is none.
   fileprivate var activationsOfChain: [TensorName: Activation]? {
     guard outputs == [nodes.count - 1],

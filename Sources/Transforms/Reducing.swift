@@ -9,10 +9,10 @@ internal import Tensors
 
 /// What was left out of a file that was restored smaller.
 public struct ReductionReport: Sendable {
-  /// A layer with fewer nodes.
+  /// A layer with fewer units.
   public struct Layer: Sendable, Equatable {
     public var name: String
-    public var nodes: Int
+    public var units: Int
     public var removed: Int
   }
 
@@ -33,18 +33,18 @@ public struct ReductionReport: Sendable {
   public var summary: String {
     if layers.isEmpty { return "no node can be removed" }
     let each = layers.enumerated().map { index, layer in
-      "\(layer.removed) of \(layer.nodes)\(index == 0 ? " nodes" : "") of \(layer.name)"
+      "\(layer.removed) of \(layer.units)\(index == 0 ? " nodes" : "") of \(layer.name)"
     }
     return "removed \(each.joined(separator: ", "))"
   }
 }
 
 extension NetworkFile {
-  /// Writes the source file with smaller layers: without the hidden nodes that nothing after them uses.
+  /// Writes the source file with smaller layers: without the hidden units that nothing after them uses.
   ///
-  /// A node is removed when it has no outgoing weights but zeros, to nodes that stay; one node stays of every layer.
+  /// A unit is removed when it has no outgoing weights but zeros, to units that stay; one unit stays of every layer.
   /// What the network computes is the same. Training state is left out as well, since its shapes would no longer fit.
-  /// Where no node can be removed, the file is the source file as it is.
+  /// Where no unit can be removed, the file is the source file as it is.
   ///
   /// - Parameter file: seekable, empty, open for reading and writing.
   public func restoreReduced(to file: FileDescriptor) throws(NetworkError) -> ReductionReport {
@@ -64,7 +64,7 @@ extension NetworkFile {
     let architecture = try source.architecture(stated: stated ?? network)
     let reduction = try reduction(of: architecture.network)
     var notes = reduction.notes
-    guard !reduction.cuts.isEmpty else {
+    guard !reduction.keptUnits.isEmpty else {
       for start in stride(from: 0, to: size, by: 1 << 20) {
         try writeBytes(try read(source.file, at: start, count: min(1 << 20, size - start)), to: file, at: start)
       }
@@ -98,8 +98,8 @@ extension NetworkFile {
     var changes = CopyChanges(without: source.trainingState)
     let matrices = Set(tensors.filter(\.isDenseMatrix).compactMap(\.path))
     for object in source.contents.objects where object.paths.contains(where: matrices.contains) {
-      guard case .dataset(let dataset) = object.kind, let extents = dataset.extents else { continue }
-      changes.extents[object.address] = extents
+      guard case .dataset(let dataset) = object.kind, let dimensions = dataset.dimensions else { continue }
+      changes.dimensions[object.address] = dimensions
     }
     let copy = try temporaryFile()
     defer { try? copy.close() }
@@ -120,11 +120,11 @@ extension NetworkFile {
     }
     var changes = CopyChanges(without: state)
     var tensorAt: [UInt64: Int] = [:]
-    for (index, cut) in reduction.cuts {
+    for (index, keptUnits) in reduction.keptUnits {
       guard let address = tensors[index].path.flatMap({ addresses[$0] }) else {
         throw NetworkError(.corrupt, "\(tensors[index].name): no longer in the file")
       }
-      changes.extents[address] = cut.extents(of: tensors[index]).map(UInt64.init)
+      changes.dimensions[address] = keptUnits.dimensions(of: tensors[index]).map(UInt64.init)
       tensorAt[address] = index
     }
     if let configuration {
@@ -134,26 +134,27 @@ extension NetworkFile {
     let changed = changes
     let copied = try about { try copyFile(hdf5, to: file, changing: changed, limits: limits) }
     for (address, place) in copied.places.sorted(by: { $0.key < $1.key }) {
-      guard let index = tensorAt[address], let cut = reduction.cuts[index] else { continue }
-      let byteCount = cut.byteCount(of: tensors[index])
+      guard let index = tensorAt[address], let keptUnits = reduction.keptUnits[index] else { continue }
+      let byteCount = keptUnits.byteCount(of: tensors[index])
       guard byteCount == place.length else {
         throw NetworkError(.corrupt, "\(tensors[index].name): \(byteCount) bytes for a dataset of \(place.length)")
       }
-      try write(index, cut, isBigEndian: tensors[index].byteOrder == .big, to: file, at: Int(clamping: place.offset))
+      try write(
+        index, keptUnits, isBigEndian: tensors[index].byteOrder == .big, to: file, at: Int(clamping: place.offset))
     }
     let userBlock = Int(clamping: source.contents.userBlock)
     try writeBytes(try read(hdf5, at: 0, count: userBlock), to: file, at: 0)
     return copied.leftBehind.map { "left behind: \($0)" }
   }
 
-  /// Writes what a cut leaves of a tensor.
+  /// Writes what stays of a tensor.
   func write(
-    _ index: Int, _ cut: TensorCut, isBigEndian: Bool = false, to file: FileDescriptor, at offset: Int
+    _ index: Int, _ keptUnits: KeptUnits, isBigEndian: Bool = false, to file: FileDescriptor, at offset: Int
   ) throws(NetworkError) {
     let tensor = tensors[index]
     var offset = offset
     try forEachRows(of: index) { values, rows in
-      try cut.forEachPiece(of: values, rows: rows, tensor) { piece in
+      try keptUnits.forEachPiece(of: values, rows: rows, tensor) { piece in
         if isBigEndian { swapBytes(&piece, elementSize: tensor.type.byteCount) }
         try writeBytes(piece, to: file, at: offset)
         offset += piece.count
@@ -167,7 +168,7 @@ extension NetworkFile {
 /// The rows and columns that tensors lose.
 struct Reduction {
   var layers: [ReductionReport.Layer] = []
-  var cuts: [Int: TensorCut] = [:]
+  var keptUnits: [Int: KeptUnits] = [:]
   /// Of the values of the network's nodes, where they change.
   var widths: [Int: WidthChange] = [:]
   var notes: [String] = []
@@ -175,26 +176,27 @@ struct Reduction {
   static let stateIsLeftOut = "training state is left out: its shapes would no longer fit"
 }
 
-/// Which parts of a tensor stay: of a matrix output units and inputs, of a vector its elements.
-struct TensorCut: Equatable {
+/// What stays of a tensor: of a matrix output units and inputs, of a vector its elements.
+struct KeptUnits: Equatable {
   var outputs: [Bool]?
   var inputs: [Bool]?
 
-  /// The tensor as rows and columns, and what stays of them; nothing for all. What is no matrix is one row.
-  private func axes(of tensor: TensorRecord) -> (rows: [Bool]?, columns: [Bool]?, extents: [Int]) {
+  /// The tensor as rows and columns, and what stays of them; `nil` for all. What is no matrix is one row.
+  private func axes(of tensor: TensorRecord) -> (rows: [Bool]?, columns: [Bool]?, dimensions: [Int]) {
     guard tensor.isDenseMatrix else { return (nil, outputs, [1, tensor.shape.count]) }
-    return tensor.isTransposed ? (inputs, outputs, tensor.shape.extents) : (outputs, inputs, tensor.shape.extents)
+    return tensor.isTransposed ? (inputs, outputs, tensor.shape.dimensions) : (outputs, inputs, tensor.shape.dimensions)
   }
 
-  func extents(of tensor: TensorRecord) -> [Int] {
-    let (rows, columns, extents) = axes(of: tensor)
-    let remaining = zip([rows, columns], extents).map { kept, extent in kept.map { $0.count { $0 } } ?? extent }
-    // A vector may have more axes, of extent 1.
-    return tensor.isDenseMatrix ? remaining : tensor.shape.extents.map { $0 == 1 ? 1 : remaining[1] }
+  func dimensions(of tensor: TensorRecord) -> [Int] {
+    let (rows, columns, dimensions) = axes(of: tensor)
+    let remaining = zip([rows, columns], dimensions).map { kept, dimension in kept.map { $0.count { $0 } } ?? dimension
+    }
+    // A vector may have more axes, of dimension 1.
+    return tensor.isDenseMatrix ? remaining : tensor.shape.dimensions.map { $0 == 1 ? 1 : remaining[1] }
   }
 
   func byteCount(of tensor: TensorRecord) -> Int {
-    extents(of: tensor).reduce(tensor.type.byteCount) { $0 * $1 }
+    dimensions(of: tensor).reduce(tensor.type.byteCount) { $0 * $1 }
   }
 
   /// Calls `body` with the elements that stay, of those of some rows, row-major, about a MiB at a time.
@@ -202,11 +204,11 @@ struct TensorCut: Equatable {
     of values: UnsafeRawBufferPointer, rows some: Range<Int>, _ tensor: TensorRecord,
     _ body: (inout [UInt8]) throws -> Void
   ) rethrows {
-    let (rows, columns, extents) = axes(of: tensor)
+    let (rows, columns, dimensions) = axes(of: tensor)
     let size = tensor.type.byteCount
     // Runs of bytes that stay together in each row.
     var runs: [Range<Int>] = []
-    for column in 0..<extents[1] where columns?[column] ?? true {
+    for column in 0..<dimensions[1] where columns?[column] ?? true {
       if let last = runs.last, last.upperBound == column * size {
         runs[runs.count - 1] = last.lowerBound..<((column + 1) * size)
       } else {
@@ -215,7 +217,7 @@ struct TensorCut: Equatable {
     }
     var piece: [UInt8] = []
     for row in some where rows?[row] ?? true {
-      let start = (row - some.lowerBound) * extents[1] * size
+      let start = (row - some.lowerBound) * dimensions[1] * size
       for run in runs { piece += values[(start + run.lowerBound)..<(start + run.upperBound)] }
       if piece.count >= 1 << 20 {
         try body(&piece)
@@ -227,60 +229,60 @@ struct TensorCut: Equatable {
 }
 
 extension NetworkFile {
-  /// The hidden nodes that can go, last layer first: an outgoing weight to a node that is gone does not count.
+  /// The hidden units that can go, last layer first: an outgoing weight to a unit that is gone does not count.
   func reduction(of network: Network) throws(NetworkError) -> Reduction {
     var byName: [TensorName: Int] = [:]
     for (index, tensor) in tensors.enumerated() { byName[tensor.name] = index }
     let (hidden, _) = network.hiddenLayers()
     var reduction = Reduction()
     for layer in hidden.reversed() {
-      let parts: HiddenLayerTensors
+      let hidden: HiddenLayerTensors
       do throws(HiddenLayerTensors.Misfit) {
-        parts = try HiddenLayerTensors(layer, in: tensors, byName)
+        hidden = try HiddenLayerTensors(layer, in: tensors, byName)
       } catch {
         reduction.notes.append("\(layer.kernel): \(error.reason): all nodes stay")
         continue
       }
-      var kept = try keptNodes(of: parts, reduction.cuts)
+      var kept = try usedUnits(of: hidden, reduction.keptUnits)
       guard kept.contains(false) else { continue }
       // Frameworks have no layers without units.
       if !kept.contains(true) { kept[0] = true }
       let count = kept.count { $0 }
       if count == kept.count { continue }
-      reduction.cuts[parts.kernel, default: TensorCut()].outputs = kept
-      for vector in parts.vectors { reduction.cuts[vector] = TensorCut(outputs: kept) }
-      for consumer in parts.consumers { reduction.cuts[consumer.kernel, default: TensorCut()].inputs = kept }
+      reduction.keptUnits[hidden.kernel, default: KeptUnits()].outputs = kept
+      for vector in hidden.vectors { reduction.keptUnits[vector] = KeptUnits(outputs: kept) }
+      for consumer in hidden.consumers { reduction.keptUnits[consumer.kernel, default: KeptUnits()].inputs = kept }
       for node in layer.nodes { reduction.widths[node] = WidthChange(before: kept.count, after: count) }
       reduction.layers.append(
         ReductionReport.Layer(
-          name: WeightName.split(layer.kernel).layer.text, nodes: kept.count, removed: kept.count - count))
+          name: WeightName.split(layer.kernel).layer.text, units: kept.count, removed: kept.count - count))
     }
     reduction.layers.reverse()
     reduction.notes.reverse()
     return reduction
   }
 
-  /// Which nodes of a layer are used, or may not be finite, so that zeros times their values are no zeros.
-  private func keptNodes(
-    of parts: HiddenLayerTensors, _ cuts: [Int: TensorCut]
+  /// Which units of a layer are used, or may not be finite, so that zeros times their values are no zeros.
+  private func usedUnits(
+    of hidden: HiddenLayerTensors, _ keptUnits: [Int: KeptUnits]
   ) throws(NetworkError) -> [Bool] {
     let threads = options.threads
-    var kept = [Bool](repeating: false, count: parts.nodes)
-    for consumer in parts.consumers {
+    var kept = [Bool](repeating: false, count: hidden.units)
+    for consumer in hidden.consumers {
       try forEachSlice(of: consumer.kernel) { matrix, outputs, inputs in
-        let units = cuts[consumer.kernel]?.outputs.map { Array($0[outputs]) }
+        let units = keptUnits[consumer.kernel]?.outputs.map { Array($0[outputs]) }
         let unused = matrix.unusedInputs(
           by: units ?? [Bool](repeating: true, count: outputs.count), threads: threads)
-        for (node, isUnused) in zip(inputs, unused) where !isUnused { kept[node] = true }
+        for (unit, isUnused) in zip(inputs, unused) where !isUnused { kept[unit] = true }
       }
     }
     guard kept.contains(false) else { return kept }
-    try forEachSlice(of: parts.kernel) { matrix, outputs, _ in
-      for (node, isFinite) in zip(outputs, matrix.finiteOutputs(threads: threads)) where !isFinite { kept[node] = true }
+    try forEachSlice(of: hidden.kernel) { matrix, outputs, _ in
+      for (unit, isFinite) in zip(outputs, matrix.finiteOutputs(threads: threads)) where !isFinite { kept[unit] = true }
     }
-    for vector in parts.vectors {
+    for vector in hidden.vectors {
       let numbers = tensors[vector].type.numbers(try values(of: vector))
-      for (node, number) in numbers.enumerated() where !number.isFinite { kept[node] = true }
+      for (unit, number) in numbers.enumerated() where !number.isFinite { kept[unit] = true }
     }
     return kept
   }
@@ -290,7 +292,7 @@ extension NetworkFile {
     of index: Int, _ body: (StoredMatrix, _ outputs: Range<Int>, _ inputs: Range<Int>) throws -> Void
   ) throws(NetworkError) {
     let tensor = tensors[index]
-    let columns = 0..<tensor.shape.extents[1]
+    let columns = 0..<tensor.shape.dimensions[1]
     try forEachRows(of: index) { values, rows in
       let matrix = StoredMatrix(
         values, type: tensor.type, rows: rows.count, columns: columns.count, transposed: tensor.isTransposed)
@@ -298,20 +300,20 @@ extension NetworkFile {
     }
   }
 
-  /// Calls `body` with the values of rows of a matrix, in order: of all where they are at hand in a file, else of as many
-  /// as are decoded at once. What is no matrix is one row.
+  /// Calls `body` with the values of rows of a matrix, in order: of all where they are at hand in a file, else of as
+  /// many as are decoded at once. What is no matrix is one row.
   private func forEachRows(
     of index: Int, _ body: (UnsafeRawBufferPointer, _ rows: Range<Int>) throws -> Void
   ) throws(NetworkError) {
     let tensor = tensors[index]
     let (rows, columns) =
-      tensor.isDenseMatrix ? (tensor.shape.extents[0], tensor.shape.extents[1]) : (1, tensor.shape.count)
-    guard kind == .ncz, tensor.size > Self.mostDecoded else {
+      tensor.isDenseMatrix ? (tensor.shape.dimensions[0], tensor.shape.dimensions[1]) : (1, tensor.shape.count)
+    guard kind == .ncz, tensor.size > Self.maxDecodedBytes else {
       return try withValues(of: index) { try body($0, 0..<rows) }
     }
     try checkMemory(tensor)
     let rowBytes = columns * tensor.type.byteCount
-    let together = max(1, Self.mostDecoded / rowBytes)
+    let together = max(1, Self.maxDecodedBytes / rowBytes)
     let stream = try ValueStream(self, index)
     try about(tensor.name) {
       let room = UnsafeMutableRawBufferPointer.allocate(byteCount: min(together, rows) * rowBytes, alignment: 64)
@@ -326,11 +328,11 @@ extension NetworkFile {
   }
 
   /// Bytes of values that are decoded at once.
-  private static let mostDecoded = 32 << 20
+  private static let maxDecodedBytes = 32 << 20
 }
 
 extension HiddenLayerTensors {
-  /// The tensors that have one number for every node.
+  /// The tensors that have one number for every unit.
   var vectors: [Int] {
     (bias.map { [$0] } ?? []) + consumers.flatMap { $0.path.flatMap(\.vectors) }
   }
@@ -342,11 +344,12 @@ extension HiddenLayerTensors {
 struct Architecture {
   var network: Network
   /// The configuration of a Keras file, as far as it can be rewritten.
-  fileprivate var described: (configuration: KerasConfiguration, applications: [KerasNetwork.Application], json: JSON)?
+  fileprivate var described:
+    (configuration: KerasConfiguration, applications: [KerasNetwork.Application], json: JSONValue)?
   /// Why it is copied as it is.
   fileprivate var isCopied: String?
 
-  /// The text of the configuration for layers of other widths; nothing where there is none to rewrite.
+  /// The text of the configuration for layers of other widths; `nil` where there is none to rewrite.
   fileprivate func configuration(_ widths: [Int: WidthChange]) throws(NetworkError) -> [UInt8]? {
     guard let (configuration, applications, json) = described else { return nil }
     return ReducedConfiguration(configuration, applications: applications, widths: widths).rewriting(json).serialized()
@@ -363,7 +366,7 @@ extension HDF5Source {
       do {
         let built = try KerasNetwork.buildWithApplications(configuration, variables: layout.variables)
         let stored = layout.tree.text("model_config", of: layout.tree.root).map { Array($0.utf8) }
-        let json = try JSON.parse(text ?? stored ?? [], nonFinite: true)
+        let json = try JSONValue.parse(text ?? stored ?? [], nonFinite: true)
         return Architecture(network: built.network, described: (configuration, built.applications, json))
       } catch let error as KerasNetwork.Contradiction {
         throw refused("the architecture in the file cannot be used: \(error.what)")

@@ -10,7 +10,7 @@ extension KerasArchive {
   ///
   /// - Parameters:
   ///   - weights: `model.weights.h5`, from the first byte to the last.
-  ///   - configuration: `config.json`; nothing to keep that of the source.
+  ///   - configuration: `config.json`; `nil` to keep that of the source.
   static func copy(
     _ source: FileDescriptor, size: Int, weights: FileDescriptor, configuration: [UInt8]?, to file: FileDescriptor
   ) throws(NetworkError) {

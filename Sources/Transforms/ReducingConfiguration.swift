@@ -2,7 +2,7 @@ internal import JSON
 internal import Networks
 internal import Tensors
 
-/// How many values there are along the last axis, before and after nodes were removed.
+/// How many values there are along the last axis, before and after units were removed.
 struct WidthChange: Equatable {
   var before: Int
   var after: Int
@@ -35,13 +35,13 @@ struct ReducedConfiguration {
   }
 
   /// - Parameter json: what the configuration was made from.
-  func rewriting(_ json: JSON) -> JSON {
+  func rewriting(_ json: JSONValue) -> JSONValue {
     var copy = self
     return copy.rewrite(layer: json, of: nil)
   }
 
   /// Takes the layers in the same order as `KerasConfiguration`.
-  private mutating func rewrite(layer json: JSON, of model: Int?) -> JSON {
+  private mutating func rewrite(layer json: JSONValue, of model: Int?) -> JSONValue {
     let layer = next
     next += 1
     guard case .object(var members) = json else { return json }
@@ -49,7 +49,7 @@ struct ReducedConfiguration {
       let value = members[index].value
       switch members[index].key {
       case "config": members[index].value = rewrite(settings: value, of: layer)
-      case "build_config": members[index].value = inputs[layer].map(value.replacingLastExtents) ?? value
+      case "build_config": members[index].value = inputs[layer].map(value.replacingLastDimensions) ?? value
       case "inbound_nodes":
         if let model { members[index].value = rewrite(tensors: value, in: model) }
       default: break
@@ -58,7 +58,7 @@ struct ReducedConfiguration {
     return .object(members)
   }
 
-  private mutating func rewrite(settings: JSON, of layer: Int) -> JSON {
+  private mutating func rewrite(settings: JSONValue, of layer: Int) -> JSONValue {
     if case .array(let parts) = settings { return .array(parts.map { rewrite(layer: $0, of: layer) }) }
     guard case .object(var members) = settings else { return settings }
     let isModel = configuration.layers[layer].isModel
@@ -74,7 +74,7 @@ struct ReducedConfiguration {
           members[index].value = value.replacing(change)
         }
       case "batch_input_shape", "batch_shape", "input_shape", "build_input_shape":
-        members[index].value = inputs[layer].map(value.replacingLastExtents) ?? value
+        members[index].value = inputs[layer].map(value.replacingLastDimensions) ?? value
       case "input_dim": members[index].value = inputs[layer].map(value.replacing) ?? value
       default: break
       }
@@ -83,7 +83,7 @@ struct ReducedConfiguration {
   }
 
   /// The values that calls of a layer take, as Keras 3 writes them, with their shapes.
-  private func rewrite(tensors json: JSON, in model: Int) -> JSON {
+  private func rewrite(tensors json: JSONValue, in model: Int) -> JSONValue {
     switch json {
     case .array(let items): return .array(items.map { rewrite(tensors: $0, in: model) })
     case .object(var members):
@@ -94,7 +94,7 @@ struct ReducedConfiguration {
           case .object(var settings) = members[index].value
         else { return json }
         for setting in settings.indices where settings[setting].key == "shape" {
-          settings[setting].value = settings[setting].value.replacingLastExtents(change)
+          settings[setting].value = settings[setting].value.replacingLastDimensions(change)
         }
         members[index].value = .object(settings)
       } else {
@@ -106,22 +106,22 @@ struct ReducedConfiguration {
   }
 }
 
-extension JSON {
+extension JSONValue {
   /// The new width for the old one.
-  fileprivate func replacing(_ change: WidthChange) -> JSON {
+  fileprivate func replacing(_ change: WidthChange) -> JSONValue {
     integer == change.before ? .integer(change.after) : self
   }
 
   /// The same with every array that ends in the old width, at any depth, ending in the new one.
-  fileprivate func replacingLastExtents(_ change: WidthChange) -> JSON {
+  fileprivate func replacingLastDimensions(_ change: WidthChange) -> JSONValue {
     switch self {
     case .array(var items):
       if let last = items.last, last.integer != nil {
         items[items.count - 1] = last.replacing(change)
         return .array(items)
       }
-      return .array(items.map { $0.replacingLastExtents(change) })
-    case .object(let members): return .object(members.map { Member($0.key, $0.value.replacingLastExtents(change)) })
+      return .array(items.map { $0.replacingLastDimensions(change) })
+    case .object(let members): return .object(members.map { Member($0.key, $0.value.replacingLastDimensions(change)) })
     case .null, .bool, .number, .string: return self
     }
   }

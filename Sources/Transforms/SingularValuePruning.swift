@@ -34,7 +34,7 @@ extension NetworkFile {
     to file: FileDescriptor, _ rule: PruningRule, _ options: CompressingOptions, _ decompositions: Decompositions
   ) throws(NetworkError) -> WritingReport {
     try compress(to: file, options, .singularValue(rule), try choose(by: options.selection)) { index, bytes in
-      let (rows, columns) = tensors[index].matrixExtents
+      let (rows, columns) = tensors[index].matrixDimensions
       return try decompositions.with(index, byteCount: 8 * min(rows, columns) * (rows + columns + 1)) {
         try tensors[index].pruningSingularValues(bytes, rule, self.options, known: &$0)
       }
@@ -50,7 +50,7 @@ extension TensorRecord {
     _ bytes: UnsafeRawBufferPointer, _ rule: PruningRule, _ options: ReadingOptions,
     known: inout SingularValueDecomposition?
   ) throws(NetworkError) -> Compressed {
-    let (rows, columns) = matrixExtents
+    let (rows, columns) = matrixDimensions
     do {
       let needed = try singularValueByteCount(rows: rows, columns: columns, vectors: true)
       guard needed <= options.memory else {

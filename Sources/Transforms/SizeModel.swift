@@ -1,7 +1,7 @@
 internal import Glibc
 
-/// How the size of an output grows with the fraction κ that is kept: s(κ) = s(0) + n·(H₂(κ) + κ·v)/8 bytes for magnitudes,
-/// whose positions take the entropy H₂ of each of the n weights, and s(0) + n·κ·v/8 else. Trials give v.
+/// How the size of an output grows with the fraction κ that is kept: s(κ) = s(0) + n·(H₂(κ) + κ·v)/8 bytes for
+/// magnitudes, whose positions take the entropy H₂ of each of the n weights, and s(0) + n·κ·v/8 else. Trials give v.
 struct SizeModel {
   let least: Int
   let weights: Double
@@ -18,7 +18,7 @@ struct SizeModel {
   }
 
   /// The number of ten thousandths to keep whose size comes next to `size`.
-  func steps(for size: Int) -> Int {
+  func tenThousandths(for size: Int) -> Int {
     var (low, high) = (0, 10_000)
     while high - low > 1 {
       let middle = (low + high) / 2

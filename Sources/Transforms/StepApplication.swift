@@ -29,7 +29,7 @@ extension NetworkFile {
     case .singularValue(let rule):
       return try pruneSingularValues(to: file, rule, options, decompositions)
     case .node(let rule):
-      return try pruneNodes(to: file, rule, options)
+      return try pruneUnits(to: file, rule, options)
     case .dropOptimizer:
       var dropping = options
       dropping.dropsOptimizer = true

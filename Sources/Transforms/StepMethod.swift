@@ -146,7 +146,7 @@ extension Step.Method {
         return .nonFinite(index: error.index)
       }
     case .magnitude(let rule, let kept, _):
-      return try tensor.pruningMagnitudes(values, rule, kept, cut: nil, threads: options.threads)
+      return try tensor.pruningMagnitudes(values, rule, kept, threshold: nil, threads: options.threads)
     case .singularValue(let rule):
       var decomposition: SingularValueDecomposition?
       return try tensor.pruningSingularValues(values, rule, options, known: &decomposition)

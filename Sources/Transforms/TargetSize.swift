@@ -14,7 +14,7 @@ extension NetworkFile {
     fitting size: Int, to file: FileDescriptor, _ options: CompressingOptions, _ method: (Fraction) -> Step.Method
   ) throws(NetworkError) -> WritingReport {
     let decompositions = Decompositions(byteCount: self.options.memory / 2)
-    let keep = try greatestKeep(fitting: size, options, decompositions, method)
+    let keep = try maxKeep(fitting: size, options, decompositions, method)
     var limited = options
     limited.writing.limit = size
     var report = try apply(method(keep), to: file, limited, decompositions)
@@ -24,15 +24,15 @@ extension NetworkFile {
 
   /// The multiple of 10⁻⁴ to keep that gives a file of at most `size` bytes: the next one gives more, or `size` is used to
   /// a five hundredth.
-  private func greatestKeep(
+  private func maxKeep(
     fitting size: Int, _ options: CompressingOptions, _ decompositions: Decompositions,
     _ method: (Fraction) -> Step.Method
   ) throws(NetworkError) -> Fraction {
     let nowhere = try about { try FileDescriptor.open("/dev/null", .writeOnly) }
     defer { try? nowhere.close() }
-    func keep(_ steps: Int) -> Fraction { Fraction("\(steps)e-4") ?? .one }
-    func tried(_ steps: Int, _ options: CompressingOptions) throws(NetworkError) -> WritingReport {
-      try apply(method(keep(steps)), to: nowhere, options, decompositions)
+    func keep(_ tenThousandths: Int) -> Fraction { Fraction("\(tenThousandths)e-4") ?? .one }
+    func tried(_ tenThousandths: Int, _ options: CompressingOptions) throws(NetworkError) -> WritingReport {
+      try apply(method(keep(tenThousandths)), to: nowhere, options, decompositions)
     }
     var trial = options
     trial.writing.trial = SizeTrial()
@@ -59,7 +59,7 @@ extension NetworkFile {
     var (fits, used, exceeds, trials) = (0, least, 10_001, 0)
     while exceeds - fits > 1, size - used > size / 500 {
       // What the model says, as long as it lies between what is known and gets there soon; else halves.
-      let guess = model.steps(for: size)
+      let guess = model.tenThousandths(for: size)
       let next = (fits + 1..<exceeds).contains(guess) && trials < 4 ? guess : (fits + exceeds) / 2
       trials += 1
       let found = try tried(next, trial).outputBytes

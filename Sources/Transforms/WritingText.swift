@@ -56,7 +56,9 @@ extension WritingReport: OutputReport {
     }
     let percent = 100 * optimizer / max(1, outputBytes)
     var advice: [String] = []
-    if percent > 10 { advice.append("optimizer state is \(percent) % of the output; add --drop optimizer to leave it out") }
+    if percent > 10 {
+      advice.append("optimizer state is \(percent) % of the output; add --drop optimizer to leave it out")
+    }
     // Of what is left of a source file level 19 takes about two thirds away.
     let structure = 100 * containerBytes / max(1, outputBytes)
     if level == nil, structure > 15 {

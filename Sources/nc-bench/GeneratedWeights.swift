@@ -1,8 +1,8 @@
 import Glibc
 import Random
 
-/// A law that weights follow.
-enum Law: String {
+/// A distribution that weights follow.
+enum Distribution: String {
   case gaussian = "Gaussian"
   case laplace = "Laplace"
   /// Student's t with three degrees of freedom: heavy tails.
@@ -11,8 +11,8 @@ enum Law: String {
 
 extension SplitMix64 {
   /// Fills `out` with independent samples.
-  mutating func fill(_ out: UnsafeMutableBufferPointer<Float>, _ law: Law) {
-    switch law {
+  mutating func fill(_ out: UnsafeMutableBufferPointer<Float>, _ distribution: Distribution) {
+    switch distribution {
     case .gaussian:
       for i in stride(from: 0, to: out.count, by: 2) {
         let (a, b) = gaussians()
@@ -29,9 +29,9 @@ extension SplitMix64 {
     }
   }
 
-  mutating func floats(_ law: Law, _ count: Int) -> [Float] {
+  mutating func floats(_ distribution: Distribution, _ count: Int) -> [Float] {
     [Float](unsafeUninitializedCapacity: count) { out, initialized in
-      fill(UnsafeMutableBufferPointer(rebasing: out[..<count]), law)
+      fill(UnsafeMutableBufferPointer(rebasing: out[..<count]), distribution)
       initialized = count
     }
   }

@@ -34,26 +34,27 @@ func measureLoops(into bench: inout Measurements) throws {
   }
 
   // The search for the best trits, packing included.
-  for (law, samples) in [
-    (Law.gaussian, weights), (.laplace, random.floats(.laplace, count)), (.student, random.floats(.student, count)),
+  for (distribution, samples) in [
+    (Distribution.gaussian, weights), (.laplace, random.floats(.laplace, count)),
+    (.student, random.floats(.student, count)),
   ] {
-    let source = Source(law: law, samples: samples, rows: side, columns: side)
+    let source = Source(distribution: distribution, samples: samples, rows: side, columns: side)
     try source.ternarize(.row, into: &bench)
     try source.transposed.ternarize(.row, into: &bench)
   }
-  let source = Source(law: .gaussian, samples: weights, rows: side, columns: side)
+  let source = Source(distribution: .gaussian, samples: weights, rows: side, columns: side)
   try source.ternarize(.row, threads: 2, into: &bench)
   for group in [ScaleGroup.tensor, .inputs(32), .inputs(64), .inputs(128)] {
     try source.ternarize(group, into: &bench)
     try source.transposed.ternarize(group, into: &bench)
   }
   for columns in [64, 256, 1024, 65536] {
-    let source = Source(law: .gaussian, samples: weights, rows: count / columns, columns: columns)
+    let source = Source(distribution: .gaussian, samples: weights, rows: count / columns, columns: columns)
     try source.ternarize(.row, into: &bench)
     try source.transposed.ternarize(.row, into: &bench)
   }
   for type in [ElementType.float16, .bfloat16, .float64] {
-    let source = Source(law: .gaussian, samples: weights, rows: side, columns: side, type: type)
+    let source = Source(distribution: .gaussian, samples: weights, rows: side, columns: side, type: type)
     try source.ternarize(.row, into: &bench)
     try source.transposed.ternarize(.row, into: &bench)
   }
@@ -102,7 +103,7 @@ func measureLoops(into bench: inout Measurements) throws {
 
 /// A matrix in memory as a file would hold it.
 private struct Source {
-  let law: Law
+  let distribution: Distribution
   /// Row-major, little-endian.
   let bytes: [UInt8]
   /// Of the bytes.
@@ -112,8 +113,8 @@ private struct Source {
   /// Whether the rows are inputs.
   private var isTransposed = false
 
-  init(law: Law, samples: [Float], rows: Int, columns: Int, type: ElementType = .float32) {
-    (self.law, self.rows, self.columns, self.type) = (law, rows, columns, type)
+  init(distribution: Distribution, samples: [Float], rows: Int, columns: Int, type: ElementType = .float32) {
+    (self.distribution, self.rows, self.columns, self.type) = (distribution, rows, columns, type)
     bytes =
       switch type {
       case .float16: Self.bytes(samples.map { Float16($0) })
@@ -150,7 +151,8 @@ private struct Source {
       case .inputs(let count): "\(count) inputs"
       }
     try bench.add(
-      "ternarize \(scales)", "\(rows)×\(columns) \(type)\(isTransposed ? ", inputs×outputs" : ""), \(law.rawValue)",
+      "ternarize \(scales)",
+      "\(rows)×\(columns) \(type)\(isTransposed ? ", inputs×outputs" : ""), \(distribution.rawValue)",
       threads: threads, bytes: bytes.count
     ) {
       _ = try ternarized(group, threads: Threads(threads))

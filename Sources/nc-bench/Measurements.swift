@@ -6,16 +6,16 @@ import Networks
 import ToolSupport
 
 /// Seconds that a piece of work took.
-struct Duration {
+struct WorkTime {
   /// Of processor time, all threads together.
   var processor: Double
   var wall: Double
 
   /// Times `work` in this process.
-  static func of(_ work: () throws -> Void) rethrows -> Duration {
+  static func of(_ work: () throws -> Void) rethrows -> WorkTime {
     let (processor, wall) = (seconds(CLOCK_PROCESS_CPUTIME_ID), seconds(CLOCK_MONOTONIC))
     try work()
-    return Duration(
+    return WorkTime(
       processor: seconds(CLOCK_PROCESS_CPUTIME_ID) - processor, wall: seconds(CLOCK_MONOTONIC) - wall)
   }
 
@@ -32,7 +32,7 @@ struct Measurement {
   /// Of what shape and kind the data is.
   let data: String
   let threads: Int
-  /// Bytes of dense weights that one run handles; nothing for work that is not about them.
+  /// Bytes of dense weights that one run handles; `nil` for work that is not about them.
   let bytes: Int?
   /// Sorted.
   let processor: [Double]
@@ -44,7 +44,7 @@ struct Measurement {
 
   /// - Parameter runs: none when the program is not installed.
   init(
-    name: String, data: String, threads: Int, bytes: Int?, runs: [Duration], memory: Int? = nil, bits: Double? = nil
+    name: String, data: String, threads: Int, bytes: Int?, runs: [WorkTime], memory: Int? = nil, bits: Double? = nil
   ) {
     (self.name, self.data, self.threads, self.bytes, self.memory) = (name, data, threads, bytes, memory)
     self.bits = bits
@@ -84,7 +84,7 @@ struct Measurements {
   ) rethrows {
     guard wants(name) else { return }
     try work()
-    let runs = try (0..<repetitions).map { _ in try Duration.of(work) }
+    let runs = try (0..<repetitions).map { _ in try WorkTime.of(work) }
     rows.append(Measurement(name: name, data: data, threads: threads, bytes: bytes, runs: runs, bits: bits))
   }
 
@@ -116,26 +116,26 @@ struct Measurements {
   }
 
   var json: String {
-    func number(_ value: Double?) -> JSON { value.map { JSON.real($0) } ?? .null }
-    let object = JSON.object(
-      machine.map { JSON.Member($0.key, .string($0.value)) } + [
-        JSON.Member("repetitions", .integer(repetitions)),
-        JSON.Member(
+    func number(_ value: Double?) -> JSONValue { value.map { JSONValue.real($0) } ?? .null }
+    let object = JSONValue.object(
+      machine.map { JSONValue.Member($0.key, .string($0.value)) } + [
+        JSONValue.Member("repetitions", .integer(repetitions)),
+        JSONValue.Member(
           "rows",
           .array(
             rows.map { row in
               .object([
-                JSON.Member("work", .string(row.name)),
-                JSON.Member("data", .string(row.data)),
-                JSON.Member("threads", .integer(row.threads)),
-                JSON.Member("bytes", row.bytes.map { .integer($0) } ?? .null),
-                JSON.Member("best_gb_per_core_second", number(row.best)),
-                JSON.Member("median_gb_per_core_second", number(row.median)),
-                JSON.Member("best_gb_per_second", number(row.bestWall)),
-                JSON.Member("memcpy_ratio", number(ratio(row))),
-                JSON.Member("best_seconds", number(row.wall.first)),
-                JSON.Member("peak_bytes", row.memory.map { .integer($0) } ?? .null),
-                JSON.Member("bits_per_weight", number(row.bits)),
+                JSONValue.Member("work", .string(row.name)),
+                JSONValue.Member("data", .string(row.data)),
+                JSONValue.Member("threads", .integer(row.threads)),
+                JSONValue.Member("bytes", row.bytes.map { .integer($0) } ?? .null),
+                JSONValue.Member("best_gb_per_core_second", number(row.best)),
+                JSONValue.Member("median_gb_per_core_second", number(row.median)),
+                JSONValue.Member("best_gb_per_second", number(row.bestWall)),
+                JSONValue.Member("memcpy_ratio", number(ratio(row))),
+                JSONValue.Member("best_seconds", number(row.wall.first)),
+                JSONValue.Member("peak_bytes", row.memory.map { .integer($0) } ?? .null),
+                JSONValue.Member("bits_per_weight", number(row.bits)),
               ])
             })),
       ])
@@ -154,7 +154,7 @@ struct Measurements {
   }
 }
 
-/// `x` with the given number of decimals; a dash for nothing.
+/// `x` with the given number of decimals; a dash for `nil`.
 private func decimal(_ x: Double?, _ places: Int) -> String {
   guard let x else { return "–" }
   let unit = (0..<places).reduce(1) { product, _ in product * 10 }

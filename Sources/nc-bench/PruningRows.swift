@@ -15,20 +15,21 @@ func measurePruning(into bench: inout Measurements) throws {
   try weights.withUnsafeBytes { source in
     for keep in ["0.5", "0.1", "0.01"] {
       guard let fraction = Fraction(keep) else { continue }
-      func cut(_ threads: Int) throws -> MagnitudeCut {
-        try magnitudeCut(source, type: .float32, rule: .keep(fraction), threads: Threads(threads))
+      func threshold(_ threads: Int) throws -> MagnitudeThreshold {
+        try magnitudeThreshold(source, type: .float32, rule: .keep(fraction), threads: Threads(threads))
       }
       for threads in [1, 2] {
         try bench.add("k-th largest", "\(side)×\(side) float32, keep \(keep)", threads: threads, bytes: bytes) {
-          _ = try cut(threads)
+          _ = try threshold(threads)
         }
       }
-      let cut = try cut(0)
+      let threshold = try threshold(0)
       for (transposed, threads) in [(false, 1), (true, 1), (false, 2), (true, 2)] {
         let data = "\(side)×\(side) float32\(transposed ? ", inputs×outputs" : ""), keep \(keep)"
         func pruned() throws -> MaskedMatrix {
           try prune(
-            StoredMatrix(source, type: .float32, rows: side, columns: side, transposed: transposed), cut: cut,
+            StoredMatrix(source, type: .float32, rows: side, columns: side, transposed: transposed),
+            threshold: threshold,
             threads: Threads(threads)
           ).matrix
         }

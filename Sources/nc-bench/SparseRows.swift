@@ -19,7 +19,7 @@ private struct Pruned {
   let threshold: Float
   let deviation: Float
 
-  /// So many as `nc-prune` would keep: the thresholds are those of these numbers, not of the law.
+  /// So many as `nc-prune` would keep: the thresholds are those of these numbers, not of the distribution.
   static func all(deviation: Float) -> [Pruned] {
     [
       Pruned(keep: ".1", threshold: 1.6457691, deviation: deviation),

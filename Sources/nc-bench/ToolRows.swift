@@ -42,7 +42,7 @@ func measureTools(in folder: String, scratch: String, size: Int, into bench: ino
 // MARK: - Processes
 
 /// Runs a program, sought as the shell does, without input and output to its end.
-func run(_ arguments: [String]) throws(Failure) -> (duration: Duration, memory: Int) {
+func run(_ arguments: [String]) throws(Failure) -> (duration: WorkTime, memory: Int) {
   var actions = posix_spawn_file_actions_t()
   posix_spawn_file_actions_init(&actions)
   defer { posix_spawn_file_actions_destroy(&actions) }
@@ -55,7 +55,7 @@ func run(_ arguments: [String]) throws(Failure) -> (duration: Duration, memory: 
   var usage = rusage()
   var status: Int32 = 0
   var code: Int32 = 0
-  var duration = Duration.of {
+  var duration = WorkTime.of {
     var process = pid_t()
     code = posix_spawnp(&process, arguments[0], &actions, nil, strings, environ)
     if code == 0, wait4(process, &status, 0, &usage) != process { code = errno }
@@ -79,7 +79,8 @@ func temporaryDirectory(in folder: String) throws(Failure) -> String {
 
 // MARK: - A network in HDF5
 
-/// Writes an HDF5 file with the float32 datasets `fc1/kernel`, …, size × size, contiguous, whose rows `row` makes in order.
+/// Writes an HDF5 file with the float32 datasets `fc1/kernel`, …, size × size, contiguous, whose rows `row` makes in
+/// order.
 func writeMatrices(_ count: Int = 1, to path: String, size: Int, row: () -> [Float]) throws(Failure) {
   guard let file = fopen(path, "wx") else { throw Failure(.cannotCreate, file: path, String(cString: strerror(errno))) }
   var written = matrixHeader(count: count, size: size)

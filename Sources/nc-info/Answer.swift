@@ -6,7 +6,7 @@ import ToolSupport
 
 extension Info {
   /// What there is to say about one file.
-  func answer(about path: String) throws(Failure) -> (text: String, json: JSON) {
+  func answer(about path: String) throws(Failure) -> (text: String, json: JSONValue) {
     let input = try Input(path)
     let network = try naming(input.name) {
       let assumption = try architecture.assumption { common.reading(tool: Self.self) }
@@ -19,7 +19,7 @@ extension Info {
     return (answer.text, .object(members + [.init("file", .string(input.name))]).canonical())
   }
 
-  private func listing(of network: NetworkFile, _ input: borrowing Input) throws -> (text: String, json: JSON) {
+  private func listing(of network: NetworkFile, _ input: borrowing Input) throws -> (text: String, json: JSONValue) {
     if test { try network.test(scratch: try temporaryFile()) }
     let output = try plot.map { try Output($0, .svg, permissions: input.permissions, force: force) }
     let listing = network.listing
@@ -36,7 +36,7 @@ extension Info {
     return (common.quiet ? "" : "\(printable(input.name)): sound\(tested)\n", .null)
   }
 
-  private func statistics(of network: NetworkFile, _ input: borrowing Input) throws -> (text: String, json: JSON) {
+  private func statistics(of network: NetworkFile, _ input: borrowing Input) throws -> (text: String, json: JSONValue) {
     let output = try plot.map { try Output($0, .svg, permissions: input.permissions, force: force) }
     let curves = try network.statistics(
       keeps: Statistics.tableKeeps + (plot == nil ? [] : Statistics.plotKeeps), selection: selection.selection)

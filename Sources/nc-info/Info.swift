@@ -52,7 +52,7 @@ struct Info: Tool {
   /// Each file in turn; what is wrong with one keeps none of the others from being read.
   func run() throws {
     var failed: ExitStatus?
-    var objects: [JSON] = []
+    var objects: [JSONValue] = []
     var isFirst = true
     for path in inputs.isEmpty ? ["-"] : inputs {
       do throws(Failure) {

@@ -16,7 +16,7 @@ struct MeasureOptions: ParsableArguments {
   var points = 512
   @Option(
     help: ArgumentHelp("Random points: gaussian, or a mixture of two classes.", valueName: "distribution"))
-  var law = InputLaw.gaussian
+  var law = InputDistribution.gaussian
   @Option(
     help: ArgumentHelp("Number of random inputs where the output error has no formula.", valueName: "n"))
   var samples = 10_000
@@ -41,7 +41,7 @@ struct MeasureOptions: ParsableArguments {
     _ data: DataFile?, _ tolerances: ToleranceOptions, isOnPage: Bool
   ) throws -> VerifyingOptions {
     VerifyingOptions(
-      tolerances: tolerances.tolerances, measures: try measures, data: data, points: points, law: law,
+      tolerances: tolerances.tolerances, measures: try measures, data: data, points: points, distribution: law,
       samples: samples, seed: seed, tangentOutput: ntkOutput, isFast: fast, wantsHistograms: isOnPage,
       isWithoutVerdict: tolerances.noVerdict, version: Version.number)
   }
@@ -60,7 +60,7 @@ struct MeasureOptions: ParsableArguments {
   }
 }
 
-extension InputLaw: ExpressibleByArgument {}
+extension InputDistribution: ExpressibleByArgument {}
 
 extension TangentOutput: ExpressibleByArgument {
   public init?(argument: String) {

@@ -78,7 +78,7 @@ private func decoded(_ blocks: [[UInt8]], _ codec: RawCodec, threads: Int = 1) t
       let codec = try RawCodec(type, count: count)
       for noise in [0, 0.01, 1] {
         let values = bytes(codec.byteCount, noise: noise, &random)
-        for level in [CompressionLevel.plain, .standard, .zstd(1), .zstd(19)] {
+        for level in [CompressionLevel.uncompressed, .standard, .zstd(1), .zstd(19)] {
           let blocks = try encoded(values, codec, level: level)
           #expect(blocks.count == codec.blockCount)
           #expect(try decoded(blocks, codec) == values)
@@ -167,10 +167,10 @@ private let shapes = [
     rows: 2, columns: 5, group: .row, codes: hex("34 01 03 00"), scales: [1, 0x1p-126])!
 
   @Test func storesPlainBlocks() throws {
-    let ternary = try codec(Self.small).encode(Self.small, level: .plain)
+    let ternary = try codec(Self.small).encode(Self.small, level: .uncompressed)
     #expect(ternary.encoding == .ternary)
     #expect(ternary.parts == [[hex("34 01 03 00")], [hex("00 00 00 00 80 80 3f 00")]])
-    let wide = try codec(Self.small, source: .float64).encode(Self.small, level: .plain)
+    let wide = try codec(Self.small, source: .float64).encode(Self.small, level: .uncompressed)
     #expect(wide.parts[1] == [hex("00 00 00 00 00 00 00 00 00 00 00 00 f0 10 3f 38")])
   }
 
@@ -186,12 +186,13 @@ private let shapes = [
       for group in [ScaleGroup.tensor, .row, .inputs(4)] {
         let matrix = matrix(rows, columns, density: density, group: group, &random)
         let codec = try codec(matrix, source: group == .tensor ? .float64 : .float16)
-        for level in [CompressionLevel.plain, .standard, .zstd(19)] {
+        for level in [CompressionLevel.uncompressed, .standard, .zstd(19)] {
           let stored = try codec.encode(matrix, level: level, threads: Threads(1))
           #expect(stored.parts.map(\.count) == codec.blockCounts(stored.encoding))
           #expect(try decoded(stored, codec) == matrix)
           #expect(
-            level != .plain || stored.encoding == .ternary && stored.parts[0].joined().elementsEqual(matrix.codes))
+            level != .uncompressed
+              || stored.encoding == .ternary && stored.parts[0].joined().elementsEqual(matrix.codes))
         }
       }
     }
@@ -280,7 +281,7 @@ private let shapes = [
     var random = SplitMix64(seed: 5)
     let matrix = matrix(rows, columns, density: density, &random)
     let codec = try codec(matrix)
-    for level in [CompressionLevel.plain, .standard, .zstd(3)] {
+    for level in [CompressionLevel.uncompressed, .standard, .zstd(3)] {
       let stored = try codec.encode(matrix, level: level, threads: Threads(1))
       for part in stored.parts.indices {
         let block = stored.parts[part][0]

@@ -102,7 +102,7 @@ private let shapes = [
     #expect(try plain(Self.small, .bitmap, less: 0) == bitmap)
     #expect(try decoded(.gaps, 0, gaps, codec) == Self.small)
     #expect(try decoded(.bitmap, 0, bitmap, codec) == Self.small)
-    let stored = try codec.encode(Self.small, level: .plain)
+    let stored = try codec.encode(Self.small, level: .uncompressed)
     #expect(stored.positions == .bitmap)
     // That of 0.5.
     #expect(stored.least == 0x3800)
@@ -113,7 +113,7 @@ private let shapes = [
       ("00 3c 00 80 00 38", 0, "00 00 00", "3c 80 38"), ("ff 7f ff ff ff 7f", 0x7FFF, "00 00 00", "00 80 00"),
     ] as [(String, UInt64, String, String)] {
       let matrix = SparseMatrix(rows: 2, columns: 10, type: .float16, mask: Self.small.mask, values: hex(values))!
-      let stored = try codec.encode(matrix, level: .plain)
+      let stored = try codec.encode(matrix, level: .uncompressed)
       #expect(stored.least == least)
       #expect(stored.parts == [[hex("02 02 00 01")], [hex(low)], [hex(high)]])
       #expect(try decoded(.bitmap, least, stored.parts, codec) == matrix)
@@ -135,12 +135,12 @@ private let shapes = [
             #expect(try decoded(positions, part, parts, codec) == matrix)
           }
         }
-        for level in [CompressionLevel.plain, .standard, .zstd(3)] {
+        for level in [CompressionLevel.uncompressed, .standard, .zstd(3)] {
           let stored = try codec.encode(matrix, level: level, threads: Threads(1))
           #expect(stored.parts.map(\.count) == codec.blockCounts(stored.positions))
           #expect(stored.least == least)
           #expect(try decoded(stored.positions, least, stored.parts, codec) == matrix)
-          if level == .plain {
+          if level == .uncompressed {
             let smaller = try Positions.allCases.map { byteCount(try plain(matrix, $0, less: least)) }.min()
             #expect(stored.parts == (try plain(matrix, stored.positions, less: least)))
             #expect(byteCount(stored.parts) == smaller)
@@ -306,7 +306,7 @@ private let shapes = [
     for (rows, columns, rank) in [(0, 0, 0), (0, 4, 0), (3, 5, 0), (1, 1, 1), (3, 5, 2), (5, 3, 3), (700, 401, 400)] {
       let matrix = matrix(rows, columns, rank, &random)
       let codec = try LowRankCodec(rows: rows, columns: columns, rank: rank)
-      for level in [CompressionLevel.plain, .standard] {
+      for level in [CompressionLevel.uncompressed, .standard] {
         let parts = try codec.encode(matrix, level: level, threads: Threads(1))
         #expect(parts.map(\.count) == codec.blockCounts)
         #expect(try codec.encode(matrix, level: level, threads: Threads(2)) == parts)
@@ -320,7 +320,7 @@ private let shapes = [
       rows: 2, columns: 1, left: [1, -0.0], right: [0x1p-126], singularValues: [1])!
     let codec = try LowRankCodec(rows: 2, columns: 1, rank: 1)
     #expect(
-      try codec.encode(matrix, level: .plain) == [[hex("00 00 00 00 80 00 3f 80")], [hex("00 00 80 00")]])
+      try codec.encode(matrix, level: .uncompressed) == [[hex("00 00 00 00 80 00 3f 80")], [hex("00 00 80 00")]])
   }
 
   @Test func refusesWrongSizesAndElements() throws {

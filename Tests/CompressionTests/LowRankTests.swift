@@ -8,7 +8,7 @@ import Testing
 @testable import Matrices
 
 extension LowRankMatrix {
-  /// Factors of `law`; singular values that nobody looks at.
+  /// Factors of `distribution`; singular values that nobody looks at.
   init(rows: Int, columns: Int, rank: Int, using random: inout SplitMix64, entry: (inout SplitMix64) -> Float) {
     let left = (0..<rows * rank).map { _ in entry(&random) }
     let right = (0..<rank * columns).map { _ in entry(&random) }
@@ -55,8 +55,8 @@ extension LowRankMatrix {
 @Suite(.serialized) struct LowRankTests {
   static let floats: [ElementType] = [.float16, .bfloat16, .float32, .float64]
 
-  /// Ordinary, zero of both signs, subnormal, and so large that the others are lost beside them, unless two cancel first:
-  /// the order of the sum shows.
+  /// Ordinary, zero of both signs, subnormal, and so large that the others are lost beside them, unless two cancel
+  /// first: the order of the sum shows.
   private static func entry(_ random: inout SplitMix64) -> Float {
     let plain = Float(random.gaussian())
     return switch random.next() % 12 {

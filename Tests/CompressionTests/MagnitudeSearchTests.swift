@@ -8,24 +8,26 @@ import Testing
 
 /// The searches where there are too many weights to collect them all.
 @Suite struct MagnitudeSearchTests {
-  private func expectCut(_ elements: [Float], _ keep: Fraction, _ sorted: [Float]) throws {
-    let cut = try elements.withUnsafeBytes {
-      try magnitudeCut($0, type: .float32, rule: .keep(keep), threads: Threads(2))
+  private func expectThreshold(_ elements: [Float], _ keep: Fraction, _ sorted: [Float]) throws {
+    let threshold = try elements.withUnsafeBytes {
+      try magnitudeThreshold($0, type: .float32, rule: .keep(keep), threads: Threads(2))
     }
     let k = keep.ceiling(of: elements.count)
-    #expect(cut.threshold == Double(sorted[k - 1]))
+    #expect(threshold.magnitude == Double(sorted[k - 1]))
     let equal = sorted.count { $0 == sorted[k - 1] }
     let larger = sorted.count { $0 > sorted[k - 1] }
-    #expect(cut.ties == (k - larger == equal ? nil : k - larger))
+    #expect(threshold.ties == (k - larger == equal ? nil : k - larger))
   }
 
-  @Test(arguments: [Law.gaussian, .ties, .tails, .sparse]) func samplesLeadToTheKthLargest(_ law: Law) throws {
+  @Test(arguments: [Distribution.gaussian, .ties, .tails, .sparse]) func samplesLeadToTheKthLargest(
+    _ distribution: Distribution
+  ) throws {
     var random = SplitMix64(seed: 11)
     // Two blocks: 2^18 elements a block.
-    let elements = random.floats(law, 270_000)
+    let elements = random.floats(distribution, 270_000)
     let sorted = elements.map(\.magnitude).sorted(by: >)
     for keep in ["0.000001", "0.001", "0.1", "0.5", "0.75", "0.999", "0.99999"] {
-      try expectCut(elements, Fraction(keep)!, sorted)
+      try expectThreshold(elements, Fraction(keep)!, sorted)
     }
   }
 
@@ -41,7 +43,7 @@ import Testing
       var elements = (0..<n).map { _ in Float(elsewhere * random.gaussian()) }
       for place in sampled { elements[place] = Float(inSample * random.gaussian()) }
       let sorted = elements.map(\.magnitude).sorted(by: >)
-      for keep in ["0.01", "0.5", "0.9"] { try expectCut(elements, Fraction(keep)!, sorted) }
+      for keep in ["0.01", "0.5", "0.9"] { try expectThreshold(elements, Fraction(keep)!, sorted) }
     }
     #expect(Set(sampled).count == sampled.count)
   }
@@ -54,11 +56,11 @@ import Testing
     let larger = sorted.count { $0 == 0.5 }
     // At the boundary between both.
     for k in [larger - 1, larger, larger + 1] {
-      let cut = try elements.withUnsafeBytes { bytes in
-        try cutKeeping(k, of: SourceElements(bytes: bytes, type: .float32), threads: Threads(2))
+      let threshold = try elements.withUnsafeBytes { bytes in
+        try thresholdKeeping(k, of: SourceElements(bytes: bytes, type: .float32), threads: Threads(2))
       }
-      #expect(cut.threshold == (k > larger ? 0.25 : 0.5))
-      #expect(cut.ties == (k == larger ? nil : k > larger ? 1 : k))
+      #expect(threshold.magnitude == (k > larger ? 0.25 : 0.5))
+      #expect(threshold.ties == (k == larger ? nil : k > larger ? 1 : k))
     }
   }
 
@@ -71,17 +73,17 @@ import Testing
       littleEndian(bits, size: type.byteCount).withUnsafeBytes { bytes in
         let elements = SourceElements(bytes: bytes, type: type)
         for rank in [1, 2, 17, 4500, 8999, 9000] {
-          let cuts = RankSearch(rank: rank, limit: 1, bits: 3).cuts(
-            from: SourceElements.finite, parts: { [elements.part($0, limit: 1, threads: Threads(1))] },
+          let thresholds = RankSearch(rank: rank, limit: 1, bits: 3).thresholds(
+            from: SourceElements.finite, contents: { [elements.contents($0, limit: 1, threads: Threads(1))] },
             counts: { elements.counts(in: $0, threads: Threads(1)) })
-          #expect(cuts.count == 1 && cuts[0].threshold == sorted[rank - 1])
-          #expect(elements.count(cuts[0], threads: Threads(2)) == rank)
+          #expect(thresholds.count == 1 && thresholds[0].magnitude == sorted[rank - 1])
+          #expect(elements.count(thresholds[0], threads: Threads(2)) == rank)
         }
       }
     }
   }
 
-  @Test func oneCutForANetwork() throws {
+  @Test func oneThresholdForANetwork() throws {
     var random = SplitMix64(seed: 15)
     let types: [ElementType] = [.float32, .float16, .float64, .bfloat16]
     for trial in 0..<40 {
@@ -107,16 +109,16 @@ import Testing
       }
       let kept = all.prefix(keep.ceiling(of: all.count))
       let bytes = matrices.map(\.bytes)
-      let cuts = magnitudeCuts(matrices: matrices.count, keep: keep, threads: Threads(2)) { i, body in
+      let thresholds = magnitudeThresholds(matrices: matrices.count, keep: keep, threads: Threads(2)) { i, body in
         bytes[i].withUnsafeBytes { body($0, matrices[i].type) }
       }
-      #expect(cuts.count == matrices.count)
-      for (m, cut) in cuts.enumerated() {
+      #expect(thresholds.count == matrices.count)
+      for (m, threshold) in thresholds.enumerated() {
         if let index = bad[m] {
-          #expect(cut == .failure(NonFiniteWeight(index: index)))
+          #expect(threshold == .failure(NonFiniteWeight(index: index)))
         } else {
           let expected = matrices[m].sparse(keeping: Set(kept.filter { $0.matrix == m }.map(\.index)))
-          #expect(try matrices[m].pruned(cut.get()).matrix == expected)
+          #expect(try matrices[m].pruned(threshold.get()).matrix == expected)
         }
       }
     }
@@ -125,7 +127,7 @@ import Testing
   @Test func aVisitMayFail() {
     struct Unreadable: Error {}
     #expect(throws: Unreadable.self) {
-      _ = try magnitudeCuts(matrices: 2, keep: .one, threads: Threads(1)) { i, body throws(Unreadable) in
+      _ = try magnitudeThresholds(matrices: 2, keep: .one, threads: Threads(1)) { i, body throws(Unreadable) in
         if i == 1 { throw Unreadable() }
         body(UnsafeRawBufferPointer(start: nil, count: 0), .float32)
       }
@@ -163,9 +165,9 @@ import Testing
   /// With one weight less, the error is above the bound, up to the rounding of sums (here below 2⁻³⁵).
   @Test(arguments: [KeptValues.exact, .float16, .bfloat16]) func fewestWithinAnError(_ values: KeptValues) throws {
     var random = SplitMix64(seed: 17)
-    for (law, n) in [(Law.gaussian, 300), (.laplace, 300), (.tails, 1500), (.student(1), 1500)] {
+    for (distribution, n) in [(Distribution.gaussian, 300), (.laplace, 300), (.tails, 1500), (.student(1), 1500)] {
       for type in [ElementType.float32, .float64] {
-        let elements = random.floats(law, n)
+        let elements = random.floats(distribution, n)
         let matrix = SampleMatrix(
           type: type, rows: 1, columns: n, transposed: false, bits: elements.map { roundedBits(Double($0), type) })
         if values == .float16, elements.contains(where: { $0.magnitude > 60000 }) { continue }
@@ -204,21 +206,21 @@ import Testing
         dropped += $0
         return (dropped / norm).squareRoot() > bound
       } ?? 0)
-    let (cut, expected) = try elements.withUnsafeBytes { bytes in
+    let (threshold, expected) = try elements.withUnsafeBytes { bytes in
       (
-        try magnitudeCut(bytes, type: .float32, rule: .error(bound), threads: Threads(2)),
-        try cutKeeping(kept, of: SourceElements(bytes: bytes, type: .float32), threads: Threads(1))
+        try magnitudeThreshold(bytes, type: .float32, rule: .error(bound), threads: Threads(2)),
+        try thresholdKeeping(kept, of: SourceElements(bytes: bytes, type: .float32), threads: Threads(1))
       )
     }
-    #expect(cut == expected)
+    #expect(threshold == expected)
   }
 
   @Test func anErrorThatRoundingAloneExceedsKeepsEverything() throws {
     var random = SplitMix64(seed: 18)
     let matrix = random.matrix(.gaussian, .float32, 8, 50, transposed: false)
-    #expect(try matrix.cut(.error(1e-6), values: .bfloat16) == .everything)
-    #expect(try matrix.cut(.error(0)).ties == nil)
+    #expect(try matrix.threshold(.error(1e-6), values: .bfloat16) == .everything)
+    #expect(try matrix.threshold(.error(0)).ties == nil)
     #expect(try matrix.pruned(.error(0)).nonzeroCount == 400)
-    #expect(try matrix.cut(.error(1)) == .nothing)
+    #expect(try matrix.threshold(.error(1)) == .nothing)
   }
 }

@@ -26,11 +26,11 @@ let objectiveTolerance = 1e-12
     return best
   }
 
-  @Test(arguments: Law.all) func equalsExhaustiveSearch(_ law: Law) throws {
+  @Test(arguments: Distribution.all) func equalsExhaustiveSearch(_ distribution: Distribution) throws {
     var random = SplitMix64(seed: 1)
     for n in 1...7 {
       for _ in 0..<(n < 6 ? 45 : 12) {
-        let w = random.floats(law, n)
+        let w = random.floats(distribution, n)
         let found = try ternarized(w)
         let wide = w.map(Double.init)
         let best = exhaustive(wide)
@@ -39,10 +39,12 @@ let objectiveTolerance = 1e-12
     }
   }
 
-  @Test(arguments: [Law.gaussian, .student(1), .ties]) func equalsExhaustiveSearchOfNine(_ law: Law) throws {
+  @Test(arguments: [Distribution.gaussian, .student(1), .ties]) func equalsExhaustiveSearchOfNine(
+    _ distribution: Distribution
+  ) throws {
     var random = SplitMix64(seed: 2)
     for n in 8...9 {
-      let w = random.floats(law, n)
+      let w = random.floats(distribution, n)
       let best = exhaustive(w.map(Double.init))
       let found = try ternarized(w)
       #expect(
@@ -50,11 +52,11 @@ let objectiveTolerance = 1e-12
     }
   }
 
-  @Test(arguments: Law.all) func equalsFullSort(_ law: Law) throws {
+  @Test(arguments: Distribution.all) func equalsFullSort(_ distribution: Distribution) throws {
     var random = SplitMix64(seed: 3)
     for n in [10, 24, 25, 26, 33, 64, 100, 511, 512, 513, 1000, 4099] {
       for _ in 0..<(n < 1000 ? 12 : 3) {
-        let w = random.floats(law, n)
+        let w = random.floats(distribution, n)
         let wide = w.map(Double.init)
         let best = bestObjective(wide)
         let found = try ternarized(w)
@@ -94,13 +96,13 @@ let objectiveTolerance = 1e-12
     #expect(found.matrix.scales == [3])
   }
 
-  /// The standard deviation of the relative squared error over samples of n is below 2/√n for these laws
+  /// The standard deviation of the relative squared error over samples of n is below 2/√n for these distributions
   /// (E w⁴ ≤ 6 (E w²)²); five of them.
-  @Test(arguments: [(Law.gaussian, 0.19017), (.laplace, 1 - 2 / 2.718281828459045), (.uniform, 1.0 / 9)])
-  func reachesTheClosedForm(_ law: Law, _ expected: Double) throws {
+  @Test(arguments: [(Distribution.gaussian, 0.19017), (.laplace, 1 - 2 / 2.718281828459045), (.uniform, 1.0 / 9)])
+  func reachesTheClosedForm(_ distribution: Distribution, _ expected: Double) throws {
     let n = 1 << 18
     var random = SplitMix64(seed: 5)
-    let weights = random.floats(law, n)
+    let weights = random.floats(distribution, n)
     let back = restored(try ternarized(weights).matrix, type: .float32)
     let error = weights.withUnsafeBytes { before in
       back.withUnsafeBytes { SquaredError(before, $0, type: .float32, threads: Threads(1)).error }
@@ -111,13 +113,13 @@ let objectiveTolerance = 1e-12
 
   @Test func floatAndDoubleAgree() throws {
     var random = SplitMix64(seed: 6)
-    for law in Law.all {
-      let w = random.floats(law, 700)
+    for distribution in Distribution.all {
+      let w = random.floats(distribution, 700)
       for group in [ScaleGroup.tensor, .row, .inputs(33)] {
         for rule in [TernaryRule.optimal, .sparsity(Fraction(".7")!)] {
           let narrow = try ternarized(w, rows: 7, group: group, rule: rule)
           let wide = try ternarized(w.map(Double.init), type: .float64, rows: 7, group: group, rule: rule)
-          #expect(narrow.matrix.codes == wide.matrix.codes, "\(law) \(group) \(rule)")
+          #expect(narrow.matrix.codes == wide.matrix.codes, "\(distribution) \(group) \(rule)")
           #expect(narrow.matrix.scales == wide.matrix.scales.map { Double(Float($0)) })
         }
       }

@@ -53,9 +53,9 @@ struct SampleMatrix {
       values: littleEndian(elements, size: stored.byteCount))!
   }
 
-  func cut(_ rule: PruningRule, values: KeptValues = .exact, threads: Int = 1) throws -> MagnitudeCut {
+  func threshold(_ rule: PruningRule, values: KeptValues = .exact, threads: Int = 1) throws -> MagnitudeThreshold {
     try bytes.withUnsafeBytes {
-      try magnitudeCut($0, type: type, rule: rule, values: values, threads: Threads(threads))
+      try magnitudeThreshold($0, type: type, rule: rule, values: values, threads: Threads(threads))
     }
   }
 
@@ -70,23 +70,23 @@ struct SampleMatrix {
     }
   }
 
-  func pruned(_ cut: MagnitudeCut, values: KeptValues = .exact, threads: Int = 1) throws -> Pruned {
+  func pruned(_ threshold: MagnitudeThreshold, values: KeptValues = .exact, threads: Int = 1) throws -> Pruned {
     try bytes.withUnsafeBytes {
       Pruned(
         try prune(
           StoredMatrix(
             $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
-            transposed: transposed), cut: cut, values: values, threads: Threads(threads)),
+            transposed: transposed), threshold: threshold, values: values, threads: Threads(threads)),
         threads)
     }
   }
 
-  func ternarized(_ cut: MagnitudeCut, threads: Int = 1) throws -> Ternarization {
+  func ternarized(_ threshold: MagnitudeThreshold, threads: Int = 1) throws -> Ternarization {
     try bytes.withUnsafeBytes {
       try ternarize(
         StoredMatrix(
           $0, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
-          transposed: transposed), cut: cut, threads: Threads(threads))
+          transposed: transposed), threshold: threshold, threads: Threads(threads))
     }
   }
 

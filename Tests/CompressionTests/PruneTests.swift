@@ -27,13 +27,13 @@ private let sumTolerance = 0x1p-40
         let kept = Set(matrix.sorted().prefix(keep.ceiling(of: matrix.count)))
         try #require(found.matrix == matrix.sparse(keeping: kept), "\(kind) \(rows)×\(columns) \(keep)")
         #expect(found.nonzeroCount == kept.count { matrix.magnitude($0) > 0 })
-        expectLoss(found, of: matrix)
+        expectErrors(found, of: matrix)
       }
     }
   }
 
-  /// Compares the losses with those of the restored values; with weights near the largest number, their ratio.
-  private func expectLoss(_ found: Pruned, of matrix: SampleMatrix) {
+  /// Compares the errors with those of the restored values; with weights near the largest number, their ratio.
+  private func expectErrors(_ found: Pruned, of matrix: SampleMatrix) {
     let back = matrix.restored(found.matrix)
     let unit = matrix.bits.indices.map(matrix.magnitude).max().flatMap { $0 > 0 ? $0.binade : nil } ?? 1
     var (norm, error) = (0.0, 0.0)
@@ -50,18 +50,18 @@ private let sumTolerance = 0x1p-40
     }
   }
 
-  @Test func theCutIsTheKthLargest() throws {
+  @Test func theThresholdIsTheKthLargest() throws {
     var random = SplitMix64(seed: 2)
     for type in types {
       for kind in Kind.allCases {
         let matrix = random.matrix(kind, type, 6, 11, transposed: false)
         let sorted = matrix.sorted().map(matrix.magnitude)
         for k in 1..<sorted.count {
-          let cut = try matrix.cut(.keep(Fraction("\(k)e-2")!))
+          let threshold = try matrix.threshold(.keep(Fraction("\(k)e-2")!))
           let kept = Fraction("\(k)e-2")!.ceiling(of: sorted.count)
-          #expect(cut.threshold == sorted[kept - 1])
-          let ties = sorted[..<kept].count { $0 == cut.threshold }
-          #expect(cut.ties == (kept < sorted.count && sorted[kept] == cut.threshold ? ties : nil))
+          #expect(threshold.magnitude == sorted[kept - 1])
+          let ties = sorted[..<kept].count { $0 == threshold.magnitude }
+          #expect(threshold.ties == (kept < sorted.count && sorted[kept] == threshold.magnitude ? ties : nil))
         }
       }
     }
@@ -112,11 +112,11 @@ private let sumTolerance = 0x1p-40
           matrix.bits[first] = bad
           matrix.bits[first + random.below(matrix.count - first)] = bad
           for keep in [Fraction.zero, .one, Fraction("0.3")!] {
-            #expect(throws: NonFiniteWeight(index: first)) { try matrix.cut(.keep(keep)) }
+            #expect(throws: NonFiniteWeight(index: first)) { try matrix.threshold(.keep(keep)) }
           }
-          #expect(throws: NonFiniteWeight(index: first)) { try matrix.cut(.error(0.5)) }
+          #expect(throws: NonFiniteWeight(index: first)) { try matrix.threshold(.error(0.5)) }
           #expect(throws: NonFiniteWeight(index: first)) {
-            try matrix.pruned(MagnitudeCut(threshold: 0.5, ties: nil), threads: 2)
+            try matrix.pruned(MagnitudeThreshold(magnitude: 0.5, ties: nil), threads: 2)
           }
           #expect(throws: NonFiniteWeight(index: first)) { try matrix.ternarized(.nothing) }
         }
@@ -182,7 +182,7 @@ private let sumTolerance = 0x1p-40
       let found = try matrix.pruned(.keep(keep), values: values)
       #expect(found.matrix == matrix.sparse(keeping: kept, values: values), "\(type) \(kind) \(values)")
       if type.byteCount > 2 { #expect(found.nonzeroCount == found.matrix.storedCount) }
-      expectLoss(found, of: matrix)
+      expectErrors(found, of: matrix)
     }
   }
 
@@ -229,9 +229,9 @@ private let sumTolerance = 0x1p-40
       for trial in 0..<20 {
         let matrix = random.matrix(
           kind, type, 1 + random.below(6), 1 + random.below(50), transposed: trial % 2 == 1)
-        let cut = try matrix.cut(.keep(random.fraction()))
-        let found = try matrix.ternarized(cut, threads: 1 + trial % 2)
-        let sparse = try matrix.pruned(cut).matrix
+        let threshold = try matrix.threshold(.keep(random.fraction()))
+        let found = try matrix.ternarized(threshold, threads: 1 + trial % 2)
+        let sparse = try matrix.pruned(threshold).matrix
         var nonzero = 0
         for r in 0..<matrix.rows {
           let row = (0..<matrix.columns).map { value(matrix.bits[matrix.index(r, $0)], type) }

@@ -5,13 +5,13 @@ import Tensors
 import Testing
 
 /// The error that compressors record and that is checked.
-@Suite("Squared losses") struct SquaredErrorTests {
-  private func loss<Element: BitwiseCopyable>(
-    _ before: [Element], _ after: [Element], _ type: ElementType, threads: Int = 1, cut: Int? = nil
+@Suite("Squared errors") struct SquaredErrorTests {
+  private func squaredError<Element: BitwiseCopyable>(
+    _ before: [Element], _ after: [Element], _ type: ElementType, threads: Int = 1, split: Int? = nil
   ) -> SquaredError {
     var total = SquaredError()
-    let cut = cut ?? before.count
-    for range in [0..<cut, cut..<before.count] {
+    let split = split ?? before.count
+    for range in [0..<split, split..<before.count] {
       before[range].withUnsafeBytes { before in
         after[range].withUnsafeBytes { total.add(SquaredError(before, $0, type: type, threads: Threads(threads))) }
       }
@@ -24,7 +24,7 @@ import Testing
   func everyUnit(unit: Double) {
     let before = [3, 4, 0].map { $0 * unit }
     let after = [3, 0, 1].map { $0 * unit }
-    let found = loss(before, after, .float64)
+    let found = squaredError(before, after, .float64)
     // Numbers near the smallest have fewer digits.
     let tolerance = unit < 0x1p-1000 ? 1e-4 : 1e-15
     #expect(abs(found.error - 17.0.squareRoot() / 5) <= tolerance)
@@ -33,38 +33,42 @@ import Testing
       #expect(abs(found.before / unit - 5) <= 1e-14 && abs(found.distance / unit - 17.0.squareRoot()) <= 1e-14)
     }
     // In pieces whose largest numbers are far apart.
-    #expect(abs(loss(before, after, .float64, cut: 2).error - found.error) <= 1e-15)
+    #expect(abs(squaredError(before, after, .float64, split: 2).error - found.error) <= 1e-15)
   }
 
   @Test func whatIsFarApart() {
     // A value that is nothing beside the others, and a change that is nothing beside the values.
-    #expect(abs(loss([1, 1e-300], [1, 3e-300], .float64).error / 2e-300 - 1) <= 1e-15)
-    #expect(loss([1e-320], [1e300], .float64).error == .greatestFiniteMagnitude)
+    #expect(abs(squaredError([1, 1e-300], [1, 3e-300], .float64).error / 2e-300 - 1) <= 1e-15)
+    #expect(squaredError([1e-320], [1e300], .float64).error == .greatestFiniteMagnitude)
     let greatest = Double.greatestFiniteMagnitude
-    #expect(abs(loss([greatest, greatest], [-greatest, greatest], .float64).error - 2.0.squareRoot()) <= 1e-15)
-    #expect(loss([Float.greatestFiniteMagnitude], [-.greatestFiniteMagnitude], .float32).error == 2)
-    #expect(loss([Float.leastNonzeroMagnitude], [0], .float32).error == 1)
+    #expect(
+      abs(squaredError([greatest, greatest], [-greatest, greatest], .float64).error - 2.0.squareRoot()) <= 1e-15)
+    #expect(squaredError([Float.greatestFiniteMagnitude], [-.greatestFiniteMagnitude], .float32).error == 2)
+    #expect(squaredError([Float.leastNonzeroMagnitude], [0], .float32).error == 1)
   }
 
   /// Where there is nothing to relate it to, the error is absolute.
   @Test func zeros() {
-    #expect(loss([0.0, 0], [3, 4], .float64).error == 5)
-    #expect(loss([0.0, 0], [3, 4], .float64).relativeL2 == nil)
-    #expect(loss([Float(0), 0], [3, 4], .float32).error == 5)
-    #expect(loss([0.0, -0.0], [-0.0, 0], .float64).error == 0)
-    #expect(loss([0.0, 0], [0, 0], .float64).relativeL2 == 0)
-    #expect(loss([0.0, 0], [Double.greatestFiniteMagnitude, .greatestFiniteMagnitude], .float64).error.isFinite)
+    #expect(squaredError([0.0, 0], [3, 4], .float64).error == 5)
+    #expect(squaredError([0.0, 0], [3, 4], .float64).relativeL2 == nil)
+    #expect(squaredError([Float(0), 0], [3, 4], .float32).error == 5)
+    #expect(squaredError([0.0, -0.0], [-0.0, 0], .float64).error == 0)
+    #expect(squaredError([0.0, 0], [0, 0], .float64).relativeL2 == 0)
+    #expect(
+      squaredError([0.0, 0], [Double.greatestFiniteMagnitude, .greatestFiniteMagnitude], .float64).error.isFinite)
     #expect(SquaredError().error == 0 && SquaredError().relativeL2 == 0)
   }
 
   @Test func whatIsNotFinite() {
     for bad in [Float.nan, .infinity, -.infinity] {
-      #expect(loss([1, bad], [1, 0], .float32).error == 1)
-      #expect(loss([1, 0], [1, bad], .float32).error == .infinity)
+      #expect(squaredError([1, bad], [1, 0], .float32).error == 1)
+      #expect(squaredError([1, 0], [1, bad], .float32).error == .infinity)
       #expect(
-        loss([1, bad], [1, bad], .float32).relativeL2 == nil && loss([1, 0], [1, bad], .float32).relativeL2 == nil)
+        squaredError([1, bad], [1, bad], .float32).relativeL2 == nil
+          && squaredError([1, 0], [1, bad], .float32).relativeL2 == nil)
       let (before, after) = ([1, Double(bad)], [1, 0.0])
-      #expect(loss(before, after, .float64).error == 1 && loss(after, before, .float64).error == .infinity)
+      #expect(
+        squaredError(before, after, .float64).error == 1 && squaredError(after, before, .float64).error == .infinity)
     }
   }
 
@@ -80,9 +84,9 @@ import Testing
     func check<Element: BitwiseCopyable>(_ type: ElementType, _ narrow: (Float) -> Element, _ wide: (Element) -> Double)
     {
       let (a, b) = (x.map(narrow), y.map(narrow))
-      let found = loss(a, b, type)
+      let found = squaredError(a, b, type)
       #expect(abs(found.error - expected(a.map(wide), b.map(wide))) <= 1e-13, "\(type)")
-      for threads in [2, 7] { #expect(loss(a, b, type, threads: threads).error == found.error, "\(type)") }
+      for threads in [2, 7] { #expect(squaredError(a, b, type, threads: threads).error == found.error, "\(type)") }
     }
     check(.float64, { Double($0) * 1e200 / 1e200 }, { $0 })
     check(.float32, { $0 }, { Double($0) })

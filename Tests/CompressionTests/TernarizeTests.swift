@@ -9,12 +9,23 @@ import Testing
   private let groups: [ScaleGroup] = [.tensor, .row, .inputs(5), .inputs(32)]
   private let rules: [TernaryRule] = [.optimal, .sparsity(Fraction(".9")!), .sparsity(.zero), .sparsity(.one)]
 
+  /// The example of the documentation.
+  @Test func fourWeights() throws {
+    let w: [Float] = [4, -3, 1, 0]
+    let found = try ternarized(w)
+    #expect(found.matrix.scales == [3.5] && found.nonzeroCount == 2)
+    #expect((0..<4).map { found.matrix.trit(0, $0) } == [1, -1, 0, 0])
+    let back = restored(found.matrix).withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+    #expect(back == [3.5, -3.5, 0, 0])
+    #expect(zip(w, back).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) } == 1.5)
+  }
+
   @Test func orientationAndThreadsDoNotMatter() throws {
     var random = SplitMix64(seed: 1)
     // Two blocks and more: 2^18 weights a block.
     let (rows, columns) = (37, 1001 * 8)
-    for law in [Law.gaussian, .ties] {
-      let w = random.floats(law, rows * columns)
+    for distribution in [Distribution.gaussian, .ties] {
+      let w = random.floats(distribution, rows * columns)
       let t = (0..<columns).flatMap { c in (0..<rows).map { w[$0 * columns + c] } }
       for group in [ScaleGroup.tensor, .row, .inputs(1001)] {
         for rule in [TernaryRule.optimal, .sparsity(Fraction(".9")!)] {
@@ -103,8 +114,8 @@ import Testing
 
   @Test func powersOfTwoScaleAndSignsCarryOver() throws {
     var random = SplitMix64(seed: 3)
-    for law in Law.all {
-      let w = random.floats(law, 600)
+    for distribution in Distribution.all {
+      let w = random.floats(distribution, 600)
       let one = try ternarized(w, rows: 2)
       for power: Float in [0x1p-20, 0x1p30, 0x1p98] {
         let other = try ternarized(w.map { $0 * power }, rows: 2)
@@ -160,13 +171,13 @@ import Testing
 
   @Test func sparsityKeepsTheLargest() throws {
     var random = SplitMix64(seed: 4)
-    for law in Law.all {
+    for distribution in Distribution.all {
       for (text, dropped) in [("0", 0), (".07", 7), ("0.5", 50), ("0.999", 99), ("1", 100)] {
-        let w = random.floats(law, 100)
+        let w = random.floats(distribution, 100)
         let found = try ternarized(w, rule: .sparsity(Fraction(text)!))
         let ranked = w.indices.sorted { (w[$1].magnitude, $0) < (w[$0].magnitude, $1) }
         let kept = Set(ranked.prefix(100 - dropped).filter { w[$0] != 0 })
-        #expect(Set((0..<100).filter { found.matrix.trit(0, $0) != 0 }) == kept, "\(law) \(text)")
+        #expect(Set((0..<100).filter { found.matrix.trit(0, $0) != 0 }) == kept, "\(distribution) \(text)")
         let mean = kept.reduce(0.0) { $0 + Double(w[$1].magnitude) } / Double(max(1, kept.count))
         #expect(abs(found.matrix.scales[0] - mean) <= 0x1p-23 * mean)
       }

@@ -15,8 +15,8 @@ extension SplitMix64 {
 
   mutating func gaussian() -> Double { sqrt(-2 * log(uniform())) * cos(2 * .pi * uniform()) }
 
-  mutating func sample(_ law: Law) -> Double {
-    switch law {
+  mutating func sample(_ distribution: Distribution) -> Double {
+    switch distribution {
     case .gaussian: return gaussian()
     case .laplace: return -log(uniform()) * sign()
     case .uniform: return uniform() * sign()
@@ -35,14 +35,16 @@ extension SplitMix64 {
     }
   }
 
-  mutating func floats(_ law: Law, _ n: Int) -> [Float] { (0..<n).map { _ in Float(sample(law)) } }
+  mutating func floats(_ distribution: Distribution, _ n: Int) -> [Float] {
+    (0..<n).map { _ in Float(sample(distribution)) }
+  }
 }
 
-enum Law: Sendable, CustomTestStringConvertible {
+enum Distribution: Sendable, CustomTestStringConvertible {
   case gaussian, laplace, uniform, ties, sparse, tails
   case student(Int)
 
-  static let all: [Law] = [
+  static let all: [Distribution] = [
     .gaussian, .laplace, .uniform, .student(1), .student(2), .student(3), .ties, .sparse, .tails,
   ]
   var testDescription: String { "\(self)" }

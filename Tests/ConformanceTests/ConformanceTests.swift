@@ -26,12 +26,12 @@ struct ConformanceTests {
     try withNetwork(OpenFile(fixture.file)) { try compare($0, with: twin) }
   }
 
-  private func compare(_ network: NetworkFile, with twin: JSON) throws {
+  private func compare(_ network: NetworkFile, with twin: JSONValue) throws {
     let expected = try #require(twin["tensors"]?.array)
     #expect(network.tensors.map(\.name.text) == expected.map { $0["name"]?.string })
     for (index, (tensor, twin)) in zip(network.tensors, expected).enumerated() {
       #expect(tensor.type.rawValue == twin["type"]?.string)
-      #expect(tensor.shape.extents == twin["shape"]?.array?.map(\.integer))
+      #expect(tensor.shape.dimensions == twin["shape"]?.array?.map(\.integer))
       let values = try network.values(of: index)
       if let digits = twin["bytes"]?.string { #expect(hexadecimal(values) == digits) }
       if let digest = twin["sha256"]?.string {
@@ -60,8 +60,8 @@ struct ConformanceTests {
 
   // MARK: Damage
 
-  /// Every truncation of every good file, and every byte of it changed in all bits and in one, which a seed chooses. (Of a
-  /// file of more than 4 KiB, 4096 places, chosen by a seed too.)
+  /// Every truncation of every good file, and every byte of it changed in all bits and in one, which a seed chooses.
+  /// (Of a file of more than 4 KiB, 4096 places, chosen by a seed too.)
   @Test func everyDamagedFileIsRejectedOrTheSame() throws {
     let fixtures = Fixture.all(.good)
     let counts = try Threads(0).map(fixtures.count) { try damage(fixtures[$0]) }

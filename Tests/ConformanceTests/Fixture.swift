@@ -27,8 +27,8 @@ struct Fixture: Sendable, CustomTestStringConvertible {
   private func path(_ type: String) -> FilePath { Fixtures.folder.appending("\(testDescription).\(type)") }
 
   /// What a reader must find.
-  func twin() throws -> JSON {
-    try JSON.parse(contents(of: path("json")))
+  func twin() throws -> JSONValue {
+    try JSONValue.parse(contents(of: path("json")))
   }
 
   static func all(_ kinds: Kind...) -> [Fixture] {

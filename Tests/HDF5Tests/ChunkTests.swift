@@ -53,7 +53,7 @@ private let datasets = ["all", "big", "deflate", "grows", "lzf", "never", "scale
     let table = try reading.tableOfContents(texts: [])
     let address = try table.object(name).address
     let dataset = try table.dataset(name)
-    let byteCount = Int(dataset.extents?.reduce(1, *) ?? 0) * dataset.type.size
+    let byteCount = Int(dataset.dimensions?.reduce(1, *) ?? 0) * dataset.type.size
     let values = try reading.values(ofDatasetAt: address, byteCount: byteCount)
     let chunks = try reading.encodedChunks(ofDatasetAt: address, values: values)
     try reading.close()
@@ -62,7 +62,7 @@ private let datasets = ["all", "big", "deflate", "grows", "lzf", "never", "scale
     #expect(chunks.map(\.origin) == stored.map(\.origin))
     for chunk in stored {
       try file.writeAll(
-        toAbsoluteOffset: Int64(chunk.extent.offset), [UInt8](repeating: 0, count: Int(chunk.extent.length)))
+        toAbsoluteOffset: Int64(chunk.range.offset), [UInt8](repeating: 0, count: Int(chunk.range.length)))
     }
     #expect(try bytes(of: file) != whole)
     var writing = try openSession(file, writable: true)

@@ -32,15 +32,15 @@ private let float32 = Datatype.float(size: 4, exponentBits: 8, mantissaBits: 23,
     let table = try contents("structure.h5")
     #expect(table.userBlock == 512)
     let kernel = try table.dataset("a/b/kernel")
-    #expect(kernel.type == float32 && kernel.extents == [3, 4])
-    guard case .contiguous(let extent?) = kernel.layout else { throw NotFound(path: "storage") }
-    #expect(try bytes(of: file, at: extent.offset, count: Int(extent.length)) == floats(0..<12))
+    #expect(kernel.type == float32 && kernel.dimensions == [3, 4])
+    guard case .contiguous(let range?) = kernel.layout else { throw NotFound(path: "storage") }
+    #expect(try bytes(of: file, at: range.offset, count: Int(range.length)) == floats(0..<12))
     guard case .chunked(let chunk, let chunks) = try table.dataset("chunked").layout else {
       throw NotFound(path: "chunks")
     }
     #expect(chunk == [4] && chunks.map(\.origin) == [[0], [4]])
     #expect(
-      try bytes(of: file, at: chunks[0].extent.offset, count: Int(chunks[0].extent.length))
+      try bytes(of: file, at: chunks[0].range.offset, count: Int(chunks[0].range.length))
         == littleEndian(0..<4 as Range<Int16>))
     #expect(try table.dataset("compact").layout == .compact)
   }
@@ -64,8 +64,8 @@ private let float32 = Datatype.float(size: 4, exponentBits: 8, mantissaBits: 23,
 
   @Test func dataspaces() throws {
     let table = try contents("types.h5")
-    #expect(try table.dataset("scalar").extents == [])
-    #expect(try table.dataset("null").extents == nil)
+    #expect(try table.dataset("scalar").dimensions == [])
+    #expect(try table.dataset("null").dimensions == nil)
     #expect(try table.dataset("bfloat16").layout == .contiguous(nil))
   }
 

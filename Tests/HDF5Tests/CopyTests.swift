@@ -43,13 +43,13 @@ private struct Likeness: Equatable, CustomStringConvertible {
       let layout =
         switch dataset.layout {
         case .compact: "compact"
-        case .contiguous(let extent): extent == nil ? "never written" : "contiguous"
-        case .chunked(let extents, let chunks): "\(extents) \(chunks.map(\.origin)) \(chunks.map(\.filterMask))"
+        case .contiguous(let range): range == nil ? "never written" : "contiguous"
+        case .chunked(let dimensions, let chunks): "\(dimensions) \(chunks.map(\.origin)) \(chunks.map(\.filterMask))"
         case .external: "external"
         case .virtual: "virtual"
         }
-      likeness.kind = "\(dataset.type) \(String(describing: dataset.extents)) \(layout) \(dataset.filters)"
-      if let byteCount = dataset.byteCount, dataset.type.isPlain, byteCount < 1 << 20,
+      likeness.kind = "\(dataset.type) \(String(describing: dataset.dimensions)) \(layout) \(dataset.filters)"
+      if let byteCount = dataset.byteCount, dataset.type.isScalar, byteCount < 1 << 20,
         dataset.filters.allSatisfy(\.isAvailable), !["external", "virtual"].contains(layout)
       {
         likeness.values = try session.values(ofDatasetAt: object.address, byteCount: Int(byteCount))
@@ -121,7 +121,7 @@ private struct Likeness: Equatable, CustomStringConvertible {
     let (copy, result) = try copied(
       source,
       CopyChanges(
-        extents: [first.address: [3, 5], second.address: [0, 7]],
+        dimensions: [first.address: [3, 5], second.address: [0, 7]],
         without: [LinkName.path("optimizer_weights"), LinkName.path("no/such")],
         texts: [.init("model_config", "{\"é\": 1}"), .init("no_such", "")]))
     defer { try? copy.close() }
@@ -131,9 +131,9 @@ private struct Likeness: Equatable, CustomStringConvertible {
 
     var reader = try openSession(copy)
     let after = try reader.tableOfContents(texts: ["*"])
-    #expect(try after.dataset(second.paths[0].text).extents == [0, 7])
+    #expect(try after.dataset(second.paths[0].text).dimensions == [0, 7])
     let changed = try after.object(first.paths[0].text)
-    #expect(try after.dataset(first.paths[0].text).extents == [3, 5] && changed.attributes == first.attributes)
+    #expect(try after.dataset(first.paths[0].text).dimensions == [3, 5] && changed.attributes == first.attributes)
     #expect(try reader.values(ofDatasetAt: changed.address, byteCount: 60) == floats(1...15))
     #expect(
       after.objects.map(\.paths) == table.objects.map(\.paths).filter { !$0[0].hasPrefix("optimizer_weights") })

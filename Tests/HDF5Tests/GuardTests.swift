@@ -41,9 +41,9 @@ import Testing
     let tooLittle = HDF5Error.overMemory(
       "libhdf5 needs 67108864 bytes of memory, the limit is 67108863")
     #expect(throws: tooLittle) {
-      _ = try openSession(file, limits: Limits(memory: Limits.leastMemory - 1, seconds: 10))
+      _ = try openSession(file, limits: Limits(memory: Limits.minMemory - 1, seconds: 10))
     }
-    var session = try openSession(file, limits: Limits(memory: Limits.leastMemory, seconds: 10))
+    var session = try openSession(file, limits: Limits(memory: Limits.minMemory, seconds: 10))
     let address = try session.tableOfContents(texts: []).object("all").address
     let noMemory = #expect(throws: HDF5Error.self) { try session.values(ofDatasetAt: address, byteCount: 1 << 27) }
     guard case .overMemory = noMemory else {
@@ -53,7 +53,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("external", Layout.external), ("virtual", .virtual), ("unknown", .chunked(extents: [4], chunks: [])),
+    ("external", Layout.external), ("virtual", .virtual), ("unknown", .chunked(dimensions: [4], chunks: [])),
   ])
   func valuesElsewhereAreListedAndNeverRead(_ name: String, _ layout: Layout) throws {
     let file = try FileDescriptor.open(files.appending("elsewhere.h5"), .readOnly)
@@ -72,7 +72,7 @@ import Testing
   @Test func anObjectOfANewerVersionDoesNotHideTheOthers() throws {
     let table = try contents("newer.h5")
     #expect(try table.object("new").kind == .unreadable("data layout message version 5; versions 1 to 4 are known"))
-    #expect(try table.dataset("old").extents == [3])
+    #expect(try table.dataset("old").dimensions == [3])
   }
 
   @Test func aFileThatIsNotWritableStaysAsItIs() throws {
@@ -116,7 +116,7 @@ import Testing
       defer { try? file.close() }
       let verdict: String
       do {
-        try readEverything(file, mostBytes: 1 << 20)
+        try readEverything(file, maxBytes: 1 << 20)
         verdict = "read"
       } catch let error as HDF5Error {
         switch error {
@@ -134,16 +134,16 @@ import Testing
   }
 }
 
-/// Reads the table of contents and all values of at most `mostBytes`.
-private func readEverything(_ file: FileDescriptor, mostBytes: Int = .max) throws {
+/// Reads the table of contents and all values of at most `maxBytes`.
+private func readEverything(_ file: FileDescriptor, maxBytes: Int = .max) throws {
   var session = try openSession(file)
   let table = try session.tableOfContents(texts: ["*"])
   for object in table.objects {
-    guard case .dataset(let dataset) = object.kind, dataset.type.isPlain, case .chunked = dataset.layout,
-      let extents = dataset.extents
+    guard case .dataset(let dataset) = object.kind, dataset.type.isScalar, case .chunked = dataset.layout,
+      let dimensions = dataset.dimensions
     else { continue }
-    let count = extents.contains(0) ? 0 : Int(extents.reduce(1, *)) * dataset.type.size
-    guard count <= mostBytes else { continue }
+    let count = dimensions.contains(0) ? 0 : Int(dimensions.reduce(1, *)) * dataset.type.size
+    guard count <= maxBytes else { continue }
     do throws(HDF5Error) {
       let values = try session.values(ofDatasetAt: object.address, byteCount: count)
       #expect(values.count == count)

@@ -36,12 +36,12 @@ import Testing
     try new.addGroup([], texts: [.init("long", String(repeating: "é", count: 30_000)), .init("empty", "")])
     try new.addGroup(LinkName.path(#"\xff"#), texts: [.init("activation", "relu")])
     for (number, type) in Self.types.enumerated() {
-      for (rank, extents) in Self.shapes.enumerated() {
+      for (rank, dimensions) in Self.shapes.enumerated() {
         let path = LinkName.path(TensorName(#"\xff/\x0a"# + "\(number) \(rank)"))
-        let extent = try new.addDataset(path, type: type, extents: extents, texts: [.init("role", "other")])
-        let count = Int(extents.reduce(1, *)) * type.size
-        #expect(extent?.length ?? 0 == UInt64(count))
-        if let extent { try file.writeAll(toAbsoluteOffset: Int64(extent.offset), values(count)) }
+        let range = try new.addDataset(path, type: type, dimensions: dimensions, texts: [.init("role", "other")])
+        let count = Int(dimensions.reduce(1, *)) * type.size
+        #expect(range?.length ?? 0 == UInt64(count))
+        if let range { try file.writeAll(toAbsoluteOffset: Int64(range.offset), values(count)) }
       }
     }
     try new.close()
@@ -64,12 +64,12 @@ import Testing
         ])
     #expect(try table.object(#"\xFF"#).attributes == [Attribute(name: "activation", texts: ["relu"])])
     for (number, type) in Self.types.enumerated() {
-      for (rank, extents) in Self.shapes.enumerated() {
+      for (rank, dimensions) in Self.shapes.enumerated() {
         let object = try table.object(#"\xFF/"# + "\n\(number) \(rank)")
         let dataset = try table.dataset(object.paths[0].text)
-        #expect(dataset.type == type && dataset.extents == extents && dataset.filters.isEmpty)
+        #expect(dataset.type == type && dataset.dimensions == dimensions && dataset.filters.isEmpty)
         #expect(object.attributes == [Attribute(name: "role", texts: ["other"])])
-        let count = Int(extents.reduce(1, *)) * type.size
+        let count = Int(dimensions.reduce(1, *)) * type.size
         #expect(try session.values(ofDatasetAt: object.address, byteCount: count) == values(count))
       }
     }
@@ -87,15 +87,15 @@ import Testing
     var new = try createFile(file)
     #expect(throws: HDF5Error.self) { try new.addGroup(LinkName.path("missing/group")) }
     #expect(throws: HDF5Error.self) {
-      try new.addDataset(LinkName.path("a"), type: .opaque(size: 2, tag: ""), extents: [1])
+      try new.addDataset(LinkName.path("a"), type: .opaque(size: 2, tag: ""), dimensions: [1])
     }
     #expect(throws: HDF5Error.self) {
-      try new.addDataset(LinkName.path("a"), type: Self.types[0], extents: [1 << 40, 1 << 40])
+      try new.addDataset(LinkName.path("a"), type: Self.types[0], dimensions: [1 << 40, 1 << 40])
     }
     try new.addGroup(LinkName.path("a"))
-    #expect(throws: HDF5Error.self) { try new.addDataset(LinkName.path("a"), type: Self.types[0], extents: [1]) }
+    #expect(throws: HDF5Error.self) { try new.addDataset(LinkName.path("a"), type: Self.types[0], dimensions: [1]) }
     // What failed left the file usable.
-    _ = try new.addDataset(LinkName.path("a/b"), type: Self.types[0], extents: [0])
+    _ = try new.addDataset(LinkName.path("a/b"), type: Self.types[0], dimensions: [0])
     try new.close()
     var session = try openSession(file)
     #expect(try session.tableOfContents(texts: []).objects.map(\.paths) == [[""], ["a"], ["a/b"]])

@@ -24,8 +24,8 @@ import Testing
   }
 
   private func chunkByteCount() throws -> Int {
-    guard case .chunked(let extents, _) = try contents("filters.h5").dataset("deflate").layout else { return 0 }
-    return Int(extents.reduce(4, *))
+    guard case .chunked(let dimensions, _) = try contents("filters.h5").dataset("deflate").layout else { return 0 }
+    return Int(dimensions.reduce(4, *))
   }
 
   @Test func aChunkThatDecodesToFewerBytes() throws {
@@ -41,11 +41,11 @@ import Testing
     #expect(try values(chunk: ones, filterMask: 1).starts(with: [1, 1, 1, 1]))
   }
 
-  /// The extents of a compact dataset, now and at most, are changed, so that it claims more than its header holds.
+  /// The dimensions of a compact dataset, now and at most, are changed, so that it claims more than its header holds.
   @Test func aCompactDataset() throws {
     let whole = try bytes(of: FileDescriptor.open(files.appending("structure.h5"), .readOnly))
-    let extents = littleEndian([5, 5] as [UInt64])
-    let offset = try #require(whole.indices.first { whole[$0...].starts(with: extents) })
+    let dimensions = littleEndian([5, 5] as [UInt64])
+    let offset = try #require(whole.indices.first { whole[$0...].starts(with: dimensions) })
     func read(_ bytes: [UInt8]) throws -> TableOfContents {
       let file = try temporaryFile(bytes)
       defer { try? file.close() }

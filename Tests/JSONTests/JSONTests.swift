@@ -2,17 +2,17 @@ import JSON
 import Random
 import Testing
 
-private func parsed(_ text: String, nonFinite: Bool = false) throws -> JSON {
-  try JSON.parse(Array(text.utf8), nonFinite: nonFinite)
+private func parsed(_ text: String, nonFinite: Bool = false) throws -> JSONValue {
+  try JSONValue.parse(Array(text.utf8), nonFinite: nonFinite)
 }
 
-private func canonical(_ text: String) throws -> JSON { try JSON.parseCanonical(Array(text.utf8)) }
+private func canonical(_ text: String) throws -> JSONValue { try JSONValue.parseCanonical(Array(text.utf8)) }
 
-private func text(_ value: JSON) -> String { String(decoding: value.serialized(), as: UTF8.self) }
+private func text(_ value: JSONValue) -> String { String(decoding: value.serialized(), as: UTF8.self) }
 
 @Suite struct Parsing {
   @Test(arguments: [
-    ("null", JSON.null), (" \t\r\n true ", .bool(true)), ("false", .bool(false)),
+    ("null", JSONValue.null), (" \t\r\n true ", .bool(true)), ("false", .bool(false)),
     ("0", .number("0")), ("-0", .number("-0")), ("-12.50e+03", .number("-12.50e+03")), ("1E9", .number("1E9")),
     ("0.1", .number("0.1")), ("123456789012345678901234567890", .number("123456789012345678901234567890")),
     (#""""#, .string("")), (#""a/\/b""#, .string("a//b")), (#""\"\\\b\f\n\r\t""#, .string("\"\\\u{8}\u{c}\n\r\t")),
@@ -24,7 +24,7 @@ private func text(_ value: JSON) -> String { String(decoding: value.serialized()
     (#"{"b" : 1, "a":{"b":2}}"#, .object([.init("b", .number("1")), .init("a", .object([.init("b", .number("2"))]))])),
     (#"{"":0}"#, .object([.init("", .number("0"))])),
   ])
-  func accepts(_ text: String, _ value: JSON) throws {
+  func accepts(_ text: String, _ value: JSONValue) throws {
     #expect(try parsed(text) == value)
   }
 
@@ -52,7 +52,7 @@ private func text(_ value: JSON) -> String { String(decoding: value.serialized()
     ] as [[UInt8]])
   func refusesWhatIsNotUTF8(_ bytes: [UInt8]) {
     for text in [[0x22] + bytes + [0x22], [0x22, 0x5C, 0x6E] + bytes + [0x22], bytes] {
-      let error = #expect(throws: JSONError.self) { try JSON.parse(text) }
+      let error = #expect(throws: JSONError.self) { try JSONValue.parse(text) }
       #expect(error?.reason == .malformed)
     }
   }
@@ -97,9 +97,9 @@ private func text(_ value: JSON) -> String { String(decoding: value.serialized()
   }
 
   @Test func keepsToLimits() throws {
-    func reason(_ text: String, _ limits: JSON.Limits) -> JSONError.Reason? {
+    func reason(_ text: String, _ limits: JSONValue.Limits) -> JSONError.Reason? {
       do {
-        _ = try JSON.parse(Array(text.utf8), limits: limits)
+        _ = try JSONValue.parse(Array(text.utf8), limits: limits)
         return nil
       } catch { return error.reason }
     }
@@ -148,7 +148,7 @@ private func text(_ value: JSON) -> String { String(decoding: value.serialized()
       (.leastNonzeroMagnitude, "4.94065646e-324"), (1e100, "1.00000000e+100"), (1e-99, "1.00000000e-99"),
     ] as [(Double, String)])
   func spellsReals(_ value: Double, _ spelling: String) throws {
-    #expect(JSON.real(value) == .number(spelling))
+    #expect(JSONValue.real(value) == .number(spelling))
     #expect(try canonical(spelling) == .number(spelling))
   }
 
@@ -157,7 +157,7 @@ private func text(_ value: JSON) -> String { String(decoding: value.serialized()
     for _ in 0..<2000 {
       let value = Float(bitPattern: UInt32(truncatingIfNeeded: random.next()))
       guard value.isFinite else { continue }
-      #expect(JSON.real(Double(value)).double.map { Float($0) } == value)
+      #expect(JSONValue.real(Double(value)).double.map { Float($0) } == value)
     }
   }
 
@@ -183,7 +183,7 @@ private func text(_ value: JSON) -> String { String(decoding: value.serialized()
 
 @Suite struct Laws {
   /// A random value, nested at most four deep, with distinct keys.
-  static func value(_ random: inout SplitMix64, depth: Int = 0) -> JSON {
+  static func value(_ random: inout SplitMix64, depth: Int = 0) -> JSONValue {
     func string() -> String {
       let alphabet: [Character] = ["a", "b", "\"", "\\", "\n", "\0", "\u{1f}", "\u{7f}", "é", "\u{301}", "€", "😀", "/"]
       return String((0..<Int.random(in: 0...6, using: &random)).map { _ in alphabet.randomElement(using: &random)! })
@@ -197,7 +197,7 @@ private func text(_ value: JSON) -> String { String(decoding: value.serialized()
     case 5: return .string(string())
     case 6, 7: return .array((0..<Int.random(in: 0...4, using: &random)).map { _ in value(&random, depth: depth + 1) })
     default:
-      var members: [JSON.Member] = []
+      var members: [JSONValue.Member] = []
       for _ in 0..<Int.random(in: 0...12, using: &random) {
         let key = string()
         if members.allSatisfy({ !$0.key.utf8.elementsEqual(key.utf8) }) {
@@ -212,15 +212,15 @@ private func text(_ value: JSON) -> String { String(decoding: value.serialized()
     var random = SplitMix64(seed: 2)
     for _ in 0..<500 {
       let value = Self.value(&random)
-      #expect(try JSON.parse(value.serialized()) == value)
+      #expect(try JSONValue.parse(value.serialized()) == value)
       let canonical = value.canonical()
-      #expect(try JSON.parseCanonical(canonical.serialized()) == canonical)
+      #expect(try JSONValue.parseCanonical(canonical.serialized()) == canonical)
       #expect(canonical.canonical() == canonical)
     }
   }
 
   /// Whether every number in `value` has a canonical spelling.
-  static func isInRange(_ value: JSON) -> Bool {
+  static func isInRange(_ value: JSONValue) -> Bool {
     switch value {
     case .number: value.double != nil
     case .array(let elements): elements.allSatisfy(isInRange)
@@ -245,13 +245,13 @@ private func text(_ value: JSON) -> String { String(decoding: value.serialized()
         default: bytes[at] = interesting.randomElement(using: &random)!
         }
       }
-      guard let value = try? JSON.parse(bytes) else {
-        #expect(throws: JSONError.self) { try JSON.parseCanonical(bytes) }
+      guard let value = try? JSONValue.parse(bytes) else {
+        #expect(throws: JSONError.self) { try JSONValue.parseCanonical(bytes) }
         continue
       }
       accepted += 1
-      #expect(try JSON.parse(value.serialized()) == value)
-      let isCanonical = (try? JSON.parseCanonical(bytes)) != nil
+      #expect(try JSONValue.parse(value.serialized()) == value)
+      let isCanonical = (try? JSONValue.parseCanonical(bytes)) != nil
       #expect(isCanonical == (Self.isInRange(value) && value.canonical().serialized() == bytes))
     }
     #expect(accepted > 300)

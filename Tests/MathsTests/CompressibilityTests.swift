@@ -49,8 +49,8 @@ private func roundings(_ n: Int) -> Double { Double(n + 4) * .ulpOfOne }
 
   private static let keeps = [0.5, 0.3, 0.2, 0.1, 0.05, 0.01]
 
-  /// Half of the last digit of the table, and what is lost by taking one magnitude for each of n slices of a law: mostly
-  /// that of the last slice, below (ln n)/n of the whole.
+  /// Half of the last digit of the table, and what is lost by taking one magnitude for each of n slices of a
+  /// distribution: mostly that of the last slice, below (ln n)/n of the whole.
   private func tolerance(_ n: Int) -> Double { 0.5e-4 + log(Double(n)) / Double(n) }
 
   /// Squared errors in science.md, section 4.
@@ -127,7 +127,7 @@ private func roundings(_ n: Int) -> Double { Double(n + 4) * .ulpOfOne }
     #expect(abs(rowNorms(of: row, rows: 1, columns: 29)[0] - sqrt(square)) <= roundings(29) * sqrt(square))
   }
 
-  @Test func kurtosisOfKnownLaws() throws {
+  @Test func kurtosisOfKnownDistributions() throws {
     #expect(kurtosis(of: [1, -1]) == 1)
     // Deviations −1, −1, −1, 3: Σ d⁴ = 84, Σ d² = 12.
     #expect(kurtosis(of: [4, 4, 4, 8]) == 4 * 84.0 / 144)

@@ -12,8 +12,8 @@ private let activations: [Activation] = [
 
 private let threads = Threads(2)
 
-/// One node with the weights w.
-private func node(_ w: [Double], _ bias: Double = 0, _ activation: Activation, times a: Double = 1) -> TwoLayerNetwork {
+/// One unit with the weights w.
+private func unit(_ w: [Double], _ bias: Double = 0, _ activation: Activation, times a: Double = 1) -> TwoLayerNetwork {
   TwoLayerNetwork(
     inputs: w.count, incoming: w, biases: [bias], outgoing: [a], offsets: [0], activation: activation)
 }
@@ -38,36 +38,36 @@ private func product(_ f: TwoLayerNetwork, _ g: TwoLayerNetwork) throws -> Doubl
 
 extension SplitMix64 {
   fileprivate mutating func network(
-    inputs: Int, nodes: Int, outputs: Int, _ activation: Activation, biased: Bool = true
+    inputs: Int, units: Int, outputs: Int, _ activation: Activation, biased: Bool = true
   ) -> TwoLayerNetwork {
     TwoLayerNetwork(
-      inputs: inputs, incoming: matrix(nodes, inputs), biases: matrix(nodes, 1).map { biased ? $0 : 0 },
-      outgoing: matrix(outputs, nodes), offsets: matrix(outputs, 1), activation: activation)
+      inputs: inputs, incoming: matrix(units, inputs), biases: matrix(units, 1).map { biased ? $0 : 0 },
+      outgoing: matrix(outputs, units), offsets: matrix(outputs, 1), activation: activation)
   }
 }
 
 extension TwoLayerNetwork {
-  fileprivate func row(_ node: Int) -> [Double] { Array(incoming[node * inputs..<(node + 1) * inputs]) }
+  fileprivate func row(_ unit: Int) -> [Double] { Array(incoming[unit * inputs..<(unit + 1) * inputs]) }
 
   fileprivate func values(at x: [Double]) -> [Double] {
-    let hidden = (0..<nodes).map { node in
-      activation.value(at: zip(row(node), x).reduce(biases[node]) { $0 + $1.0 * $1.1 }) ?? .nan
+    let hidden = (0..<units).map { unit in
+      activation.value(at: zip(row(unit), x).reduce(biases[unit]) { $0 + $1.0 * $1.1 }) ?? .nan
     }
     return (0..<outputs).map { output in
-      (0..<nodes).reduce(offsets[output]) { $0 + outgoing[output * nodes + $1] * hidden[$1] }
+      (0..<units).reduce(offsets[output]) { $0 + outgoing[output * units + $1] * hidden[$1] }
     }
   }
 
-  /// The same with its nodes in another order, weights and biases of node i times incoming(i), what goes out of it
+  /// The same with its units in another order, weights and biases of unit i times incoming(i), what goes out of it
   /// times outgoing(i).
   fileprivate func changed(
     order: [Int]? = nil, incoming times: (Int) -> Double = { _ in 1 }, outgoing timesOut: (Int) -> Double = { _ in 1 }
   ) -> TwoLayerNetwork {
-    let order = order ?? Array(0..<nodes)
+    let order = order ?? Array(0..<units)
     return TwoLayerNetwork(
-      inputs: inputs, incoming: order.flatMap { node in row(node).map { $0 * times(node) } },
+      inputs: inputs, incoming: order.flatMap { unit in row(unit).map { $0 * times(unit) } },
       biases: order.map { biases[$0] * times($0) },
-      outgoing: (0..<outputs).flatMap { output in order.map { outgoing[output * nodes + $0] * timesOut($0) } },
+      outgoing: (0..<outputs).flatMap { output in order.map { outgoing[output * units + $0] * timesOut($0) } },
       offsets: offsets, activation: activation)
   }
 }
@@ -77,7 +77,7 @@ extension TwoLayerNetwork {
     [(0, 1), (0.3, sqrt(0.91)), (0.92, sqrt(1 - 0.92 * 0.92)), (1, 0)]
     + [0.07, 0.05, 1e-3, 1e-4, 1e-6, 1e-8, 1e-12].map { (1 - $0, sqrt($0 * (2 - $0))) }
 
-  /// The product of two nodes, for every pair of functions.
+  /// The product of two units, for every pair of functions.
   @Test(arguments: activations.indices) func pairs(_ index: Int) throws {
     let s = activations[index]
     let sides = [(m1: 0.0, s1: 1.0, m2: 0.0, s2: 2.0), (0.3, 1, -0.8, 0.7), (-1.2, 0.5, -0.6, 0.25), (2, 1.5, 1, 0.75)]
@@ -85,7 +85,7 @@ extension TwoLayerNetwork {
       for (r, q) in Self.correlations {
         for (m1, s1, m2, s2) in sides {
           for sign in [1.0, -1] {
-            let found = try product(node([s1, 0], m1, s), node([sign * s2 * r, s2 * q], m2, t))
+            let found = try product(unit([s1, 0], m1, s), unit([sign * s2 * r, s2 * q], m2, t))
             let expected = GaussianQuadrature.product(s, m1, s1, t, m2, s2, r: sign * r, q: q)
             #expect(abs(found - expected) <= 1e-12, "\(s) \(t) \(sign * r) \(m1) \(m2)")
           }
@@ -94,7 +94,7 @@ extension TwoLayerNetwork {
     }
   }
 
-  /// Where both nodes bend at almost the same place, or far out.
+  /// Where both units bend at almost the same place, or far out.
   @Test func closeAndFarBends() throws {
     for s in [Activation.relu, .step, .erf] {
       for t in [Activation.relu, .step] {
@@ -103,7 +103,7 @@ extension TwoLayerNetwork {
         ] {
           for p in [0.5, 0.08, 1e-2, 1e-5, 1e-7, 1e-10] {
             let (r, q) = (1 - p, sqrt(p * (2 - p)))
-            let found = try product(node([1, 0], h, s), node([r, q], k, t))
+            let found = try product(unit([1, 0], h, s), unit([r, q], k, t))
             let expected = GaussianQuadrature.product(s, h, 1, t, k, 1, r: r, q: q)
             #expect(abs(found - expected) <= 1e-13 * (10 + h * h + k * k), "\(s) \(t) \(h) \(k) \(p)")
           }
@@ -119,10 +119,10 @@ extension TwoLayerNetwork {
       let outputs = 1 + trial % 3
       let (f, g) = (0..<2).map { _ in
         let activation = activations[Int(random.uniform() * Double(activations.count))]
-        return random.network(inputs: 1, nodes: 1 + Int(random.uniform() * 5), outputs: outputs, activation)
+        return random.network(inputs: 1, units: 1 + Int(random.uniform() * 5), outputs: outputs, activation)
       }.pair
       let edges = [f, g].flatMap { network in
-        (0..<network.nodes).flatMap {
+        (0..<network.units).flatMap {
           GaussianQuadrature.edges(network.activation, network.biases[$0], network.incoming[$0], 0)
         }
       }
@@ -137,29 +137,29 @@ extension TwoLayerNetwork {
     }
   }
 
-  /// Networks with three inputs, from the products of their nodes by quadrature.
+  /// Networks with three inputs, from the products of their units by quadrature.
   @Test func threeInputs() throws {
     var random = SplitMix64(seed: 32)
     for trial in 0..<200 {
       let outputs = 1 + trial % 3
       let (f, g) = (0..<2).map { _ in
         let activation = activations[Int(random.uniform() * Double(activations.count))]
-        return random.network(inputs: 3, nodes: Int(random.uniform() * 4), outputs: outputs, activation)
+        return random.network(inputs: 3, units: Int(random.uniform() * 4), outputs: outputs, activation)
       }.pair
-      // The offset is a node as well, of the constant 1.
-      typealias Node = (s: Activation, m: Double, w: [Double], f: [Double], d: [Double])
-      var nodes: [Node] = [(.linear, 1, [0, 0, 0], f.offsets, zip(f.offsets, g.offsets).map { $0 - $1 })]
-      for i in 0..<f.nodes {
-        let column = (0..<outputs).map { f.outgoing[$0 * f.nodes + i] }
-        nodes.append((f.activation, f.biases[i], f.row(i), column, column))
+      // The offset is a unit as well, of the constant 1.
+      typealias Unit = (s: Activation, m: Double, w: [Double], f: [Double], d: [Double])
+      var units: [Unit] = [(.linear, 1, [0, 0, 0], f.offsets, zip(f.offsets, g.offsets).map { $0 - $1 })]
+      for i in 0..<f.units {
+        let column = (0..<outputs).map { f.outgoing[$0 * f.units + i] }
+        units.append((f.activation, f.biases[i], f.row(i), column, column))
       }
-      for i in 0..<g.nodes {
-        let column = (0..<outputs).map { -g.outgoing[$0 * g.nodes + i] }
-        nodes.append((g.activation, g.biases[i], g.row(i), [0, 0, 0], column))
+      for i in 0..<g.units {
+        let column = (0..<outputs).map { -g.outgoing[$0 * g.units + i] }
+        units.append((g.activation, g.biases[i], g.row(i), [0, 0, 0], column))
       }
       var (norm, error) = (0.0, 0.0)
-      for (i, a) in nodes.enumerated() {
-        for b in nodes[i...] {
+      for (i, a) in units.enumerated() {
+        for b in units[i...] {
           let (sA, sB) = (dot(a.w, a.w).squareRoot(), dot(b.w, b.w).squareRoot())
           let r = sA * sB == 0 ? 0 : max(-1, min(1, dot(a.w, b.w) / (sA * sB)))
           let isSame = a.w == b.w && a.m == b.m
@@ -186,19 +186,19 @@ extension [TwoLayerNetwork] {
   @Test func whatHasAFormula() {
     for activation in activations {
       #expect(TwoLayerNetwork.hasClosedForm(activation))
-      #expect(populationLoss(node([1], 0, activation), node([1], 0, .relu), threads: threads) != nil)
+      #expect(populationLoss(unit([1], 0, activation), unit([1], 0, .relu), threads: threads) != nil)
     }
     for activation in [Activation.tanh, .gelu(approximate: false), .softmax, .sin, .hardSigmoid(divisor: 6)] {
       #expect(!TwoLayerNetwork.hasClosedForm(activation))
-      #expect(populationLoss(node([1], 0, activation), node([1], 0, .relu), threads: threads) == nil)
-      #expect(populationLoss(node([1], 0, .relu), node([1], 0, activation), threads: threads) == nil)
+      #expect(populationLoss(unit([1], 0, activation), unit([1], 0, .relu), threads: threads) == nil)
+      #expect(populationLoss(unit([1], 0, .relu), unit([1], 0, activation), threads: threads) == nil)
     }
   }
 
   /// Squares beyond the range of a double are no loss, and not 0.
   @Test func lossesThatOverflow() throws {
-    let (f, g) = (node([1e100, 2e100], 1, .relu, times: 1e100), node([1e100, -1e100], 1, .relu, times: 1e100))
-    let small = node([1, 2], 1, .relu)
+    let (f, g) = (unit([1e100, 2e100], 1, .relu, times: 1e100), unit([1e100, -1e100], 1, .relu, times: 1e100))
+    let small = unit([1, 2], 1, .relu)
     for (f, g) in [(f, g), (f, f), (f, small), (small, f)] {
       let found = populationLoss(f, g, threads: threads)
       #expect(found == nil, "\(String(describing: found))")
@@ -212,7 +212,7 @@ extension [TwoLayerNetwork] {
       let (v, w) = ([2.0, 0], [3 * cos(angle), 3 * sin(angle)])
       let (c, s) = (cos(angle), sin(angle))
       func expect(_ activation: Activation, _ value: Double) throws {
-        let found = try product(node(v, 0, activation), node(w, 0, activation))
+        let found = try product(unit(v, 0, activation), unit(w, 0, activation))
         #expect(abs(found - value) <= 4e-15 * (1 + value.magnitude), "\(activation) \(angle)")
       }
       try expect(.linear, 6 * c)
@@ -222,7 +222,7 @@ extension [TwoLayerNetwork] {
       try expect(.step, 0.5 - angle / (2 * .pi))
       try expect(.erf, 2 / .pi * asin(12 * c / sqrt(9 * 19)))
     }
-    #expect(try abs(squaredNorm(node([3, 4], 0, .relu)) - 12.5) <= 1e-14)
+    #expect(try abs(squaredNorm(unit([3, 4], 0, .relu)) - 12.5) <= 1e-14)
   }
 
   /// The sums of products by Owen's function (SciPy 1.17), which 2·10⁶ samples agree with.
@@ -231,10 +231,10 @@ extension [TwoLayerNetwork] {
     (.step, 0.19422734782081558, 0.7067596715394064),
   ])
   func valuesByOwensFunction(_ activation: Activation, _ norm: Double, _ error: Double) throws {
-    func network(_ nodes: Int, _ w: (Double) -> Double, _ a: (Double) -> Double) -> TwoLayerNetwork {
+    func network(_ units: Int, _ w: (Double) -> Double, _ a: (Double) -> Double) -> TwoLayerNetwork {
       TwoLayerNetwork(
-        inputs: 3, incoming: (0..<nodes * 3).map { w(Double($0) + 1) },
-        biases: (0..<nodes).map { w(Double(2 * $0 + 1)) / 2 }, outgoing: (0..<nodes).map { a(Double($0)) },
+        inputs: 3, incoming: (0..<units * 3).map { w(Double($0) + 1) },
+        biases: (0..<units).map { w(Double(2 * $0 + 1)) / 2 }, outgoing: (0..<units).map { a(Double($0)) },
         offsets: [0], activation: activation)
     }
     let loss = try #require(
@@ -242,15 +242,15 @@ extension [TwoLayerNetwork] {
     #expect(abs(loss.squaredNorm - norm) <= 1e-14 && abs(loss.squaredError - error) <= 1e-14)
   }
 
-  /// A node without incoming weights is a constant; and networks without nodes, inputs or outputs.
-  @Test func nodesWithoutWeights() throws {
+  /// A unit without incoming weights is a constant; and networks without units, inputs or outputs.
+  @Test func unitsWithoutWeights() throws {
     for activation in activations {
       for bias in [-0.5, 0, 0.7, 1.5] {
         let value = try #require(activation.value(at: bias))
-        #expect(try abs(squaredNorm(node([0, -0.0], bias, activation, times: 3)) - 9 * value * value) <= 1e-14)
-        let other = node([1, 2], 0.4, .relu)
+        #expect(try abs(squaredNorm(unit([0, -0.0], bias, activation, times: 3)) - 9 * value * value) <= 1e-14)
+        let other = unit([1, 2], 0.4, .relu)
         let expected = value * GaussianQuadrature.mean(.relu, 0.4, sqrt(5))
-        #expect(try abs(product(node([0, 0], bias, activation), other) - expected) <= 1e-14 * (1 + value.magnitude))
+        #expect(try abs(product(unit([0, 0], bias, activation), other) - expected) <= 1e-14 * (1 + value.magnitude))
       }
     }
     let empty = TwoLayerNetwork(inputs: 2, incoming: [], biases: [], outgoing: [], offsets: [3, 4], activation: .relu)
@@ -263,11 +263,11 @@ extension [TwoLayerNetwork] {
     #expect(try squaredNorm(silent) == 0)
   }
 
-  /// Exactly nothing lies between equal networks, also after their nodes have changed places.
+  /// Exactly nothing lies between equal networks, also after their units have changed places.
   @Test(arguments: activations) func equalNetworks(_ activation: Activation) throws {
     var random = SplitMix64(seed: 33)
     for biased in [true, false] {
-      let f = random.network(inputs: 5, nodes: 60, outputs: 3, activation, biased: biased)
+      let f = random.network(inputs: 5, units: 60, outputs: 3, activation, biased: biased)
       #expect(try squaredError(f, f) == 0)
       let norm = try squaredNorm(f)
       for _ in 0..<3 {
@@ -276,7 +276,7 @@ extension [TwoLayerNetwork] {
         #expect(loss.squaredError == 0 && loss.squaredNorm == norm)
         #expect(try squaredNorm(other) == norm)
       }
-      // A node as two of half its weight.
+      // A unit as two of half its weight.
       let halves = TwoLayerNetwork(
         inputs: 5, incoming: f.incoming + f.incoming, biases: f.biases + f.biases,
         outgoing: (0..<3).flatMap { output in
@@ -291,7 +291,7 @@ extension [TwoLayerNetwork] {
   @Test func scaledHalfLines() throws {
     var random = SplitMix64(seed: 34)
     for activation in [Activation.linear, .relu, .leakyReLU(slope: 0.2), .abs] {
-      let f = random.network(inputs: 4, nodes: 50, outputs: 2, activation)
+      let f = random.network(inputs: 4, units: 50, outputs: 2, activation)
       let norm = try squaredNorm(f)
       let powers = f.changed(incoming: { $0 % 2 == 0 ? 8 : 0.25 }, outgoing: { $0 % 2 == 0 ? 0.125 : 4 })
       #expect(try squaredError(f, powers) <= 1e-28 * norm)
@@ -299,7 +299,7 @@ extension [TwoLayerNetwork] {
       #expect(try squaredError(f, f.changed(incoming: { any[$0] }, outgoing: { 1 / any[$0] })) <= 1e-14 * norm)
     }
     // Steps do not see the scale at all.
-    let steps = random.network(inputs: 4, nodes: 50, outputs: 2, .step)
+    let steps = random.network(inputs: 4, units: 50, outputs: 2, .step)
     let any = (0..<50).map { _ in exp(random.gaussian()) }
     #expect(try squaredError(steps, steps.changed(incoming: { any[$0] })) <= 1e-13 * squaredNorm(steps))
   }
@@ -307,18 +307,18 @@ extension [TwoLayerNetwork] {
   /// Different networks that are the same function.
   @Test func sameFunctions() throws {
     var random = SplitMix64(seed: 35)
-    let f = random.network(inputs: 3, nodes: 20, outputs: 2, .relu)
+    let f = random.network(inputs: 3, units: 20, outputs: 2, .relu)
     func with(_ activation: Activation, _ f: TwoLayerNetwork) -> TwoLayerNetwork {
       TwoLayerNetwork(
         inputs: f.inputs, incoming: f.incoming, biases: f.biases, outgoing: f.outgoing, offsets: f.offsets,
         activation: activation)
     }
-    /// A network with every node twice, the second turned round and its outgoing weights times `factor`.
+    /// A network with every unit twice, the second turned round and its outgoing weights times `factor`.
     func doubled(_ f: TwoLayerNetwork, _ activation: Activation, factor: Double) -> TwoLayerNetwork {
       TwoLayerNetwork(
         inputs: f.inputs, incoming: f.incoming + f.incoming.map { -$0 }, biases: f.biases + f.biases.map { -$0 },
         outgoing: (0..<f.outputs).flatMap { output in
-          let row = f.outgoing[output * f.nodes..<(output + 1) * f.nodes]
+          let row = f.outgoing[output * f.units..<(output + 1) * f.units]
           return row + row.map { factor * $0 }
         }, offsets: f.offsets, activation: activation)
     }
@@ -335,8 +335,8 @@ extension [TwoLayerNetwork] {
   /// What is multiplied by t has its square multiplied by t².
   @Test(arguments: activations) func scaledOutputs(_ activation: Activation) throws {
     var random = SplitMix64(seed: 36)
-    let f = random.network(inputs: 3, nodes: 15, outputs: 2, activation)
-    let g = random.network(inputs: 3, nodes: 9, outputs: 2, .erf)
+    let f = random.network(inputs: 3, units: 15, outputs: 2, activation)
+    let g = random.network(inputs: 3, units: 9, outputs: 2, .erf)
     func times(_ t: Double, _ f: TwoLayerNetwork) -> TwoLayerNetwork {
       TwoLayerNetwork(
         inputs: f.inputs, incoming: f.incoming, biases: f.biases, outgoing: f.outgoing.map { t * $0 },
@@ -352,8 +352,8 @@ extension [TwoLayerNetwork] {
 
   @Test(arguments: [Activation.relu, .erf, .step]) func threadsDoNotMatter(_ activation: Activation) throws {
     var random = SplitMix64(seed: 37)
-    let f = random.network(inputs: 9, nodes: 130, outputs: 5, activation)
-    let g = random.network(inputs: 9, nodes: 70, outputs: 5, .leakyReLU(slope: 0.3))
+    let f = random.network(inputs: 9, units: 130, outputs: 5, activation)
+    let g = random.network(inputs: 9, units: 70, outputs: 5, .leakyReLU(slope: 0.3))
     let one = try #require(populationLoss(f, g, threads: Threads(1)))
     for count in [2, 3, 16] {
       let many = try #require(populationLoss(f, g, threads: Threads(count)))
@@ -361,23 +361,23 @@ extension [TwoLayerNetwork] {
     }
   }
 
-  /// Of nodes that turn by a small angle ε the error is known, and far below what the norms are.
-  @Test func nearlyEqualNodes() throws {
+  /// Of units that turn by a small angle ε the error is known, and far below what the norms are.
+  @Test func nearlyEqualUnits() throws {
     for e in [1e-2, 1e-4, 1e-6] {
       let (v, w) = ([1.0, 0], [cos(e), sin(e)])
       // 1 − (sin ε + (π − ε) cos ε)/π = ε²/2 − ε³/3π − …
-      let relu = try squaredError(node(v, 0, .relu), node(w, 0, .relu))
+      let relu = try squaredError(unit(v, 0, .relu), unit(w, 0, .relu))
       #expect(abs(relu - (e * e / 2 - e * e * e / (3 * .pi))) <= e * e * e * e + 1e-15)
-      let sign = try squaredError(node(v, 0, .sign), node(w, 0, .sign))
+      let sign = try squaredError(unit(v, 0, .sign), unit(w, 0, .sign))
       #expect(abs(sign - 4 * e / .pi) <= 1e-14)
-      let linear = try squaredError(node(v, 0, .linear), node(w, 0, .linear))
+      let linear = try squaredError(unit(v, 0, .linear), unit(w, 0, .linear))
       #expect(abs(linear - (2 - 2 * cos(e))) <= 1e-16)
     }
     // Never negative, also where nothing but rounding is left.
     var random = SplitMix64(seed: 38)
     for activation in activations {
       for size in [1e-4, 1e-8, 1e-12, 1e-16] {
-        let f = random.network(inputs: 3, nodes: 10, outputs: 1, activation)
+        let f = random.network(inputs: 3, units: 10, outputs: 1, activation)
         let g = f.changed(incoming: { _ in 1 + size * random.gaussian() })
         let loss = try #require(populationLoss(f, g, threads: threads))
         #expect(loss.squaredError >= 0 && loss.squaredError <= (10 * size + 1e-12) * (1 + loss.squaredNorm))
@@ -387,13 +387,13 @@ extension [TwoLayerNetwork] {
 
   /// Weights and biases at the ends of what a double holds.
   @Test func extremes() throws {
-    #expect(try squaredNorm(node([1e-300, 0], 0, .relu, times: 1e300)) == 0.5)
-    #expect(try abs(squaredNorm(node([3e150, 4e150], 0, .abs, times: 1e-150)) - 25) <= 1e-13)
-    #expect(try abs(squaredNorm(node([1, 1], 1e9, .relu)) / 1e18 - 1) <= 1e-15)
-    #expect(try squaredNorm(node([1, 1], -1e9, .relu)) == 0)
-    #expect(try squaredNorm(node([1e-200, 1], 1e308, .step)) == 1)
-    #expect(try squaredNorm(node([1e-20, 0], 2, .erf)) == erf(2) * erf(2))
+    #expect(try squaredNorm(unit([1e-300, 0], 0, .relu, times: 1e300)) == 0.5)
+    #expect(try abs(squaredNorm(unit([3e150, 4e150], 0, .abs, times: 1e-150)) - 25) <= 1e-13)
+    #expect(try abs(squaredNorm(unit([1, 1], 1e9, .relu)) / 1e18 - 1) <= 1e-15)
+    #expect(try squaredNorm(unit([1, 1], -1e9, .relu)) == 0)
+    #expect(try squaredNorm(unit([1e-200, 1], 1e308, .step)) == 1)
+    #expect(try squaredNorm(unit([1e-20, 0], 2, .erf)) == erf(2) * erf(2))
     // erf(w·x) ≈ 2w·x/√π
-    #expect(try abs(squaredNorm(node([1e-6, 0], 0, .erf)) / (4e-12 / .pi) - 1) <= 1e-11)
+    #expect(try abs(squaredNorm(unit([1e-6, 0], 0, .erf)) / (4e-12 / .pi) - 1) <= 1e-11)
   }
 }

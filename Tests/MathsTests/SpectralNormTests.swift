@@ -162,10 +162,10 @@ extension SymmetricMatrix {
   /// That of bytes, in windows of `window` rows, perhaps less others.
   private func value<Element: BitwiseCopyable>(
     _ type: ElementType, _ rows: Int, _ columns: Int, _ a: [Element], less b: [Element]? = nil, norm: Double,
-    window: Int = .max, steps: Int = 300, threads: Int = 1
+    window: Int = .max, iterations: Int = 300, threads: Int = 1
   ) throws -> LargestSingularValue {
     try LargestSingularValue(
-      type, rows: rows, columns: columns, norm: norm, steps: steps, threads: Threads(threads)
+      type, rows: rows, columns: columns, norm: norm, iterations: iterations, threads: Threads(threads)
     ) { body in
       for row in stride(from: 0, to: rows, by: min(rows, window)) {
         let range =
@@ -217,7 +217,7 @@ extension SymmetricMatrix {
     var random = SplitMix64(seed: 74)
     let matrix = random.matrix(120, 120)
     let whole = try value(.float64, 120, 120, matrix, norm: norm(matrix))
-    let few = try value(.float64, 120, 120, matrix, norm: norm(matrix), steps: 4)
+    let few = try value(.float64, 120, 120, matrix, norm: norm(matrix), iterations: 4)
     #expect(whole.isConverged && !few.isConverged && few.value < whole.value && few.value > 0.5 * whole.value)
   }
 

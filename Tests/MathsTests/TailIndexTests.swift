@@ -210,8 +210,8 @@ import Testing
     #expect(found.entries == TailIndex(of: centred(matrix), using: &second))
   }
 
-  /// With an odd number of rows or columns, no sample is its own median and counts as ln ε: entries of stable weights have
-  /// the index they have as samples, within four standard deviations of one estimate at N = 10⁴ (.033 and .027).
+  /// With an odd number of rows or columns, no sample is its own median and counts as ln ε: entries of stable weights
+  /// have the index they have as samples, within four standard deviations of one estimate at N = 10⁴ (.033 and .027).
   @Test(arguments: [(1.9, 0.033), (1.75, 0.027)]) func oddShapes(alpha: Double, deviation: Double) throws {
     for (rows, columns) in [(25, 400), (101, 99)] {
       var random = SplitMix64(seed: 33)
@@ -227,9 +227,9 @@ import Testing
   @Test func equalsSorting() {
     var random = SplitMix64(seed: 41)
     for count in Array(0...70) + [127, 128, 1000, 1001, 5000] {
-      for law in 0..<4 {
+      for distribution in 0..<4 {
         let x = (0..<count).map { _ -> Float in
-          switch law {
+          switch distribution {
           case 0: Float(random.gaussian())
           case 1: Float(Int(random.next() % 3)) - 1
           case 2: Float(bitPattern: UInt32(truncatingIfNeeded: random.next()) & 0xBF7F_FFFF)
@@ -242,7 +242,7 @@ import Testing
           ? 0
           : count % 2 == 1
             ? sorted[count / 2] : Float((Double(sorted[count / 2 - 1]) + Double(sorted[count / 2])) / 2)
-        #expect(x.withUnsafeBufferPointer { median($0) } == expected, "\(count) \(law)")
+        #expect(x.withUnsafeBufferPointer { median($0) } == expected, "\(count) \(distribution)")
       }
     }
   }
@@ -268,7 +268,7 @@ import Testing
     return elements
   }
 
-  /// All 24 orders of four elements, each 1000 times of 24,000, with the deviation of a binomial law.
+  /// All 24 orders of four elements, each 1000 times of 24,000, with the deviation of a binomial distribution.
   @Test func everyOrderIsEquallyLikely() {
     var random = SplitMix64(seed: 51)
     var counts: [[UInt32]: Int] = [:]

@@ -18,7 +18,7 @@ import Testing
     for (biased, softmax) in [(true, false), (false, true)] {
       let network = SampleNetwork.chain([3, 5, 2], activation, biased: biased, softmax: softmax, seed: 91)
       let two = try #require(try found(network))
-      #expect(two.inputs == 3 && two.nodes == 5 && two.outputs == 2 && two.activation == activation)
+      #expect(two.inputs == 3 && two.units == 5 && two.outputs == 2 && two.activation == activation)
       #expect(two.incoming == network.matrices["w1"]!.flatMap { $0 })
       #expect(two.outgoing == network.matrices["w2"]!.flatMap { $0 })
       #expect(two.biases == network.vectors["b1"] ?? [0, 0, 0, 0, 0])
@@ -41,7 +41,7 @@ import Testing
     last = network.add(.dropout(rate: 0.3), network.dense(last, 4, 2, "w2"))
     network.outputs = [network.activation(.softmax, network.activation(.linear, last))]
     let two = try #require(try found(network))
-    #expect(two.inputs == 6 && two.nodes == 4 && two.activation == .relu)
+    #expect(two.inputs == 6 && two.units == 4 && two.activation == .relu)
 
     // And so are linear activations anywhere, and what comes after a softmax.
     network = SampleNetwork(seed: 92)

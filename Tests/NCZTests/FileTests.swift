@@ -11,7 +11,7 @@ struct FileTests {
   /// What a file holds, as far as this module knows.
   struct Content: Equatable {
     var payloads: [[[UInt8]]]
-    var directory: JSON
+    var directory: JSONValue
 
     func write(to file: FileDescriptor) throws -> Int {
       var writer = try Writer(to: file)
@@ -22,7 +22,7 @@ struct FileTests {
       return try writer.finish(content: directory)
     }
 
-    init(payloads: [[[UInt8]]], directory: JSON) {
+    init(payloads: [[[UInt8]]], directory: JSONValue) {
       self.payloads = payloads
       self.directory = directory
     }
@@ -83,7 +83,7 @@ struct FileTests {
 
   @Test func blocksOfTheGreatestSizeAreRead() throws {
     let content = Content(
-      payloads: [[[UInt8](repeating: 5, count: Format.blockLimit)], [[1]]], directory: .object([]))
+      payloads: [[[UInt8](repeating: 5, count: Format.maxBlockSize)], [[1]]], directory: .object([]))
     #expect(try Content.read(bytes(of: content)) == content)
   }
 
@@ -217,7 +217,7 @@ struct FileTests {
     try OpenFile().with { file, _ in
       var writer = try Writer(to: file)
       _ = try writer.beginPayload()
-      let block = [UInt8](repeating: 0, count: Format.blockLimit + 1)
+      let block = [UInt8](repeating: 0, count: Format.maxBlockSize + 1)
       #expect(fault { try writer.append(block: block) } == "over limit: a")
       _ = try writer.finish(content: .object([]))
     }

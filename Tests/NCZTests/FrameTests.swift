@@ -51,7 +51,7 @@ struct FrameTests {
 
   // MARK: Order of checks
 
-  /// Each step of §2.1 breaks one more thing, checked before those broken already.
+  /// Each check of §2.1 breaks one more thing, checked before those broken already.
   @Test func headerIsCheckedInOrder() {
     var bytes = header
     func sealed() -> [UInt8] { withCRC(bytes, of: 0..<60, at: 60) }

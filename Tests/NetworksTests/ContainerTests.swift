@@ -12,29 +12,29 @@ import Testing
 @Suite("Container")
 struct ContainerTests {
   /// Disjoint runs inside `size` bytes, in order.
-  private func cuts(size: Int, _ random: inout SplitMix64) -> [Place.Run] {
-    var cuts: [Place.Run] = []
+  private func holes(size: Int, _ random: inout SplitMix64) -> [Place.Run] {
+    var holes: [Place.Run] = []
     var position = 0
     while position < size, Int.random(in: 0..<8, using: &random) > 0 {
       position += Int.random(in: 0...3, using: &random)
       let length = Int.random(in: 1...9, using: &random)
       guard position + length <= size else { break }
-      cuts.append(Place.Run(offset: position, length: length))
+      holes.append(Place.Run(offset: position, length: length))
       position += length
     }
-    return cuts
+    return holes
   }
 
-  /// Cuts and runs together are every byte of the file, once.
-  @Test(arguments: 0..<200 as Range<UInt64>) func cutsAndRemainingBytesPartitionTheFile(seed: UInt64) {
+  /// Holes and runs together are every byte of the file, once.
+  @Test(arguments: 0..<200 as Range<UInt64>) func holesAndRemainingBytesPartitionTheFile(seed: UInt64) {
     var random = SplitMix64(seed: seed)
     let size = Int.random(in: 0...80, using: &random)
-    let cuts = cuts(size: size, &random)
-    let remaining = RemainingBytes(size: size, cuts: cuts)
+    let holes = holes(size: size, &random)
+    let remaining = RemainingBytes(size: size, holes: holes)
     var owners = [Int](repeating: 0, count: size)
-    for run in cuts + remaining.runs { for byte in run.offset..<run.end { owners[byte] += 1 } }
+    for run in holes + remaining.runs { for byte in run.offset..<run.end { owners[byte] += 1 } }
     #expect(owners.allSatisfy { $0 == 1 })
-    #expect(remaining.count == size - cuts.reduce(0) { $0 + $1.length })
+    #expect(remaining.count == size - holes.reduce(0) { $0 + $1.length })
     #expect(remaining.runs.allSatisfy { $0.length > 0 })
     #expect(zip(remaining.runs, remaining.runs.dropFirst()).allSatisfy { $0.end < $1.offset })
   }
@@ -43,7 +43,7 @@ struct ContainerTests {
   @Test(arguments: 0..<200 as Range<UInt64>) func piecesAreTheRunsInOrder(seed: UInt64) {
     var random = SplitMix64(seed: seed)
     let size = Int.random(in: 0...80, using: &random)
-    let remaining = RemainingBytes(size: size, cuts: cuts(size: size, &random))
+    let remaining = RemainingBytes(size: size, holes: holes(size: size, &random))
     var cursor = (run: 0, start: 0)
     var position = 0
     var bytes: [Int] = []
@@ -74,7 +74,7 @@ struct ContainerTests {
   }
 
   /// With nothing changed, what is restored is the source, byte for byte, and the file tests as sound.
-  @Test(arguments: Fixtures.networks) func everythingCutOutComesBack(path: FilePath) throws {
+  @Test(arguments: Fixtures.networks) func everyHoleIsFilledAgain(path: FilePath) throws {
     let (compressed, restored) = (try OpenFile(), try OpenFile())
     try withNetwork(OpenFile(path)) { source in
       let report = try compressed.with { file, _ in

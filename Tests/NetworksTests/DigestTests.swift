@@ -15,7 +15,8 @@ struct DigestTests {
     return hexadecimal(hash.finalize())
   }
 
-  /// The examples of FIPS 180-4, <https://csrc.nist.gov/projects/cryptographic-standards-and-guidelines/example-values>.
+  /// The examples of FIPS 180-4,
+  /// <https://csrc.nist.gov/projects/cryptographic-standards-and-guidelines/example-values>.
   @Test(arguments: [
     ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
     ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
@@ -51,8 +52,8 @@ struct DigestTests {
     }
   }
 
-  /// `spec/ncz-v1.md` §3.1 by hand: the values 1 and 2 are `00 00 80 3F 00 00 00 40`; their CRC-32 is 0x2E3FA576, so the
-  /// message is `float32[2]`, a line feed, `76 A5 3F 2E`, and
+  /// `spec/ncz-v1.md` §3.1 by hand: the values 1 and 2 are `00 00 80 3F 00 00 00 40`; their CRC-32 is 0x2E3FA576, so
+  /// the message is `float32[2]`, a line feed, `76 A5 3F 2E`, and
   /// `printf 'float32[2]\n\x76\xa5\x3f\x2e' | sha256sum` gives the digest.
   @Test func tensorDigestIsTheSpecifiedOne() throws {
     let values = bytes(hexadecimal: "0000803F 00000040")
@@ -97,9 +98,9 @@ struct DigestTests {
 }
 
 extension Digest {
-  fileprivate init(_ values: [UInt8], _ type: ElementType, _ extents: [Int], threads: Int = 1) {
+  fileprivate init(_ values: [UInt8], _ type: ElementType, _ dimensions: [Int], threads: Int = 1) {
     self = values.withUnsafeBytes {
-      Digest(values: $0, type: type, shape: Shape(extents)!, threads: Threads(threads))
+      Digest(values: $0, type: type, shape: Shape(dimensions)!, threads: Threads(threads))
     }
   }
 }

@@ -16,7 +16,7 @@ struct DirectoryTests {
     var random = SplitMix64(seed: seed)
     let (directory, payloadCount) = Directory.random(&random)
     let text = directory.json.canonical().serialized()
-    let read = try Directory(try JSON.parseCanonical(text, limits: JSON.Limits()), payloadCount: payloadCount)
+    let read = try Directory(try JSONValue.parseCanonical(text, limits: JSONValue.Limits()), payloadCount: payloadCount)
     #expect(read.container == directory.container)
     #expect(read.digest == directory.digest)
     #expect(read.network == directory.network)
@@ -28,7 +28,7 @@ struct DirectoryTests {
   // MARK: Malformed
 
   /// Two tensors and a container with every key there is.
-  private static let example = try! JSON.parse(
+  private static let example = try! JSONValue.parse(
     Array(
       """
       {"container":{"kind":"hdf5","offset":0,"payload":0,"size":100},"digest":"\(zeros)","tensors":[
@@ -47,7 +47,7 @@ struct DirectoryTests {
 
   struct Fault: Sendable, CustomTestStringConvertible {
     var path: String
-    /// JSON text; nothing to leave the key out.
+    /// JSON text; `nil` to leave the key out.
     var value: String?
     var verdict: NetworkError.Verdict
     var testDescription: String { "\(path) = \(value ?? "missing")" }
@@ -133,7 +133,7 @@ struct DirectoryTests {
     ])
 
   @Test(arguments: corrupt + unsupported + overLimit) func everyFaultHasItsVerdict(fault: Fault) throws {
-    let value = try fault.value.map { try JSON.parse(Array($0.utf8)) }
+    let value = try fault.value.map { try JSONValue.parse(Array($0.utf8)) }
     let json = Self.example.setting(fault.path.split(separator: "/"), to: value)
     let error = #expect(throws: NetworkError.self) { try Directory(json, payloadCount: 4) }
     #expect(error?.verdict == fault.verdict, "\(error?.message ?? "no error")")
@@ -154,7 +154,7 @@ struct DirectoryTests {
 
   @Test func unknownEncodingsAreListedWithTheirParameters() throws {
     for id in [4, 63, 64, 127] {
-      let parameters = JSON.object([.init("a", .array([.integer(1)]))])
+      let parameters = JSONValue.object([.init("a", .array([.integer(1)]))])
       let json = Self.example.setting(["tensors", "0", "encoding"], to: .integer(id))
         .setting(["tensors", "0", "parameters"], to: parameters)
       let directory = try Directory(json, payloadCount: 4)
@@ -210,12 +210,12 @@ extension Directory {
           tensor.place = .contiguous(Place.Run(offset: position, length: tensor.size))
           position += tensor.size
         } else {
-          let count = Int.random(in: 0...(tensor.shape.extents.first ?? 1), using: &random)
+          let count = Int.random(in: 0...(tensor.shape.dimensions.first ?? 1), using: &random)
           let chunks = (0..<count).map { chunk in
             defer { position += chunk }
             return Place.StoredChunk(
               run: Place.Run(offset: position, length: chunk), filterMask: .random(in: 0...UInt32.max, using: &random),
-              origin: tensor.shape.extents.indices.map { UInt64($0 == 0 ? chunk : 0) })
+              origin: tensor.shape.dimensions.indices.map { UInt64($0 == 0 ? chunk : 0) })
           }
           tensor.place = .chunked(
             address: .random(in: 0...UInt64(Int.max), using: &random), chunks: chunks,
@@ -230,12 +230,12 @@ extension Directory {
       let size = position + Int.random(in: 0...50, using: &random)
       container = Container(
         kind: kind, offset: kind == .keras ? Int.random(in: 0...size, using: &random) : 0, payload: next(1)[0],
-        size: size, extensions: JSON.extensions(&random))
+        size: size, extensions: JSONValue.extensions(&random))
     }
     let directory = Directory(
       container: container, digest: .random(&random), network: Network.random(of: tensors.map(\.name), &random),
       tensors: tensors,
-      extensions: JSON.extensions(&random))
+      extensions: JSONValue.extensions(&random))
     return (directory, payloads)
   }
 }
@@ -250,17 +250,17 @@ extension TensorRecord {
       .lowRank(singularValues: []), .lowRank(singularValues: [2.5, 2.5, 0]),
       .unknown(id: 64, parameters: "{\"a\":[1,null]}"),
     ].randomElement(using: &random)!
-    var (types, ranks, leastExtent) = (ElementType.allCases, 0...4, 0)
+    var (types, ranks, minDimension) = (ElementType.allCases, 0...4, 0)
     switch encoding {
     case .ternary, .sparseSigns: (types, ranks) = (types.filter(\.isFloat), 2...2)
     case .sparse(_, .exact, _): (types, ranks) = (types.filter(\.isFloat), 1...4)
     case .sparse: (types, ranks) = ([.float32, .float64], 1...4)
-    case .lowRank(let values): (types, ranks, leastExtent) = (types.filter(\.isFloat), 2...2, values.count)
+    case .lowRank(let values): (types, ranks, minDimension) = (types.filter(\.isFloat), 2...2, values.count)
     case .raw, .unknown: break
     }
     let type = types.randomElement(using: &random)!
     let rank = Int.random(in: ranks, using: &random)
-    let extents = (0..<rank).map { _ in Int.random(in: leastExtent...5, using: &random) }
+    let dimensions = (0..<rank).map { _ in Int.random(in: minDimension...5, using: &random) }
     let texts = ["", "a/b", "é\"\\", "日本", "x-y"]
     // As a path spells a backslash and a byte that is no UTF-8.
     let paths: [TensorName] = ["a/b", "é\"\\x5C", "e\u{301}\"\\x5C", "日本\\xFF"]
@@ -268,7 +268,7 @@ extension TensorRecord {
       name: TensorName("\(number)" + texts.randomElement(using: &random)!),
       path: Bool.random(using: &random) ? paths.randomElement(using: &random) : nil,
       aliases: (0..<Int.random(in: 0...2, using: &random)).map { paths[$0] }, type: type,
-      byteOrder: Bool.random(using: &random) ? .big : .little, shape: Shape(extents)!,
+      byteOrder: Bool.random(using: &random) ? .big : .little, shape: Shape(dimensions)!,
       role: TensorRole.allCases.randomElement(using: &random)!,
       isTransposed: rank == 2 && Bool.random(using: &random), encoding: encoding, parts: [],
       digest: .random(&random),
@@ -277,7 +277,7 @@ extension TensorRecord {
         Step(
           tool: "nc-x", version: "1", options: texts.randomElement(using: &random)!, from: .random(&random),
           error: Double(Int.random(in: 0...2000, using: &random)) / 1000)
-      }, place: nil, extensions: JSON.extensions(&random))
+      }, place: nil, extensions: JSONValue.extensions(&random))
   }
 }
 
@@ -301,7 +301,7 @@ extension Network {
   }
 }
 
-extension JSON {
+extension JSONValue {
   fileprivate static func extensions(_ random: inout SplitMix64) -> [Member] {
     // Keys that are equal as text and not as bytes.
     ["x-a", "x-e\u{301}", "x-é"].suffix(Int.random(in: 0...3, using: &random)).map {
@@ -310,14 +310,14 @@ extension JSON {
   }
 
   /// The value at a path of keys and indices.
-  func at(_ path: some Collection<Substring>) -> JSON? {
+  func at(_ path: some Collection<Substring>) -> JSONValue? {
     guard let step = path.first else { return self }
     let next = Int(step).flatMap { index in array.map { $0[index] } } ?? self[String(step)]
     return next?.at(path.dropFirst())
   }
 
   /// This value with another at `path`, which is not empty, or with none there; a key that is missing is added.
-  func setting(_ path: some Collection<Substring>, to value: JSON?) -> JSON {
+  func setting(_ path: some Collection<Substring>, to value: JSONValue?) -> JSONValue {
     let (step, rest) = (path.first ?? "", path.dropFirst())
     if case .array(var list) = self, let index = Int(step) {
       list[index] = list[index].setting(rest, to: value)

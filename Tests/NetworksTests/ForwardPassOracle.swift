@@ -20,7 +20,7 @@ struct ForwardPass {
     for (index, tensor) in file.tensors.enumerated() where needed.contains(tensor.name) {
       var values = Self.numbers(try bytes[index] ?? file.values(of: index), tensor.type)
       if tensor.isTransposed {
-        let (inputs, outputs) = (tensor.shape.extents[0], tensor.shape.extents[1])
+        let (inputs, outputs) = (tensor.shape.dimensions[0], tensor.shape.dimensions[1])
         let stored = values
         for input in 0..<inputs {
           for output in 0..<outputs { values[output * inputs + input] = stored[input * outputs + output] }

@@ -156,9 +156,9 @@ extension NetworkFile {
       for index in 0..<4 { file.dataset("layers/\(name)/vars/\(index)", [UInt64(width)]) }
       file.group("layers/\(name)/vars", ["name": ["bn\(number)"]])
     }
-    for (number, extents) in [(4, 8), (8, 6), (6, 3)].enumerated() {
+    for (number, dimensions) in [(4, 8), (8, 6), (6, 3)].enumerated() {
       let group = "layers/dense" + (number == 0 ? "" : "_\(number)") + "/vars"
-      file.dense(TensorName(group), UInt64(extents.0), UInt64(extents.1), kernel: "0", bias: "1")
+      file.dense(TensorName(group), UInt64(dimensions.0), UInt64(dimensions.1), kernel: "0", bias: "1")
       file.group(TensorName(group), ["name": [["d0", "d1", "logits"][number]]])
     }
     return file

@@ -17,9 +17,9 @@ struct TableBuilder {
   }
 
   mutating func dataset(
-    _ path: TensorName, _ extents: [UInt64]?, _ type: Datatype = float32, _ attributes: [String: [String]] = [:]
+    _ path: TensorName, _ dimensions: [UInt64]?, _ type: Datatype = float32, _ attributes: [String: [String]] = [:]
   ) {
-    add(path, .dataset(Dataset(type: type, extents: extents, layout: .contiguous(nil), filters: [])), attributes)
+    add(path, .dataset(Dataset(type: type, dimensions: dimensions, layout: .contiguous(nil), filters: [])), attributes)
   }
 
   /// A dense layer in a directory: `kernel` inputs × outputs and, unless told otherwise, `bias`.

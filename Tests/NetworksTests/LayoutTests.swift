@@ -619,7 +619,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
 
   @Test func comesBack() throws {
     let bytes = Self.network.json.canonical().serialized()
-    #expect(try Network(json: JSON.parseCanonical(bytes)) == Self.network)
+    #expect(try Network(json: JSONValue.parseCanonical(bytes)) == Self.network)
   }
 
   @Test(arguments: [
@@ -636,7 +636,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     let bytes = Array(text.replacing(original, with: changed, maxReplacements: 1).utf8)
     #expect(bytes != Array(text.utf8))
     do throws(NetworkError) {
-      _ = try Network(json: try! JSON.parse(bytes))
+      _ = try Network(json: try! JSONValue.parse(bytes))
       Issue.record("accepted")
     } catch {
       #expect(error.verdict == (isCorrupt ? .corrupt : .unsupported))

@@ -32,7 +32,7 @@ struct OutputCheckTests {
   }
 
   /// A `.ncz` file with another directory around the same payloads.
-  private func changed(_ file: OpenFile, _ change: (JSON) throws -> JSON) throws -> OpenFile {
+  private func changed(_ file: OpenFile, _ change: (JSONValue) throws -> JSONValue) throws -> OpenFile {
     let result = try OpenFile()
     try file.with { input, size in
       let reader = try Reader(input, size: size, codec: .zstd)
@@ -105,8 +105,8 @@ struct OutputCheckTests {
       ("iteration", "type", .string("uint32"), "type int32, expected uint32"),
       ("iteration", "byte_order", .string("big"), "little-endian values"),
       ("digits_relu_fc1_bias_momentum", "shape", .array([.integer(8), .integer(8)]), "shape 64, expected 8×8"),
-    ] as [(String, String, JSON, String)])
-  func aDatasetIsAsTheDirectorySays(name: String, key: String, value: JSON, reason: String) throws {
+    ] as [(String, String, JSONValue, String)])
+  func aDatasetIsAsTheDirectorySays(name: String, key: String, value: JSONValue, reason: String) throws {
     let file = try packed("digits_relu.h5")
     let index = try index(of: TensorName("optimizer_weights/adam/\(name)"), in: file)
     expectRefusal(try changed(file) { $0.setting(["tensors", "\(index)", Substring(key)], to: value) }, reason)
@@ -178,7 +178,7 @@ struct OutputCheckTests {
   // MARK: The smaller file
 
   /// The text of an attribute lies where no heap is: it can be put back as it is, and not be copied.
-  @Test func whatLostNodesCanBeMadeSmaller() throws {
+  @Test func whatLostUnitsCanBeMadeSmaller() throws {
     let source = try fixture("digits.rich_attributes.h5")
     var bytes = try source.bytes
     let heap = try #require(bytes.firstRange(of: Array("GCOL".utf8))).lowerBound

@@ -52,8 +52,8 @@ struct PlainTests {
       let float = Datatype.float(size: 4, exponentBits: 8, mantissaBits: 23, bias: 127, bigEndian: false)
       for (number, layer) in layers.enumerated() {
         try new.addGroup(LinkName.path(TensorName(layer)))
-        let extent = try new.addDataset(LinkName.path("\(layer)/kernel"), type: float, extents: [1, 1])
-        _ = try file.writeAll(toAbsoluteOffset: Int64(extent?.offset ?? 0), [0, 0, 0, UInt8(number % 64)])
+        let range = try new.addDataset(LinkName.path("\(layer)/kernel"), type: float, dimensions: [1, 1])
+        _ = try file.writeAll(toAbsoluteOffset: Int64(range?.offset ?? 0), [0, 0, 0, UInt8(number % 64)])
       }
       try new.close()
     }

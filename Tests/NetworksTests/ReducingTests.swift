@@ -11,16 +11,16 @@ import Testing
 
 @Suite("Smaller files")
 struct ReducingTests {
-  /// Writes a network with half of its nodes pruned as `.ncz`.
+  /// Writes a network with half of its units pruned as `.ncz`.
   private func pruned(_ file: NetworkFile, keep: Fraction) throws -> OpenFile {
-    let pruning = try file.planNodePruning(.keep(keep), includes: { file.tensors[$0].isReplaceable })
+    let pruning = try file.planUnitPruning(.keep(keep), includes: { file.tensors[$0].isReplaceable })
     let result = try OpenFile()
     _ = try result.with { output, _ in
       try file.write(to: output, WritingOptions()) { index, put in
         let tensor = file.tensors[index]
         return try file.withValues(of: index) { values in
           guard let new = file.pruned(index, values, by: pruning) else { return try put(nil) }
-          let (difference, digest) = new.loss(
+          let (difference, digest) = new.difference(
             from: values, type: tensor.type, shape: tensor.shape, threads: file.options.threads)
           let from = Digest(values: values, type: tensor.type, shape: tensor.shape, threads: file.options.threads)
           let step = Step(tool: "test", version: "0", options: "", from: from, error: difference.error)
@@ -45,7 +45,7 @@ struct ReducingTests {
     "digits.transposed_fortran.h5", "torch_digits.flat.h5", "torch_digits.nested.h5",
   ].map { Fixtures.folder.appending("networks/\($0)") }
 
-  /// Pruned, stored, restored without the removed nodes: the same outputs from smaller matrices, and a file that says
+  /// Pruned, stored, restored without the removed units: the same outputs from smaller matrices, and a file that says
   /// itself what it is.
   @Test(arguments: fixtures) func aSmallerFileComputesTheSame(path: FilePath) throws {
     let keep = try #require(Fraction(".5"))
@@ -56,7 +56,7 @@ struct ReducingTests {
       let whole = try OpenFile()
       let wholeSize = try whole.with { output, _ in try file.restore(to: output) }
       #expect(report.byteCount < wholeSize)
-      #expect(!report.layers.isEmpty && report.layers.allSatisfy { 2 * $0.removed == $0.nodes / 2 * 2 })
+      #expect(!report.layers.isEmpty && report.layers.allSatisfy { 2 * $0.removed == $0.units / 2 * 2 })
       try withNetwork(small) { small in
         #expect(small.tensors.allSatisfy { $0.role != .optimizer })
         let kept = file.tensors.filter { $0.role != .optimizer }
@@ -134,8 +134,8 @@ struct ReducingTests {
     return values
   }
 
-  /// Node 1 of `b` is not used, so its incoming weights do not count either: nodes 0 and 1 of `a` are not used.
-  @Test func whatOnlyRemovedNodesUse() throws {
+  /// Unit 1 of `b` is not used, so its incoming weights do not count either: units 0 and 1 of `a` are not used.
+  @Test func whatOnlyRemovedUnitsUse() throws {
     let source = try plainNetwork(Self.network, tensors([0, 1, -0.0, 2, 3, 4], [5, 0]))
     try withNetwork(source) { file in
       let plain = try OpenFile()
@@ -157,10 +157,10 @@ struct ReducingTests {
     }
   }
 
-  @Test func oneNodeStays() throws {
+  @Test func oneUnitStays() throws {
     try withNetwork(plainNetwork(Self.network, tensors([Float](repeating: 0, count: 6), [5, 6]))) { file in
       let (small, report) = try reduced(file)
-      #expect(report.layers == [.init(name: "a", nodes: 3, removed: 2)])
+      #expect(report.layers == [.init(name: "a", units: 3, removed: 2)])
       #expect(try withNetwork(small) { try values($0) }["a/kernel"] == [1, 4])
     }
   }
@@ -203,7 +203,7 @@ struct ReducingTests {
         .init(layer: 3, inputs: [2], outputs: [3]), .init(layer: 7, inputs: [3], outputs: [4]),
       ],
       widths: [1: .init(before: 4, after: 3), 2: .init(before: 4, after: 3), 3: .init(before: 4, after: 2)]
-    ).rewriting(try JSON.parse(Array(text.utf8)))
+    ).rewriting(try JSONValue.parse(Array(text.utf8)))
     let expected = #"""
       {"class_name":"Sequential","config":{"name":"s","layers":[
       {"class_name":"Dense","config":{"units":3,"batch_input_shape":[null,4],"x":1e-3},

@@ -38,10 +38,10 @@ struct OptionValueTests {
 
   /// JSON keeps the value, and a terminal sees nothing of it.
   @Test func jsonIsEscapedWithoutAChange() throws {
-    let value = JSON.string("é\u{202E}\u{7F}\u{9B}\u{E0041}🙂")
+    let value = JSONValue.string("é\u{202E}\u{7F}\u{9B}\u{E0041}🙂")
     let text = printable(json: value.serialized())
     #expect(text == #""é\u202e\u007f\u009b\udb40\udc41🙂""#)
-    #expect(try JSON.parse(Array(text.utf8)) == value)
+    #expect(try JSONValue.parse(Array(text.utf8)) == value)
   }
 
   @Test(arguments: ["0", "-1", "+.5", ".05", "1e-3", "1E3", "1.7e308", "5."])

@@ -3,8 +3,8 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// The command line contract, as a shell sees it. The working folder of every test has `net.h5` (three dense layers) and
-/// `net.ncz` made from it.
+/// The command line contract, as a shell sees it. The working folder of every test has `net.h5` (three dense layers)
+/// and `net.ncz` made from it.
 @Suite("Command line")
 struct CommandLineTests {
   private let folder: TemporaryFolder
@@ -72,7 +72,8 @@ struct CommandLineTests {
     }
   }
 
-  /// Too little memory, for a tensor or for libhdf5, is a limit and not a fault of the file; a listing of a `.ncz` needs none.
+  /// Too little memory, for a tensor or for libhdf5, is a limit and not a fault of the file; a listing of a `.ncz`
+  /// needs none.
   @Test func tooLittleMemoryIsALimit() throws {
     #expect(try shell("nc-info --memory 1k net.ncz", in: folder).status == 0)
     for line in ["nc-info --test --memory 1k net.ncz", "nc-info --memory 1k net.h5"] {
@@ -164,7 +165,7 @@ struct CommandLineTests {
   @Test func theReportIsOneObjectOfJSON() throws {
     for file in ["net.h5", "net.ncz"] {
       let run = try shell("nc-info --json \(file)", in: folder)
-      let json = try JSON.parse(run.output)
+      let json = try JSONValue.parse(run.output)
       #expect(json["bytes"]?.integer == (try contents(of: folder / file).count))
       #expect(json["tensors"]?.array?.contains { $0["name"]?.string == "fc1/kernel" } == true)
     }

@@ -55,7 +55,7 @@ struct LayoutToolsTests {
     ("nc-info --like $N/digits_relu.h5 --order fc1 $N/digits_relu.weights.h5", 64, "--like states the whole network"),
     ("nc-info --like none.h5 $L/chainer.h5", 66, "none.h5"), ("nc-info --like - $L/chainer.h5", 64, "--like -"),
     ("nc-info --order l1,l9 $L/chainer.h5", 64, "no layer 'l9': there are l1, l2, l3"),
-    ("nc-info --order theta_out $L/unknown_names.h5", 64, "theta_out is stored: --orientation"),
+    ("nc-info --order theta_out $L/unknown_names.h5", 64, "orientation of theta_out is not known: say --orientation"),
   ]) func whatDoesNotFitIsRefused(_ line: String, _ status: Int32, _ said: String) throws {
     let outcome = try run(line)
     #expect(

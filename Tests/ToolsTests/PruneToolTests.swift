@@ -23,9 +23,9 @@ import Testing
   }
 
   /// What `nc-info --json` says of each weight matrix.
-  private func matrices(_ file: String) throws -> [JSON] {
+  private func matrices(_ file: String) throws -> [JSONValue] {
     let output = try shell("nc-info --json \(file)", in: folder).output
-    return try #require(JSON.parse(output)["tensors"]?.array).filter {
+    return try #require(JSONValue.parse(output)["tensors"]?.array).filter {
       $0["role"]?.string == "kernel" && $0["shape"]?.array?.count == 2
     }
   }

@@ -6,7 +6,7 @@ import Testing
 @testable import Networks
 
 /// `nc-restore --shape reduced`, as a shell sees it. The working folder has `net.h5`, of whose layer `fc1` the first
-/// ten of 64 nodes are not used, and `net.ncz` made from it.
+/// ten of 64 units are not used, and `net.ncz` made from it.
 @Suite("Smaller files by the tools")
 struct ReducedTests {
   private let folder: TemporaryFolder

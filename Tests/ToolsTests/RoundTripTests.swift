@@ -115,12 +115,12 @@ struct RoundTripTests {
     // Chunks may have found another place; then only what can be read from the file tells.
     if tensors.contains(where: { if case .chunked = $0.place { true } else { false } }) { return }
     try #require(source.count == restored.count)
-    var changing = tensors.flatMap { $0.place?.cuts ?? [] }
+    var changing = tensors.flatMap { $0.place?.holes ?? [] }
     if source.starts(with: KerasArchive.signature) {
       let weights = try OpenFile(source).with { try KerasArchive($0, size: $1) }.weights
       changing += weights.crcFields.map { Place.Run(offset: $0, length: 4) }
     }
-    for run in RemainingBytes(size: source.count, cuts: changing.sorted { $0.offset < $1.offset }).runs {
+    for run in RemainingBytes(size: source.count, holes: changing.sorted { $0.offset < $1.offset }).runs {
       let bytes = run.offset..<run.end
       #expect(source[bytes] == restored[bytes], "bytes \(bytes)")
     }

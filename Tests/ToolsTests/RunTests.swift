@@ -70,7 +70,7 @@ import Testing
     let line =
       "nc-run --json --y label --data '\(Self.data.appending("digits_relu.ref.h5"))' '\(Self.networks.appending("digits_relu.h5"))'"
     let run = try shell(line, in: folder)
-    let json = try JSON.parse(run.output)
+    let json = try JSONValue.parse(run.output)
     #expect(json["samples"]?.integer == 200 && json["inputs"]?.integer == 64 && json["outputs"]?.integer == 10)
     #expect(json["loss_kind"]?.string == "cross entropy" && json["precision"]?.string == "full")
     #expect(try #require(json["accuracy"]?.double) > 0.9 && #require(json["loss"]?.double) < 0.5)

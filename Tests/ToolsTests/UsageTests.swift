@@ -115,7 +115,7 @@ struct UsageTests {
 
   @Test func manyFilesAreAnArray() throws {
     let run = try shell("nc-info --json net.h5 - < net.ncz", in: folder)
-    let files = try #require(try JSON.parse(run.output).array)
+    let files = try #require(try JSONValue.parse(run.output).array)
     #expect(files.map { $0["file"]?.string } == ["net.h5", "standard input"])
     #expect(files.map { $0["kind"]?.string } == ["HDF5", ".ncz"])
   }
@@ -126,7 +126,7 @@ struct UsageTests {
   func whatWasWrittenIsOneObject(line: String) throws {
     let run = try shell("\(line) -q", in: folder)
     #expect(run.status == 0 && run.diagnostics.isEmpty)
-    let json = try JSON.parse(run.output)
+    let json = try JSONValue.parse(run.output)
     #expect(json["input"]?.string == "net.h5" && json["input_bytes"]?.integer == 111_920)
     #expect(json["output"]?.string == (line.contains("-n") ? nil : "o"))
     if !line.contains("-n") { #expect(json["output_bytes"]?.integer == (try contents(of: folder / "o").count)) }
@@ -142,7 +142,7 @@ struct UsageTests {
 
   @Test func whatWasRestoredIsOneObject() throws {
     let run = try shell("nc-restore -q --json net.ncz o", in: folder)
-    let json = try JSON.parse(run.output)
+    let json = try JSONValue.parse(run.output)
     #expect(json["output_bytes"]?.integer == 111_920)
     let kernel = json["tensors"]?.array?.first { $0["name"]?.string == "fc1/kernel" }
     #expect(kernel?["outcome"]?.string == "changed" && kernel?["history"]?.array?.count == 1)
@@ -155,7 +155,7 @@ struct UsageTests {
     let reasons = try names.flatMap { name -> [String] in
       let run = try shell("nc-ternarize -n -q --json '\(lstm.appending(name))'", in: folder)
       guard run.status == 0 else { return [] }
-      return try JSON.parse(run.output)["tensors"]?.array?.compactMap { $0["reason"]?.string } ?? []
+      return try JSONValue.parse(run.output)["tensors"]?.array?.compactMap { $0["reason"]?.string } ?? []
     }
     #expect(!reasons.isEmpty)
   }
@@ -187,9 +187,9 @@ struct UsageTests {
     #expect(!(try shell("nc-ternarize --except '*' net.h5 q", in: folder)).diagnostics.contains("--level"))
   }
 
-  /// None of a network's outputs can be dropped: the last layer has no curve for nodes, the others have.
-  @Test func theLastLayerHasNoNodesToDrop() throws {
-    let json = try JSON.parse(try shell("nc-info --stats --json net.h5", in: folder).output)
+  /// None of a network's outputs can be dropped: the last layer has no curve for units, the others have.
+  @Test func theLastLayerHasNoUnitsToDrop() throws {
+    let json = try JSONValue.parse(try shell("nc-info --stats --json net.h5", in: folder).output)
     let layers = try #require(json["layers"]?.array)
     #expect(layers.map { $0["node_errors"]?.array?.count } == [5, 5, nil])
     #expect(layers.allSatisfy { $0["magnitude_errors"]?.array?.count == 5 })

@@ -25,9 +25,9 @@ import Testing
   /// Small measures, so that a debug build answers soon.
   private static let quick = "--points 40 --samples 500"
 
-  private func report(_ line: String) throws -> (status: Int32, json: JSON) {
+  private func report(_ line: String) throws -> (status: Int32, json: JSONValue) {
     let run = try shell("nc-verify --json \(Self.quick) \(line)", in: folder)
-    return (run.status, try JSON.parse(run.output))
+    return (run.status, try JSONValue.parse(run.output))
   }
 
   // MARK: Exit status
@@ -136,7 +136,7 @@ import Testing
       "nc-ternarize -q --drop optimizer --except '*' net.h5 state.ncz && nc-restore -q state.ncz state.h5; nc-verify --json --measure weights net.h5 state.h5",
       in: folder)
     #expect(run.status == 0 && restored.status == 0, "\(restored.diagnostics)")
-    let json = try JSON.parse(restored.output)
+    let json = try JSONValue.parse(restored.output)
     let hasState = try shell("nc-info --json net.h5 | grep -q '\"role\":\"optimizer\"'", in: folder).status == 0
     #expect(json["verdict"]?.string == (hasState ? "equal but for training state" : "equal"))
     if hasState {
@@ -159,7 +159,7 @@ import Testing
       #expect(assumed.diagnostics.contains("--activation, --order or --like FILE"), "\(assumed.diagnostics)")
       let stated = try shell("nc-verify --json \(Self.quick) \(tolerance) --activation relu \(pair)", in: folder)
       #expect(stated.status == 0, "\(pair): \(stated.diagnostics)")
-      let notes = try JSON.parse(stated.output)["notes"]?.array?.compactMap(\.string) ?? []
+      let notes = try JSONValue.parse(stated.output)["notes"]?.array?.compactMap(\.string) ?? []
       #expect(notes.contains { $0.hasPrefix("the network is as --activation") }, "\(notes)")
     }
     // Without such a tolerance it is a report.
@@ -176,28 +176,29 @@ import Testing
     for (pair, which) in [("stated.ncz assumed.ncz", "B"), ("assumed.ncz stated.ncz", "A")] {
       let run = try shell("nc-verify --json \(Self.quick) --max-output 10 --measure outputs \(pair)", in: folder)
       #expect(run.status == 0, "\(pair): \(run.diagnostics)")
-      let notes = try JSON.parse(run.output)["notes"]?.array?.compactMap(\.string) ?? []
+      let notes = try JSONValue.parse(run.output)["notes"]?.array?.compactMap(\.string) ?? []
       #expect(notes.contains { $0.hasPrefix("the network of \(which) is as") && $0.contains("tanh") }, "\(notes)")
     }
   }
 
-  /// Networks that nobody described are taken as the other, or as a chain; what a `.ncz` was guessed to be stays a guess.
+  /// Networks that nobody described are taken as the other, or as a chain; what a `.ncz` was guessed to be stays a
+  /// guess.
   @Test func assumptionsAreSaid() throws {
     let weights = Fixtures.folder.appending("networks").appending("digits_relu.float16.weights.h5")
     let data = Fixtures.folder.appending("data").appending("digits_relu.ref.h5")
     let lines =
       "nc-ternarize -q '\(weights)' bare.ncz; nc-run --json --data '\(data)' bare.ncz; nc-verify --json \(Self.quick)"
     let run = try shell("\(lines) '\(weights)' bare.ncz", in: folder)
-    let reports = try run.output.split(separator: UInt8(ascii: "\n")).map { try JSON.parse(Array($0)) }
+    let reports = try run.output.split(separator: UInt8(ascii: "\n")).map { try JSONValue.parse(Array($0)) }
     try #require(run.status == 0 && reports.count == 2)
     for report in reports {
       let notes = report["notes"]?.array?.compactMap(\.string) ?? []
-      #expect(notes.count { $0.hasPrefix("no architecture in the file") } == 1, "\(notes)")
+      #expect(notes.count { $0.hasPrefix("no architecture in the source file") } == 1, "\(notes)")
     }
     let described = try report("net.h5 '\(weights)'").json["notes"]?.array?.compactMap(\.string) ?? []
     #expect(described.allSatisfy { !$0.contains("assuming") }, "\(described)")
     let told = try shell("nc-run --activation tanh --data '\(data)' net.ncz", in: folder)
-    #expect(told.diagnostics.contains("replaced by what the command line states"))
+    #expect(told.diagnostics.contains("the command line replaces the architecture in the file"))
   }
 
   // MARK: Claims
@@ -214,7 +215,7 @@ import Testing
       let path = networks.appending(source)
       let run = try shell("\(compressor) -q '\(path)' | nc-verify --json --measure weights '\(path)' -", in: folder)
       #expect(run.status == 0, "\(source): \(run.diagnostics)")
-      let claims = try #require(JSON.parse(run.output)["claims"]?.array)
+      let claims = try #require(JSONValue.parse(run.output)["claims"]?.array)
       #expect(claims.count >= 3 && claims.allSatisfy { $0["status"]?.string == "holds" }, "\(source): \(claims)")
     }
   }
@@ -229,14 +230,14 @@ import Testing
     )
     for (run, steps) in [(all, 3), (some, 2)] {
       #expect(run.status == 0, "\(run.diagnostics)")
-      let claims = try #require(JSON.parse(run.output)["claims"]?.array)
+      let claims = try #require(JSONValue.parse(run.output)["claims"]?.array)
       #expect(claims.count == 3 * steps && claims.allSatisfy { $0["status"]?.string == "holds" })
     }
     // What depends on other tensors is not done again.
     let run = try shell(
       "nc-prune -q --by node --keep .5 net.h5 | nc-ternarize -q | nc-verify --json --measure weights net.h5 -",
       in: folder)
-    let claims = try #require(JSON.parse(run.output)["claims"]?.array)
+    let claims = try #require(JSONValue.parse(run.output)["claims"]?.array)
     #expect(run.status == 0 && claims.contains { $0["status"]?.string == "not checkable" })
   }
 
@@ -247,10 +248,10 @@ import Testing
       "nc-prune -q --by node --keep .5 '\(source)' zero.ncz; nc-verify --json --measure weights '\(source)' zero.ncz",
       in: folder)
     #expect(run.status == 0, "\(run.diagnostics)")
-    let bias = try #require(JSON.parse(run.output)["claims"]?.array).first { $0["tensor"]?.string == "b/bias" }
+    let bias = try #require(JSONValue.parse(run.output)["claims"]?.array).first { $0["tensor"]?.string == "b/bias" }
     let claimed = try #require(bias?["claimed"]?.double)
     #expect(claimed > 0 && bias?["status"]?.string == "holds")
-    let tensor = try #require(JSON.parse(run.output)["tensors"]?.array).first { $0["name"]?.string == "b/bias" }
+    let tensor = try #require(JSONValue.parse(run.output)["tensors"]?.array).first { $0["name"]?.string == "b/bias" }
     let distance = try #require(tensor?["distance"]?.double)
     #expect(tensor?["relative_l2"] == .null && abs(distance - claimed) <= 1e-8)
     // A relative error that is not defined is beyond every limit.
@@ -313,6 +314,6 @@ import Testing
 
   @Test func whatCannotBeRunIsComparedInChains() throws {
     let run = try shell("nc-verify --json \(Self.quick) --no-verdict --measure outputs net.h5 net.ncz", in: folder)
-    #expect(try JSON.parse(run.output)["parts"]?.array?.first?["name"]?.string == "network")
+    #expect(try JSONValue.parse(run.output)["parts"]?.array?.first?["name"]?.string == "network")
   }
 }

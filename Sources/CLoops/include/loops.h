@@ -159,7 +159,7 @@ void nc_squares(const float *x, size_t n, float least, double *norm, double *dro
 void nc_wide_squares(const double *x, size_t n, double unit, double least, double *norm, double *dropped);
 
 /* The sums of a^2 and of (a - b)^2, in double, summed as in nc_magnitude_collect. */
-void nc_losses(const float *a, const float *b, size_t n, double *norm, double *error);
+void nc_squared_errors(const float *a, const float *b, size_t n, double *norm, double *error);
 
 /* The sum of (a - b)^2, summed as in nc_magnitude_collect. */
 double nc_squared_distance(const float *a, const float *b, size_t n);

@@ -17,9 +17,9 @@ public struct MagnitudePruning: Sendable {
 
 /// Keeps the largest weights of a matrix and drops the others.
 ///
-/// As `magnitudeCut` and `prune`, one after the other. With `.error`, the relative error that is returned is never
-/// above the bound unless all weights are kept: where the sums of both, added in different orders, fall on different
-/// sides of it, more weights are kept.
+/// As `magnitudeThreshold` and `prune`, one after the other. With `.error`, the relative error that is returned is
+/// never above the bound unless all weights are kept: where the sums of both, added in different orders, fall on
+/// different sides of it, more weights are kept.
 ///
 /// Laws: pruning twice with the same `.keep` is pruning once; multiplying W by a power of two multiplies the values and
 /// keeps the mask (nothing being subnormal, values exact).
@@ -27,28 +27,28 @@ public func pruneMagnitude(
   _ source: StoredMatrix, rule: PruningRule,
   values: KeptValues = .exact, threads: Threads
 ) throws(NonFiniteWeight) -> MagnitudePruning {
-  func pruned(_ cut: MagnitudeCut) throws(NonFiniteWeight) -> MagnitudePruning {
+  func pruned(_ threshold: MagnitudeThreshold) throws(NonFiniteWeight) -> MagnitudePruning {
     try prune(
-      source, cut: cut, values: values,
+      source, threshold: threshold, values: values,
       threads: threads)
   }
-  let cut = try magnitudeCut(
+  let threshold = try magnitudeThreshold(
     source.weights.bytes, type: source.weights.type, rule: rule, values: values, threads: threads)
-  var result = try pruned(cut)
+  var result = try pruned(threshold)
   if case .error(let bound) = rule, result.relativeL2 > bound {
     let elements = source.elements
-    var kept = elements.count(cut, threads: threads)
+    var kept = elements.count(threshold, threads: threads)
     var more = 1
     while result.relativeL2 > bound, kept < elements.count {
       kept = min(elements.count, kept + more)
       more *= 2
-      result = try pruned(try cutKeeping(kept, of: elements, threads: threads))
+      result = try pruned(try thresholdKeeping(kept, of: elements, threads: threads))
     }
   }
   return result
 }
 
-/// Keeps the weights of a matrix that a cut keeps.
+/// Keeps the weights of a matrix that a threshold keeps.
 ///
 /// A weight whose bits are all zero is not stored even where it is kept; −0 is.
 ///
@@ -57,7 +57,7 @@ public func pruneMagnitude(
 ///   - threads: the result does not depend on it.
 /// - Throws: `NonFiniteWeight` for an infinity or NaN, or a kept weight that is too large for the type of the values.
 public func prune(
-  _ source: StoredMatrix, cut: MagnitudeCut,
+  _ source: StoredMatrix, threshold: MagnitudeThreshold,
   values: KeptValues = .exact, threads: Threads
 ) throws(NonFiniteWeight) -> MagnitudePruning {
   let weights = source.weights
@@ -70,9 +70,9 @@ public func prune(
     guard largest.isFinite else { throw NonFiniteWeight(index: weights.firstNonFinite() ?? 0) }
     if largest > 0 { unit = largest.binade }
   }
-  let cutRows = CutRows(cut, weights, threads: threads)
-  let measure = Measure(type: type, stored: stored, unit: unit, cut: cutRows)
-  let (matrix, blocks) = MaskedMatrix.taking(cutRows, of: weights, type: stored, threads: threads) {
+  let rowThresholds = RowThresholds(threshold, weights, threads: threads)
+  let measure = Measure(type: type, stored: stored, unit: unit, threshold: rowThresholds)
+  let (matrix, blocks) = MaskedMatrix.taking(rowThresholds, of: weights, type: stored, threads: threads) {
     measure.store($0, in: &$1)
   }
   let norm = blocks.reduce(0) { $0 + $1.norm }
@@ -82,7 +82,7 @@ public func prune(
     let elements = source.elements
     let index = (0..<elements.count).first {
       let key = elements.key($0)
-      return cutRows.keeps($0, key: key) && !stored.nearest(type.magnitude(ofKey: key)).isFinite
+      return rowThresholds.keeps($0, key: key) && !stored.nearest(type.magnitude(ofKey: key)).isFinite
     }
     throw NonFiniteWeight(index: index ?? 0, rounded: stored)
   }
@@ -96,16 +96,16 @@ private struct Measure: Sendable {
   let type: ElementType
   let stored: ElementType
   let unit: Double
-  let cut: CutRows
+  let threshold: RowThresholds
 
   /// Returns how many weights are stored.
   func store(_ rows: KeptRows, in block: inout SparseBlock) -> Int {
-    addSquares(rows.elements, rows.tied, least: cut.least, to: &block)
+    addSquares(rows.elements, rows.tied, least: threshold.least, to: &block)
     addSquares(
-      rows.elements + rows.tied * type.byteCount, rows.count - rows.tied, least: cut.leastAbove, to: &block)
+      rows.elements + rows.tied * type.byteCount, rows.count - rows.tied, least: threshold.leastAbove, to: &block)
     let count = rows.keptCount
     if stored == type {
-      block.nonzeroCount += count - (cut.least == 0 ? zeros(rows.kept, count) : 0)
+      block.nonzeroCount += count - (threshold.least == 0 ? zeros(rows.kept, count) : 0)
       return count
     }
     return withUnsafeTemporaryAllocation(of: UInt16.self, capacity: count) { halves in

@@ -17,20 +17,20 @@ struct RankSearch {
   ///
   /// - Parameters:
   ///   - range: where to look first, in the bits of magnitudes.
-  ///   - parts: what lies in and above a range, matrix by matrix.
+  ///   - contents: what lies in and above a range, matrix by matrix.
   ///   - counts: how many magnitudes of all matrices lie in each bin.
-  /// - Returns: a cut for each matrix.
-  func cuts<Failure>(
-    from range: ClosedRange<UInt64>, parts: (ClosedRange<UInt64>) throws(Failure) -> [SourceElements.Part],
+  /// - Returns: a threshold for each matrix.
+  func thresholds<Failure>(
+    from range: ClosedRange<UInt64>, contents: (ClosedRange<UInt64>) throws(Failure) -> [SourceElements.RangeContents],
     counts: (Bins) throws(Failure) -> [Int]
-  ) throws(Failure) -> [MagnitudeCut] {
+  ) throws(Failure) -> [MagnitudeThreshold] {
     var range = range
     var bounds = SourceElements.finite
     var aboveBounds = 0
     while true {
-      let parts = try parts(range)
-      let above = parts.reduce(0) { $0 + $1.above }
-      let count = parts.reduce(0) { $0 + $1.count }
+      let contents = try contents(range)
+      let above = contents.reduce(0) { $0 + $1.above }
+      let count = contents.reduce(0) { $0 + $1.count }
       if rank <= above {
         bounds = range.upperBound + 1...bounds.upperBound
       } else if rank > above + count {
@@ -38,13 +38,13 @@ struct RankSearch {
         aboveBounds = above + count
       } else {
         if range.count == 1 {
-          return Self.cuts(at: range.lowerBound, ties: rank - above, equal: parts.map(\.count))
+          return Self.thresholds(at: range.lowerBound, ties: rank - above, equal: contents.map(\.count))
         }
-        let collected = parts.compactMap(\.magnitudes)
-        if collected.count == parts.count {
+        let collected = contents.compactMap(\.magnitudes)
+        if collected.count == contents.count {
           let threshold = largest(rank - above, of: Array(collected.joined()))
           let larger = collected.reduce(above) { $0 + $1.count { $0 > threshold } }
-          return Self.cuts(
+          return Self.thresholds(
             at: threshold, ties: rank - larger, equal: collected.map { $0.count { $0 == threshold } })
         }
         bounds = range
@@ -66,12 +66,12 @@ struct RankSearch {
   }
 
   /// `equal`: how many magnitudes of each matrix equal the threshold.
-  private static func cuts(at threshold: UInt64, ties: Int, equal: [Int]) -> [MagnitudeCut] {
+  private static func thresholds(at magnitude: UInt64, ties: Int, equal: [Int]) -> [MagnitudeThreshold] {
     var left = ties
     return equal.map { equal in
       let kept = min(left, equal)
       left -= kept
-      return MagnitudeCut(threshold: Double(bitPattern: threshold), ties: kept == equal ? nil : kept)
+      return MagnitudeThreshold(magnitude: Double(bitPattern: magnitude), ties: kept == equal ? nil : kept)
     }
   }
 }

@@ -19,26 +19,26 @@ struct SparseBlock: MaskedBlock {
 }
 
 extension MaskedMatrix {
-  /// Finds out which weights a cut keeps, block by block.
+  /// Finds out which weights a threshold keeps, block by block.
   ///
   /// - Parameters:
   ///   - type: that of the stored values, no wider than the weights.
-  ///   - body: called for a few rows at a time with what is kept of them; returns how many are stored. It may change the
-  ///     elements that are kept, make them fewer or narrower, and add to what was lost.
+  ///   - body: called for a few rows at a time with what is kept of them; returns how many are stored. It may change
+  ///     the elements that are kept, make them fewer or narrower, and add to what was lost.
   static func taking(
-    _ cut: CutRows, of weights: WeightRows, type: ElementType, threads: Threads,
+    _ threshold: RowThresholds, of weights: WeightRows, type: ElementType, threads: Threads,
     _ body: @Sendable (KeptRows, inout SparseBlock) -> Int
   ) -> (matrix: MaskedMatrix, blocks: [SparseBlock]) {
     masking(weights, type: type, threads: threads) { rows, mask in
-      weights.withElements(rows) { take(cut, weights, rows, elements: $0, mask: mask, type, body) }
+      weights.withElements(rows) { take(threshold, weights, rows, elements: $0, mask: mask, type, body) }
     }
   }
 
   private static func take(
-    _ cut: CutRows, _ weights: WeightRows, _ range: Range<Int>, elements: UnsafeRawPointer,
+    _ threshold: RowThresholds, _ weights: WeightRows, _ range: Range<Int>, elements: UnsafeRawPointer,
     mask: UnsafeMutablePointer<UInt8>, _ type: ElementType, _ body: (KeptRows, inout SparseBlock) -> Int
   ) -> SparseBlock {
-    let together = cut.isUniform ? weights.rowsTogether(range) : 1
+    let together = threshold.isUniform ? weights.rowsTogether(range) : 1
     let size = weights.type.byteCount
     var block = SparseBlock()
     withUnsafeTemporaryAllocation(byteCount: max(1, together * weights.columns * size), alignment: 64) { room in
@@ -48,12 +48,12 @@ extension MaskedMatrix {
         let count = min(range.upperBound - row, together) * weights.columns
         let x = elements + (row - range.lowerBound) * weights.columns * size
         let bits = mask + (row - range.lowerBound) * SparseMatrix.maskRowBytes(columns: weights.columns)
-        let tied = cut.isUniform ? (cut.tiedColumns(row) == 0 ? 0 : count) : cut.tiedColumns(row)
-        let first = nc_mask_compact(x, tied, size, cut.least, bits, 0, out)
+        let tied = threshold.isUniform ? (threshold.tiedColumns(row) == 0 ? 0 : count) : threshold.tiedColumns(row)
+        let first = nc_mask_compact(x, tied, size, threshold.least, bits, 0, out)
         let kept =
           first
           + nc_mask_compact(
-            x + tied * size, count - tied, size, cut.leastAbove, bits, tied, out + first * size)
+            x + tied * size, count - tied, size, threshold.leastAbove, bits, tied, out + first * size)
         let stored = body(
           KeptRows(elements: x, count: count, tied: tied, kept: out, keptCount: kept, mask: bits), &block)
         block.count += stored

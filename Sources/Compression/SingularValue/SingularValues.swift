@@ -19,12 +19,12 @@ public struct LowRankOverflow: Error, Equatable, CustomStringConvertible {
   public var description: String { "the weights are too large for float32 factors" }
 }
 
-/// Replaces a weight matrix by the sum of the terms sₖ uₖ vₖᵀ with the largest singular values: the nearest matrix of its
-/// rank.
+/// Replaces a weight matrix by the sum of the terms sₖ uₖ vₖᵀ with the largest singular values: the nearest matrix of
+/// its rank.
 ///
-/// With `.error` the fewest terms with √(Σ dropped s² / Σ s²) ≤ E are kept: what rounding costs is not counted. Singular
-/// values that are zero but for the rounding of the decomposition, sₖ ≤ max(rows, columns) · 2⁻⁵² · s₁, are never kept:
-/// what was low rank before stays so.
+/// With `.error` the fewest terms with √(Σ dropped s² / Σ s²) ≤ E are kept: what rounding costs is not counted.
+/// Singular values that are zero but for the rounding of the decomposition, sₖ ≤ max(rows, columns) · 2⁻⁵² · s₁, are
+/// never kept: what was low rank before stays so.
 ///
 /// A is U·diag(s) and B is Vᵀ, rounded to float32. Signs: `SingularValueDecomposition`.
 ///
@@ -35,19 +35,20 @@ public struct LowRankOverflow: Error, Equatable, CustomStringConvertible {
 /// - Throws: `NonFiniteWeight` for an infinity or NaN, `LowRankOverflow`, or Maths' `SingularValueError` for a matrix
 ///   that is too large for LAPACK.
 ///
-/// Laws: `relativeL2` and `spectralError` differ by no more than the roundings, in relation to ‖W‖: 2⁻²⁴ for each factor
-/// (the rows of B are orthonormal, so that errors do not add up) and for the values 2⁻²⁴, for float16 also 2⁻¹¹ and for
-/// bfloat16 2⁻⁸; nothing being subnormal. Multiplying W by a power of two multiplies A and keeps B. The transposed source
-/// has the same result.
+/// Laws: `relativeL2` and `spectralError` differ by no more than the roundings, in relation to ‖W‖: 2⁻²⁴ for each
+/// factor (the rows of B are orthonormal, so that errors do not add up) and for the values 2⁻²⁴, for float16 also 2⁻¹¹
+/// and for bfloat16 2⁻⁸; nothing being subnormal. Multiplying W by a power of two multiplies A and keeps B. The
+/// transposed source has the same result.
 public func pruneSingularValues(
   _ source: StoredMatrix,
   rule: PruningRule, threads: Threads, known: inout SingularValueDecomposition?
 ) throws -> SingularValuePruning {
   let weights = try ScaledWeights(source)
-  let parts = try known ?? weights.decomposed()
-  known = parts
-  let (rank, spectralError) = kept(parts.values, rows: weights.rows.rows, columns: weights.rows.columns, rule: rule)
-  let matrix = try lowRank(parts, rank: rank, unit: weights.unit)
+  let decomposition = try known ?? weights.decomposed()
+  known = decomposition
+  let (rank, spectralError) = kept(
+    decomposition.values, rows: weights.rows.rows, columns: weights.rows.columns, rule: rule)
+  let matrix = try lowRank(decomposition, rank: rank, unit: weights.unit)
   nonisolated(unsafe) let bytes = source.weights.bytes
   let type = source.weights.type
   guard matrix.isFinite(in: type, threads: threads) else { throw LowRankOverflow() }
@@ -168,19 +169,19 @@ private func kept(_ s: [Double], rows: Int, columns: Int, rule: PruningRule) -> 
 
 /// The first terms as float32 factors.
 private func lowRank(
-  _ parts: SingularValueDecomposition, rank: Int, unit: Double
+  _ decomposition: SingularValueDecomposition, rank: Int, unit: Double
 ) throws(LowRankOverflow) -> LowRankMatrix {
-  let all = parts.values.count
-  let values = parts.values[..<rank].map { $0 * unit }
+  let all = decomposition.values.count
+  let values = decomposition.values[..<rank].map { $0 * unit }
   var left: [Float] = []
-  left.reserveCapacity(parts.rows * rank)
-  for row in 0..<parts.rows {
-    for k in 0..<rank { left.append(Float(parts.left[row * all + k] * values[k])) }
+  left.reserveCapacity(decomposition.rows * rank)
+  for row in 0..<decomposition.rows {
+    for k in 0..<rank { left.append(Float(decomposition.left[row * all + k] * values[k])) }
   }
-  let right = parts.right[..<(rank * parts.columns)].map { Float($0) }
+  let right = decomposition.right[..<(rank * decomposition.columns)].map { Float($0) }
   guard values.allSatisfy(\.isFinite), left.allSatisfy(\.isFinite),
     let matrix = LowRankMatrix(
-      rows: parts.rows, columns: parts.columns, left: left, right: right, singularValues: values)
+      rows: decomposition.rows, columns: decomposition.columns, left: left, right: right, singularValues: values)
   else { throw LowRankOverflow() }
   return matrix
 }

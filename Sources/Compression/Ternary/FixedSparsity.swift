@@ -1,9 +1,9 @@
 internal import CLoops
 
-/// Returns the support of the `kept` largest magnitudes of a group, those with lower indices first among equals; weights
-/// that are exactly zero are never kept.
+/// Returns the support of the `kept` largest magnitudes of a group, those with lower indices first among equals;
+/// weights that are exactly zero are never kept.
 func largestSupport(
-  of group: some Magnitudes, kept: Int, largest: Float, using collection: Collection
+  of group: some Magnitudes, kept: Int, largest: Float, using collection: UndecidedMagnitudes
 ) -> Support {
   let nonzero = group.collect(low: 0, high: 0, into: collection)
   if kept == 0 || nonzero.count == 0 { return .empty }

@@ -8,11 +8,11 @@ protocol Magnitudes {
   func tails(above thresholds: UnsafePointer<Float>, into tails: UnsafeMutablePointer<nc_tail>)
 
   /// Puts the magnitudes in `low` < |w| ≤ `high` into `collection` and returns the tail above `high`, summed in double.
-  func collect(low: Float, high: Float, into collection: Collection) -> nc_tail
+  func collect(low: Float, high: Float, into collection: UndecidedMagnitudes) -> nc_tail
 }
 
 /// Room for the magnitudes that are still undecided, and for one evaluation. One for each thread at work.
-final class Collection {
+final class UndecidedMagnitudes {
   private(set) var elements: UnsafeMutablePointer<Float>
   private var capacity: Int
   var count = 0
@@ -70,7 +70,7 @@ struct ContiguousMagnitudes: Magnitudes {
   }
 
   /// `collection` may be where the weights are.
-  func collect(low: Float, high: Float, into collection: Collection) -> nc_tail {
+  func collect(low: Float, high: Float, into collection: UndecidedMagnitudes) -> nc_tail {
     if UnsafePointer(collection.elements) != weights { collection.reserve(count) }
     var tail = nc_tail()
     collection.count = nc_magnitude_collect(weights, count, low, high, collection.elements, &tail)

@@ -29,10 +29,10 @@ struct MatrixMagnitudes: Magnitudes {
     for j in 0..<4 { tails[j] = parts.reduce(nc_tail()) { $0 + $1[j] } }
   }
 
-  func collect(low: Float, high: Float, into collection: Collection) -> nc_tail {
+  func collect(low: Float, high: Float, into collection: UndecidedMagnitudes) -> nc_tail {
     let parts = blocks { x, count in
       var tail = nc_tail()
-      let between = [Float](unsafeUninitializedCapacity: count + Collection.slop) { out, initialized in
+      let between = [Float](unsafeUninitializedCapacity: count + UndecidedMagnitudes.slop) { out, initialized in
         initialized = nc_magnitude_collect(x, count, low, high, out.baseAddress!, &tail)
       }
       // Copied, because the room taken is that of the whole block.

@@ -47,8 +47,8 @@ struct TailPoint {
   var atMost: Double { most * most * inverse * (1 + rounding) }
 }
 
-/// More than the relative error of a sum in double (up to 2³⁰ weights in 16 lanes: 2²⁶ roundings of 2⁻⁵³) and of the few
-/// operations done with it.
+/// More than the relative error of a sum in double (up to 2³⁰ weights in 16 lanes: 2²⁶ roundings of 2⁻⁵³) and of the
+/// few operations done with it.
 private let rounding = 0x1p-25
 
 /// Returns the support of the ternary vector nearest to a group of weights,
@@ -70,18 +70,19 @@ private let rounding = 0x1p-25
 ///    rises, so strictly between k_b and k_a, f is below the largest of f(k_a), f(k_b) and the bound where the lines
 ///    cross. When the latter is below the best f known, the optimum is not strictly between.
 ///
-/// Each evaluation of four thresholds leaves, by 2 and 3, some intervals between them, and by 1 the fixed points φ(t) of
-/// those t that may themselves give the optimum. Their hull [low, high] contains p*. Magnitudes above `high` are kept,
-/// those up to `low` are not; those between are copied together, and the search goes on among them until few are left,
-/// which are sorted and tried one by one. Several local optima (heavy tails) only make the hull wider.
+/// Each evaluation of four thresholds leaves, by 2 and 3, some intervals between them, and by 1 the fixed points φ(t)
+/// of those t that may themselves give the optimum. Their hull [low, high] contains p*. Magnitudes above `high` are
+/// kept, those up to `low` are not; those between are copied together, and the search goes on among them until few are
+/// left, which are sorted and tried one by one. Several local optima (heavy tails) only make the hull wider.
 ///
 /// Rounding: counts are exact; sums carry bounds, and 2 and 3 are used with the bound on the safe side. What remains
 /// (about ten operations in double, 2⁻⁵³ each; where the crossing point suffers from cancellation, the lower of the two
-/// lines there is still within 2⁻⁵¹ of where they cross) is covered by `rounding`. In the end S_k is summed in double: above `high` in the lane order of
-/// `nc_magnitude_collect`, then by descending magnitude, the same on every processor. When the sum is exact, as it is
-/// for float32 weights unless n · max|w| ≥ 2²⁹ · p*, f(k) is S_k²/k rounded, whatever the order of the weights.
+/// lines there is still within 2⁻⁵¹ of where they cross) is covered by `rounding`. In the end S_k is summed in double:
+/// above `high` in the lane order of `nc_magnitude_collect`, then by descending magnitude, the same on every processor.
+/// When the sum is exact, as it is for float32 weights unless n · max|w| ≥ 2²⁹ · p*, f(k) is S_k²/k rounded, whatever
+/// the order of the weights.
 func optimalSupport(
-  of group: some Magnitudes, largest: Float, sum: Double, using collection: Collection
+  of group: some Magnitudes, largest: Float, sum: Double, using collection: UndecidedMagnitudes
 ) -> Support {
   guard largest > 0 else { return .empty }
   var search = Search(count: group.count, largest: largest, sum: sum)
@@ -164,7 +165,7 @@ private struct Search {
 
   /// Draws the ends together by what the tails above the thresholds of `collection` show. `base` is the tail that
   /// has been taken out of the collection.
-  mutating func narrow(with collection: Collection, base: nc_tail) {
+  mutating func narrow(with collection: UndecidedMagnitudes, base: nc_tail) {
     let points = collection.points
     points[0] = below
     points[5] = above
@@ -219,7 +220,7 @@ private struct Search {
 }
 
 /// Tries every support from `base` to `base` with all candidates.
-private func best(base: nc_tail, low: Float, candidates: Collection) -> Support {
+private func best(base: nc_tail, low: Float, candidates: UndecidedMagnitudes) -> Support {
   candidates.sort()
   let sorted = UnsafeBufferPointer(start: candidates.elements, count: candidates.count)
   var sum = base.sum

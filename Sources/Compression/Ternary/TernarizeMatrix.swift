@@ -21,10 +21,13 @@ public struct Ternarization: Sendable {
 
 /// Replaces a weight matrix by scales times −1, 0 and +1, two bits a weight.
 ///
-/// For each scale group w, finds s ≥ 0 and t ∈ {−1, 0, 1}ⁿ that minimise ‖w − s t‖²: with |w| sorted in descending order
-/// and S_k its prefix sums, k* = argmax S_k²/k (the smallest, if several), s = S_k*/k*, and t keeps the signs of the k*
-/// largest. With `.sparsity`, k is given and s = S_k/k. A group of zeros has s = 0. Scales are rounded to the type of
-/// the weights (to nearest, ties to even) after t is chosen.
+/// For each scale group w, finds s ≥ 0 and t ∈ {−1, 0, 1}ⁿ that minimise ‖w − s t‖²: with |w| sorted in descending
+/// order and S_k its prefix sums, k* = argmax S_k²/k (the smallest, if several), s = S_k*/k*, and t keeps the signs of
+/// the k* largest. With `.sparsity`, k is given and s = S_k/k. A group of zeros has s = 0. Scales are rounded to the
+/// type of the weights (to nearest, ties to even) after t is chosen.
+///
+/// Example: w = (4, −3, 1, 0) has the prefix sums 4, 7, 8, 8, and S_k²/k is 16, 24.5, 21⅓, 16: two weights are kept. So
+/// s = 7/2, t = (1, −1, 0, 0), and w is restored as (3.5, −3.5, 0, 0), with ‖w − s t‖² = 26 − 24.5 = 1.5.
 ///
 /// - Parameters:
 ///   - source: the weights; the result is output units × inputs, whichever way they are stored.
@@ -47,9 +50,9 @@ public func ternarize(
 }
 
 /// Largest magnitude for which sums in float cannot overflow.
-private let floatLimit: Float = 0x1p120
+private let maxInFloat: Float = 0x1p120
 
-/// Nothing when a weight is not finite.
+/// `nil` when a weight is not finite.
 private func ternarizeFloats(
   _ weights: WeightRows, group: ScaleGroup, rule: TernaryRule, threads: Threads
 ) -> Ternarization? {
@@ -61,7 +64,7 @@ private func ternarizeFloats(
   let whole = tensorSupport
   let scale = whole.map { weights.type.nearest($0.support.mean) }
   return assemble(weights, group: group, threads: threads, scale: scale) { block, output in
-    let collection = Collection()
+    let collection = UndecidedMagnitudes()
     let range = weights.rows(ofBlock: block)
     var nonzeroCount = 0
     let finite = weights.withFloats(range) { floats in
@@ -111,8 +114,10 @@ private func write(
   return (count + ties, ties)
 }
 
-/// Nothing when a weight is not finite.
-private func supportOfRun(_ w: ContiguousMagnitudes, rule: TernaryRule, using collection: Collection) -> Support? {
+/// `nil` when a weight is not finite.
+private func supportOfRun(_ w: ContiguousMagnitudes, rule: TernaryRule, using collection: UndecidedMagnitudes)
+  -> Support?
+{
   if rule == .optimal, w.count <= nc_nearest_limit {
     var found = nc_support()
     if nc_ternary_nearest(w.weights, w.count, &found) { return Support(found) }
@@ -120,7 +125,7 @@ private func supportOfRun(_ w: ContiguousMagnitudes, rule: TernaryRule, using co
   var sum = 0.0
   let largest = Float(bitPattern: nc_magnitude_largest(w.weights, w.count, &sum))
   guard largest.isFinite else { return nil }
-  return largest < floatLimit
+  return largest < maxInFloat
     ? support(of: w, rule: rule, largest: largest, sum: sum, using: collection)
     : withUnsafeTemporaryAllocation(of: Double.self, capacity: w.count) { magnitudes in
       for i in 0..<w.count { magnitudes.initializeElement(at: i, to: Double(w.weights[i].magnitude)) }
@@ -130,7 +135,7 @@ private func supportOfRun(_ w: ContiguousMagnitudes, rule: TernaryRule, using co
 }
 
 private func support(
-  of group: some Magnitudes, rule: TernaryRule, largest: Float, sum: Double, using collection: Collection
+  of group: some Magnitudes, rule: TernaryRule, largest: Float, sum: Double, using collection: UndecidedMagnitudes
 ) -> Support {
   switch rule {
   case .optimal:
@@ -141,7 +146,7 @@ private func support(
   }
 }
 
-/// The support of a whole matrix, and how many ties each block keeps. Nothing when a weight is not finite.
+/// The support of a whole matrix, and how many ties each block keeps. `nil` when a weight is not finite.
 private func supportOfTensor(
   _ weights: WeightRows, rule: TernaryRule, threads: Threads
 ) -> (support: Support, ties: [Int])? {
@@ -150,8 +155,8 @@ private func supportOfTensor(
   let largest = Float(bitPattern: bits)
   guard largest.isFinite else { return nil }
   var found: Support
-  if largest < floatLimit {
-    found = support(of: magnitudes, rule: rule, largest: largest, sum: sum, using: Collection())
+  if largest < maxInFloat {
+    found = support(of: magnitudes, rule: rule, largest: largest, sum: sum, using: UndecidedMagnitudes())
   } else {
     var all: [Double] = []
     all.reserveCapacity(magnitudes.count)

@@ -3,7 +3,7 @@ internal import Matrices
 internal import Parallel
 internal import Tensors
 
-/// `ternarize` for float64, in double throughout. Nothing when a weight is not finite.
+/// `ternarize` for float64, in double throughout. `nil` when a weight is not finite.
 func ternarizeWide(
   _ weights: WeightRows, group: ScaleGroup, rule: TernaryRule, threads: Threads
 ) -> Ternarization? {

@@ -9,13 +9,13 @@ struct RemainingBytes {
   /// Runs of the source file, in order.
   let runs: [Place.Run]
 
-  /// What is left of `size` bytes without `cuts`, which are in order, disjoint and inside.
-  init(size: Int, cuts: [Place.Run]) {
+  /// What is left of `size` bytes without `holes`, which are in order, disjoint and inside.
+  init(size: Int, holes: [Place.Run]) {
     var runs: [Place.Run] = []
     var start = 0
-    for cut in cuts {
-      if cut.offset > start { runs.append(Place.Run(offset: start, length: cut.offset - start)) }
-      start = cut.end
+    for hole in holes {
+      if hole.offset > start { runs.append(Place.Run(offset: start, length: hole.offset - start)) }
+      start = hole.end
     }
     if size > start { runs.append(Place.Run(offset: start, length: size - start)) }
     self.runs = runs
@@ -23,7 +23,7 @@ struct RemainingBytes {
 
   var count: Int { runs.reduce(0) { $0 + $1.length } }
 
-  /// Cuts `count` bytes that begin at `position` of the remaining bytes into runs of the source file.
+  /// Divides `count` bytes that begin at `position` of the remaining bytes into runs of the source file.
   ///
   /// `position` only ever grows; `cursor` remembers the run it lies in.
   func runs(at position: Int, count: Int, cursor: inout (run: Int, start: Int)) -> [Place.Run] {

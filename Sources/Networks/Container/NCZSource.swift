@@ -9,14 +9,14 @@ internal import Tensors
 package struct NCZSource {
   package let reader: Reader
   package let directory: Directory
-  /// The bytes of the source file that no tensor cut out.
+  /// The bytes of the source file that belong to no tensor.
   let remaining: RemainingBytes
 
   init(_ file: FileDescriptor, size: Int) throws {
     reader = try Reader(file, size: size, codec: .zstd)
     directory = try Directory(reader.content, payloadCount: reader.payloads.count)
     let size = directory.container?.size ?? 0
-    remaining = RemainingBytes(size: size, cuts: try Place.cuts(of: directory.tensors, size: size))
+    remaining = RemainingBytes(size: size, holes: try Place.holes(of: directory.tensors, size: size))
   }
 
   func weights(of index: Int, threads: Threads) throws -> Weights {
@@ -104,46 +104,46 @@ package struct NCZSource {
 
 extension TernaryCodec {
   init(_ tensor: TensorRecord, _ group: ScaleGroup) throws {
-    let (rows, columns) = tensor.matrixExtents
+    let (rows, columns) = tensor.matrixDimensions
     try self.init(rows: rows, columns: columns, group: group, source: tensor.type)
   }
 }
 
 extension SparseCodec {
   init(_ tensor: TensorRecord, type: ElementType) throws {
-    let (rows, columns) = tensor.matrixExtents
+    let (rows, columns) = tensor.matrixDimensions
     try self.init(rows: rows, columns: columns, type: type)
   }
 }
 
 extension LowRankCodec {
   init(_ tensor: TensorRecord, rank: Int) throws {
-    let (rows, columns) = tensor.matrixExtents
+    let (rows, columns) = tensor.matrixDimensions
     try self.init(rows: rows, columns: columns, rank: rank)
   }
 }
 
 extension TensorRecord {
   /// Output units and inputs of a matrix; of a tensor of another rank, all axes but the last, and the last.
-  package var matrixExtents: (rows: Int, columns: Int) {
+  package var matrixDimensions: (rows: Int, columns: Int) {
     guard shape.rank == 2 else {
-      return (shape.extents.dropLast().reduce(1, *), shape.extents.last ?? 1)
+      return (shape.dimensions.dropLast().reduce(1, *), shape.dimensions.last ?? 1)
     }
-    let (first, second) = (shape.extents[0], shape.extents[1])
+    let (first, second) = (shape.dimensions[0], shape.dimensions[1])
     return isTransposed ? (second, first) : (first, second)
   }
 
-  /// A tensor of floating-point numbers as a matrix; one that is none has the extents of `sourceExtents`.
+  /// A tensor of floating-point numbers as a matrix; one that is none has the dimensions of `sourceDimensions`.
   ///
   /// - Parameter values: its elements as the source has them, little-endian; they must outlive the matrix.
   package func matrix(_ values: UnsafeRawBufferPointer) -> StoredMatrix {
-    let (rows, columns) = sourceExtents
+    let (rows, columns) = sourceDimensions
     return StoredMatrix(values, type: type, rows: rows, columns: columns, transposed: isTransposed)
   }
 
   /// Rows and columns of the source: of a tensor that is no matrix, all axes but the last, and the last.
-  private var sourceExtents: (rows: Int, columns: Int) {
-    let (rows, columns) = matrixExtents
+  private var sourceDimensions: (rows: Int, columns: Int) {
+    let (rows, columns) = matrixDimensions
     return isTransposed ? (columns, rows) : (rows, columns)
   }
 }

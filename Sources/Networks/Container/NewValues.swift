@@ -21,7 +21,7 @@ package enum NewValues: Sendable {
   /// What a tensor with values `before` loses, and the digest of the values that this restores to.
   ///
   /// - Parameter didReach: told how many bytes were compared.
-  package func loss(
+  package func difference(
     from before: UnsafeRawBufferPointer, type: ElementType, shape: Shape, threads: Threads,
     didReach: (Int) -> Void = { _ in }
   ) -> (difference: ValueDifference, digest: Digest) {

@@ -17,8 +17,8 @@ extension NetworkFile {
   ///
   /// Values of tensors that only have to be put back into their place are not decoded, and are zeros in the refilled
   /// container: where they lie on top of HDF5's own structures, these are found to be gone. Chunks of changed tensors
-  /// are encoded and stored, as they may need more room than there was. Of a `.ncz`, whoever made it, all chunks are, and
-  /// values that the container has as well must be the same there.
+  /// are encoded and stored, as they may need more room than there was. Of a `.ncz`, whoever made it, all chunks are,
+  /// and values that the container has as well must be the same there.
   ///
   /// - Parameters:
   ///   - file: reads like the output; of `size` bytes.
@@ -56,8 +56,10 @@ extension NetworkFile {
 
   /// Refills the container but for values that only have to be put into their place, opens it, and compares the objects
   /// in it with the directory.
-  package func restoreStructure(to scratch: FileDescriptor, _ part: RestoredPart) throws(NetworkError) -> NetworkFile {
-    let size = try restore(to: scratch, part)
+  package func restoreStructure(to scratch: FileDescriptor, _ content: RestoredContent) throws(NetworkError)
+    -> NetworkFile
+  {
+    let size = try restore(to: scratch, content)
     let restored: NetworkFile
     var options = options
     options.findsLayers = false
@@ -65,7 +67,7 @@ extension NetworkFile {
       restored = try about("container") { try NetworkFile(scratch, size: size, options: options) }
     } catch {
       // What could be read in the source, and no longer without values, was among them.
-      throw error.verdict == .unsupported && part == .changedStructure
+      throw error.verdict == .unsupported && content == .changedStructure
         ? error.saying(error.message, .corrupt) : error
     }
     guard case .ncz(let source) = self.source, let container = source.directory.container,
@@ -179,8 +181,8 @@ extension TableOfContents {
 
 extension Object {
   fileprivate mutating func forgetChunks() {
-    guard case .dataset(var dataset) = kind, case .chunked(let extents, _) = dataset.layout else { return }
-    dataset.layout = .chunked(extents: extents, chunks: [])
+    guard case .dataset(var dataset) = kind, case .chunked(let dimensions, _) = dataset.layout else { return }
+    dataset.layout = .chunked(dimensions: dimensions, chunks: [])
     kind = .dataset(dataset)
   }
 }

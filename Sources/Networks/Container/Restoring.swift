@@ -5,7 +5,7 @@ public import SystemPackage
 internal import Tensors
 
 /// How much of a source file is restored.
-package enum RestoredPart {
+package enum RestoredContent {
   case everything
   /// Not the values that only have to be put into their place.
   case structure
@@ -23,8 +23,8 @@ extension NetworkFile {
   }
 
   /// - Parameter part: how much of it is written.
-  func restore(to file: FileDescriptor, _ part: RestoredPart) throws(NetworkError) -> Int {
-    let isStructureOnly = part != .everything
+  func restore(to file: FileDescriptor, _ content: RestoredContent) throws(NetworkError) -> Int {
+    let isStructureOnly = content != .everything
     guard case .ncz(let source) = source else {
       throw NetworkError(.usage, "is \(kind.rawValue) already; expected .ncz")
     }
@@ -52,7 +52,7 @@ extension NetworkFile {
           }
           offset += piece.count
         }
-      case .chunked(_, _, let isKept) where !tensor.history.isEmpty || !(isKept || part == .changedStructure):
+      case .chunked(_, _, let isKept) where !tensor.history.isEmpty || !(isKept || content == .changedStructure):
         chunked.append(index)
       case .chunked, nil:
         break
@@ -90,8 +90,8 @@ extension NetworkFile {
 
   // MARK: Chunks
 
-  /// Encodes the values of chunked datasets with their own filters, and puts them where they were, or where libhdf5 finds
-  /// room when their sizes changed.
+  /// Encodes the values of chunked datasets with their own filters, and puts them where they were, or where libhdf5
+  /// finds room when their sizes changed.
   private func writeChunks(_ indices: [Int], _ container: Directory.Container, to file: FileDescriptor) throws {
     // libhdf5 needs the HDF5 file by itself; in an archive it gets a copy.
     let isArchive = container.kind == .keras

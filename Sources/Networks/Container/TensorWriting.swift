@@ -8,13 +8,13 @@ internal import Tensors
 
 /// How a `.ncz` file is written.
 public struct WritingOptions: Sendable {
-  /// zstd's level, 1…19; nothing for entropy coding alone.
+  /// zstd's level, 1…19; `nil` for entropy coding alone.
   public var level: Int?
-  /// Store ternary codes plain, for use from a memory map.
+  /// Store ternary codes uncompressed, for use from a memory map.
   public var isMapped: Bool
   /// Nobody will read what is written: only its size counts.
   package var trial: SizeTrial?
-  /// Most bytes of the output; more is an error, and nothing is written that counts.
+  /// Maximum bytes of the output; more is an error, and nothing is written that counts.
   package var limit: Int?
 
   public init(level: Int? = nil, isMapped: Bool = false) {
@@ -30,7 +30,7 @@ package struct Change {
   var values: NewValues
   /// Of the values that they restore to; `nil` for the writer to find out.
   package var digest: Digest?
-  /// Nothing where the history is to stay as it is.
+  /// `nil` where the history is to stay as it is.
   package var step: Step?
   var outcome = TensorReport.Outcome.changed
   var kept: Kept?
@@ -64,7 +64,7 @@ public struct TensorReport: Sendable {
   /// Stored bytes of its payloads.
   public var storedBytes: Int
   public var outcome: Outcome
-  /// Of a pruned tensor: weights that are not zero, singular values, or nodes of the layer.
+  /// Of a pruned tensor: weights that are not zero, singular values, or units of the layer.
   public var kept: Kept?
 
   public enum Outcome: String, Sendable {
@@ -113,7 +113,7 @@ extension NetworkFile {
     }
   }
 
-  private var extensions: [JSON.Member] {
+  private var extensions: [JSONValue.Member] {
     if case .ncz(let source) = source { source.directory.extensions } else { [] }
   }
 
@@ -217,7 +217,7 @@ extension NetworkFile {
     case .weights(.ternary(let matrix, _)):
       let codec = try TernaryCodec(tensor, matrix.group)
       let encoded = try codec.encode(
-        matrix, level: writing.isMapped ? .plain : writing.compression, threads: threads)
+        matrix, level: writing.isMapped ? .uncompressed : writing.compression, threads: threads)
       tensor.encoding = encoded.encoding == .sparse ? .sparseSigns(matrix.group) : .ternary(matrix.group)
       parts = try encoded.parts.map { try WaitingBlocks($0, isCounted: isCounted) }
     case .weights(.sparse(let matrix, _)): parts = try encoded(matrix)
@@ -290,8 +290,8 @@ extension NetworkFile {
   ) throws -> (record: Directory.Container, crcs: [UInt32])? {
     switch source {
     case .hdf5(let source):
-      let cuts = try Place.cuts(of: tensors, size: size)
-      let remaining = RemainingBytes(size: size, cuts: cuts)
+      let holes = try Place.holes(of: tensors, size: size)
+      let remaining = RemainingBytes(size: size, holes: holes)
       func record(_ payload: Int) -> Directory.Container {
         Directory.Container(kind: source.containerKind, offset: source.offset, payload: payload, size: size)
       }

@@ -68,7 +68,7 @@ public struct Digest: Sendable, Hashable, CustomStringConvertible {
 
   private init(crcs: [UInt32], type: ElementType, shape: Shape) {
     var message = SHA256()
-    message.update("\(type.rawValue)[\(shape.extents.map(String.init).joined(separator: ","))]\n".utf8)
+    message.update("\(type.rawValue)[\(shape.dimensions.map(String.init).joined(separator: ","))]\n".utf8)
     message.update(Self.littleEndian(crcs))
     self.init(of: message)
   }

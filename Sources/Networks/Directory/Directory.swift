@@ -11,16 +11,16 @@ package struct Directory {
     package var payload: Int
     /// Bytes of the source file.
     package var size: Int
-    var extensions: [JSON.Member] = []
+    var extensions: [JSONValue.Member] = []
   }
 
   package var container: Container?
   package var digest: Digest
   var network: Network?
   var tensors: [TensorRecord]
-  var extensions: [JSON.Member] = []
+  var extensions: [JSONValue.Member] = []
 
-  static let tensorLimit = 1 << 20
+  static let maxTensors = 1 << 20
 }
 
 /// What kind of file the container is.
@@ -32,13 +32,13 @@ package enum ContainerKind: String, Sendable {
 
 extension Directory {
   /// The directory's members but `payloads`.
-  var json: JSON {
-    var members: [JSON.Member] = [
+  var json: JSONValue {
+    var members: [JSONValue.Member] = [
       .init("digest", .string("\(digest)")),
       .init("tensors", .array(tensors.map(\.json))),
     ]
     if let container {
-      let pairs: [JSON.Member] = [
+      let pairs: [JSONValue.Member] = [
         .init("kind", .string(container.kind.rawValue)), .init("offset", .integer(container.offset)),
         .init("payload", .integer(container.payload)), .init("size", .integer(container.size)),
       ]
@@ -50,16 +50,16 @@ extension Directory {
 }
 
 extension TensorRecord {
-  fileprivate var json: JSON {
-    var members: [JSON.Member] = [
+  fileprivate var json: JSONValue {
+    var members: [JSONValue.Member] = [
       .init("byte_order", .string(byteOrder.rawValue)),
       .init("encoding", .integer(encoding.id)),
       .init("history", .array(history.map(\.json))),
       .init("name", .string(name.text)),
       .init("parameters", encoding.parameters),
-      .init("parts", .array(parts.map(JSON.integer))),
+      .init("parts", .array(parts.map(JSONValue.integer))),
       .init("role", .string(role.rawValue)),
-      .init("shape", .array(shape.extents.map(JSON.integer))),
+      .init("shape", .array(shape.dimensions.map(JSONValue.integer))),
       .init("size", .integer(size)),
       .init("type", .string(type.rawValue)),
     ]
@@ -73,7 +73,7 @@ extension TensorRecord {
 }
 
 extension Step {
-  package var json: JSON {
+  package var json: JSONValue {
     .object([
       .init("error", .real(error)), .init("from", .string("\(from)")), .init("options", .string(options)),
       .init("tool", .string(tool)), .init("version", .string(version)),
@@ -82,13 +82,13 @@ extension Step {
 }
 
 extension Place {
-  fileprivate var json: JSON {
+  fileprivate var json: JSONValue {
     switch self {
     case .contiguous(let run):
       return .object([.init("extent", .array([.integer(run.offset), .integer(run.length)]))])
     case .chunked(let address, let chunks, let isKept):
       let rows = chunks.map { chunk in
-        JSON.array(
+        JSONValue.array(
           [.integer(chunk.run.offset), .integer(chunk.run.length), .integer(Int(chunk.filterMask))]
             + chunk.origin.map { .number(String($0)) })
       }
@@ -103,7 +103,7 @@ extension Place {
 
 extension Directory {
   /// Reads and checks the content of a directory with `payloadCount` payloads.
-  init(_ json: JSON, payloadCount: Int) throws(NetworkError) {
+  init(_ json: JSONValue, payloadCount: Int) throws(NetworkError) {
     var object = try ObjectReader(json, "directory")
     digest = try object.required("digest", "64 hexadecimal digits") { $0.string.flatMap(Digest.init) }
     container = nil
@@ -111,8 +111,8 @@ extension Directory {
     network = nil
     if let json = object.optional("network") { network = try Network(json: json) }
     let list = try object.array("tensors")
-    guard list.count <= Self.tensorLimit else {
-      throw NetworkError(.overLimit, "\(list.count) tensors, limit \(Self.tensorLimit)")
+    guard list.count <= Self.maxTensors else {
+      throw NetworkError(.overLimit, "\(list.count) tensors, limit \(Self.maxTensors)")
     }
     tensors = []
     for (index, json) in list.enumerated() { tensors.append(try TensorRecord(json, index: index)) }
@@ -143,7 +143,7 @@ extension Directory {
 
   private func checkPlaces() throws(NetworkError) {
     if let container {
-      _ = try Place.cuts(of: tensors, size: container.size)
+      _ = try Place.holes(of: tensors, size: container.size)
     } else if let tensor = tensors.first(where: { $0.place != nil }) {
       throw NetworkError(.corrupt, "\(tensor.name): has a place, but the file has no container")
     }
@@ -151,7 +151,7 @@ extension Directory {
 }
 
 extension Directory.Container {
-  fileprivate init(_ json: JSON) throws(NetworkError) {
+  fileprivate init(_ json: JSONValue) throws(NetworkError) {
     var object = try ObjectReader(json, "container")
     kind = try object.word("kind")
     offset = try object.required("offset", "an integer ≥ 0") { $0.integer.flatMap { $0 >= 0 ? $0 : nil } }
@@ -165,7 +165,7 @@ extension Directory.Container {
 }
 
 extension TensorRecord {
-  fileprivate init(_ json: JSON, index: Int) throws(NetworkError) {
+  fileprivate init(_ json: JSONValue, index: Int) throws(NetworkError) {
     var object = try ObjectReader(json, "tensor \(index)")
     let name = try object.name("name")
     guard name.utf8.count <= 4096 else {
@@ -185,10 +185,10 @@ extension TensorRecord {
       let type: ElementType = try object.word("type")
       self.type = type
       byteOrder = try object.word("byte_order")
-      let extents = try object.integers("shape")
-      guard extents.count <= 32 else { throw NetworkError(.overLimit, "rank \(extents.count), limit 32") }
-      guard let shape = Shape(extents), let expected = shape.byteCount(elementSize: type.byteCount) else {
-        throw NetworkError(.corrupt, "shape \(extents) overflows")
+      let dimensions = try object.integers("shape")
+      guard dimensions.count <= 32 else { throw NetworkError(.overLimit, "rank \(dimensions.count), limit 32") }
+      guard let shape = Shape(dimensions), let expected = shape.byteCount(elementSize: type.byteCount) else {
+        throw NetworkError(.corrupt, "shape \(dimensions) overflows")
       }
       self.shape = shape
       let size = try object.integer("size")
@@ -228,7 +228,7 @@ extension TensorRecord {
       throw error.of(name)
     }
 
-    func text(_ json: JSON, _ what: String) throws(NetworkError) -> TensorName {
+    func text(_ json: JSONValue, _ what: String) throws(NetworkError) -> TensorName {
       guard let string = json.string, string.hasOnlyPathEscapes else {
         throw NetworkError(.corrupt, "\(what): expected a string with no backslash but in \\x5C and \\x80…\\xFF")
       }
@@ -238,7 +238,7 @@ extension TensorRecord {
 }
 
 extension Step {
-  fileprivate init(_ json: JSON, _ number: Int) throws(NetworkError) {
+  fileprivate init(_ json: JSONValue, _ number: Int) throws(NetworkError) {
     var object = try ObjectReader(json, "history \(number)")
     tool = try object.string("tool")
     version = try object.string("version")
@@ -252,11 +252,11 @@ extension Step {
 }
 
 extension Place {
-  fileprivate init(_ json: JSON, size: Int, shape: Shape) throws(NetworkError) {
+  fileprivate init(_ json: JSONValue, size: Int, shape: Shape) throws(NetworkError) {
     var object = try ObjectReader(json, "place")
     guard size > 0 else { throw NetworkError(.corrupt, "place: expected none for a tensor without values") }
-    if let extent = object.optional("extent") {
-      let run = try Run(extent.array ?? [])
+    if let range = object.optional("extent") {
+      let run = try Run(range.array ?? [])
       guard run.length == size else { throw NetworkError(.corrupt, "place: \(run.length) bytes, expected \(size)") }
       self = .contiguous(run)
     } else {
@@ -268,7 +268,7 @@ extension Place {
         guard let row = json.array, row.count == 3 + rank, let mask = row[2].integer.flatMap({ UInt32(exactly: $0) })
         else { throw NetworkError(.corrupt, "place: expected chunks of 3 + \(rank) integers") }
         let origin = row[3...].compactMap { $0.integer.flatMap { UInt64(exactly: $0) } }
-        guard origin.count == rank, zip(origin, shape.extents).allSatisfy({ $0 < UInt64($1) }),
+        guard origin.count == rank, zip(origin, shape.dimensions).allSatisfy({ $0 < UInt64($1) }),
           chunks.last.map({ $0.origin.lexicographicallyPrecedes(origin) }) ?? true
         else { throw NetworkError(.corrupt, "place: a chunk's coordinates are out of order or outside the shape") }
         chunks.append(StoredChunk(run: try Run([row[0], row[1]]), filterMask: mask, origin: origin))
@@ -280,7 +280,7 @@ extension Place {
 }
 
 extension Place.Run {
-  fileprivate init(_ json: [JSON]) throws(NetworkError) {
+  fileprivate init(_ json: [JSONValue]) throws(NetworkError) {
     guard json.count == 2, let offset = json[0].integer, let length = json[1].integer, offset >= 0, length >= 0,
       !offset.addingReportingOverflow(length).overflow
     else { throw NetworkError(.corrupt, "place: expected [offset, length], both ≥ 0") }

@@ -18,7 +18,7 @@ extension Encoding {
     }
   }
 
-  var parameters: JSON {
+  var parameters: JSONValue {
     switch self {
     case .raw:
       return .object([])
@@ -34,16 +34,17 @@ extension Encoding {
           + [.init("positions", .string(positions.rawValue)), .init("values", .string(values.rawValue))])
     case .lowRank(let singularValues):
       return .object([
-        .init("rank", .integer(singularValues.count)), .init("singular_values", .array(singularValues.map(JSON.real))),
+        .init("rank", .integer(singularValues.count)),
+        .init("singular_values", .array(singularValues.map(JSONValue.real))),
       ])
     case .unknown(_, let parameters):
-      return (try? JSON.parse(Array(parameters.utf8))) ?? .object([])
+      return (try? JSONValue.parse(Array(parameters.utf8))) ?? .object([])
     }
   }
 }
 
 extension ScaleGroup {
-  fileprivate var json: JSON {
+  fileprivate var json: JSONValue {
     switch self {
     case .tensor: .string("tensor")
     case .row: .string("row")
@@ -51,7 +52,7 @@ extension ScaleGroup {
     }
   }
 
-  fileprivate init?(_ json: JSON) {
+  fileprivate init?(_ json: JSONValue) {
     switch json {
     case .string("tensor"): self = .tensor
     case .string("row"): self = .row
@@ -63,7 +64,7 @@ extension ScaleGroup {
 }
 
 extension Encoding {
-  /// Number of parts of a tensor of type `type`; nothing for an unknown encoding.
+  /// Number of parts of a tensor of type `type`; `nil` for an unknown encoding.
   func partCount(_ type: ElementType) -> Int? {
     switch self {
     case .raw: 1
@@ -82,11 +83,11 @@ extension Encoding {
     case .ternary, .sparseSigns: type.isFloat && shape.rank == 2
     case .sparse(_, let values, _): values.type(of: type) != nil && shape.rank > 0
     case .lowRank(let singularValues):
-      type.isFloat && shape.rank == 2 && singularValues.count <= shape.extents.min() ?? 0
+      type.isFloat && shape.rank == 2 && singularValues.count <= shape.dimensions.min() ?? 0
     }
   }
 
-  init(id: Int, _ json: JSON) throws(NetworkError) {
+  init(id: Int, _ json: JSONValue) throws(NetworkError) {
     guard let number = EncodingNumber(rawValue: id) else {
       guard (0...127).contains(id) else { throw NetworkError(.corrupt, "encoding \(id), expected 0…127") }
       self = .unknown(id: id, parameters: String(decoding: json.serialized(), as: UTF8.self))

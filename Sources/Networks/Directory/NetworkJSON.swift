@@ -8,20 +8,20 @@ extension Network {
   /// The network as it stands in a directory; parameters are rounded to nine significant digits.
   ///
   /// - Precondition: `validate()` finds nothing.
-  public var json: JSON {
-    JSON.object(
-      (isAssumed ? [JSON.Member("assumed", .bool(true))] : []) + [
-        JSON.Member("nodes", .array(nodes.map(\.json))),
-        JSON.Member("outputs", .array(outputs.map { JSON.integer($0) })),
-      ] + (precision.map { [JSON.Member("precision", .string($0.rawValue))] } ?? []))
+  public var json: JSONValue {
+    JSONValue.object(
+      (isAssumed ? [JSONValue.Member("assumed", .bool(true))] : []) + [
+        JSONValue.Member("nodes", .array(nodes.map(\.json))),
+        JSONValue.Member("outputs", .array(outputs.map { JSONValue.integer($0) })),
+      ] + (precision.map { [JSONValue.Member("precision", .string($0.rawValue))] } ?? []))
   }
 
   /// Reads what `json` writes.
   ///
   /// Law: `Network(json: n.json) == n` when the parameters of `n` have at most nine significant digits.
-  /// Throws corrupt for a missing key, a value of the wrong type or a graph that does not hold together, unsupported for
-  /// an operation, an activation or a key that this version does not know.
-  public init(json: JSON) throws(NetworkError) {
+  /// Throws corrupt for a missing key, a value of the wrong type or a graph that does not hold together, unsupported
+  /// for an operation, an activation or a key that this version does not know.
+  public init(json: JSONValue) throws(NetworkError) {
     var object = try ObjectReader(json, "network")
     var nodes: [Node] = []
     for (index, value) in try object.array("nodes").enumerated() {
@@ -45,16 +45,17 @@ extension Network {
 }
 
 extension Network.Node {
-  fileprivate var json: JSON {
-    JSON.object([
-      JSON.Member("inputs", .array(inputs.map { JSON.integer($0) })),
-      JSON.Member("op", .string(operation.name)),
-      JSON.Member("parameters", .object(operation.parameters)),
-      JSON.Member("tensors", .object(operation.tensors.map { JSON.Member($0.role.text, .string($0.name.text)) })),
+  fileprivate var json: JSONValue {
+    JSONValue.object([
+      JSONValue.Member("inputs", .array(inputs.map { JSONValue.integer($0) })),
+      JSONValue.Member("op", .string(operation.name)),
+      JSONValue.Member("parameters", .object(operation.parameters)),
+      JSONValue.Member(
+        "tensors", .object(operation.tensors.map { JSONValue.Member($0.role.text, .string($0.name.text)) })),
     ])
   }
 
-  fileprivate init(json: JSON, index: Int) throws(NetworkError) {
+  fileprivate init(json: JSONValue, index: Int) throws(NetworkError) {
     var object = try ObjectReader(json, "node \(index)")
     let operation = try object.string("op")
     var parameters = try ObjectReader(object.optional("parameters"), "parameters of node \(index)")
@@ -69,19 +70,22 @@ extension Network.Node {
 }
 
 extension Network.Operation {
-  fileprivate var parameters: [JSON.Member] {
+  fileprivate var parameters: [JSONValue.Member] {
     switch self {
     case .input(let shape):
-      shape.map { [JSON.Member("shape", .array($0.map { JSON.integer($0) }))] } ?? []
+      shape.map { [JSONValue.Member("shape", .array($0.map { JSONValue.integer($0) }))] } ?? []
     case .activation(let activation): activation.parameters
     case .batchNormalization(_, _, _, _, let epsilon), .layerNormalization(_, _, let epsilon),
       .normalization(_, _, let epsilon):
-      [JSON.Member("epsilon", JSON.real(epsilon))]
+      [JSONValue.Member("epsilon", JSONValue.real(epsilon))]
     case .rescaling(let scale, let offset):
-      [JSON.Member("offset", .array(offset.map(JSON.real))), JSON.Member("scale", .array(scale.map(JSON.real)))]
-    case .reshape(let shape): [JSON.Member("shape", .array(shape.map { JSON.integer($0) }))]
-    case .dropout(let rate): [JSON.Member("rate", JSON.real(rate))]
-    case .opaque(let className, _): [JSON.Member("class", .string(className))]
+      [
+        JSONValue.Member("offset", .array(offset.map(JSONValue.real))),
+        JSONValue.Member("scale", .array(scale.map(JSONValue.real))),
+      ]
+    case .reshape(let shape): [JSONValue.Member("shape", .array(shape.map { JSONValue.integer($0) }))]
+    case .dropout(let rate): [JSONValue.Member("rate", JSONValue.real(rate))]
+    case .opaque(let className, _): [JSONValue.Member("class", .string(className))]
     case .dense, .prelu, .combine, .concatenate, .flatten: []
     }
   }
@@ -159,26 +163,26 @@ extension Activation {
   }
 
   /// The activations without parameters, by name.
-  static let plain: [String: Activation] = Dictionary(
+  static let withoutParameters: [String: Activation] = Dictionary(
     uniqueKeysWithValues: [
       .linear, .relu, .selu, .silu, .softplus, .softsign, .exponential, .sigmoid, .tanh, .erf, .sin, .cos, .abs, .sign,
       .step, .softmax,
     ].map { (activation: Activation) in (activation.name, activation) })
 
-  fileprivate var parameters: [JSON.Member] {
-    let kind = JSON.Member("kind", .string(name))
+  fileprivate var parameters: [JSONValue.Member] {
+    let kind = JSONValue.Member("kind", .string(name))
     return switch self {
-    case .leakyReLU(let slope): [kind, JSON.Member("slope", JSON.real(slope))]
+    case .leakyReLU(let slope): [kind, JSONValue.Member("slope", JSONValue.real(slope))]
     case .boundedReLU(let maximum, let threshold, let slope):
-      [kind] + (maximum.map { [JSON.Member("maximum", JSON.real($0))] } ?? [])
-        + [JSON.Member("slope", JSON.real(slope)), JSON.Member("threshold", JSON.real(threshold))]
-    case .hardSigmoid(let divisor): [JSON.Member("divisor", JSON.real(divisor)), kind]
-    case .elu(let alpha): [JSON.Member("alpha", JSON.real(alpha)), kind]
-    case .gelu(let approximate): [JSON.Member("approximate", .bool(approximate)), kind]
+      [kind] + (maximum.map { [JSONValue.Member("maximum", JSONValue.real($0))] } ?? [])
+        + [JSONValue.Member("slope", JSONValue.real(slope)), JSONValue.Member("threshold", JSONValue.real(threshold))]
+    case .hardSigmoid(let divisor): [JSONValue.Member("divisor", JSONValue.real(divisor)), kind]
+    case .elu(let alpha): [JSONValue.Member("alpha", JSONValue.real(alpha)), kind]
+    case .gelu(let approximate): [JSONValue.Member("approximate", .bool(approximate)), kind]
     case .piecewiseConstant(let levels, let thresholds):
       [
-        kind, JSON.Member("levels", .array(levels.map(JSON.real))),
-        JSON.Member("thresholds", .array(thresholds.map(JSON.real))),
+        kind, JSONValue.Member("levels", .array(levels.map(JSONValue.real))),
+        JSONValue.Member("thresholds", .array(thresholds.map(JSONValue.real))),
       ]
     default: [kind]
     }
@@ -199,15 +203,15 @@ extension Activation {
       self = .piecewiseConstant(
         levels: try parameters.reals("levels"), thresholds: try parameters.reals("thresholds"))
     default:
-      guard let plain = Self.plain[kind] else {
+      guard let function = Self.withoutParameters[kind] else {
         throw NetworkError(.unsupported, "network: unknown activation \(kind)")
       }
-      self = plain
+      self = function
     }
   }
 }
 
 extension Double {
   /// As precise as a directory keeps a parameter: nine significant digits.
-  var roundedAsStored: Double { isFinite ? JSON.real(self).double ?? self : self }
+  var roundedAsStored: Double { isFinite ? JSONValue.real(self).double ?? self : self }
 }

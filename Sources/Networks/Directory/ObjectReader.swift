@@ -4,24 +4,24 @@ internal import Tensors
 /// Takes the members of a JSON object one by one, so that what is left at the end is known to be unknown.
 struct ObjectReader {
   /// Those that were not taken yet, in their order. Objects of a directory have a dozen: they are looked through.
-  private var members: [(key: TensorName, value: JSON)]
+  private var members: [(key: TensorName, value: JSONValue)]
   private let what: String
 
   /// `what` names the object in messages.
-  init(_ json: JSON?, _ what: String) throws(NetworkError) {
+  init(_ json: JSONValue?, _ what: String) throws(NetworkError) {
     guard let members = json?.members else { throw NetworkError(.corrupt, "\(what): expected an object") }
     self.members = members.map { (TensorName($0.key), $0.value) }
     self.what = what
   }
 
   /// The value of an optional key.
-  mutating func optional(_ key: TensorName) -> JSON? {
+  mutating func optional(_ key: TensorName) -> JSONValue? {
     members.firstIndex { $0.key == key }.map { members.remove(at: $0).value }
   }
 
   /// The value of a key, read by `read`, which answers `nil` for a value of the wrong kind.
   mutating func required<Value>(
-    _ key: TensorName, _ expected: String, _ read: (JSON) throws -> Value?
+    _ key: TensorName, _ expected: String, _ read: (JSONValue) throws -> Value?
   ) throws(NetworkError) -> Value {
     guard let json = optional(key) else {
       throw NetworkError(.corrupt, "\(what): the key \(key) is missing")
@@ -96,7 +96,7 @@ struct ObjectReader {
   /// The keys that were not taken yet, in their order.
   var keys: [TensorName] { members.map(\.key) }
 
-  mutating func array(_ key: TensorName) throws(NetworkError) -> [JSON] { try required(key, "an array", \.array) }
+  mutating func array(_ key: TensorName) throws(NetworkError) -> [JSONValue] { try required(key, "an array", \.array) }
 
   /// Checks that nothing is left.
   consuming func finish() throws(NetworkError) {
@@ -104,15 +104,15 @@ struct ObjectReader {
   }
 
   /// The members that may be ignored but must be kept; any other that was not taken is from a later version.
-  consuming func extensions() throws(NetworkError) -> [JSON.Member] {
+  consuming func extensions() throws(NetworkError) -> [JSONValue.Member] {
     try members.map { (key, value) throws(NetworkError) in
       guard key.hasPrefix("x-") else { throw NetworkError(.unsupported, "\(what): unknown key \(key)") }
-      return JSON.Member(key.text, value)
+      return JSONValue.Member(key.text, value)
     }
   }
 }
 
-extension JSON {
+extension JSONValue {
   /// A number that is spelled as a real, not as an integer.
   var real: Double? { integer == nil ? double : nil }
 }

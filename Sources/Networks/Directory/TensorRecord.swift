@@ -20,18 +20,18 @@ public struct TensorRecord: Sendable, Equatable {
   public var encoding: Encoding
   /// The payloads that are the encoding's parts.
   package var parts: [Int]
-  /// Of the decoded values; nothing while they were not read, in an HDF5 file.
+  /// Of the decoded values; `nil` while they were not read, in an HDF5 file.
   public var digest: Digest?
   /// Every step that changed the values, oldest first.
   public var history: [Step]
-  /// Where the values lie in the source file; nothing for a tensor without one.
+  /// Where the values lie in the source file; `nil` for a tensor without one.
   package var place: Place?
   /// Why compressors leave it, where its role does not say it; known of HDF5 files alone.
   public var reason: String?
   /// Whether it is a weight matrix of which its orientation is not known.
   var isAmbiguous = false
   /// Members that this version does not know and keeps.
-  var extensions: [JSON.Member] = []
+  var extensions: [JSONValue.Member] = []
 
   /// Every path of the dataset in the source file, without leading slashes.
   var paths: [TensorName] { (path.map { [$0] } ?? []) + aliases }
@@ -41,7 +41,7 @@ public struct TensorRecord: Sendable, Equatable {
 
   /// Bytes that the form takes in which an encoding is decoded, as far as its sizes follow from the shape.
   var decodedSize: Int {
-    let (rows, columns) = matrixExtents
+    let (rows, columns) = matrixDimensions
     func bytes(_ counts: Int...) -> Int { counts.reduce(1) { $0.multipliedOrMaximum(by: $1) } }
     switch encoding {
     case .raw, .unknown: return size
@@ -96,7 +96,7 @@ public enum StoredValues: String, Sendable {
   case exact
   case float16, bfloat16
 
-  /// The type of the stored values of a tensor of type `type`; nothing where that does not widen exactly to it.
+  /// The type of the stored values of a tensor of type `type`; `nil` where that does not widen exactly to it.
   func type(of type: ElementType) -> ElementType? {
     let isWide = type == .float32 || type == .float64
     return switch self {
@@ -151,8 +151,8 @@ package enum Place: Sendable, Equatable {
     var origin: [UInt64]
   }
 
-  /// The runs that were cut out of the container.
-  var cuts: [Run] {
+  /// The runs that are missing in the container.
+  var holes: [Run] {
     switch self {
     case .contiguous(let run): [run]
     case .chunked(_, let chunks, let isKept): isKept ? [] : chunks.map(\.run)

@@ -11,7 +11,9 @@ struct LayoutChain {
 
   /// The chain of all dense layers, and what was assumed to make it; or why there is none.
   func assumed() -> (network: Network?, note: String?) {
-    if found.dense.isEmpty, found.ambiguous.isEmpty { return (nil, found.others.isEmpty ? nil : "\(says): the network is not known") }
+    if found.dense.isEmpty, found.ambiguous.isEmpty {
+      return (nil, found.others.isEmpty ? nil : "\(says): the network is not known")
+    }
     if let obstacle { return (nil, "\(says), and \(obstacle): the network is not known; \(Self.remedy)") }
     do throws(LayoutError) {
       let network = try chain(found.dense.map(Link.layer), functions: nil, isAssumed: true)

@@ -57,15 +57,15 @@ extension FoundLayers {
   private init(_ parts: [LayerPart], epsilon: Double?, activation: (TensorName) -> String?) {
     var numbers: [TensorName: Int] = [:]
     for part in parts where part.role == .kernel {
-      guard let extents = part.shape?.extents, extents.count == 2, let orientation = part.orientation else {
+      guard let dimensions = part.shape?.dimensions, dimensions.count == 2, let orientation = part.orientation else {
         gap = part.name
         continue
       }
       numbers[part.group] = layers.count
       layers.append(
         FoundLayer(
-          name: part.layer, operation: .dense(kernel: part.name, bias: nil), inputs: extents[orientation.inputs],
-          outputs: extents[orientation.outputs], activation: activation(part.group)))
+          name: part.layer, operation: .dense(kernel: part.name, bias: nil), inputs: dimensions[orientation.inputs],
+          outputs: dimensions[orientation.outputs], activation: activation(part.group)))
     }
     var normalisations: [TensorName: [TensorName: LayerPart]] = [:]
     var order: [TensorName] = []

@@ -104,7 +104,9 @@ enum LayerWords {
       return .recurrent
     }
     if embeddingWeights.contains(weight) { return .embedding }
-    guard isBare, shape?.rank == 2, let rows = shape?.extents[0], let columns = shape?.extents[1] else { return nil }
+    guard isBare, shape?.rank == 2, let rows = shape?.dimensions[0], let columns = shape?.dimensions[1] else {
+      return nil
+    }
     if contains(name[...], "embed") || tables.contains(stem) || words.contains(where: { $0.elementsEqual("emb".utf8) })
       || tableEndings.contains(where: stem.hasSuffix)
     {

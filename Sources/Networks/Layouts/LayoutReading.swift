@@ -75,7 +75,7 @@ public struct LayoutTensor: Sendable, Equatable {
   public var byteOrder: ByteOrder
   /// `nil` for a null dataspace, or when the number of elements overflows.
   public var shape: Shape?
-  /// Bytes of all elements, were they stored plainly.
+  /// Bytes of all elements, were they stored uncompressed.
   public var byteCount: UInt64
 }
 
@@ -145,7 +145,8 @@ public struct LayoutReading: Sendable, Equatable {
   public var network: Network?
   /// How the layers were assumed to be connected, where nothing in the file says it, nor the caller did.
   public var assumption: String?
-  /// What was done as the caller said, and what in the file does not fit: one sentence each, to be said on standard error.
+  /// What was done as the caller said, and what in the file does not fit: one sentence each, to be said on standard
+  /// error.
   public var notes: [String]
 
   /// The text attributes `read` needs, for `Session.tableOfContents(texts:)`.
@@ -154,7 +155,7 @@ public struct LayoutReading: Sendable, Equatable {
     "format", "network*", "role",
   ]
 
-  /// The bytes of optimizer state and of all tensors, stored plainly.
+  /// The bytes of optimizer state and of all tensors, stored uncompressed.
   public var byteCounts: (optimizer: UInt64, all: UInt64) {
     tensors.reduce(into: (0, 0)) { counts, tensor in
       counts.all = counts.all.addingOrMaximum(tensor.byteCount)
@@ -208,8 +209,8 @@ public struct LayoutReading: Sendable, Equatable {
     return file.reading(network, assumption: note)
   }
 
-  /// With the architecture of another file: a configuration of Keras as if it stood in this file, where that fits; else its
-  /// graph, layer by layer.
+  /// With the architecture of another file: a configuration of Keras as if it stood in this file, where that fits; else
+  /// its graph, layer by layer.
   private static func read(
     _ table: TableOfContents, configuration: [UInt8]?, like: StatedArchitecture, _ assumption: Assumption
   ) throws(LayoutError) -> LayoutReading {

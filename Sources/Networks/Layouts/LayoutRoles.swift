@@ -115,7 +115,7 @@ extension LayoutVariables {
     guard let rank = variable.rank, variable.isFloat else { return .other() }
     let isDense =
       shapes.count == 2 && shapes["param_0"]??.rank == 2 && shapes["param_1"]??.rank == 1
-      && shapes["param_0"]??.extents.last == shapes["param_1"]??.count
+      && shapes["param_0"]??.dimensions.last == shapes["param_1"]??.count
     if isDense { return variable.weight == "param_0" ? .kernel(.inputsByOutputs) : LayoutFinding(.bias) }
     if rank == 2 {
       return shapes.count == 1
@@ -132,7 +132,7 @@ extension LayoutVariables {
     guard let rank = variable.rank, variable.isFloat else { return .other() }
     if rank == 4 { return LayoutFinding(.convolution) }
     guard shapes["0"]??.rank == 2 else { return .other() }
-    let outputs = shapes["0"]??.extents[0]
+    let outputs = shapes["0"]??.dimensions[0]
     guard let biases = shapes["1"]??.count, biases != outputs else {
       return variable.weight == "0" ? .kernel(.outputsByInputs) : LayoutFinding(.bias)
     }
@@ -150,8 +150,9 @@ extension LayoutVariables {
       return group.biases != nil || !variable.needsBias ? .kernel(nil) : nil
     }
     // A bias that fits the other way round alone contradicts the custom: then the shapes tell.
-    guard let orientation = naming.orientation, let extents = variable.tensor.shape?.extents, let biases = group.biases,
-      biases != extents[orientation.outputs], biases == extents[orientation.inputs]
+    guard let orientation = naming.orientation, let dimensions = variable.tensor.shape?.dimensions,
+      let biases = group.biases,
+      biases != dimensions[orientation.outputs], biases == dimensions[orientation.inputs]
     else { return .kernel(naming.orientation) }
     return .kernel(nil)
   }
@@ -206,7 +207,7 @@ extension LayoutVariables {
 }
 
 extension MatrixOrientation {
-  /// Which of a matrix's two extents is the number of its outputs, and which that of its inputs.
+  /// Which of a matrix's two dimensions is the number of its outputs, and which that of its inputs.
   var outputs: Int { self == .inputsByOutputs ? 1 : 0 }
   var inputs: Int { 1 - outputs }
   var reversed: MatrixOrientation { self == .inputsByOutputs ? .outputsByInputs : .inputsByOutputs }

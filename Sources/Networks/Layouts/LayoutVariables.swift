@@ -419,8 +419,8 @@ extension LayoutVariables {
     }
   }
 
-  /// `LAYER/WEIGHT` or `LAYER.WEIGHT`, and the other spellings of `WeightName`. The name is the path, without the `:0` of
-  /// TensorFlow.
+  /// `LAYER/WEIGHT` or `LAYER.WEIGHT`, and the other spellings of `WeightName`. The name is the path, without the `:0`
+  /// of TensorFlow.
   private mutating func locateByPath() {
     for (index, path, dataset) in datasets() {
       let place = WeightName(path: path, isPlain: Self.isOurs(tree))
@@ -516,8 +516,8 @@ extension LayoutVariables {
     }
   }
 
-  /// Says of each matrix of which names say nothing how it is stored: as its bias tells, or as the only way in which all
-  /// such matrices of the file follow one another, or as the caller states; and leaves the others.
+  /// Says of each matrix of which names say nothing how it is stored: as its bias tells, or as the only way in which
+  /// all such matrices of the file follow one another, or as the caller states; and leaves the others.
   private mutating func orient(stated: MatrixOrientation?) {
     var open = variables.indices.filter { variables[$0].tensor.isAmbiguous }
     guard !open.isEmpty else { return }
@@ -529,8 +529,8 @@ extension LayoutVariables {
     for index in open {
       // What cannot be read is refused either way.
       if variables[index].tensor.shape == nil { settle(index, .inputsByOutputs) }
-      guard let extents = variables[index].tensor.shape?.extents, let biases = group(of: variables[index]).biases,
-        extents[0] != extents[1], let outputs = extents.firstIndex(of: biases)
+      guard let dimensions = variables[index].tensor.shape?.dimensions, let biases = group(of: variables[index]).biases,
+        dimensions[0] != dimensions[1], let outputs = dimensions.firstIndex(of: biases)
       else { continue }
       settle(index, outputs == 1 ? .inputsByOutputs : .outputsByInputs)
     }
@@ -555,17 +555,19 @@ extension LayoutVariables {
   static let isOpen: String =
     "perhaps the weights of a dense layer, but the orientation is not known: say --orientation inputs-outputs or outputs-inputs"
 
-  /// Whether matrices, in natural order of their names, are such that each takes as many values as the one before gives.
+  /// Whether matrices, in natural order of their names, are such that each takes as many values as the one before
+  /// gives.
   private func isChain(_ matrices: [Int], _ orientation: MatrixOrientation) -> Bool {
-    let extents = matrices.naturallySorted { variables[$0].tensor.name }
-      .compactMap { variables[$0].tensor.shape?.extents }
+    let dimensions = matrices.naturallySorted { variables[$0].tensor.name }
+      .compactMap { variables[$0].tensor.shape?.dimensions }
     let biases = matrices.allSatisfy { index in
-      guard let count = group(of: variables[index]).biases, let own = variables[index].tensor.shape?.extents else {
+      guard let count = group(of: variables[index]).biases, let own = variables[index].tensor.shape?.dimensions else {
         return true
       }
       return own[orientation.outputs] == count
     }
-    return biases && zip(extents, extents.dropFirst()).allSatisfy { $0[orientation.outputs] == $1[orientation.inputs] }
+    return biases
+      && zip(dimensions, dimensions.dropFirst()).allSatisfy { $0[orientation.outputs] == $1[orientation.inputs] }
   }
 
   /// Leaves what names call the weights of a dense layer and shapes a table of vectors: many rows, no bias where others
@@ -575,9 +577,9 @@ extension LayoutVariables {
     let layers = variables.indices.compactMap { index -> (index: Int, inputs: Int, outputs: Int, isBare: Bool)? in
       let variable = variables[index]
       guard variable.tensor.role == .kernel, let orientation = variable.tensor.orientation,
-        let extents = variable.tensor.shape?.extents
+        let dimensions = variable.tensor.shape?.dimensions
       else { return nil }
-      return (index, extents[orientation.inputs], extents[orientation.outputs], group(of: variable).biases == nil)
+      return (index, dimensions[orientation.inputs], dimensions[orientation.outputs], group(of: variable).biases == nil)
     }
     guard layers.contains(where: { !$0.isBare }) else { return }
     let given = Set(layers.filter { !$0.isBare }.map(\.outputs))
@@ -618,7 +620,7 @@ extension LayoutVariables {
       return Self.isOurs(tree) ? .network(nil) : .none
     }
     do {
-      let network = try Network(json: try JSON.parse(Array(parts.joined().utf8)))
+      let network = try Network(json: try JSONValue.parse(Array(parts.joined().utf8)))
       if let misfit = misfit(of: network) {
         notes.append("the network in the file is ignored: \(misfit)")
         return .none
@@ -636,10 +638,10 @@ extension LayoutVariables {
     for variable in variables { tensors[variable.tensor.name] = variable.tensor }
     for name in network.tensorNames where tensors[name]?.shape == nil { return "there is no \(name)" }
     for case .dense(let kernel, let bias) in network.nodes.map(\.operation) {
-      guard let tensor = tensors[kernel], let extents = tensor.shape?.extents,
-        let orientation = tensor.orientation, extents.count == 2
+      guard let tensor = tensors[kernel], let dimensions = tensor.shape?.dimensions,
+        let orientation = tensor.orientation, dimensions.count == 2
       else { return "\(kernel) is no dense weight matrix" }
-      let outputs = extents[orientation == .inputsByOutputs ? 1 : 0]
+      let outputs = dimensions[orientation == .inputsByOutputs ? 1 : 0]
       guard let bias else { continue }
       guard tensors[bias]?.shape?.count == outputs else {
         return "\(bias) is not one number for each of the \(outputs) outputs of \(kernel)"
@@ -680,17 +682,17 @@ extension Object {
 }
 
 extension Dataset {
-  /// The extents, when their product fits `Int`.
+  /// The dimensions, when their product fits `Int`.
   fileprivate var shape: Shape? {
-    guard let extents else { return nil }
-    let fitting = extents.compactMap { Int(exactly: $0) }
-    return fitting.count == extents.count ? Shape(fitting) : nil
+    guard let dimensions else { return nil }
+    let fitting = dimensions.compactMap { Int(exactly: $0) }
+    return fitting.count == dimensions.count ? Shape(fitting) : nil
   }
 
   fileprivate var byteCount: UInt64 {
-    guard let extents else { return 0 }
-    if extents.contains(0) { return 0 }
-    return extents.reduce(UInt64(max(0, type.byteCount))) { $0.multipliedOrMaximum(by: $1) }
+    guard let dimensions else { return 0 }
+    if dimensions.contains(0) { return 0 }
+    return dimensions.reduce(UInt64(max(0, type.byteCount))) { $0.multipliedOrMaximum(by: $1) }
   }
 }
 

@@ -10,7 +10,7 @@ package enum PlainFormat {
   package static let name = "nc-plain"
 
   /// HDF5 gives an attribute, with its header, no more than 64 KiB.
-  private static let mostTextBytes = 60_000
+  private static let maxTextBytes = 60_000
 
   /// The network as `network`; where it is too long for one attribute, as `network0`, `network1`, …, like Keras's lists.
   package static func texts(of network: Network) -> [NewFile.Text] {
@@ -18,7 +18,7 @@ package enum PlainFormat {
     var part: [UInt8] = []
     for scalar in String(decoding: network.json.canonical().serialized(), as: UTF8.self).unicodeScalars {
       let bytes = UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter
-      if part.count + bytes.count > mostTextBytes {
+      if part.count + bytes.count > maxTextBytes {
         parts.append(String(decoding: part, as: UTF8.self))
         part = []
       }

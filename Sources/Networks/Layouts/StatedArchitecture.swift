@@ -38,7 +38,7 @@ public struct StatedArchitecture: Sendable {
     }
     self.network = network
     var shapes: [TensorName: [Int?]] = [:]
-    for tensor in other.tensors { shapes[tensor.name] = tensor.shape.extents }
+    for tensor in other.tensors { shapes[tensor.name] = tensor.shape.dimensions }
     self.shapes = shapes
     transposed = Set(other.tensors.filter(\.isTransposed).map(\.name))
     if case .hdf5(let source) = other.source { (configuration, version) = (source.configuration, source.kerasVersion) }
@@ -72,7 +72,8 @@ public struct StatedArchitecture: Sendable {
 }
 
 extension FoundLayers {
-  /// The graph of another file with these layers in the place of its own: those of the same names, or else in their order.
+  /// The graph of another file with these layers in the place of its own: those of the same names, or else in their
+  /// order.
   ///
   /// - Throws: `LayoutError.unlike` where they are not as many, or of other shapes.
   func network(like other: StatedArchitecture) throws(LayoutError) -> (network: Network, notes: [String]) {

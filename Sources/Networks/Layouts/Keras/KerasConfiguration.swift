@@ -8,9 +8,9 @@ package struct KerasConfiguration {
     let className: String
     let name: TensorName
     /// The layer's own settings.
-    let settings: JSON
+    let settings: JSONValue
     /// Where a layer of a functional model is applied: one value a call.
-    let calls: [JSON]
+    let calls: [JSONValue]
     /// Where the class comes from; Keras 3 alone says so for its own.
     let module: String?
     /// Whether it is made of layers that are described.
@@ -45,9 +45,9 @@ package struct KerasConfiguration {
 
   /// - Parameter version: what the file says in `keras_version`.
   init(text: [UInt8], version: String?) throws(Malformed) {
-    let json: JSON
+    let json: JSONValue
     do throws(JSONError) {
-      json = try JSON.parse(text, nonFinite: true)
+      json = try JSONValue.parse(text, nonFinite: true)
     } catch {
       throw Malformed(what: error.description)
     }
@@ -111,7 +111,7 @@ package struct KerasConfiguration {
   }
 
   @discardableResult
-  private mutating func add(_ json: JSON) throws(Malformed) -> Int {
+  private mutating func add(_ json: JSONValue) throws(Malformed) -> Int {
     guard let className = json["class_name"]?.string, let settings = json["config"] else {
       throw Malformed(what: "a layer without class_name and config")
     }

@@ -52,7 +52,7 @@ package struct KerasNetwork {
   }
 
   /// A nested model stands in the network once for every call: a small text could ask for any number of nodes.
-  private static let applicationLimit = 1 << 16
+  private static let maxApplications = 1 << 16
 
   private let configuration: KerasConfiguration
   /// The variables of each layer of the configuration, parts of layers that are not described included.
@@ -232,13 +232,13 @@ extension KerasNetwork {
     guard let dense = configuration.dense(layer), dense == layer,
       let kernel = owned[layer].first(where: { $0.tensor.role == .kernel })
     else { return nil }
-    return kernel.tensor.shape.map { [$0.extents[0]] }
+    return kernel.tensor.shape.map { [$0.dimensions[0]] }
   }
 
-  /// A shape without its first extent, the number of samples; a negative extent is taken for one not known.
-  private static func shapeOfSample(_ json: JSON) -> [Int?]? {
-    guard let extents = json.array, !extents.isEmpty else { return nil }
-    return extents.dropFirst().map { extent in extent.integer.flatMap { $0 >= 0 ? $0 : nil } }
+  /// A shape without its first dimension, the number of samples; a negative dimension is taken for one not known.
+  private static func shapeOfSample(_ json: JSONValue) -> [Int?]? {
+    guard let dimensions = json.array, !dimensions.isEmpty else { return nil }
+    return dimensions.dropFirst().map { dimension in dimension.integer.flatMap { $0 >= 0 ? $0 : nil } }
   }
 }
 
@@ -255,11 +255,11 @@ private struct References {
   /// Whether these are all the arguments: no constants, and no values passed by keyword.
   private(set) var isPlain = true
 
-  init(_ json: JSON) {
+  init(_ json: JSONValue) {
     collect(json)
   }
 
-  private mutating func collect(_ json: JSON) {
+  private mutating func collect(_ json: JSONValue) {
     switch json {
     case .array(let items):
       if let reference = Self.reference(items) {
@@ -286,14 +286,14 @@ private struct References {
     }
   }
 
-  private mutating func collectKeywords(_ json: JSON) {
+  private mutating func collectKeywords(_ json: JSONValue) {
     var keywords = References(.null)
     keywords.collect(json)
     if !keywords.all.isEmpty { isPlain = false }
     all += keywords.all
   }
 
-  private static func reference(_ items: [JSON]) -> Reference? {
+  private static func reference(_ items: [JSONValue]) -> Reference? {
     guard items.count >= 3, let layer = items[0].string, let call = items[1].integer, call >= 0,
       let output = items[2].integer, output >= 0
     else { return nil }
@@ -313,8 +313,8 @@ extension KerasNetwork {
 
   private mutating func apply(layer index: Int, to call: Call) throws(Contradiction) -> [Int] {
     applications += 1
-    guard applications <= Self.applicationLimit else {
-      throw Contradiction(what: "more than \(Self.applicationLimit) applications of layers")
+    guard applications <= Self.maxApplications else {
+      throw Contradiction(what: "more than \(Self.maxApplications) applications of layers")
     }
     let outputs = try outputs(ofLayer: index, appliedTo: call)
     applied.append(Application(layer: index, inputs: call.inputs, outputs: outputs))
@@ -406,8 +406,8 @@ extension KerasNetwork {
       }
       throw contradiction(index, "has no kernel in the file")
     }
-    guard let extents = kernel.tensor.shape?.extents, extents.count == 2 else { return nil }
-    let (width, units) = (extents[0], extents[1])
+    guard let dimensions = kernel.tensor.shape?.dimensions, dimensions.count == 2 else { return nil }
+    let (width, units) = (dimensions[0], dimensions[1])
     // What is multiplied with is not what is stored.
     if configuration.quantisesWhenApplied(index) { return nil }
     if let declared = (settings["units"] ?? settings["output_dim"])?.integer, declared != units {
@@ -429,7 +429,7 @@ extension KerasNetwork {
     return function == .activation(.linear) ? dense : append(function, to: dense)
   }
 
-  private mutating func imagineDense(_ index: Int, _ settings: JSON, _ input: Int) -> Int? {
+  private mutating func imagineDense(_ index: Int, _ settings: JSONValue, _ input: Int) -> Int? {
     guard let units = (settings["units"] ?? settings["output_dim"])?.integer,
       !configuration.quantisesWhenApplied(index)
     else { return nil }
@@ -452,7 +452,7 @@ extension KerasNetwork {
   private mutating func applyNormalisation(_ index: Int, to input: Int) throws(Contradiction) -> Int? {
     let settings = configuration.layers[index].settings
     let epsilon = (settings["epsilon"]?.double ?? 1e-3).roundedAsStored
-    let axes = settings["axis"]?.array ?? [settings["axis"] ?? JSON.integer(-1)]
+    let axes = settings["axis"]?.array ?? [settings["axis"] ?? JSONValue.integer(-1)]
     guard axes.count == 1, let axis = axes[0].integer, isLastAxis(axis, of: input),
       settings["rms_scaling"]?.bool != true, epsilon.isFinite, epsilon >= 0
     else { return nil }
@@ -483,18 +483,18 @@ extension KerasNetwork {
   private mutating func applyPReLU(_ index: Int, to input: Int) throws(Contradiction) -> Int? {
     if isImagined { return append(.prelu(slope: imagine("alpha", index, shape: [nil])), to: input) }
     guard let slope = owned[index].first(where: { $0.weight == "alpha" && $0.isFloat }),
-      let extents = slope.tensor.shape?.extents, let last = extents.last
+      let dimensions = slope.tensor.shape?.dimensions, let last = dimensions.last
     else { throw contradiction(index, "has no alpha in the file") }
     let sample = shapes[input]
-    let isShared = extents.dropLast().allSatisfy { $0 == 1 } && (last == 1 || sample?.last == last)
-    guard isShared || sample == extents.map(Optional.some) else { return nil }
+    let isShared = dimensions.dropLast().allSatisfy { $0 == 1 } && (last == 1 || sample?.last == last)
+    guard isShared || sample == dimensions.map(Optional.some) else { return nil }
     return append(.prelu(slope: slope.tensor.name), to: input)
   }
 
   /// With mean and variance as the layer saw them in data (tensors), or as the configuration gives them (constants).
   private mutating func applyStandardisation(_ index: Int, to input: Int) throws(Contradiction) -> Int? {
     let settings = configuration.layers[index].settings
-    let axes = settings["axis"]?.array ?? [settings["axis"] ?? JSON.integer(-1)]
+    let axes = settings["axis"]?.array ?? [settings["axis"] ?? JSONValue.integer(-1)]
     let isOverLastAxis = axes.count == 1 && axes[0].integer.map { isLastAxis($0, of: input) } ?? false
     // What Keras divides by at least: its backend's epsilon, which no file says.
     let epsilon = 1e-7
@@ -527,13 +527,14 @@ extension KerasNetwork {
       .normalization(mean: mean.tensor.name, variance: variance.tensor.name, epsilon: epsilon), to: input)
   }
 
-  private mutating func applyReshape(_ target: JSON?, to input: Int) -> Int? {
-    guard let extents = target?.array?.map(\.integer), !extents.contains(nil) else { return nil }
-    let shape = extents.compactMap { $0 }
+  private mutating func applyReshape(_ target: JSONValue?, to input: Int) -> Int? {
+    guard let dimensions = target?.array?.map(\.integer), !dimensions.contains(nil) else { return nil }
+    let shape = dimensions.compactMap { $0 }
     let operation = Network.Operation.reshape(shape: shape)
     guard operation.isInDomain, !shape.isEmpty else { return nil }
     var result = shape.map { $0 == -1 ? nil : $0 }
-    let known = shapes[input].flatMap { extents in extents.contains(nil) ? nil : Shape(extents.compactMap { $0 })?.count
+    let known = shapes[input].flatMap { dimensions in
+      dimensions.contains(nil) ? nil : Shape(dimensions.compactMap { $0 })?.count
     }
     if let open = result.firstIndex(of: nil), let count = known, let others = Shape(result.compactMap { $0 })?.count,
       others > 0
@@ -543,7 +544,7 @@ extension KerasNetwork {
     return append(operation, [input], shape: result)
   }
 
-  private func rescaling(_ scale: JSON?, _ offset: JSON?) -> Network.Operation? {
+  private func rescaling(_ scale: JSONValue?, _ offset: JSONValue?) -> Network.Operation? {
     guard let scale = Self.numbers(scale), let offset = Self.numbers(offset ?? .integer(0)) else { return nil }
     let operation = Network.Operation.rescaling(
       scale: scale.map(\.roundedAsStored), offset: offset.map(\.roundedAsStored))
@@ -551,7 +552,7 @@ extension KerasNetwork {
   }
 
   /// A number, or numbers along the last axis: lists of lists of one item are such as well.
-  private static func numbers(_ json: JSON?) -> [Double]? {
+  private static func numbers(_ json: JSONValue?) -> [Double]? {
     var json = json
     while let items = json?.array, items.count == 1, items[0].array != nil { json = items[0] }
     if let number = json?.double { return [number] }
@@ -586,9 +587,9 @@ extension KerasNetwork {
 
   private static func flattened(_ shape: [Int?]) -> [Int?]? {
     var count: Int? = 1
-    for extent in shape {
-      guard let extent, let partial = count else { return [nil] }
-      let (product, overflow) = partial.multipliedReportingOverflow(by: extent)
+    for dimension in shape {
+      guard let dimension, let partial = count else { return [nil] }
+      let (product, overflow) = partial.multipliedReportingOverflow(by: dimension)
       count = overflow ? nil : product
     }
     return [count]
@@ -598,8 +599,8 @@ extension KerasNetwork {
 // MARK: - Activations
 
 extension KerasNetwork {
-  /// The activation a setting stands for: a name, an object with class and configuration, or nothing.
-  private func activation(_ setting: JSON?) -> Network.Operation {
+  /// The activation a setting stands for: a name, an object with class and configuration, or `nil`.
+  private func activation(_ setting: JSONValue?) -> Network.Operation {
     switch setting {
     case nil, .null: return .activation(.linear)
     case .string(let name): return named(name)
@@ -621,7 +622,7 @@ extension KerasNetwork {
   }
 
   /// The activation a layer of this class is, if it is one that is known.
-  private static func activation(className: String, _ settings: JSON) -> Network.Operation? {
+  private static func activation(className: String, _ settings: JSONValue) -> Network.Operation? {
     func parameter(_ names: String..., default value: Double) -> Double {
       for name in names {
         // TensorFlow writes numbers of its own type as objects.
@@ -670,7 +671,7 @@ extension Activation {
 
   /// The names of activations in Keras.
   public static let kerasNames =
-    (plain.keys + ["elu", "gelu", "hard_sigmoid", "leaky_relu", "relu6", "swish"]).sorted()
+    (withoutParameters.keys + ["elu", "gelu", "hard_sigmoid", "leaky_relu", "relu6", "swish"]).sorted()
 
   /// The activation of that name in Keras, with Keras's parameters.
   init?(keras name: String, hardSigmoidDivisor: Double) {
@@ -682,8 +683,8 @@ extension Activation {
     case "relu6": self = .boundedReLU(maximum: 6, threshold: 0, slope: 0)
     case "hard_sigmoid": self = .hardSigmoid(divisor: hardSigmoidDivisor)
     default:
-      guard let plain = Self.plain[name] else { return nil }
-      self = plain
+      guard let function = Self.withoutParameters[name] else { return nil }
+      self = function
     }
   }
 }

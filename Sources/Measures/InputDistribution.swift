@@ -2,8 +2,8 @@ internal import Glibc
 internal import Networks
 internal import Random
 
-/// Laws of random inputs whose coordinates have a variance of about 1.
-public enum InputLaw: String, Sendable, CaseIterable {
+/// Distributions of random inputs whose coordinates have a variance of about 1.
+public enum InputDistribution: String, Sendable, CaseIterable {
   /// N(0, I)
   case gaussian
   /// Two classes, first half and second half of the points: N(μₐ, (1 + 8a/√p)I), a = 0, 1, μₐ zero but for 8 at
@@ -14,7 +14,7 @@ public enum InputLaw: String, Sendable, CaseIterable {
 /// Random inputs, the same for any number of threads: each 256 have a generator of their own, the first seeded with the
 /// first number that SplitMix64 gives for the seed, and so on.
 struct RandomPoints: Sendable {
-  let law: InputLaw
+  let distribution: InputDistribution
   /// How many there are, and the numbers of each.
   let count: Int
   let width: Int
@@ -22,16 +22,16 @@ struct RandomPoints: Sendable {
 
   private static let block = 256
 
-  init(_ law: InputLaw, count: Int, width: Int, seed: UInt64) {
-    self.law = law
+  init(_ distribution: InputDistribution, count: Int, width: Int, seed: UInt64) {
+    self.distribution = distribution
     self.count = count
     self.width = width
     var generator = SplitMix64(seed: seed)
     seeds = (0..<(count + Self.block - 1) / Self.block).map { _ in generator.next() }
   }
 
-  /// The class of each point, of a law that has any.
-  var classes: [Int]? { law == .mixture ? (0..<count).map { $0 < count / 2 ? 0 : 1 } : nil }
+  /// The class of each point, of a distribution that has any.
+  var classes: [Int]? { distribution == .mixture ? (0..<count).map { $0 < count / 2 ? 0 : 1 } : nil }
 
   /// Writes some points.
   func fill(_ range: Range<Int>, _ out: UnsafeMutableBufferPointer<Double>) {
@@ -50,7 +50,7 @@ struct RandomPoints: Sendable {
       }
       block += 1
     }
-    guard law == .mixture, width > 0 else { return }
+    guard distribution == .mixture, width > 0 else { return }
     for (row, point) in range.enumerated() {
       let isSecond = point >= count / 2
       if isSecond {

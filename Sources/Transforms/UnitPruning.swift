@@ -5,16 +5,16 @@ internal import Parallel
 internal import SystemPackage
 internal import Tensors
 
-/// Which nodes of a network's hidden layers are removed, and what becomes of its tensors.
+/// Which units of a network's hidden layers are removed, and what becomes of its tensors.
 ///
-/// A removed node has no incoming weights, so its value is one number, that of its bias behind the operations up to the
-/// next dense layer. What this number contributes there is added to the biases, and then the node needs neither a
+/// A removed unit has no incoming weights, so its value is one number, that of its bias behind the operations up to the
+/// next dense layer. What this number contributes there is added to the biases, and then the unit needs neither a
 /// bias nor outgoing weights. Law: the network computes what it would with the incoming weights alone set to zero.
-struct NodePruning {
-  /// A layer of which nodes were chosen.
+struct UnitPruning {
+  /// A layer of which units were chosen.
   struct Layer: Equatable {
     var kernel: TensorName
-    /// Whether each node stays.
+    /// Whether each unit stays.
     var kept: [Bool]
   }
 
@@ -43,18 +43,18 @@ struct NodePruning {
 }
 
 extension NetworkFile {
-  /// Keeps the nodes of hidden layers with the largest incoming weights, and folds those that are removed into the
+  /// Keeps the units of hidden layers with the largest incoming weights, and folds those that are removed into the
   /// biases that follow.
   ///
-  /// Biases change with their layers, unless `--except` names them. A layer that has to stay as it is, is carried with a
-  /// warning, unless `--only` names it.
-  func pruneNodes(
+  /// Biases change with their layers, unless `--except` names them. A layer that has to stay as it is, is carried with
+  /// a warning, unless `--only` names it.
+  func pruneUnits(
     to file: FileDescriptor, _ rule: PruningRule, _ options: CompressingOptions
   ) throws(NetworkError) -> WritingReport {
     let selection = options.selection
     var choice = try choose(by: selection)
     let asked = choice.tensors
-    let pruning = try planNodePruning(rule) {
+    let pruning = try planUnitPruning(rule) {
       asked.contains($0)
     } sparing: {
       selection.excepts(tensors[$0].name)
@@ -83,16 +83,16 @@ extension NetworkFile {
     return report
   }
 
-  /// Chooses the nodes to remove, reading the matrices of a layer and its consumers at a time.
+  /// Chooses the units to remove, reading the matrices of a layer and its consumers at a time.
   ///
   /// Norms are of the weights as they are in this file, whatever is removed in other layers.
   ///
   /// - Parameters:
   ///   - includes: whether the incoming weights of this matrix, by index, may be removed.
   ///   - spares: whether this tensor, by index, must stay as it is.
-  func planNodePruning(
+  func planUnitPruning(
     _ rule: PruningRule, includes: (Int) -> Bool, sparing spares: (Int) -> Bool = { _ in false }
-  ) throws(NetworkError) -> NodePruning {
+  ) throws(NetworkError) -> UnitPruning {
     guard let network else {
       throw NetworkError(
         .unsupported,
@@ -101,15 +101,15 @@ extension NetworkFile {
     var byName: [TensorName: Int] = [:]
     for (index, tensor) in tensors.enumerated() { byName[tensor.name] = index }
     let (hidden, entangled) = network.hiddenLayers()
-    var pruning = NodePruning()
+    var pruning = UnitPruning()
     pruning.notes = entangled.filter { layer in byName[layer.kernel].map(includes) ?? false }
-      .map { NodePruning.Note(kernel: $0.kernel, reason: $0.reason) }
-    // Last to first: what a layer contributes to a removed node of the next is not needed.
+      .map { UnitPruning.Note(kernel: $0.kernel, reason: $0.reason) }
+    // Last to first: what a layer contributes to a removed unit of the next is not needed.
     for layer in hidden.reversed() {
       guard let index = byName[layer.kernel], includes(index) else { continue }
       do {
         try prune(layer, rule, byName, sparing: spares, &pruning)
-      } catch let note as NodePruning.Note {
+      } catch let note as UnitPruning.Note {
         pruning.notes.append(note)
       } catch {
         throw NetworkError(error)
@@ -125,7 +125,7 @@ extension NetworkFile {
   }
 
   /// The new values of a tensor of these values; `nil` for one that stays as it is.
-  func pruned(_ index: Int, _ values: UnsafeRawBufferPointer, by pruning: NodePruning) -> NewValues? {
+  func pruned(_ index: Int, _ values: UnsafeRawBufferPointer, by pruning: UnitPruning) -> NewValues? {
     switch pruning.edits[index] {
     case nil: nil
     case .bias(let numbers): .weights(.dense(tensors[index].type.bytes(rounding: numbers)))
@@ -142,46 +142,46 @@ extension NetworkFile {
 
   // MARK: One layer
 
-  /// - Throws: a `NodePruning.Note` where the layer has to stay as it is.
+  /// - Throws: a `UnitPruning.Note` where the layer has to stay as it is.
   private func prune(
     _ layer: HiddenLayer, _ rule: PruningRule, _ byName: [TensorName: Int], sparing spares: (Int) -> Bool,
-    _ pruning: inout NodePruning
+    _ pruning: inout UnitPruning
   ) throws {
-    func note(_ reason: String) -> NodePruning.Note { NodePruning.Note(kernel: layer.kernel, reason: reason) }
-    let parts: HiddenLayerTensors
+    func note(_ reason: String) -> UnitPruning.Note { UnitPruning.Note(kernel: layer.kernel, reason: reason) }
+    let hidden: HiddenLayerTensors
     do {
-      parts = try HiddenLayerTensors(layer, in: tensors, byName)
+      hidden = try HiddenLayerTensors(layer, in: tensors, byName)
     } catch {
       throw note(error.reason)
     }
     let threads = options.threads
-    let nodes = parts.nodes
-    let norms = try finite(layer, parts.kernel) { try $0.squaredNorms(threads: threads) }
+    let units = hidden.units
+    let norms = try finite(layer, hidden.kernel) { try $0.squaredNorms(threads: threads) }
     let kept = rule.kept(norms)
     let removed = kept.indices.filter { !kept[$0] }
-    pruning.layers.append(NodePruning.Layer(kernel: layer.kernel, kept: kept))
+    pruning.layers.append(UnitPruning.Layer(kernel: layer.kernel, kept: kept))
     if removed.isEmpty { return }
 
     // Edits of this layer alone, until all of them are known to be possible.
-    var edits: [Int: NodePruning.Edit] = [:]
+    var edits: [Int: UnitPruning.Edit] = [:]
     do {
-      let biases = try parts.bias.map { try numbers($0, layer) }
-      var bias = biases ?? [Double](repeating: 0, count: nodes)
-      for consumer in parts.consumers {
+      let biases = try hidden.bias.map { try numbers($0, layer) }
+      var bias = biases ?? [Double](repeating: 0, count: units)
+      for consumer in hidden.consumers {
         let path = try consumer.path.map { try operation($0, layer) }
         var constants: [(input: Int, value: Double)] = []
-        for node in removed {
-          // With neither weights nor bias the node must have a value as well: it is multiplied by zero.
-          guard let value = path.value(at: bias[node], index: node), value.isFinite,
-            path.value(at: 0, index: node)?.isFinite ?? false
+        for unit in removed {
+          // With neither weights nor bias the unit must have a value as well: it is multiplied by zero.
+          guard let value = path.value(at: bias[unit], index: unit), value.isFinite,
+            path.value(at: 0, index: unit)?.isFinite ?? false
           else { throw note("what a removed node contributes is infinite or not a number") }
-          constants.append((node, value))
+          constants.append((unit, value))
         }
-        let (units, consumerInputs) = try withMatrix(consumer.kernel) { ($0.outputs, $0.inputs) }
+        let (consumerUnits, consumerInputs) = try withMatrix(consumer.kernel) { ($0.outputs, $0.inputs) }
         let known = pruning.edits[consumer.kernel]
-        var remaining = [Bool](repeating: true, count: units)
+        var remaining = [Bool](repeating: true, count: consumerUnits)
         if case .matrix(let outputs, _) = known { remaining = outputs.map { !$0 } }
-        let before = try consumer.bias.map { try numbers($0, layer) } ?? [Double](repeating: 0, count: units)
+        let before = try consumer.bias.map { try numbers($0, layer) } ?? [Double](repeating: 0, count: consumerUnits)
         let folded = try finite(layer, consumer.kernel) { matrix in
           // A NaN anywhere would be multiplied by zeros.
           try matrix.checkFinite(threads: threads)
@@ -198,14 +198,14 @@ extension NetworkFile {
           throw note("removed nodes contribute to \(tensors[consumer.kernel].name), which has no bias")
         }
         var inputs = [Bool](repeating: false, count: consumerInputs)
-        for node in removed { inputs[node] = true }
+        for unit in removed { inputs[unit] = true }
         edits[consumer.kernel] = .matrix(outputs: remaining.map { !$0 }, inputs: inputs)
       }
-      for node in removed { bias[node] = 0 }
-      if let index = parts.bias, bias != biases { edits[index] = .bias(bias) }
+      for unit in removed { bias[unit] = 0 }
+      if let index = hidden.bias, bias != biases { edits[index] = .bias(bias) }
       // Its inputs are those of the layer before, which comes later.
-      let inputs = try withMatrix(parts.kernel) { $0.inputs }
-      edits[parts.kernel] = .matrix(outputs: kept.map { !$0 }, inputs: [Bool](repeating: false, count: inputs))
+      let inputs = try withMatrix(hidden.kernel) { $0.inputs }
+      edits[hidden.kernel] = .matrix(outputs: kept.map { !$0 }, inputs: [Bool](repeating: false, count: inputs))
       for index in edits.keys.sorted() {
         if spares(index) { throw note("\(tensors[index].name) would change, which is to stay as it is") }
         guard tensors[index].isReplaceable else {
@@ -219,7 +219,7 @@ extension NetworkFile {
     pruning.edits.merge(edits) { _, new in new }
   }
 
-  /// - Throws: a `NodePruning.Note` for a weight that is infinite or not a number.
+  /// - Throws: a `UnitPruning.Note` for a weight that is infinite or not a number.
   private func finite<Result>(
     _ layer: HiddenLayer, _ index: Int, _ body: (StoredMatrix) throws -> Result
   ) throws -> Result {
@@ -231,10 +231,10 @@ extension NetworkFile {
     }
   }
 
-  private func nonFinite(_ layer: HiddenLayer, _ index: Int, _ element: Int) -> NodePruning.Note {
+  private func nonFinite(_ layer: HiddenLayer, _ index: Int, _ element: Int) -> UnitPruning.Note {
     let tensor = tensors[index]
     let place = tensor.name == layer.kernel ? "" : " of \(tensor.name)"
-    return NodePruning.Note(
+    return UnitPruning.Note(
       kernel: layer.kernel, reason: "NaN or infinity at \(tensor.shape.position(of: element))\(place)",
       isNonFinite: true)
   }
@@ -247,7 +247,7 @@ extension NetworkFile {
   }
 
   private func operation(
-    _ step: HiddenLayerTensors.Step, _ layer: HiddenLayer
+    _ step: HiddenLayerTensors.Function, _ layer: HiddenLayer
   ) throws -> ElementwiseOperation {
     switch step {
     case .activation(let function): .activation(function)
@@ -264,7 +264,7 @@ extension NetworkFile {
   }
 }
 
-extension NodePruning.Note: Error {}
+extension UnitPruning.Note: Error {}
 
 extension [ElementwiseOperation] {
   /// The number behind all operations, first to last.
@@ -279,14 +279,15 @@ struct HiddenLayerTensors {
     var reason: String
   }
 
-  enum Step {
+  /// What stands between two dense layers.
+  enum Function {
     case activation(Activation)
     case normalisation(mean: Int, variance: Int, gamma: Int?, beta: Int?, epsilon: Double)
     case standardisation(mean: Int, variance: Int, epsilon: Double)
     case prelu(slope: Int)
     case rescaling(scale: Double, offset: Double)
 
-    /// The vectors that have a number for every node.
+    /// The vectors that have a number for every unit.
     var vectors: [Int] {
       switch self {
       case .activation, .rescaling: []
@@ -301,10 +302,10 @@ struct HiddenLayerTensors {
   struct Consumer {
     var kernel: Int
     var bias: Int?
-    var path: [Step]
+    var path: [Function]
   }
 
-  let nodes: Int
+  let units: Int
   let kernel: Int
   let bias: Int?
   let consumers: [Consumer]
@@ -314,8 +315,8 @@ struct HiddenLayerTensors {
       guard let index = byName[name], tensors[index].isDenseMatrix else {
         throw Misfit(reason: "\(name) is no dense weight matrix")
       }
-      let extents = tensors[index].shape.extents
-      return tensors[index].isTransposed ? (index, extents[1], extents[0]) : (index, extents[0], extents[1])
+      let dimensions = tensors[index].shape.dimensions
+      return tensors[index].isTransposed ? (index, dimensions[1], dimensions[0]) : (index, dimensions[0], dimensions[1])
     }
     func vector(_ name: TensorName, _ count: Int) throws(Misfit) -> Int {
       guard let index = byName[name], tensors[index].type.isFloat, tensors[index].isVector(of: count)
@@ -327,28 +328,28 @@ struct HiddenLayerTensors {
     }
 
     let own = try matrix(layer.kernel)
-    nodes = own.outputs
+    units = own.outputs
     kernel = own.index
-    bias = try optional(layer.bias, nodes)
+    bias = try optional(layer.bias, units)
     var consumers: [Consumer] = []
     for consumer in layer.consumers {
       let next = try matrix(consumer.kernel)
-      guard next.inputs == nodes else {
-        throw Misfit(reason: "it has \(nodes) nodes, and \(consumer.kernel) takes \(next.inputs) values")
+      guard next.inputs == units else {
+        throw Misfit(reason: "it has \(units) nodes, and \(consumer.kernel) takes \(next.inputs) values")
       }
-      var path: [Step] = []
+      var path: [Function] = []
       for operation in consumer.path {
         switch operation {
         case .activation(let function): path.append(.activation(function))
         case .batchNormalization(let mean, let variance, let gamma, let beta, let epsilon):
           path.append(
             .normalisation(
-              mean: try vector(mean, nodes), variance: try vector(variance, nodes), gamma: try optional(gamma, nodes),
-              beta: try optional(beta, nodes), epsilon: epsilon))
+              mean: try vector(mean, units), variance: try vector(variance, units), gamma: try optional(gamma, units),
+              beta: try optional(beta, units), epsilon: epsilon))
         case .normalization(let mean, let variance, let epsilon):
           path.append(
-            .standardisation(mean: try vector(mean, nodes), variance: try vector(variance, nodes), epsilon: epsilon))
-        case .prelu(let slope): path.append(.prelu(slope: try vector(slope, nodes)))
+            .standardisation(mean: try vector(mean, units), variance: try vector(variance, units), epsilon: epsilon))
+        case .prelu(let slope): path.append(.prelu(slope: try vector(slope, units)))
         case .rescaling(let scale, let offset): path.append(.rescaling(scale: scale[0], offset: offset[0]))
         default: break
         }
@@ -360,8 +361,8 @@ struct HiddenLayerTensors {
 }
 
 extension TensorRecord {
-  /// Whether it has `count` elements along one axis; others have extent 1.
+  /// Whether it has `count` elements along one axis; others have dimension 1.
   fileprivate func isVector(of count: Int) -> Bool {
-    shape.count == count && shape.rank > 0 && shape.extents.contains(count)
+    shape.count == count && shape.rank > 0 && shape.dimensions.contains(count)
   }
 }

@@ -2,15 +2,15 @@ internal import Matrices
 internal import Parallel
 internal import Tensors
 
-/// The cut that keeps the fewest weights with a relative error of at most `bound`.
+/// The threshold that keeps the fewest weights with a relative error of at most `bound`.
 ///
 /// Let v̂ be the value that v is stored as. The squared error of keeping the k largest is Σ (v − v̂)² over all weights,
 /// and v² − (v − v̂)² more for each that is dropped, which is never negative, as zero is no nearer to v than v̂ is. So
 /// the error never rises with k. Magnitudes are counted in bins, and what dropping them adds is summed from the
 /// smallest on, until the bound is exceeded; then the magnitudes of that bin are tried one by one.
-func cutWithin(
+func thresholdWithin(
   _ bound: Double, of elements: SourceElements, stored: ElementType, threads: Threads
-) throws(NonFiniteWeight) -> MagnitudeCut {
+) throws(NonFiniteWeight) -> MagnitudeThreshold {
   precondition(bound >= 0, "an error is not negative")
   let largestKey = elements.largestKey(threads: threads)
   if largestKey >= elements.type.infinityKey { throw elements.nonFinite() }
@@ -37,7 +37,7 @@ func cutWithin(
   }
   var (threshold, equal) = (bins[decisive].lowerBound, tally.counts[decisive])
   if bins[decisive].count > 1 {
-    var magnitudes = elements.part(bins[decisive], limit: limit, threads: threads).magnitudes ?? []
+    var magnitudes = elements.contents(bins[decisive], limit: limit, threads: threads).magnitudes ?? []
     while magnitudes.count > 64, let least = magnitudes.min(), let most = magnitudes.max(), least < most {
       let bins = Bins(least...most, bits: 11)
       var tally = Tally(bins)
@@ -64,12 +64,12 @@ func cutWithin(
     let middle = (most + tooMany) / 2
     if isAllowed(dropped + Double(middle) * each) { most = middle } else { tooMany = middle }
   }
-  return MagnitudeCut(threshold: Double(bitPattern: threshold), ties: most == 0 ? nil : equal - most)
+  return MagnitudeThreshold(magnitude: Double(bitPattern: threshold), ties: most == 0 ? nil : equal - most)
 }
 
 /// What dropping a weight adds to the squared error.
 private struct DropCost: Sendable {
-  /// The type that kept weights are rounded to; nothing when they are not.
+  /// The type that kept weights are rounded to; `nil` when they are not.
   let stored: ElementType?
   /// Errors are in units of this power of two, squared, so that nothing overflows.
   let unit: Double

@@ -2,18 +2,20 @@ public import Matrices
 public import Parallel
 public import Tensors
 
-/// Which weights are kept when the smallest are dropped: all whose magnitude exceeds `threshold`, and the first `ties`
+/// Which weights are kept when the smallest are dropped: all that are larger in magnitude, and the first `ties`
 /// of those that equal it, in the row-major order of the source, whatever its orientation.
 ///
-/// A cut that keeps k weights has the k-th largest magnitude as its threshold.
-public struct MagnitudeCut: Sendable, Equatable {
+/// A threshold that keeps k weights is the k-th largest magnitude.
+public struct MagnitudeThreshold: Sendable, Equatable {
   /// ≥ 0; infinite when nothing is kept.
-  public let threshold: Double
-  /// How many of the weights that equal the threshold are kept; nothing for all of them.
+  public let magnitude: Double
+  /// How many of the weights that equal the threshold are kept; `nil` for all of them.
   public let ties: Int?
 
-  public static let nothing = MagnitudeCut(threshold: .infinity, ties: nil)
-  public static let everything = MagnitudeCut(threshold: 0, ties: nil)
+  /// Keeps no weight.
+  public static let nothing = MagnitudeThreshold(magnitude: .infinity, ties: nil)
+  /// Keeps every weight, zeros too.
+  public static let everything = MagnitudeThreshold(magnitude: 0, ties: nil)
 }
 
 /// How the weights that are kept are stored.
@@ -36,7 +38,7 @@ extension KeptValues {
   }
 }
 
-/// Finds the cut of one matrix.
+/// Finds the threshold of one matrix.
 ///
 /// - Parameters:
 ///   - bytes: little-endian elements; their order decides between equal magnitudes.
@@ -45,38 +47,38 @@ extension KeptValues {
 ///   - threads: the result does not depend on it.
 /// - Throws: `NonFiniteWeight` for an infinity or NaN.
 ///
-/// Laws: the number kept is exact, and the threshold is what sorting all magnitudes would give. A cut that keeps fewer
+/// Laws: the number kept is exact, and the magnitude is what sorting all would give. A threshold that keeps fewer
 /// weights keeps a subset of those that another keeps.
-public func magnitudeCut(
+public func magnitudeThreshold(
   _ bytes: UnsafeRawBufferPointer, type: ElementType, rule: PruningRule, values: KeptValues = .exact,
   threads: Threads
-) throws(NonFiniteWeight) -> MagnitudeCut {
+) throws(NonFiniteWeight) -> MagnitudeThreshold {
   precondition(type.isFloat, "weights are floating-point numbers")
   precondition(bytes.count % type.byteCount == 0, "whole elements")
   let elements = SourceElements(bytes: bytes, type: type)
   switch rule {
   case .keep(let fraction):
-    return try cutKeeping(fraction.ceiling(of: elements.count), of: elements, threads: threads)
+    return try thresholdKeeping(fraction.ceiling(of: elements.count), of: elements, threads: threads)
   case .error(let bound):
-    return try cutWithin(bound, of: elements, stored: values.stored(type), threads: threads)
+    return try thresholdWithin(bound, of: elements, stored: values.stored(type), threads: threads)
   }
 }
 
-/// The cut that keeps the `kept` largest.
-func cutKeeping(
+/// The threshold that keeps the `kept` largest.
+func thresholdKeeping(
   _ kept: Int, of elements: SourceElements, threads: Threads
-) throws(NonFiniteWeight) -> MagnitudeCut {
+) throws(NonFiniteWeight) -> MagnitudeThreshold {
   if kept == 0 || kept == elements.count {
     if elements.largestKey(threads: threads) >= elements.type.infinityKey { throw elements.nonFinite() }
     return kept == 0 ? .nothing : .everything
   }
   let search = RankSearch(rank: kept, limit: max(1 << 17, elements.count / 32), bits: 14)
-  return try search.cuts(
+  return try search.thresholds(
     from: guess(kept, of: elements),
-    parts: { range throws(NonFiniteWeight) in
-      let part = elements.part(range, limit: search.limit, threads: threads)
-      if part.largestKey >= elements.type.infinityKey { throw elements.nonFinite() }
-      return [part]
+    contents: { range throws(NonFiniteWeight) in
+      let found = elements.contents(range, limit: search.limit, threads: threads)
+      if found.largestKey >= elements.type.infinityKey { throw elements.nonFinite() }
+      return [found]
     },
     counts: { bins throws(NonFiniteWeight) in elements.counts(in: bins, threads: threads) })[0]
 }
@@ -87,21 +89,21 @@ private func guess(_ kept: Int, of elements: SourceElements) -> ClosedRange<UInt
   let all = SourceElements.finite
   if elements.count <= 1 << 17 { return all }
   let sample = elements.sample(1 << 15).filter(all.contains)
-  let part = Double(kept) / Double(elements.count)
-  let expected = part * Double(sample.count)
-  let spread = 5 * (expected * (1 - part)).squareRoot() + 5
+  let fraction = Double(kept) / Double(elements.count)
+  let expected = fraction * Double(sample.count)
+  let spread = 5 * (expected * (1 - fraction)).squareRoot() + 5
   let (first, last) = (Int(expected - spread), Int(expected + spread) + 1)
   let low = last <= sample.count ? largest(last, of: sample) : all.lowerBound
   return low...(first >= 1 ? largest(first, of: sample) : all.upperBound)
 }
 
 extension SourceElements {
-  /// How many weights a cut keeps.
-  func count(_ cut: MagnitudeCut, threads: Threads) -> Int {
-    if cut == .everything { return count }
-    let threshold = cut.threshold.bitPattern
-    let part = part(threshold...threshold, limit: 0, threads: threads)
-    return part.above + min(part.count, cut.ties ?? part.count)
+  /// How many weights a threshold keeps.
+  func count(_ threshold: MagnitudeThreshold, threads: Threads) -> Int {
+    if threshold == .everything { return count }
+    let bits = threshold.magnitude.bitPattern
+    let found = contents(bits...bits, limit: 0, threads: threads)
+    return found.above + min(found.count, threshold.ties ?? found.count)
   }
 
   /// Names the first weight that is not finite.

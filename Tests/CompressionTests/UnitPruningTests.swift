@@ -8,11 +8,11 @@ import Testing
 @testable import Matrices
 @testable import Tensors
 
-@Suite("Node pruning")
-struct NodePruningTests {
+@Suite("Unit pruning")
+struct UnitPruningTests {
   // MARK: The choice
 
-  /// Against the definition, tried out one node at a time; few distinct norms, so that there are ties.
+  /// Against the definition, tried out one unit at a time; few distinct norms, so that there are ties.
   @Test func theLargestNormsAreKept() throws {
     var random = SplitMix64(seed: 1)
     for _ in 0..<2000 {
@@ -35,7 +35,7 @@ struct NodePruningTests {
       if let last = (0..<n).filter({ few[$0] }).min(by: { norms[$0] != norms[$1] ? norms[$0] < norms[$1] : $0 > $1 }) {
         var fewer = few
         fewer[last] = false
-        #expect((dropped(fewer) / total).squareRoot() > error, "one node fewer would do")
+        #expect((dropped(fewer) / total).squareRoot() > error, "one unit fewer would do")
       }
     }
   }
@@ -46,7 +46,7 @@ struct NodePruningTests {
     #expect(PruningRule.error(0).kept([0, 1, 0]) == [false, true, false])
     #expect(PruningRule.error(1).kept([2, 1]) == [false, false])
     #expect(PruningRule.error(0.5).kept([]) == [])
-    // A tenth of ten nodes is one, and not two.
+    // A tenth of ten units is one, and not two.
     #expect(PruningRule.keep(Fraction(".1")!).kept([Double](repeating: 1, count: 10)).count { $0 } == 1)
   }
 
@@ -255,7 +255,7 @@ struct HiddenLayerTests {
     #expect(entangled.isEmpty)
   }
 
-  /// What stands between two dense layers, the outputs, and why the first is not hidden; nothing when it is.
+  /// What stands between two dense layers, the outputs, and why the first is not hidden; `nil` when it is.
   @Test(
     arguments: [
       ([], [2], nil), ([.activation(.softmax)], [3], "its outputs reach a softmax"),

@@ -12,7 +12,7 @@ import Testing
 
 /// A network in the plain layout, made of numbers.
 func plainNetwork(
-  _ network: Network, _ tensors: [(name: String, extents: [Int], values: [Float])]
+  _ network: Network, _ tensors: [(name: String, dimensions: [Int], values: [Float])]
 ) throws -> OpenFile {
   BuiltTools.serveHDF5()
   let result = try OpenFile()
@@ -20,13 +20,13 @@ func plainNetwork(
     var new = try NewFile(file, limits: Limits(memory: 1 << 30, seconds: 10))
     try new.addGroup([], texts: [.init("format", PlainFormat.name)] + PlainFormat.texts(of: network))
     var groups: Set<String> = []
-    for (name, extents, values) in tensors {
+    for (name, dimensions, values) in tensors {
       let path = LinkName.path(TensorName(name))
       if groups.insert(path[0].description).inserted { try new.addGroup([path[0]]) }
-      let role: TensorRole = extents.count == 2 ? .kernel : .bias
+      let role: TensorRole = dimensions.count == 2 ? .kernel : .bias
       let place = try new.addDataset(
         path, type: .float(size: 4, exponentBits: 8, mantissaBits: 23, bias: 127, bigEndian: false),
-        extents: extents.map(UInt64.init), texts: [.init("role", role.rawValue)])
+        dimensions: dimensions.map(UInt64.init), texts: [.init("role", role.rawValue)])
       if let place {
         _ = try file.writeAll(toAbsoluteOffset: Int64(place.offset), values.withUnsafeBytes { Array($0) })
       }
@@ -38,7 +38,7 @@ func plainNetwork(
 
 extension NetworkFile {
   /// The tensors that pruning changes.
-  fileprivate func changes(_ pruning: NodePruning) throws -> [Int: [UInt8]] {
+  fileprivate func changes(_ pruning: UnitPruning) throws -> [Int: [UInt8]] {
     var changes: [Int: [UInt8]] = [:]
     for index in pruning.changedTensors {
       changes[index] = try withValues(of: index) { pruned(index, $0, by: pruning)?.bytes(tensors[index].type) }
@@ -55,13 +55,13 @@ extension NetworkFile {
     return try bytes.withUnsafeBytes { bytes in
       try body(
         StoredMatrix(
-          bytes, type: tensor.type, rows: tensor.shape.extents[0], columns: tensor.shape.extents[1],
+          bytes, type: tensor.type, rows: tensor.shape.dimensions[0], columns: tensor.shape.dimensions[1],
           transposed: tensor.isTransposed))
     }
   }
 
-  /// The tensors where the incoming weights of removed nodes are zero, and nothing else.
-  fileprivate func zeroed(_ pruning: NodePruning) throws -> [Int: [UInt8]] {
+  /// The tensors where the incoming weights of removed units are zero, and nothing else.
+  fileprivate func zeroed(_ pruning: UnitPruning) throws -> [Int: [UInt8]] {
     var zeroed: [Int: [UInt8]] = [:]
     for layer in pruning.layers {
       let index = try index(layer.kernel)
@@ -86,19 +86,19 @@ extension NewValues {
   }
 }
 
-@Suite("Pruning nodes of networks")
-struct NodePruningTests {
+@Suite("Pruning units of networks")
+struct UnitPruningTests {
   private static let fixtures = [
     "digits_relu.h5", "digits_relu.keras", "digits_branch.h5", "digits_relu.float64.h5", "digits.big_endian.h5",
     "digits.f16_gzip_shuffle_fletcher.h5", "fashion_300_100.h5", "torch_digits.flat.h5",
   ].map { Fixtures.folder.appending("networks/\($0)") }
 
-  /// The network computes what it computes with the incoming weights of the removed nodes alone at zero. Biases are
+  /// The network computes what it computes with the incoming weights of the removed units alone at zero. Biases are
   /// rounded to their type once: half a unit in the last place of a sum, of which a dense layer passes on little.
   @Test(arguments: fixtures) func foldingIsExact(path: FilePath) throws {
     try withNetwork(OpenFile(path)) { file in
       let keep = try #require(Fraction(".5"))
-      let pruning = try file.planNodePruning(.keep(keep), includes: { _ in true })
+      let pruning = try file.planUnitPruning(.keep(keep), includes: { _ in true })
       #expect(!pruning.layers.isEmpty)
       let before = try ForwardPass(file)
       let zeroed = try ForwardPass(file, replacing: file.zeroed(pruning))
@@ -116,7 +116,7 @@ struct NodePruningTests {
           #expect(zip(numbers.0, numbers.1).allSatisfy { $0 == $1 || $1 == 0 }, "what is kept is kept exactly")
         }
       }
-      // Nothing is left of a removed node, on either side.
+      // Nothing is left of a removed unit, on either side.
       for layer in try #require(file.network).hiddenLayers().hidden {
         let kept = try #require(pruning.layers.first { $0.kernel == layer.kernel }).kept
         #expect(kept.count { $0 } == (kept.count + 1) / 2)
@@ -140,7 +140,7 @@ struct NodePruningTests {
     .init(.dense(kernel: "\(layer)/kernel", bias: bias ? "\(layer)/bias" : nil), inputs: [input])
   }
 
-  /// 2 inputs → a (3 nodes) → operations → b (2 nodes) → c (1 output)
+  /// 2 inputs → a (3 units) → operations → b (2 units) → c (1 output)
   private static func chain(_ between: [Network.Operation], bias: Bool = true) -> Network {
     var nodes = [Network.Node(.input(shape: [2]), inputs: []), dense("a", 0)]
     for operation in between { nodes.append(.init(operation, inputs: [nodes.count - 1])) }
@@ -149,8 +149,8 @@ struct NodePruningTests {
     return Network(nodes: nodes, outputs: [nodes.count - 1])
   }
 
-  /// Inputs × outputs. The norms of the nodes of `a` are 3, 1 and 2; those of `b` are 6 and 3.
-  private static let tensors: [(name: String, extents: [Int], values: [Float])] = [
+  /// Inputs × outputs. The norms of the units of `a` are 3, 1 and 2; those of `b` are 6 and 3.
+  private static let tensors: [(name: String, dimensions: [Int], values: [Float])] = [
     ("a/kernel", [2, 3], [3, 1, 0, 0, 0, 2]), ("a/bias", [3], [0.5, -2, 4]),
     ("b/kernel", [3, 2], [4, 2, 4, 1, 2, 2]), ("b/bias", [2], [1, 10]),
     ("c/kernel", [2, 1], [5, 7]), ("c/bias", [1], [100]),
@@ -164,12 +164,12 @@ struct NodePruningTests {
     return ElementType.float32.numbers(try changes[index] ?? file.values(of: index))
   }
 
-  /// Node 1 of `a` goes, then node 1 of `b`: what the first contributes to the second is not needed.
+  /// Unit 1 of `a` goes, then unit 1 of `b`: what the first contributes to the second is not needed.
   @Test func byHand() throws {
     let network = Self.chain([.activation(.leakyReLU(slope: 0.5))])
     try withNetwork(plainNetwork(network, Self.tensors)) { file in
       #expect(file.network == network)
-      let pruning = try file.planNodePruning(.error(0.5), includes: { _ in true })
+      let pruning = try file.planUnitPruning(.error(0.5), includes: { _ in true })
       #expect(pruning.notes.isEmpty)
       // 1 of 14 is below a quarter, 5 is not; 9 of 45 is, and 36 is not.
       #expect(
@@ -195,7 +195,7 @@ struct NodePruningTests {
     // abs(4 · (−2 − 2)/2 + 6) = 2
     let network = Self.chain([normalisation, .dropout(rate: 0.5), .activation(.abs), .flatten])
     try withNetwork(plainNetwork(network, Self.tensors)) { file in
-      let pruning = try file.planNodePruning(.error(0.3), includes: { file.tensors[$0].name == "a/kernel" })
+      let pruning = try file.planUnitPruning(.error(0.3), includes: { file.tensors[$0].name == "a/kernel" })
       let changes = try file.changes(pruning)
       #expect(try values(file, changes, "b/bias") == [9, 12])
       #expect(try values(file, changes, "b/kernel") == [4, 2, 0, 0, 2, 2])
@@ -208,8 +208,8 @@ struct NodePruningTests {
 
   @Test func everythingOrNothingIsKept() throws {
     try withNetwork(plainNetwork(Self.chain([.activation(.sigmoid)]), Self.tensors)) { file in
-      #expect(try file.planNodePruning(.keep(.one), includes: { _ in true }).changedTensors.isEmpty)
-      let all = try file.planNodePruning(.keep(.zero), includes: { _ in true })
+      #expect(try file.planUnitPruning(.keep(.one), includes: { _ in true }).changedTensors.isEmpty)
+      let all = try file.planUnitPruning(.keep(.zero), includes: { _ in true })
       let changes = try file.changes(all)
       #expect(try values(file, changes, "c/kernel") == [0, 0])
       #expect(
@@ -247,10 +247,10 @@ struct NodePruningTests {
     let tensors = Self.tensors.map { tensor in
       var values = tensor.values
       if let (index, value) = odd[tensor.name] { values[index] = value }
-      return (tensor.name, tensor.extents, values)
+      return (tensor.name, tensor.dimensions, values)
     }
     try withNetwork(plainNetwork(Self.chain(between, bias: bias), tensors)) { file in
-      let pruning = try file.planNodePruning(.error(0.3), includes: { file.tensors[$0].name == "a/kernel" })
+      let pruning = try file.planUnitPruning(.error(0.3), includes: { file.tensors[$0].name == "a/kernel" })
       #expect(pruning.layers.isEmpty && pruning.changedTensors.isEmpty)
       try #require(pruning.notes.count == 1)
       #expect(pruning.notes[0].kernel == "a/kernel" && pruning.notes[0].reason.contains(reason))
@@ -258,10 +258,10 @@ struct NodePruningTests {
     }
   }
 
-  /// A node whose contribution is nothing needs no bias.
+  /// A unit whose contribution is nothing needs no bias.
   @Test func noBiasIsNeededForNothing() throws {
     try withNetwork(plainNetwork(Self.chain([.activation(.relu)], bias: false), Self.tensors)) { file in
-      let pruning = try file.planNodePruning(.error(0.3), includes: { file.tensors[$0].name == "a/kernel" })
+      let pruning = try file.planUnitPruning(.error(0.3), includes: { file.tensors[$0].name == "a/kernel" })
       #expect(pruning.notes.isEmpty)
       #expect(Set(pruning.changedTensors.map { file.tensors[$0].name }) == ["a/kernel", "a/bias", "b/kernel"])
     }
@@ -269,7 +269,7 @@ struct NodePruningTests {
 
   @Test func whatIsSparedStays() throws {
     try withNetwork(plainNetwork(Self.chain([.activation(.relu)]), Self.tensors)) { file in
-      let pruning = try file.planNodePruning(
+      let pruning = try file.planUnitPruning(
         .error(0.5), includes: { file.tensors[$0].role == .kernel }, sparing: { file.tensors[$0].name == "c/bias" })
       #expect(pruning.layers.map(\.kernel) == ["a/kernel"])
       #expect(
@@ -280,7 +280,7 @@ struct NodePruningTests {
   /// Biases inside object headers cannot be other ones.
   @Test func compactBiasesStay() throws {
     try withNetwork(OpenFile(Fixtures.folder.appending("networks/digits.compact_userblock.h5"))) { file in
-      let pruning = try file.planNodePruning(.keep(.zero), includes: { _ in true })
+      let pruning = try file.planUnitPruning(.keep(.zero), includes: { _ in true })
       #expect(pruning.notes.map(\.kernel) == ["fc1/kernel", "fc2/kernel"])
       #expect(pruning.notes.allSatisfy { $0.reason.hasSuffix(" would change, and its storage is compact") })
       #expect(pruning.changedTensors.allSatisfy { file.tensors[$0].isReplaceable })
@@ -289,7 +289,7 @@ struct NodePruningTests {
 
   @Test func aFileWithoutNetwork() throws {
     try withNetwork(OpenFile(Fixtures.folder.appending("networks/digits.odd_values_and_shapes.h5"))) { file in
-      _ = #expect(throws: NetworkError.self) { try file.planNodePruning(.keep(.zero), includes: { _ in true }) }
+      _ = #expect(throws: NetworkError.self) { try file.planUnitPruning(.keep(.zero), includes: { _ in true }) }
     }
   }
 }

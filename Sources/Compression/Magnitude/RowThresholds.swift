@@ -3,26 +3,26 @@ internal import Matrices
 internal import Parallel
 internal import Tensors
 
-/// A cut as it meets the rows of a matrix: of each row it keeps the keys from `least` on in the first columns, the
-/// larger ones alone in the others.
-struct CutRows: Sendable {
+/// A threshold as it meets the rows of a matrix: of each row it keeps the keys from `least` on in the first columns,
+/// the larger ones alone in the others.
+struct RowThresholds: Sendable {
   /// The least key that is kept where equal magnitudes are, and where they are not.
   let least: UInt64
   let leastAbove: UInt64
   let weights: WeightRows
-  /// The index in the source of the last weight that is kept though it equals the threshold; nothing when all are.
+  /// The index in the source of the last weight that is kept though it equals the threshold; `nil` when all are.
   private let last: Int?
 
-  init(_ cut: MagnitudeCut, _ weights: WeightRows, threads: Threads) {
+  init(_ threshold: MagnitudeThreshold, _ weights: WeightRows, threads: Threads) {
     self.weights = weights
-    least = weights.type.key(atLeast: cut.threshold)
-    leastAbove = weights.type.key(atLeast: cut.threshold.nextUp)
-    switch cut.ties {
+    least = weights.type.key(atLeast: threshold.magnitude)
+    leastAbove = weights.type.key(atLeast: threshold.magnitude.nextUp)
+    switch threshold.ties {
     case nil: last = nil
     case 0: last = -1
     case let ties?:
       last = SourceElements(bytes: weights.bytes, type: weights.type)
-        .index(ofRank: ties, equalTo: cut.threshold, threads: threads)
+        .index(ofRank: ties, equalTo: threshold.magnitude, threads: threads)
     }
   }
 

@@ -2,8 +2,8 @@ public import Matrices
 public import Parallel
 public import Tensors
 
-/// Finds one cut for several matrices together, which need not be in memory together: it keeps the ⌈keep · N⌉ largest
-/// of all N weights, those of earlier matrices first among equals, then those of lower index.
+/// Finds one threshold for several matrices together, which need not be in memory together: it keeps the ⌈keep · N⌉
+/// largest of all N weights, those of earlier matrices first among equals, then those of lower index.
 ///
 /// Matrices with an infinity or NaN have no part in it: their weights are not among the N.
 ///
@@ -13,11 +13,11 @@ public import Tensors
 ///     their type (float16, bfloat16, float32 or float64). Each matrix is visited several times, all of them in order
 ///     each time, and always has the same weights. Weights of different types are compared by value.
 ///   - threads: the result does not depend on it.
-/// - Returns: for each matrix its cut, all with the same threshold, or its first weight that is not finite.
-public func magnitudeCuts<Failure>(
+/// - Returns: for each matrix its threshold, all of the same magnitude, or its first weight that is not finite.
+public func magnitudeThresholds<Failure>(
   matrices: Int, keep: Fraction, threads: Threads,
   visit: (Int, (UnsafeRawBufferPointer, ElementType) -> Void) throws(Failure) -> Void
-) throws(Failure) -> [Result<MagnitudeCut, NonFiniteWeight>] {
+) throws(Failure) -> [Result<MagnitudeThreshold, NonFiniteWeight>] {
   func each(_ body: @escaping (Int, SourceElements) -> Void) throws(Failure) {
     for matrix in 0..<matrices {
       try visit(matrix) { bytes, type in
@@ -47,23 +47,25 @@ public func magnitudeCuts<Failure>(
   let counts = try count(in: bins)
   let weights = counts.reduce(0, +)
   let kept = keep.ceiling(of: weights)
-  var cuts = [MagnitudeCut](repeating: kept == 0 ? .nothing : .everything, count: matrices)
+  var thresholds = [MagnitudeThreshold](repeating: kept == 0 ? .nothing : .everything, count: matrices)
   if 0 < kept, kept < weights {
     let search = RankSearch(rank: kept, limit: 1 << 22, bits: 16)
-    cuts = try search.cuts(
+    thresholds = try search.thresholds(
       from: RankSearch.decisive(bins, counts, rank: kept),
-      parts: { range throws(Failure) in
-        var parts = [SourceElements.Part](repeating: SourceElements.Part(), count: matrices)
+      contents: { range throws(Failure) in
+        var contents = [SourceElements.RangeContents](repeating: SourceElements.RangeContents(), count: matrices)
         var limit = search.limit
         try each { matrix, elements in
           if nonFinite[matrix] == nil {
-            parts[matrix] = elements.part(range, limit: limit, threads: threads)
-            limit = max(0, limit - parts[matrix].count)
+            contents[matrix] = elements.contents(range, limit: limit, threads: threads)
+            limit = max(0, limit - contents[matrix].count)
           }
         }
-        return parts
+        return contents
       },
       counts: { bins throws(Failure) in try count(in: bins) })
   }
-  return cuts.enumerated().map { matrix, cut in nonFinite[matrix].map { .failure($0) } ?? .success(cut) }
+  return thresholds.enumerated().map { matrix, threshold in
+    nonFinite[matrix].map { .failure($0) } ?? .success(threshold)
+  }
 }

@@ -5,10 +5,10 @@ public import Parallel
 public import Tensors
 
 extension PruningRule {
-  /// Whether each node of a hidden layer stays: those with the largest norms of incoming weights do, lower indices first
-  /// among equals. An error is that of the incoming weights.
+  /// Whether each unit of a hidden layer stays: those with the largest norms of incoming weights do, lower indices
+  /// first among equals. An error is that of the incoming weights.
   ///
-  /// - Parameter squaredNorms: of the nodes' incoming weights, all in the same unit.
+  /// - Parameter squaredNorms: of the units' incoming weights, all in the same unit.
   public func kept(_ squaredNorms: [Double]) -> [Bool] {
     let order = squaredNorms.indices.sorted { a, b in
       squaredNorms[a] != squaredNorms[b] ? squaredNorms[a] > squaredNorms[b] : a < b
@@ -27,7 +27,7 @@ extension PruningRule {
       }
     }
     var kept = [Bool](repeating: false, count: order.count)
-    for node in order[..<count] { kept[node] = true }
+    for unit in order[..<count] { kept[unit] = true }
     return kept
   }
 }
@@ -140,7 +140,7 @@ public enum ElementwiseOperation: Sendable, Equatable {
   case prelu([Double])
   case rescaling(scale: Double, offset: Double)
 
-  /// The result for value number `index`; nothing when the operation needs the other values as well.
+  /// The result for value number `index`; `nil` when the operation needs the other values as well.
   public func value(at x: Double, index: Int) -> Double? {
     switch self {
     case .activation(let function): function.value(at: x)

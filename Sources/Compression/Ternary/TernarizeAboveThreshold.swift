@@ -3,21 +3,21 @@ public import Matrices
 public import Parallel
 internal import Tensors
 
-/// Keeps the weights of a matrix that a cut keeps as ± the scale of their output unit: the mean of their magnitudes,
-/// which is the best for them, rounded to the type of the weights. Weights that are zero stay zero and do not enter the
-/// mean.
+/// Keeps the weights of a matrix that a threshold keeps as ± the scale of their output unit: the mean of their
+/// magnitudes, which is the best for them, rounded to the type of the weights. Weights that are zero stay zero and do
+/// not enter the mean.
 ///
 /// - Parameters:
 ///   - source: the weights; the result is output units × inputs, whichever way they are stored.
 ///   - threads: the result does not depend on it.
 /// - Throws: `NonFiniteWeight` for an infinity or NaN.
 public func ternarize(
-  _ source: StoredMatrix, cut: MagnitudeCut,
+  _ source: StoredMatrix, threshold: MagnitudeThreshold,
   threads: Threads
 ) throws(NonFiniteWeight) -> Ternarization {
   let weights = source.weights
   let type = weights.type
-  let cutRows = CutRows(cut, weights, threads: threads)
+  let rowThresholds = RowThresholds(threshold, weights, threads: threads)
   let elements = source.elements
   let largestKey = elements.largestKey(threads: threads)
   guard largestKey < type.infinityKey else { throw elements.nonFinite() }
@@ -25,14 +25,14 @@ public func ternarize(
   let result = assemble(weights, group: .row, threads: threads, scale: nil) { block, output in
     let range = weights.rows(ofBlock: block)
     return type == .float64
-      ? weights.withDoubles(range) { ternarize($0, range, cutRows, unit: unit, to: output) }
-      : weights.withFloats(range) { ternarize($0, range, cutRows, to: output) }
+      ? weights.withDoubles(range) { ternarize($0, range, rowThresholds, unit: unit, to: output) }
+      : weights.withFloats(range) { ternarize($0, range, rowThresholds, to: output) }
   }
   guard let result else { throw elements.nonFinite() }
   return result
 }
 
-extension CutRows {
+extension RowThresholds {
   /// The columns of a row with the magnitude that what is kept of them exceeds.
   fileprivate func runs(_ row: Int) -> [(columns: Range<Int>, above: Double)] {
     let tied = tiedColumns(row)
@@ -44,14 +44,14 @@ extension CutRows {
 }
 
 private func ternarize(
-  _ floats: UnsafePointer<Float>, _ range: Range<Int>, _ cut: CutRows, to output: TernaryOutput
+  _ floats: UnsafePointer<Float>, _ range: Range<Int>, _ threshold: RowThresholds, to output: TernaryOutput
 ) -> Int {
-  let weights = cut.weights
-  let collection = Collection()
+  let weights = threshold.weights
+  let collection = UndecidedMagnitudes()
   var nonzeroCount = 0
   for row in range {
     let x = floats + (row - range.lowerBound) * weights.columns
-    let runs = cut.runs(row)
+    let runs = threshold.runs(row)
     var kept = nc_tail()
     for (columns, above) in runs {
       let run = ContiguousMagnitudes(weights: x + columns.lowerBound, count: columns.count)
@@ -69,13 +69,14 @@ private func ternarize(
 
 /// In units of `unit`, so that nothing overflows.
 private func ternarize(
-  _ doubles: UnsafePointer<Double>, _ range: Range<Int>, _ cut: CutRows, unit: Double, to output: TernaryOutput
+  _ doubles: UnsafePointer<Double>, _ range: Range<Int>, _ threshold: RowThresholds, unit: Double,
+  to output: TernaryOutput
 ) -> Int {
-  let weights = cut.weights
+  let weights = threshold.weights
   var nonzeroCount = 0
   for row in range {
     let x = doubles + (row - range.lowerBound) * weights.columns
-    let runs = cut.runs(row)
+    let runs = threshold.runs(row)
     var sum = 0.0
     var count = 0
     for (columns, above) in runs {

@@ -2,19 +2,19 @@
 ///
 /// Keys and strings are bytes of UTF-8: they are equal byte for byte, as JSON has it, where `String` would take `é` and
 /// `e` with a combining accent for one.
-public enum JSON: Sendable {
+public enum JSONValue: Sendable {
   case null
   case bool(Bool)
   /// The number as it was spelled.
   case number(String)
   case string(String)
-  case array([JSON])
+  case array([JSONValue])
   case object([Member])
 
   public struct Member: Sendable {
     public var key: String
-    public var value: JSON
-    public init(_ key: String, _ value: JSON) {
+    public var value: JSONValue
+    public init(_ key: String, _ value: JSONValue) {
       self.key = key
       self.value = value
     }
@@ -23,11 +23,11 @@ public enum JSON: Sendable {
 
 // MARK: - Looking inside
 
-extension JSON {
-  /// The value of the member `key` of an object; nothing when there is none, or when this is no object.
+extension JSONValue {
+  /// The value of the member `key` of an object; `nil` when there is none, or when this is no object.
   ///
   /// Keys are compared as UTF-8 bytes: JSON, unlike Swift, tells `é` from `e` with a combining accent.
-  public subscript(key: String) -> JSON? {
+  public subscript(key: String) -> JSONValue? {
     members?.first { $0.key.isSpelled(key) }?.value
   }
 
@@ -39,7 +39,7 @@ extension JSON {
     if case .string(let value) = self { value } else { nil }
   }
 
-  public var array: [JSON]? {
+  public var array: [JSONValue]? {
     if case .array(let values) = self { values } else { nil }
   }
 
@@ -52,7 +52,7 @@ extension JSON {
     if case .number(let spelling) = self { Int(spelling) } else { nil }
   }
 
-  /// The nearest `Double` of a number; nothing when it is beyond the range of `Double`. `NaN` and `±Infinity` are
+  /// The nearest `Double` of a number; `nil` when it is beyond the range of `Double`. `NaN` and `±Infinity` are
   /// numbers only where `parse` was told to take them.
   public var double: Double? {
     guard case .number(let spelling) = self, let value = Double(spelling) else { return nil }
@@ -60,8 +60,8 @@ extension JSON {
   }
 }
 
-extension JSON: Hashable {
-  public static func == (a: JSON, b: JSON) -> Bool {
+extension JSONValue: Hashable {
+  public static func == (a: JSONValue, b: JSONValue) -> Bool {
     switch (a, b) {
     case (.null, .null): true
     case (.bool(let a), .bool(let b)): a == b
@@ -84,7 +84,7 @@ extension JSON: Hashable {
   }
 }
 
-extension JSON.Member: Hashable {
+extension JSONValue.Member: Hashable {
   public static func == (a: Self, b: Self) -> Bool { a.key.isSpelled(b.key) && a.value == b.value }
 
   public func hash(into hasher: inout Hasher) {

@@ -9,12 +9,12 @@ import Testing
     var random = SplitMix64(seed: 1)
     for _ in 0..<200 {
       let rank = Int.random(in: 0...4, using: &random)
-      let extents = (0..<rank).map { _ in UInt64.random(in: 0...9, using: &random) }
+      let dimensions = (0..<rank).map { _ in UInt64.random(in: 0...9, using: &random) }
       let chunk = (0..<rank).map { _ in UInt64.random(in: 1...5, using: &random) }
       let size = Int.random(in: 1...3, using: &random)
       // Small blocks, so that there are several.
       let blocks = try Blocks(
-        extents: extents, chunk: chunk, elementSize: size, target: Int.random(in: 1...64, using: &random))
+        dimensions: dimensions, chunk: chunk, elementSize: size, target: Int.random(in: 1...64, using: &random))
       let values = (0..<blocks.byteCount).map { _ in UInt8.random(in: 0...255, using: &random) }
       var copy = [UInt8](repeating: 0, count: values.count)
       var seen = 0
@@ -30,9 +30,9 @@ import Testing
   }
 
   @Test(arguments: [[UInt64.max], [1 << 40, 1 << 40], [1 << 32, 1 << 31]])
-  func whatCannotBeCountedIsRefused(_ extents: [UInt64]) {
+  func whatCannotBeCountedIsRefused(_ dimensions: [UInt64]) {
     #expect(throws: HDF5Error.self) {
-      try Blocks(extents: extents, chunk: extents.map { _ in 1 }, elementSize: 4)
+      try Blocks(dimensions: dimensions, chunk: dimensions.map { _ in 1 }, elementSize: 4)
     }
   }
 }
@@ -77,15 +77,16 @@ import Testing
         address: 800, paths: ["a"],
         kind: .dataset(
           Dataset(
-            type: .float(size: 4, exponentBits: 8, mantissaBits: 23, bias: 127, bigEndian: true), extents: [3, 4],
+            type: .float(size: 4, exponentBits: 8, mantissaBits: 23, bias: 127, bigEndian: true), dimensions: [3, 4],
             layout: .chunked(
-              extents: [2, 2],
-              chunks: [Chunk(origin: [0, 2], filterMask: 1, extent: Extent(offset: 2048, length: 16))]),
+              dimensions: [2, 2],
+              chunks: [Chunk(origin: [0, 2], filterMask: 1, range: ByteRange(offset: 2048, length: 16))]),
             filters: [Filter(id: 1, name: "deflate", isOptional: true, parameters: [4], isAvailable: true)])),
         attributes: []),
       Object(
         address: 900, paths: ["b"],
-        kind: .dataset(Dataset(type: .opaque(size: 2, tag: ""), extents: nil, layout: .contiguous(nil), filters: [])),
+        kind: .dataset(
+          Dataset(type: .opaque(size: 2, tag: ""), dimensions: nil, layout: .contiguous(nil), filters: [])),
         attributes: [Attribute(name: "n", texts: nil)]),
       Object(address: 950, paths: ["c"], kind: .unreadable("too new"), attributes: []),
     ],
