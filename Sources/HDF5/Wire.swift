@@ -94,7 +94,8 @@ struct WireReader {
 
   init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-  static let nonsense = HDF5Error.corrupt("inconsistent reply from the process that reads HDF5")
+  static let nonsense = HDF5Error.corrupt(
+    "inconsistent reply from the process that reads HDF5; the file may be damaged")
 
   var isAtEnd: Bool { position == bytes.count }
 

@@ -63,7 +63,8 @@ extension Verifier {
       side: nil,
       error: NetworkError(
         .unsupported,
-        "\(option): no file says how the layers are connected, and \(network.summary) is only assumed; say it with --activation, --order or --like FILE"
+        "\(option) cannot be judged on an assumed network: no file says how the layers are connected; assuming \(network.arrows)",
+        remedy: .architecture
       ))
   }
 

@@ -45,7 +45,7 @@ public struct DataFile: Sendable {
       return file.tensors.firstIndex { $0.name == name || $0.path == name }
     }
     guard let x = dataset(options.x) else {
-      throw NetworkError(.unusable, "no dataset \(options.x) of numbers (--x names another)")
+      throw NetworkError(.unusable, "no dataset \(options.x) of numbers", remedy: .dataset)
     }
     let tensor = file.tensors[x]
     guard let first = tensor.shape.dimensions.first, first > 0, tensor.shape.count > 0 else {

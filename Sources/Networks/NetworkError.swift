@@ -77,6 +77,10 @@ public enum Remedy: Sendable, Hashable {
   case orientation
   /// Carry this tensor unchanged.
   case carry(TensorName)
+  /// Name the dataset of samples.
+  case dataset
+  /// Write the tensors alone, in a new HDF5 file.
+  case plainLayout
 }
 
 /// An error of a module that knows no network files, and what it means for one.

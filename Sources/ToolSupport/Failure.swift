@@ -89,6 +89,8 @@ extension Remedy {
     case .architecture: "say --order … --activation …, or --like FILE"
     case .orientation: "say --orientation inputs-outputs or outputs-inputs"
     case .carry(let name): "--except '\(name)' carries it unchanged"
+    case .dataset: "--x names another"
+    case .plainLayout: "--layout plain writes a new one"
     }
   }
 }

@@ -30,7 +30,7 @@ extension NetworkFile {
     }
     guard let container = source.directory.container else {
       throw NetworkError(
-        .unsupported, "was not made from an HDF5 file, so there is none to restore; --layout plain writes a new one")
+        .unsupported, "was not made from an HDF5 file, so there is none to restore", remedy: .plainLayout)
     }
     try checkProportion(container.size, "the source file has")
     try about { try writeContainer(source, container, to: file) }
