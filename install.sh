@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Installs the tools, their manual pages, and completions for bash, zsh and fish; puts the magic for file(1) beside them.
 #
 #     install.sh [PREFIX [TOOLS]]

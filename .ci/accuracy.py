@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Prunes the networks whose test set is at hand, restores them, and has Keras say how well they still do.
 
     accuracy.py TOOLS [INPUTS]        INPUTS: a folder with keras/ and data/, as NC_INPUTS names it

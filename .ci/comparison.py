@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """How well what nc-verify measures says how much accuracy a compressed network loses: tables of spec/results.md.
 
     comparison.py TOOLS [INPUTS]        INPUTS: a folder with keras/ and data/, as NC_INPUTS names it

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Completes command lines in bash, zsh and fish, as someone who presses the tab key meets it.
 
     completions.py TOOLS

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Checks exit statuses, streams and files of every tool, as a shell meets them.
 #
 #     contract.sh TOOLS NETWORK.h5

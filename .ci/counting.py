@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the checks count: `expect` says what does not hold, `finish` how many did."""
 counts = {"passed": 0, "failed": 0, "skipped": 0}
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Makes one call of a chosen function fail, from `main` on; to be preloaded by the tools (faults.py).
 
    NC_FAULT=FUNCTION:TURN:EFFECT   The call number TURN (from 1) of FUNCTION fails with the error number EFFECT; with 0 it

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes single calls of the C library fail under every tool, and looks at what is left.
 
     faults.py [--all | --count N] [--seed N] [--only TEXT] [--functions LIST] TOOLS FIXTURES

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Gives the tools damaged and malicious files: every one ends with 0, 65, 69 or 75 within 10 s and 1 GiB, never by a signal,
 opens nothing but its input, and loads no plugin. Where a tool succeeds and h5py reads the file too, they read the same.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Installs into a scratch folder with install.sh, and looks whether man and three shells find what is there.
 
     install_check.py TOOLS

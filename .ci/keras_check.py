@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Loads every restored Keras file in FOLDERs with the real Keras, and compares its predictions with those of the original
 model given the decoded weights: equal bit for bit, since both are computed by the same operations from the same numbers.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Holds the tools to one law under mutation: where a compressor answers 0, nc-info --test of what it wrote is 0, nc-restore is 0
 for each shape and layout that applies, and every dataset that h5py reads in the input reads the same in the restored file, or as
 the value of a tensor that nc-info lists as changed. Every failure is a documented status with one line, in bounded time and memory.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks the manual pages and the magic for file(1).
 
     manual_check.py TOOLS

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Many tensors: processor time grows no faster than their number, and a .ncz is never larger than its source + 256 bytes
 + 96 bytes a tensor, unless filters of the source pack values tighter than bytes; nor larger than gzip makes what is mostly
 zeros.

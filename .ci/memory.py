@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Memory: on one large matrix, in both orientations, each tool stays within the file that it maps and 256 MiB; singular values
 are the exception.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Damaged networks, made by what the formats say: HDF5 with its checksums made right again, zip archives member by member,
 .ncz files whose directory says something else while every CRC-32 and digest is right. The same (seed, number) gives the same bytes."""
 import ctypes, hashlib, io, json, pathlib, random, re, struct, subprocess, sys, tempfile, unicodedata, zipfile, zlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What NumPy makes of a network in double precision, written from the definitions and not from the tools: outputs, kernels
 of finite networks, and how two of them differ. For the checks of nc-run and nc-verify.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Measures networks with one hidden layer, with nc-verify and without it: mean squares of the outputs, and of what two networks
 differ by, over Gaussian inputs.
 

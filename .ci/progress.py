@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Progress: on a terminal a line within two seconds, with what is being done, with time left where work is counted, erased
 by what is said next; nothing with -q, without a terminal, or on a dumb one.
 

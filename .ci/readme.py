@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Runs the code blocks of README.md and spec/verifying.md, checks the README's table and picture, and follows every link.
 
     readme.py TOOLS

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Opens pages that nc-verify --report writes in a browser without a window: all is there as text, nothing is wider than the window,
 nothing is fetched, and what a hostile file has for names stays text. A page opens with sizes and verdict, is green only where
 something was judged, folds what is long, and is dark where the reader's system is. Pictures of nc-info are well-formed, and those of

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Takes every network in FOLDERs through the compressors and nc-restore, and compares what comes back through h5py.
 
     roundtrip.py TOOLS FOLDER…

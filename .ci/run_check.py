@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Runs networks with nc-run, and compares what they give with what the framework gave that made them, with a computation in
 NumPy, and with what is recorded of them.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compares two HDF5 files through the low level of h5py: links, objects, attributes, types, storage, values bit for bit."""
 import collections
 import h5py

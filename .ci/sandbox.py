@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Loads a hostile library into the process that runs libhdf5 and lets it act from inside an HDF5 call.
 
     sandbox.py TOOLS NETWORK.h5

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Compares networks with their compressed forms, and with others, by nc-verify and in NumPy: kernels, outputs, weights.
 
     spectrum.py TOOLS [INPUTS]        INPUTS: a folder with keras/, torch/ and data/, as NC_INPUTS names it

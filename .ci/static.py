@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Runs tools that were built with the Swift runtime inside in a Debian 12 that has no Swift.
 
     static.py TOOLS

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Pairs of networks, and data, for which an answer is easily wrong: nc-verify and nc-run say what is so, and end with its status.
 
     verdicts.py TOOLS

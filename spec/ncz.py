@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """The reference reader of .ncz files, written from ncz-v1.md (§ are its sections); it would rather be short than fast.
 
     f = ncz.load("model.ncz")      f.tensors and f.network are what the directory has

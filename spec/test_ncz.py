@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Tests ncz.py with the fixtures; then with every truncation, and changes of every byte, of the small good ones,
 and with changes of their directories and of the blocks of all good ones under CRC-32s that are right.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef NC_CHDF5_DRIVER_H
 #define NC_CHDF5_DRIVER_H
 #include <errno.h>

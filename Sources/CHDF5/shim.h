@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef NC_CHDF5_SHIM_H
 #define NC_CHDF5_SHIM_H
 #if __has_include(<hdf5/serial/hdf5.h>) /* Debian */

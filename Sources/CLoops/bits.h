@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef NC_BITS_H
 #define NC_BITS_H
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "level.h"
 
 /* 64 bytes of elements; `size` of them in a vector. Products are statements of their own, so that no compiler contracts

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef NC_LANES_H
 #define NC_LANES_H
 #include "level.h"

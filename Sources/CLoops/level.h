@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef NC_LEVEL_H
 #define NC_LEVEL_H
 #include "loops.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef NC_ORDERS_H
 #define NC_ORDERS_H
 #include "level.h"

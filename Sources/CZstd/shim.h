@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef NC_CZSTD_SHIM_H
 #define NC_CZSTD_SHIM_H
 /* For frame headers, and for ZSTD_c_literalCompressionMode: entropy coding without match finding. */

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Why stored blocks cannot be decoded.
 public struct CodecError: Error, Sendable, Hashable, CustomStringConvertible {
   public enum Verdict: Sendable, Hashable {

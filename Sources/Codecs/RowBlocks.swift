@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Tensors
 
 /// How the rows of a matrix are divided into blocks: whole rows, as many as fit 2¹⁸ weights; a row longer than that is

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 public import Tensors
 
 /// How much of a matrix is kept: of its n weights, singular values or units.

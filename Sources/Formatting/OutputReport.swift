@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// What a tool says about a file that it has written.
 public protocol OutputReport {
   /// What a user should know, one sentence each.

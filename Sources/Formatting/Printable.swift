@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Text as a terminal shows it without being driven by it: control characters are spelled `\xHH`; what has no width,
 /// turns the direction of writing, ends a line or has no meaning `\u{HHHH}`.
 public func printable(_ text: String) -> String {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import CHDF5
 internal import CSandbox
 internal import Glibc

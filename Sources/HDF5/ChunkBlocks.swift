@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A dataset cut into boxes of whole chunks, each about 4 MiB: what travels between child and parent at a time.
 ///
 /// Both sides compute the same blocks from the dimensions, so a block needs no description on the way.

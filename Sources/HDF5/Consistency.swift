@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 extension Dataset {
   /// Bytes of all values; `nil` when they cannot be counted, 0 for a null dataspace.
   var byteCount: UInt64? {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Why an HDF5 file could not be used. The file's name is added by the tool.
 public enum HDF5Error: Error, Sendable, Equatable {
   /// Not an HDF5 file, damaged, cut short or inconsistent; what, and where.

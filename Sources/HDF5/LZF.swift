@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// LZF, the compression that h5py stores by default under filter number 32000.
 ///
 /// A control byte below 32 announces that many literal bytes plus one; any other starts a back reference of

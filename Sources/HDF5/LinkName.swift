@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 public import Tensors
 
 /// The name of a link as bytes: what stands between two slashes of a path.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 public import SystemPackage
 
 /// An HDF5 file being built by the guarded child process: groups, and datasets whose values the caller writes.

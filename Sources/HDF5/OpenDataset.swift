@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import CHDF5
 
 /// A dataset as libhdf5 has it open: its values, block by block.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 public import Tensors
 
 /// What an HDF5 file holds, as a value: no handle, nothing read lazily.

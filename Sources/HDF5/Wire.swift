@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Tensors
 
 /// What the parent asks of the child.

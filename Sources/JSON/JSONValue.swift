@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A JSON value that keeps the order of members and the spelling of numbers.
 ///
 /// Keys and strings are bytes of UTF-8: they are equal byte for byte, as JSON has it, where `String` would take `é` and

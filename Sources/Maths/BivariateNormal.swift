@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Glibc
 
 /// A number h with Φ(h), Φ(−h) and φ(h), the distribution function and the density of a standard Gaussian.

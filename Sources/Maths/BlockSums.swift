@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Parallel
 
 /// Where the sums of each scale come from: those of an earlier scale that divides it, or the samples.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Glibc
 
 // Of s(X) and t(Y), X and Y standard Gaussians of correlation r ≥ 0, these return

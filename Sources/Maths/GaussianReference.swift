@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Glibc
 
 /// Returns the relative error of keeping the fraction κ of largest magnitudes of very many independent Gaussians of mean

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Random
 
 /// Returns the largest magnitude of an eigenvalue of a symmetric operator, by Lanczos's method with full

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Glibc
 
 /// Σ ln v of many positive, normal numbers, by multiplying them: a logarithm is taken once in thousands.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Parallel
 
 /// Returns the median: the middle element, or the mean of the two middle ones; 0 for no elements. None is a NaN.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 public import Tensors
 
 /// Why a network is no function that can be computed.

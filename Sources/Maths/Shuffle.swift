@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Elements above which they are first scattered: so many fit the second-level cache.
 private let scatteredCount = 1 << 18
 private let bucketCount = 256

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package import Tensors
 
 /// The key of an element is its bits without the sign. Keys are ordered as magnitudes are, and those of infinities and

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 public import Tensors
 
 /// A weight is infinite or not a number, or would be when rounded.

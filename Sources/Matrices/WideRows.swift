@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Tensors
 
 /// Returns a weight matrix as output units × inputs, row-major; float64 is rounded to nearest.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import HDF5
 internal import NCZ
 public import Networks

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import CLoops
 
 /// The numbers of the file format (`spec/ncz-v1.md`).

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The 64 bytes at the front of a file.
 struct Header {
   let major: UInt16

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 public import SystemPackage
 
 /// Why a `.ncz` file could not be read or written. The file's name is added by the tool.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import JSON
 
 /// A run of blocks in the file, opaque to this module.

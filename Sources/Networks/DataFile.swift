@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Tensors
 
 /// Samples in an HDF5 file: a dataset `x` of shape samples × features (further axes are taken for more features,

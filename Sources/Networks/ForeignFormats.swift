@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import SystemPackage
 
 /// What a file is that is no network file, as far as its first bytes tell, and what to do with it.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Codecs
 internal import HDF5
 internal import Matrices

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package import Tensors
 
 /// Which weight matrices a tool changes: those that match one of `only` (all, when there is none) and none of `except`.

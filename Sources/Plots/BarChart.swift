@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Numbers that are not negative as horizontal bars, each below its label, the largest first, and limits that they
 /// should keep: one of all, or one of each. The axis reaches from 0 to 1, or to what is larger.
 public struct BarChart: Sendable {

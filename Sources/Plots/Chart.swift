@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Curves over two axes: x logarithmic, from a power of ten to 1; y linear, from 0 to 1.
 public struct Chart: Sendable {
   public struct Curve: Sendable {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Positive numbers, such as singular values, against their index, on a logarithmic axis.
 public struct DecayChart: Sendable {
   public var series: [Series]

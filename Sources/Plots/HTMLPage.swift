@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A report as one HTML file that needs nothing else: no scripts, no requests. Whatever the texts hold, they stay text.
 public struct Page: Sendable {
   public enum Verdict: String, Sendable { case good, bad, neutral }

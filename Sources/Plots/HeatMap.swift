@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Glibc
 
 /// Numbers from 0 to 1 as colours: a row for each name, a column for each x, which is logarithmic up to 1.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// How often values occur, as a filled histogram; over it a second one, or the few values that something took instead;
 /// and marks, such as thresholds.
 public struct HistogramChart: Sendable {

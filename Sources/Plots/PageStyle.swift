@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The style sheet of a page: light or dark as the reader's system is, light on paper.
 let pageStyle = """
   :root { --page: #ffffff; --text: \(Ink.text); --faint: \(Ink.faint); --line: #d0d7de; --row: #e3e6ea;

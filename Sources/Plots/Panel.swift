@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A rectangle with two axes.
 struct Panel {
   let x: Axis

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A drawn chart: what a `Page.Figure` shows.
 public struct Picture: Sendable {
   /// Of every picture: a phone shows it unscaled, a screen three in a row.

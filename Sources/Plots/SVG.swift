@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// An SVG picture being drawn: shapes in the order in which they cover each other. Lengths are pixels, y grows downwards.
 struct SVG {
   static let textSize = 11.0

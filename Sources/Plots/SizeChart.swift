@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Formatting
 
 /// An SVG file of where bytes are: for each thing a bar of what it takes, below one of what it took before.

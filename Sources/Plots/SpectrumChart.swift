@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Glibc
 
 /// Histograms of the eigenvalues of two matrices over each other, the first filled, the second an outline, and below

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Glibc
 
 /// Accuracy against bytes on disk: a curve for each way to make a network smaller, and where it began. An SVG file of its own,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Sebastiano Vigna's SplitMix64: a seeded generator with 64 bits of state, the same everywhere.
 ///
 /// state ← state + 0x9E3779B97F4A7C15; z = state; z = (z ⊕ z≫30)·0xBF58476D1CE4E5B9;

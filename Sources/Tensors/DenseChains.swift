@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A part of a network that can be run though the whole cannot.
 public struct DenseChain: Sendable {
   /// The first layer's name, and the last one's.

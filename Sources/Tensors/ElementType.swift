@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The type of one element of a tensor, as every `.ncz` directory names it.
 public enum ElementType: String, Sendable, Hashable, CaseIterable {
   case int8, int16, int32, int64

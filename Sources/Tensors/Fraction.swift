@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A decimal fraction between 0 and 1, held exactly: coefficient · 10⁻ᵖˡᵃᶜᵉˢ.
 public struct Fraction: Sendable, Hashable, LosslessStringConvertible {
   /// Below 10¹⁸, without trailing zeros.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A dense layer whose outputs are seen by other dense layers alone, through operations that act on each of them by
 /// itself: its units can be taken out one by one.
 public struct HiddenLayer: Sendable, Equatable {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A matrix as the product of two narrow ones: W = A·B.
 ///
 /// Weight (r, c) is float32(Σₖ A[r, k]·B[k, c]), the sum taken in float64 in ascending order of k, then rounded to the

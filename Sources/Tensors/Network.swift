@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A network as a graph: nodes in topological order, tensors by name.
 ///
 /// A chain of dense layers is the simple case. The values of the tensors, their shapes and which way round a weight

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 extension Float {
   /// The value of a bfloat16, which is the upper half of a float32.
   public init(bfloat16 bits: UInt16) { self.init(bitPattern: UInt32(bits) << 16) }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 extension ElementType {
   /// The value of this floating-point type nearest to `x`, of two the even one.
   public func nearest(_ x: Double) -> Double {

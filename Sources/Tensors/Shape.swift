@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The dimensions of a tensor, slowest-varying first (row-major). Rank 0 is a scalar: one element.
 public struct Shape: Sendable, Hashable, CustomStringConvertible {
   /// The dimensions; each ≥ 0.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A matrix most of whose weights are zero: where the others are, and their values.
 ///
 /// Weights are taken output unit by output unit, whatever the source's orientation. Bit `c` of row `r` of `mask` is

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The name of a tensor, a layer, an attribute or a link, or a path of such names: bytes of UTF-8, equal only byte for
 /// byte.
 ///

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Which weights share one scale.
 public enum ScaleGroup: Sendable, Hashable {
   /// One scale for the whole matrix.

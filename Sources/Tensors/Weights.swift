@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The values of a tensor, in the form the last step left them.
 public enum Weights: Sendable, Equatable {
   /// Little-endian elements, row-major.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Networks
 
 /// What `--version` prints: the toolkit's version and those of the libraries that decide its bytes.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Matrices
 public import Networks
 internal import SystemPackage

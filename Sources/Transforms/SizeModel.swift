@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Glibc
 
 /// How the size of an output grows with the fraction κ that is kept: s(κ) = s(0) + n·(H₂(κ) + κ·v)/8 bytes for

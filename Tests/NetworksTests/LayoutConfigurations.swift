@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Configurations as Keras 3.15.1 wrote them.
 enum Configurations {
   /// `model_config` of a `Sequential` of three `Dense` layers.

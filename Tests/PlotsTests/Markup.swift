@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The elements, attributes and texts of well-formed markup; nil for any other.
 struct Markup {
   private(set) var elements: [String] = []

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The bytes that hexadecimal digits spell; white space between them is ignored, and nothing else is taken.
 public func bytes(hexadecimal text: some StringProtocol) -> [UInt8] {
   let digits = text.filter { !$0.isWhitespace }.map { digit in

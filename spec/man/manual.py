@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes the manual pages from the templates beside this file and from what the tools say about themselves.
 
     manual.py TOOLS [FOLDER]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The inner loops. Each has a plain C form and, on x86-64, vector forms chosen once at run time; all forms of a loop
    return the same bytes, because sums are taken in the lane order stated here. Loops allocate nothing, and cannot
    fail once what is said of their arguments holds. */

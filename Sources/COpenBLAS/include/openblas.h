@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* OpenBLAS, opened when it is first asked for: it is 40 MB, starts threads when it is loaded, and only a few tools, and
    no process that reads HDF5 under a limit on memory, need it. */
 #ifndef NC_OPENBLAS_H

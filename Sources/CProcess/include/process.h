@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The process that a tool runs in: its arguments, and what it says and removes when a signal ends it. */
 #ifndef NC_PROCESS_H
 #define NC_PROCESS_H

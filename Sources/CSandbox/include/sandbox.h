@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Takes from the process everything but what libhdf5 needs to read (and, where asked, write) files that are open.
 
    Limits on numbers (of descriptors, bytes, seconds) do not stop code that a damaged file brings into a process: it

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Matrices
 
 /// The search for the k-th largest of many magnitudes that are looked at several times, in one matrix or more.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import CLoops
 
 /// Returns the support of the `kept` largest magnitudes of a group, those with lower indices first among equals;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import CLoops
 
 /// The magnitudes |w| of one scale group, in one piece or in blocks.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// What every tool that changes values is told.
 public struct CompressingOptions: Sendable {
   public var selection: Selection

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// SHA-256 (FIPS 180-4), for content digests: a few bytes for each mebibyte of values.
 struct SHA256 {
   private var state: [UInt32] = [

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Tensors
 
 /// The layers of a file one after the other, for files that do not say how their layers are connected.

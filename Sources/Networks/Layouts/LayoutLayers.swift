@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 internal import Tensors
 
 /// A layer that a network can be made of, as the names, roles and shapes of tensors say.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package import Tensors
 
 /// How a family of programs names the matrix and the bias of a dense layer, in files that have no lists of layers.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes the files beside it: python3 recipe.py (all but crash.h5)."""
 import h5py
 import numpy as np
