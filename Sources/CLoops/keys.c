@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "elements.h"
 #include "orders.h"
 #include <string.h>
 
 /* A key is an element without its sign bit. */
 #define COLLECT(bits)                                                                                                 \
-  static const uint##bits##_t magnitude##bits = UINT##bits##_MAX >> 1;                                                \
-                                                                                                                      \
-  static uint##bits##_t element##bits(const uint8_t *x, size_t i) {                                                   \
-    uint##bits##_t e;                                                                                                 \
-    memcpy(&e, x + i * sizeof e, sizeof e);                                                                           \
-    return e;                                                                                                         \
-  }                                                                                                                   \
-                                                                                                                      \
   static size_t collect##bits(const uint8_t *x, size_t n, uint##bits##_t low, uint##bits##_t high, uint8_t *out,      \
                               nc_key_tail *tail) {                                                                    \
     size_t taken = 0, above = 0;                                                                                      \

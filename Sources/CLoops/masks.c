@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "elements.h"
 #include "orders.h"
 #include <string.h>
 
 /* -- Plain forms ------------------------------------------------------------------------------------------------ */
 
 #define MASKS(bits)                                                                                                   \
-  static const uint##bits##_t magnitude##bits = UINT##bits##_MAX >> 1;                                                \
-                                                                                                                      \
-  static uint##bits##_t element##bits(const uint8_t *x, size_t i) {                                                   \
-    uint##bits##_t e;                                                                                                 \
-    memcpy(&e, x + i * sizeof e, sizeof e);                                                                           \
-    return e;                                                                                                         \
-  }                                                                                                                   \
-                                                                                                                      \
   /* From bit `first` (0 ..< 8) of a byte, whose bits from there on are zero. */                                      \
   static size_t compact##bits(const uint8_t *x, size_t n, uint##bits##_t least, uint8_t *mask, size_t first,          \
                               uint8_t *values) {                                                                      \

@@ -5,6 +5,7 @@ public import Formatting
 public import Networks
 internal import Parallel
 internal import Synchronization
+public import SystemPackage
 public import Tensors
 
 /// Options that every tool has.
@@ -94,6 +95,29 @@ public struct CommonOptions: ParsableArguments {
     tell(network.notes, about: input.name, tool: tool)
     if verbose, let graph = network.network { tell(["network: \(graph.summary)"], about: input.name, tool: tool) }
     return network
+  }
+}
+
+extension CommonOptions {
+  /// What every tool does that makes a `.ncz` file of a network: opens the input, writes the output, makes sure that the
+  /// input is still what it was, and says what was written.
+  ///
+  /// - Parameters:
+  ///   - input, output: paths; `nil` or `-` is standard input or output.
+  ///   - write: writes the new file and says what it wrote.
+  public func convert(
+    _ input: String?, _ architecture: ArchitectureOptions, to output: String?, _ writing: OutputOptions,
+    tool: any Tool.Type, _ write: (NetworkFile, FileDescriptor) throws -> some OutputReport
+  ) throws {
+    let input = try Input(input)
+    let output = try Output(
+      try writing.path(output), .ncz, permissions: input.permissions, force: writing.force, dryRun: writing.dryRun)
+    let report = try naming(input.name, output.name) {
+      try write(try open(input, architecture, tool: tool), output.file)
+    }
+    try input.checkUnchanged()
+    try output.finish()
+    try tell(report, about: input.name, to: output, writing, tool: tool)
   }
 }
 

@@ -40,16 +40,8 @@ struct Prune: Tool {
   }
 
   func run() throws {
-    let input = try Input(input)
-    let output = try Output(
-      try writing.path(output), .ncz, permissions: input.permissions, force: writing.force, dryRun: writing.dryRun)
-    let report = try naming(input.name, output.name) {
-      let network = try common.open(input, architecture, tool: Self.self)
-      return try pruning.prune(
-        network, to: output, compressing.options(selection.selection, tool: Self.self))
+    try common.convert(input, architecture, to: output, writing, tool: Self.self) { network, file in
+      try pruning.prune(network, to: file, compressing.options(selection.selection, tool: Self.self))
     }
-    try input.checkUnchanged()
-    try output.finish()
-    try common.tell(report, about: input.name, to: output, writing, tool: Self.self)
   }
 }

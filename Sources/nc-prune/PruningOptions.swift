@@ -3,6 +3,7 @@
 public import ArgumentParser
 import Compression
 internal import Networks
+import SystemPackage
 internal import Tensors
 import ToolSupport
 public import Transforms
@@ -71,12 +72,12 @@ struct PruningOptions: ParsableArguments {
   }
 
   /// Writes the pruned network.
-  func prune(_ network: NetworkFile, to output: Output, _ options: CompressingOptions) throws -> WritingReport {
+  func prune(_ network: NetworkFile, to file: FileDescriptor, _ options: CompressingOptions) throws -> WritingReport {
     if let targetSize {
-      return try network.apply(fitting: targetSize.bytes, to: output.file, options) { method(.keep($0)) }
+      return try network.apply(fitting: targetSize.bytes, to: file, options) { method(.keep($0)) }
     }
     return try network.apply(
-      method(maxError.map { .error($0.value) } ?? .keep(keep ?? .one)), to: output.file, options)
+      method(maxError.map { .error($0.value) } ?? .keep(keep ?? .one)), to: file, options)
   }
 }
 

@@ -53,18 +53,11 @@ struct Ternarize: Tool {
   }
 
   func run() throws {
-    let input = try Input(input)
-    let output = try Output(
-      try writing.path(output), .ncz, permissions: input.permissions, force: writing.force, dryRun: writing.dryRun)
-    let report = try naming(input.name, output.name) {
-      let network = try common.open(input, architecture, tool: Self.self)
-      return try network.apply(
-        .ternarize(scalePer, sparsity.map { .sparsity($0) } ?? .optimal), to: output.file,
-        compressing.options(selection.selection, isMapped: mapped, tool: Self.self))
+    let method = Step.Method.ternarize(scalePer, sparsity.map { .sparsity($0) } ?? .optimal)
+    try common.convert(input, architecture, to: output, writing, tool: Self.self) { network, file in
+      try network.apply(
+        method, to: file, compressing.options(selection.selection, isMapped: mapped, tool: Self.self))
     }
-    try input.checkUnchanged()
-    try output.finish()
-    try common.tell(report, about: input.name, to: output, writing, tool: Self.self)
   }
 }
 
