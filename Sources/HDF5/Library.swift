@@ -50,13 +50,21 @@ func libraryError(_ what: String) -> HDF5Error {
       }, pointer)
   }
   _ = H5Eclear2(0)
-  let text = innermost.text ?? "unknown error"
+  let text = innermost.text.map(explained) ?? "unknown error"
   let message = "\(what): \(text)"
   if innermost.isMemory { return .overMemory(message) }
   let reasons = ["version", "is not registered", "already open for"]
   if reasons.contains(where: text.contains) { return .unsupported(message) }
   if text.contains("write failed") || text.contains("flush failed") { return .io(message) }
   return .corrupt(message)
+}
+
+/// What HDF5 says of a file that was cut short, in words.
+private func explained(_ text: String) -> String {
+  guard text.hasPrefix("truncated file:") else { return text }
+  let numbers = text.split { !$0.isNumber }.compactMap { Int($0) }
+  guard numbers.count == 3 else { return text }
+  return "the file was cut short: \(numbers[0]) bytes, expected \(numbers[1] + numbers[2])"
 }
 
 /// Bytes as text: what is not UTF-8 is written `\xHH`, and with `escapingBackslash` the backslash too, so that

@@ -91,11 +91,11 @@ struct Verifier {
       }
       let other = b.tensors[place]
       guard tensor.type == other.type else {
-        result.differences.append("\(tensor.name): \(tensor.type.rawValue) and \(other.type.rawValue)")
+        result.differences.append("\(tensor.name): type \(tensor.type.rawValue) in A, \(other.type.rawValue) in B")
         continue
       }
       guard tensor.shape == other.shape else {
-        result.differences.append("\(tensor.name): \(tensor.shape) and \(other.shape)")
+        result.differences.append("\(tensor.name): shape \(tensor.shape) in A, \(other.shape) in B")
         continue
       }
       try compare(index, place)

@@ -271,10 +271,11 @@ extension Verifier {
   func checkMeasured() throws(VerificationError) {
     let tolerances = options.tolerances
     func require(
-      _ option: String, _ tolerance: Double?, _ measure: VerifyingOptions.Measure, _ isMeasured: Bool
+      _ option: String, _ tolerance: Double?, _ measure: VerifyingOptions.Measure, _ isMeasured: Bool,
+      otherwise reason: String = "it was not measured"
     ) throws(VerificationError) {
       guard tolerance != nil, !isMeasured, result.differences.isEmpty else { return }
-      let why = options.measures.contains(measure) ? obstacle ?? "there is none" : "--measure leaves it out"
+      let why = options.measures.contains(measure) ? obstacle ?? reason : "--measure leaves it out"
       throw VerificationError(
         side: nil, error: NetworkError(.unsupported, "\(option) cannot be checked: \(why)"))
     }
@@ -291,7 +292,8 @@ extension Verifier {
     try require("--max-ck", tolerances.conjugate, .spectrum, parts.contains { $0.spectrum != nil })
     try require("--max-ntk", tolerances.tangent, .spectrum, parts.contains { $0.spectrum?.tangent != nil })
     try require(
-      "--max-accuracy-loss", tolerances.accuracyLoss, .outputs, parts.contains { $0.outputs?.accuracies != nil })
+      "--max-accuracy-loss", tolerances.accuracyLoss, .outputs, parts.contains { $0.outputs?.accuracies != nil },
+      otherwise: "the outputs, or the labels y, are no classes")
   }
 }
 

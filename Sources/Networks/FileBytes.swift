@@ -107,9 +107,12 @@ package func writeBytes(_ bytes: some Sequence<UInt8>, to file: FileDescriptor, 
 /// Linux's `O_TMPFILE`, a chain of C macros that is not imported.
 public let unnamedFile: Int32 = 0o20_000_000 | O_DIRECTORY
 
+/// The folder of temporary files.
+public var temporaryFolder: String { getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp" }
+
 /// Opens an unnamed temporary file; it is gone with the process, whatever ends it.
 public func temporaryFile() throws(NetworkError) -> FileDescriptor {
-  let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+  let folder = temporaryFolder
   var descriptor = Glibc.open(folder, unnamedFile | O_RDWR | O_CLOEXEC, 0o600)
   if descriptor < 0 {
     var template = Array("\(folder)/nc-XXXXXX".utf8CString)

@@ -52,7 +52,8 @@ extension NetworkFile {
       for pattern in patterns where pattern != "*" {
         let others = tensors.filter { matches($0.name, pattern) }
         if others.isEmpty, !sealed.contains(where: { matches($0.name, pattern) }) {
-          throw NetworkError(.usage, "\(option): no tensor matches \(pattern)")
+          throw NetworkError(
+            .usage, "\(option): no tensor matches \(pattern); there are \(abbreviated(tensors.map(\.name)))")
         }
         // What is excepted may be what nobody would change.
         if option == "--only", !others.isEmpty, others.allSatisfy({ $0.reasonNotChosen != nil }) {

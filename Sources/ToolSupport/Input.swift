@@ -117,8 +117,14 @@ private func spool(_ file: FileDescriptor, name: String) throws(Failure) -> File
   defer { buffer.deallocate() }
   do {
     while case let count = try file.read(into: buffer), count > 0 {
-      _ = try copy.writeAll(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+      do {
+        _ = try copy.writeAll(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+      } catch {
+        throw Failure(.ioError, file: name, "cannot be copied to \(temporaryFolder): \(error)")
+      }
     }
+  } catch let failure as Failure {
+    throw failure
   } catch {
     throw Failure(.ioError, file: name, "\(error)")
   }

@@ -33,7 +33,8 @@ extension NetworkFile {
 extension TensorRecord {
   /// Why compressors leave it where nobody asks for it; `nil` where they take it, and for what is small by its nature.
   fileprivate var reasonLeft: String? {
-    guard shape.rank >= 2, type.isFloat, history.isEmpty else { return nil }
+    guard shape.rank >= 2, history.isEmpty else { return nil }
+    guard type.isFloat else { return role == .other || role == .kernel ? "\(type.rawValue), not floating-point" : nil }
     return switch role {
     case .convolution: "a convolution, not a dense layer"
     case .recurrent: "recurrent, not a dense layer"

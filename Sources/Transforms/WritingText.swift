@@ -64,7 +64,9 @@ extension WritingReport: OutputReport {
     // Of what is left of a source file level 19 takes about two thirds away.
     let structure = 100 * containerBytes / max(1, outputBytes)
     if level == nil, structure > 15 {
-      advice.append("the container is \(structure) % of the output; add --level 19 to make it smaller")
+      advice.append(
+        "the container (the source file without its tensors) is \(structure) % of the output; add --level 19 to make it smaller"
+      )
     }
     return advice
   }

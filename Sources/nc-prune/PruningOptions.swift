@@ -49,7 +49,7 @@ struct PruningOptions: ParsableArguments {
 
   func check() throws {
     guard [keep != nil, maxError != nil, targetSize != nil].count(where: { $0 }) == 1 else {
-      throw ValidationError("expected one of --keep, --max-error and --target-size")
+      throw ValidationError("expected exactly one of --keep, --max-error and --target-size")
     }
     if let maxError = maxError?.value, !(0...1).contains(maxError) {
       throw ValidationError("--max-error: expected 0…1, found \(maxError)")

@@ -44,7 +44,7 @@ struct Run: Tool {
     try data.check()
     try architecture.check()
     try common.check()
-    if data.data == nil { throw ValidationError("--data FILE says what to apply the network to") }
+    if data.data == nil { throw ValidationError("missing --data FILE, the samples to apply the network to") }
     if json, output == "-" { throw ValidationError("--json and -o - both write to standard output") }
   }
 

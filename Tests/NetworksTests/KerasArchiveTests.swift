@@ -24,6 +24,8 @@ struct KerasArchiveTests {
     }
     var members: [Member]
     var comment: [UInt8] = []
+    /// Of a zip64 archive, before the end record.
+    var locator: [UInt8] = []
 
     var bytes: [UInt8] {
       var (file, directory): ([UInt8], [UInt8]) = ([], [])
@@ -43,7 +45,7 @@ struct KerasArchiveTests {
         if isLate { file += member.descriptorSignature + localCRC + sizes }
       }
       let end =
-        [0x50, 0x4B, 5, 6, 0, 0, 0, 0] + little(UInt16(members.count), 2) + little(UInt16(members.count), 2)
+        locator + [0x50, 0x4B, 5, 6, 0, 0, 0, 0] + little(UInt16(members.count), 2) + little(UInt16(members.count), 2)
         + little(UInt32(directory.count), 4) + little(UInt32(file.count), 4) + little(UInt16(comment.count), 2)
       return file + directory + end + comment
     }
@@ -51,6 +53,17 @@ struct KerasArchiveTests {
     private func little(_ value: some FixedWidthInteger, _ count: Int) -> [UInt8] {
       (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
     }
+  }
+
+  /// PyTorch writes zip64 archives of any size: the message says what they are, not that they are large.
+  @Test(arguments: [("net/data.pkl", "PyTorch"), ("model.weights.h5", "zip64")])
+  func zip64ArchivesAreTold(first name: String, said: String) throws {
+    let locator: [UInt8] = [0x50, 0x4B, 6, 7] + [UInt8](repeating: 0, count: 16)
+    let archive = Archive(members: [Archive.Member(name: name, bytes: [1, 2, 3])], locator: locator)
+    let error = try #require(throws: NetworkError.self) {
+      try OpenFile(archive.bytes).with { file, size in _ = try KerasArchive.entries(file, size: size) }
+    }
+    #expect(error.verdict == .unsupported && error.message.contains(said), "\(error)")
   }
 
   private let sound = Archive(members: [

@@ -128,6 +128,11 @@ package struct KerasArchive {
     let directoryOffset = integer(tail, end + 16, 4)
     let hasLocator = end >= 20 && tail[(end - 20)...].starts(with: [0x50, 0x4B, 0x06, 0x07])
     guard count != 0xFFFF, directoryOffset != 0xFFFF_FFFF, directorySize != 0xFFFF_FFFF, !hasLocator else {
+      // PyTorch writes zip64 always, this member first.
+      let front = String(decoding: try read(file, at: 0, count: min(size, 512)), as: UTF8.self)
+      if front.contains("/data.pkl") {
+        throw NetworkError(.unsupported, ForeignFormat.advice(onArchiveOf: ["data.pkl"]))
+      }
       throw NetworkError(.unsupported, "a zip64 archive (4 GiB or more)")
     }
     guard integer(tail, end + 4, 4) == 0, integer(tail, end + 8, 2) == count else {
