@@ -113,12 +113,12 @@ ENDINGS = {
     "loop": ("for (;;);", ["--time", "1"], 10, 75, "--time"),
     "abort": ("abort()", [], 5, 65, "died by signal 6"),
     "crash": ("*(volatile int *)8 = 0", [], 5, 65, "died by signal 11"),
-    "exit": ("_exit(0)", [], 5, 65, "gave up"),
+    "exit": ("_exit(0)", [], 5, 65, "libhdf5 ended on this file"),
     "all memory": ("for (size_t size = 1 << 20; size > 8; size /= 2) while (malloc(size));", ["--memory", "256M"], 15, (65, 75), ""),
 }
 UNFILTERED = {                                                            # the same without seccomp
     "sleep": ("pause()", [], 45, 75, "neither computed nor read for 30 s"),
-    "sleep without channel": ("close(3); pause()", [], 10, 65, "hung up"),
+    "sleep without channel": ("close(3); pause()", [], 10, 65, "closed its connection"),
 }
 COMPUTES = "while (computed() < 1.5)"                                     # of processor time; then it goes on
 NUMBERS = r"""
