@@ -33,11 +33,11 @@ with tempfile.TemporaryDirectory() as folder:
     # Twice: what is there is replaced.
     for _ in range(2):
         # A relative path is one from where it is typed.
-        said = run(str(ROOT / "install.sh"), str(prefix)[1:], str(tools)[1:])
+        said = run(str(ROOT / "spec/install.sh"), str(prefix)[1:], str(tools)[1:])
         expect(said.startswith(f"installed in {prefix}; ") and said.count("\n") == 1, f"install.sh: {said}")
-    said = run(str(ROOT / "install.sh"), str(prefix / "other"), str(prefix / "nothing"))
+    said = run(str(ROOT / "spec/install.sh"), str(prefix / "other"), str(prefix / "nothing"))
     expect("build them first" in said and not (prefix / "other").exists(), f"install.sh without tools: {said}")
-    said = run(str(ROOT / "install.sh"), "--help")
+    said = run(str(ROOT / "spec/install.sh"), "--help")
     expect("install.sh [PREFIX [TOOLS]]" in said and not pathlib.Path("/--help").exists(), f"install.sh --help: {said}")
     share = prefix / "share"
     for name in NAMES:

@@ -7,7 +7,7 @@
 The blocks of a document run one after another in one folder, which has `fixtures`, `.build/release`, and the names that a reader has.
 
 - `sh`: a script of bash that ends with 0. A block `text` after it is what it prints. The commands of the section Build are run by
-  .ci/run, but for `./install.sh`. `ssh` is a stand-in that runs its command in another folder.
+  .ci/run, but for `spec/install.sh`. `ssh` is a stand-in that runs its command in another folder.
 - `console`: what follows `$ ` is run by bash; the lines below it, up to the next `$ `, are what standard output and standard error give.
 - `python`: each in a process and a folder of its own, with the `.ncz` files that were written before. What it writes as net.h5 must be the network that it was given. Where torch is
   not installed, a stand-in of one function takes its place: it opens what is no file of torch, but gives what torch gives.
@@ -84,7 +84,7 @@ class Reader:
         (stand_ins / "ssh").write_text(f'#!/bin/sh\n# ssh HOST COMMAND\n[ $# = 2 ] || exit 255\ncd "{self.board}" && exec sh -c "$2"\n')
         (stand_ins / "ssh").chmod(0o755)
         (self.folder / ".build/release").symlink_to(tools)
-        for name in ("fixtures", "spec", "install.sh"):
+        for name in ("fixtures", "spec"):
             (self.folder / name).symlink_to(ROOT / name)
         for name, source in {"fashion_300_100.h5": NETWORK, "net.h5": NETWORK, "fashion_test.h5": DATA, "test.h5": DATA}.items():
             shutil.copy(source, self.folder / name)
@@ -96,7 +96,7 @@ class Reader:
 
     def run(self, command, folder=None):
         """Status and what is printed."""
-        command = command.replace("/usr/local", str(self.prefix)).replace("./install.sh", f"./install.sh {self.prefix} {tools}")
+        command = command.replace("/usr/local", str(self.prefix)).replace("spec/install.sh", f"spec/install.sh {self.prefix} {tools}")
         result = subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=folder or self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
         return result.returncode, result.stdout.decode(errors="replace")
 
@@ -144,7 +144,7 @@ class Reader:
         """Runs all blocks."""
         for heading, where, language, lines in blocks((ROOT / self.document).read_text()):
             if self.document == "README.md" and heading == "Build" and language == "sh":
-                lines = [line if line.startswith("./install.sh") else "" for line in lines]
+                lines = [line if line.startswith("spec/install.sh") else "" for line in lines]
             action = {"sh": self.shell, "text": self.text, "console": self.console, "python": self.python}.get(language)
             if expect(action, f"{self.place(where)}: a code block of {language or 'no language'}: nobody runs it"):
                 action(lines, where)

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the tools, their manual pages, and completions for bash, zsh and fish; puts the magic for file(1) beside them.
 #
-#     install.sh [PREFIX [TOOLS]]
+#     spec/install.sh [PREFIX [TOOLS]]
 #
 # PREFIX is /usr/local, where man, bash-completion and zsh look by themselves. fish does not always: there its completions go to
 # /etc/fish/completions, if /etc/fish exists. TOOLS is the folder of the built tools, .build/release.
 set -eu
 umask 022
 case ${1:-} in -*) sed -n '3,9s/^# \{0,1\}//p' "$0" >&2; exit 64 ;; esac
-prefix=$(realpath -m "${1:-/usr/local}") root=$(dirname "$(realpath "$0")")
+prefix=$(realpath -m "${1:-/usr/local}") root=$(dirname "$(dirname "$(realpath "$0")")")
 tools=$(realpath "${2:-$root/.build/release}")
 cd "$root"
 [ -x "$tools/nc-info" ] || { echo "install.sh: no tools in $tools: build them first (README.md)" >&2; exit 66; }
