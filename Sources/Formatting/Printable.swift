@@ -26,6 +26,11 @@ public func printable(json: [UInt8]) -> String {
   }.joined()
 }
 
+/// The last component of a path, for titles.
+public func fileName(_ path: String) -> String {
+  String(path[(path.lastIndex(of: "/").map(path.index(after:)) ?? path.startIndex)...])
+}
+
 extension Unicode.Scalar {
   fileprivate var isPrintable: Bool {
     // Looking properties up is slow; ASCII and × need none.

@@ -161,11 +161,6 @@ extension Verification {
   }
 }
 
-/// The last component of a path.
-func fileName(_ path: String) -> String {
-  String(path[(path.lastIndex(of: "/").map(path.index(after:)) ?? path.startIndex)...])
-}
-
 extension VerifyingOptions {
   /// As on a command line, also those that nobody gave, without the data.
   fileprivate var spelled: [(name: String, value: String)] {

@@ -81,7 +81,7 @@ struct Tradeoff: Tool {
       curves.append(curve)
     }
     try input.checkUnchanged()
-    let name = input.name.split(separator: "/").last.map(String.init) ?? input.name
+    let name = fileName(input.name)
     let chart = TradeoffChart(
       title: "\(name): test accuracy and size on disk",
       original: .init(bytes: input.size, accuracy: whole, label: name), curves: curves)
