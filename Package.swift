@@ -74,7 +74,8 @@ let package = Package(
 
     // Joins.
     module(
-      "Networks", ["HDF5", "NCZ", "Codecs", "Matrices", "Tensors", "JSON", "Parallel", "Random", system]),
+      "Networks",
+      ["HDF5", "NCZ", "Codecs", "CLoops", "Matrices", "Tensors", "JSON", "Formatting", "Parallel", "Random", system]),
     module(
       "Transforms",
       ["Networks", "HDF5", "Compression", "Matrices", "Maths", "Tensors", "JSON", "Formatting", "Parallel", system]),

@@ -287,7 +287,7 @@ Kernels = collections.namedtuple("Kernels", "ck ntk")                      # ntk
 
 
 def kernels(network, x):
-    """K_c = Σ_l (H_{l−1}ᵀH_{l−1} + 11ᵀ) ∘ (B_lᵀB_l), and what the factors and shifts of normalisations add."""
+    """K_c = Σ_l (H_{l−1}ᵀH_{l−1} + 11ᵀ) ∘ (B_lᵀB_l), and what the factors and shifts of normalizations add."""
     values = network.values(x)
     weighted = [i for i, node in enumerate(network.nodes) if node.kind in ("dense", "batch", "layer")]
     pairs = [(i, j) for i in weighted for j in weighted if network.nodes[i].key == network.nodes[j].key]

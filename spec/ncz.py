@@ -68,7 +68,7 @@ DIRECTORY = {"container?": CONTAINER, "digest": DIGEST, "network?": NETWORK, "pa
 STEP = {"error": float, "from": DIGEST, "options": str, "tool": str, "version": str}
 TENSOR = {"aliases?": [PATH], "byte_order": {"little", "big"}, "digest": DIGEST, "encoding": range(128), "history": [STEP],
           "name": NAME, "parameters": dict, "parts": [NATURAL], "path?": PATH, "place?": dict,
-          "role": {"kernel", "bias", "embedding", "convolution", "recurrent", "attention", "normalisation", "optimizer", "other"},
+          "role": {"kernel", "bias", "embedding", "convolution", "recurrent", "attention", "normalization", "optimizer", "other"},
           "shape": [NATURAL], "size": range(2**62 + 1), "transposed?": True, "type": set(TYPES), "x-?": object}
 SPARSE = {"least?": object, "positions": {"gaps", "bitmap"}, "scale_per?": object, "values": {"exact", "float16", "bfloat16", "sign"}}
 PARAMETERS = [{}, {"scale_per": object}, SPARSE, {"rank": NATURAL, "singular_values": [float]}]

@@ -81,7 +81,9 @@ public enum Zstd {
   }
 
   /// Compresses a text of many repetitions to one frame that is smaller; `nil` when zstd finds none.
-  public static func frame(of text: [UInt8]) -> [UInt8]? { text.withUnsafeBytes { compress($0, level: 3) } }
+  public static func frame(of text: [UInt8], level: Int) -> [UInt8]? {
+    text.withUnsafeBytes { compress($0, level: level) }
+  }
 
   /// Decompresses the one frame that `frame` must consist of into `count` bytes.
   ///

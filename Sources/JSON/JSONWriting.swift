@@ -11,10 +11,8 @@ extension JSONValue {
     value.flatMap { $0.isFinite ? shortest($0) : nil } ?? .null
   }
 
-  /// A finite number, spelled canonically: rounded to nine significant digits as C's `%.8e` writes them,
-  /// `d.dddddddde±dd` with two or three exponent digits, whatever the locale. −0 is written as 0.
-  ///
-  /// A `Float` survives the way there and back.
+  /// A finite number, spelled canonically: as C's `%.*e` writes it, `d.ddde±dd` with two or three exponent digits,
+  /// whatever the locale, in the fewest digits that give it back. −0 is written as 0.
   ///
   /// - Precondition: `value` is finite.
   public static func real(_ value: Double) -> JSONValue {
@@ -31,7 +29,7 @@ extension JSONValue {
   }
 
   /// The same value with members sorted by the UTF-8 bytes of their keys, and integers in the range of `Int` and other
-  /// numbers in the range of `Double` spelled by `integer(_:)` and `real(_:)`: the latter are rounded.
+  /// numbers in the range of `Double` spelled by `integer(_:)` and `real(_:)`.
   ///
   /// Law: `parseCanonical(x.canonical().serialized()) == x.canonical()`, for distinct keys and numbers in range.
   public func canonical() -> JSONValue {
@@ -61,8 +59,20 @@ extension JSONValue {
     return digits.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
   }
 
-  // Adding 0 turns −0 into 0.
-  private static func realSpelling(_ value: Double) -> String { spelled(value + 0, .scientific, decimals: 8) }
+  private static func realSpelling(_ value: Double) -> String {
+    // Adding 0 turns −0 into 0. No shorter number than Swift's gives the value back; but where the nearest one of so
+    // few digits does not, Swift takes another, and C needs a digit more.
+    let value = value + 0
+    let digits = "\(value.magnitude)".prefix { $0 != "e" }.filter(\.isWholeNumber).drop { $0 == "0" }
+    var decimals = 0
+    if let last = digits.lastIndex(where: { $0 != "0" }) { decimals = digits[...last].count - 1 }
+    while decimals < 16 {
+      let spelling = spelled(value, .scientific, decimals: decimals)
+      if Double(spelling) == value { return spelling }
+      decimals += 1
+    }
+    return spelled(value, .scientific, decimals: 16)
+  }
 
   /// The value as text without white space, members in their order, numbers as they are spelled; in strings only `"`,
   /// `\` and control characters below 20₁₆ are escaped.

@@ -13,24 +13,43 @@ extension NetworkFile {
   ///
   /// - Parameter scratch: an empty file, open for reading and writing; used for `.ncz` with a container.
   public func test(scratch: FileDescriptor) throws(NetworkError) {
-    for index in tensors.indices {
+    guard case .ncz(let source) = source else {
+      for index in tensors.indices {
+        didReach(index)
+        try forEachPiece(of: index) { _ in }
+      }
+      didReach(tensors.count)
+      if kind == .keras, case .hdf5(let source) = source {
+        try KerasArchive(source.file, size: size).checkBytes(of: source.file)
+      }
+      return
+    }
+    try about { try source.reader.checkPadding() }
+    try about { try source.reader.checkBlocks() }
+    let directory = source.directory
+    for index in tensors.indices where tensors[index].unsupported == nil {
       didReach(index)
-      try forEachPiece(of: index) { _ in }
+      try forEachPiece(of: index, checkingDigest: true) { _ in }
     }
     didReach(tensors.count)
-    if kind == .keras, case .hdf5(let source) = source {
-      try KerasArchive(source.file, size: size).checkBytes(of: source.file)
-    }
-    guard case .ncz(let source) = source else { return }
-    try about { try source.reader.checkPadding() }
-    let crcs = try about("container") { try source.forEachContainerPiece(threads: options.threads) { _, _ in } }
-    let directory = source.directory
-    let digest = Digest(
-      container: directory.container.map { ($0.kind.rawValue, $0.size, crcs) },
-      tensors: tensors.compactMap { tensor in tensor.digest.map { (tensor.name, $0) } })
+    try about("container") { try source.checkContainer(threads: options.threads) }
+    let digest = directory.contentDigest()
     guard digest == directory.digest else {
       throw NetworkError(.corrupt, "content digest \(directory.digest), computed \(digest)")
     }
-    if directory.container != nil { try checkTwins(in: try restoreStructure(to: scratch, .structure)) }
+    // A tensor that cannot be decoded cannot be put back either.
+    let unsupported = tensors.first { $0.unsupported != nil }
+    if directory.container != nil, unsupported == nil {
+      try checkTwins(in: try restoreStructure(to: scratch, .structure))
+    }
+    if let unsupported, let reason = unsupported.unsupported {
+      throw NetworkError(.unsupported, "\(unsupported.name): \(reason); all else is sound")
+    }
+    if let foreign = directory.foreignContainer {
+      throw NetworkError(.unsupported, "\(foreign.reason); all else is sound")
+    }
+    if let foreign = directory.foreignNetwork {
+      throw NetworkError(.unsupported, "\(foreign.reason); all else is sound")
+    }
   }
 }

@@ -52,7 +52,7 @@ extension NetworkFile {
         kind: kind.rawValue, size: size, version: "\(source.reader.version.major).\(source.reader.version.minor)",
         digest: directory.digest,
         container: directory.container.map {
-          ($0.kind.rawValue, $0.size, source.reader.payloads[$0.payload].size)
+          ($0.kind.rawValue, $0.size, directory.containerPayload.map { source.reader.payloads[$0].size } ?? 0)
         },
         rows: tensors.map { tensor in
           Listing.Row(
@@ -115,7 +115,7 @@ extension Listing.Row {
       .init("byte_order", .string(tensor.byteOrder.rawValue)),
       .init("bytes", .integer(bytes)),
       .init("encoding", .string(storage)),
-      .init("history", .array(tensor.history.map(\.json))),
+      .init("history", .array(tensor.history.map(\.reportJSON))),
       .init("name", .string(tensor.name.text)),
       .init("role", .string(tensor.role.rawValue)),
       .init("shape", .array(tensor.shape.dimensions.map(JSONValue.integer))),

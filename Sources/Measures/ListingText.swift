@@ -21,7 +21,7 @@ extension Listing {
     let (dropped, shown) = isVerbose ? ([], rows) : rows.split(by: { $0.tensor.isDropped })
     for row in shown.naturallySorted(by: \.tensor.name) {
       let tensor = row.tensor
-      let errors = tensor.history.map { significant($0.error, 3) }.joined(separator: ", ")
+      let errors = tensor.history.map { $0.error.map { significant($0, 3) } ?? "–" }.joined(separator: ", ")
       table.add([
         tensor.name.text, tensor.shape.description,
         tensor.type.rawValue + (tensor.byteOrder == .big ? " big-endian" : ""),
@@ -46,11 +46,13 @@ extension Listing {
     if isVerbose {
       if let digest { lines.append("digest \(digest)") }
       for row in rows.naturallySorted(by: \.tensor.name) {
-        for step in row.tensor.history {
+        for entry in row.tensor.history {
+          let step = entry.step
           lines.append(
             printable(
-              "\(row.tensor.name): \(step.tool) \(step.version) \(step.options), relative L2 \(significant(step.error, 6)), from \(step.from)"
-            ))
+              "\(row.tensor.name): \(step.tool) \(step.version) \(step.options)"
+                + (entry.error.map { ", relative L2 \(significant($0, 6))" } ?? "")
+                + (entry.from.map { ", from \($0)" } ?? "")))
         }
       }
     }
@@ -61,7 +63,9 @@ extension Listing {
   public var historyTable: String {
     var table = TextTable([("tensor", .left), ("shape", .right), ("encoding", .left), ("changed by", .left)])
     for row in rows.naturallySorted(by: \.tensor.name) {
-      let steps = row.tensor.history.map { "\($0.tool) \($0.options), relative L2 \(significant($0.error, 3))" }
+      let steps = row.tensor.history.map { entry in
+        "\(entry.step.tool) \(entry.step.options)" + (entry.error.map { ", relative L2 \(significant($0, 3))" } ?? "")
+      }
       table.add([
         row.tensor.name.text, row.tensor.shape.description, row.storage, steps.joined(separator: "; "),
       ])

@@ -18,13 +18,13 @@ struct TensorPair {
   func difference(withDigest: Bool) throws(VerificationError) -> (ValueDifference, digest: Digest?) {
     let (type, threads) = (tensor.type, threads)
     var difference = ValueDifference()
-    var crcs = PieceCRCs()
+    var folded = FoldedBytes()
     let isCounted = withDigest && tensor.digest == nil
     try forEachPiece { before, after in
       difference.add(before, after, type: type, threads: threads)
-      if isCounted { crcs.update(before) }
+      if isCounted { folded.update(before, threads: threads) }
     }
-    let digest = isCounted ? Digest(crcs, type: type, shape: tensor.shape) : tensor.digest
+    let digest = isCounted ? folded.digest(type: type, shape: tensor.shape) : tensor.digest
     return (difference, withDigest ? digest : nil)
   }
 
@@ -33,7 +33,7 @@ struct TensorPair {
     var difference = ValueDifference()
     let stream = try on(.b) { try ValueStream(b.file, b.index) }
     let room = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: max(1, min(before.count, 4 * Digest.piece)), alignment: 64)
+      byteCount: max(1, min(before.count, 4 << 20)), alignment: 64)
     defer { room.deallocate() }
     for start in stride(from: 0, to: before.count, by: room.count) {
       let piece = UnsafeMutableRawBufferPointer(rebasing: room[..<min(room.count, before.count - start)])
@@ -121,7 +121,7 @@ struct TensorPair {
       return try value { body in
         let first = try ValueStream(a.file, a.index)
         let second = ofDifference ? try ValueStream(b.file, b.index) : nil
-        let some = max(1, (4 * Digest.piece) / rowBytes)
+        let some = max(1, (4 * (1 << 20)) / rowBytes)
         let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 2 * some * rowBytes, alignment: 64)
         defer { room.deallocate() }
         for row in stride(from: 0, to: rows, by: some) {
@@ -189,7 +189,7 @@ func forEachPiece(
   _ a: ValueStream, _ b: ValueStream, byteCount: Int,
   _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> Void
 ) throws(VerificationError) {
-  let window = min(byteCount, 4 * Digest.piece)
+  let window = min(byteCount, 4 * (1 << 20))
   let room = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, 2 * window), alignment: 64)
   defer { room.deallocate() }
   for start in stride(from: 0, to: byteCount, by: max(1, window)) {

@@ -207,10 +207,15 @@ private struct ClaimCheck {
     func withStart<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
       try made.map { try $0.withUnsafeBytes(body) } ?? a.withValues(of: index, body)
     }
-    for (number, step) in history.enumerated().dropFirst(first) {
+    for (number, entry) in history.enumerated().dropFirst(first) {
       let isLast = number + 1 == history.count
+      guard let error = entry.error else {
+        // A step that changed more than values says nothing about them.
+        isKnown = false
+        continue
+      }
       var claim = Verification.Claim(
-        tensor: b.name.text, tool: step.tool, options: step.options, claimed: step.error, status: .unknown)
+        tensor: b.name.text, tool: entry.step.tool, options: entry.step.options, claimed: error, status: .unknown)
       var values: [UInt8]?
       if isKnown {
         if isLast {
@@ -219,7 +224,7 @@ private struct ClaimCheck {
         }
         if number - first < Self.maxRepeated {
           let expected = isLast ? b.digest : history[number + 1].from
-          switch try repeated(step, isLast: isLast, expecting: expected, withStart) {
+          switch try repeated(entry, isLast: isLast, expecting: expected, withStart) {
           case .unknown: break
           case .refuted(let reason):
             claim.status = .fails
@@ -258,10 +263,11 @@ private struct ClaimCheck {
 
   /// Does a step again.
   private func repeated(
-    _ step: Step, isLast: Bool, expecting digest: Digest?,
+    _ entry: HistoryEntry, isLast: Bool, expecting digest: Digest?,
     _ withStart: ((UnsafeRawBufferPointer) throws -> Repetition) throws -> Repetition
   ) throws -> Repetition {
-    if step.from == digest, !isLast { return .unchanged }
+    let step = entry.step
+    if entry.from == digest, !isLast { return .unchanged }
     // What another version did, this one may do otherwise: only what agrees says something.
     func refuted(_ reason: String) -> Repetition { step.version == options.version ? .refuted(reason) : .unknown }
     guard let method = Step.Method(tool: step.tool, options: step.options) else {
@@ -276,7 +282,7 @@ private struct ClaimCheck {
     if isSingular, isLast || options.isFast || min(rows, columns) > Self.maxSingularValues { return .unknown }
     // As it was stored then, values are the same.
     var start = b
-    start.encoding = .raw
+    start.encoding = .raw(planes: false)
     let (record, reading) = (start, a.options)
     return try withStart { values in
       guard let compressed = try result(of: method, values, record, reading) else { return .unknown }
@@ -289,7 +295,9 @@ private struct ClaimCheck {
         let values = isLast ? nil : weights.bytes(size: b.size, type: b.type, threads: reading.threads)
         return .same(values, error: difference.error)
       }
-      if isSingular, (difference.error - step.error).magnitude <= 1e-6 * step.error { return .similar(step.error) }
+      if isSingular, let error = entry.error, (difference.error - error).magnitude <= 1e-6 * error {
+        return .similar(error)
+      }
       return refuted(
         "'\(step.options)' does not give the values that \(isLast ? "it has" : "the next step started from")")
     }

@@ -10,10 +10,13 @@ public enum Format {
   static let endMark: [UInt8] = signature.reversed()
 
   public static let majorVersion: UInt16 = 0
-  public static let minorVersion: UInt16 = 1
+  public static let minorVersion: UInt16 = 2
 
-  static let headerSize = 64
-  static let trailerSize = 64
+  static let headerSize = 32
+  static let trailerSize = 32
+  /// The smallest file has a directory of two bytes.
+  static let minFileSize = headerSize + 2 + trailerSize
+  /// Where payloads start in a mapped file: at multiples of this.
   static let alignment = 64
 
   /// Maximum bytes of one stored block.

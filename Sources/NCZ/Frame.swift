@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The 64 bytes at the front of a file.
+/// The 32 bytes at the front of a file.
 struct Header {
   let major: UInt16
   let minor: UInt16
@@ -11,9 +11,8 @@ struct Header {
     var bytes = Format.signature
     append(major, to: &bytes)
     append(minor, to: &bytes)
-    append(UInt32(0), to: &bytes)
     append(requiredFeatures, to: &bytes)
-    bytes += [UInt8](repeating: 0, count: Format.headerSize - 4 - bytes.count)
+    append(UInt64(0), to: &bytes)
     append(crc32(bytes), to: &bytes)
     return bytes
   }
@@ -29,97 +28,91 @@ struct Header {
     guard bytes.count == Format.headerSize, bytes.starts(with: Format.signature) else {
       throw .corrupt(offset: 0, "no .ncz signature")
     }
-    let stored: UInt32 = integer(in: bytes, at: 60)
-    let computed = crc32([UInt8](bytes[0..<60]))
-    guard stored == computed else {
-      throw .corrupt(offset: 60, "header CRC-32 \(hex(stored)), computed \(hex(computed))")
-    }
+    let (stored, computed): (UInt32, UInt32) = (integer(in: bytes, at: 28), crc32([UInt8](bytes[..<28])))
     major = integer(in: bytes, at: 8)
     minor = integer(in: bytes, at: 10)
-    requiredFeatures = integer(in: bytes, at: 16)
-    guard major == Format.majorVersion else {
-      throw .unsupported("format version \(major).\(minor); this reader knows \(Format.majorVersion)")
+    guard stored == computed else {
+      // The first draft had 64 bytes, and no CRC-32 here.
+      if (major, minor) == (0, 1) { throw .unsupported(Self.otherVersion(major, minor)) }
+      throw .corrupt(offset: 28, "header CRC-32 \(hex(stored)), computed \(hex(computed))")
+    }
+    requiredFeatures = integer(in: bytes, at: 12)
+    // A draft promises nothing to the next one.
+    guard (major, minor) == (Format.majorVersion, Format.minorVersion) else {
+      throw .unsupported(Self.otherVersion(major, minor))
     }
     guard requiredFeatures == 0 else {
       throw .unsupported("required features \(hex(requiredFeatures)); this reader knows none")
     }
-    guard bytes[12..<16].allSatisfy({ $0 == 0 }), bytes[24..<60].allSatisfy({ $0 == 0 }) else {
-      throw .corrupt(offset: 12, "reserved header bytes are not zero")
+    guard bytes[20..<28].allSatisfy({ $0 == 0 }) else {
+      throw .corrupt(offset: 20, "reserved header bytes are not zero")
     }
+  }
+
+  private static func otherVersion(_ major: UInt16, _ minor: UInt16) -> String {
+    "format version \(major).\(minor); this reader knows \(Format.majorVersion).\(Format.minorVersion)"
   }
 }
 
-/// The 64 bytes at the end of a file.
+/// The 32 bytes at the end of a file.
 struct Trailer {
-  let directoryOffset: Int
+  let fileSize: Int
   /// Stored bytes of the directory.
   let directorySize: Int
   /// Bytes of which the directory is a frame; 0 where it is stored uncompressed.
   let decodedSize: Int
   let directoryCRC: UInt32
-  let fileSize: Int
+
+  var directoryOffset: Int { fileSize - Format.trailerSize - directorySize }
 
   var bytes: [UInt8] {
     var bytes: [UInt8] = []
-    append(UInt64(directoryOffset), to: &bytes)
-    append(UInt64(directorySize), to: &bytes)
     append(UInt64(fileSize), to: &bytes)
+    append(UInt32(directorySize), to: &bytes)
+    append(UInt32(decodedSize), to: &bytes)
     append(directoryCRC, to: &bytes)
-    append(UInt64(decodedSize), to: &bytes)
-    bytes += [UInt8](repeating: 0, count: 52 - bytes.count)
     append(crc32(bytes), to: &bytes)
     return bytes + Format.endMark
   }
 
-  init(directoryOffset: Int, directorySize: Int, decodedSize: Int = 0, directoryCRC: UInt32, fileSize: Int) {
-    self.directoryOffset = directoryOffset
+  init(directorySize: Int, decodedSize: Int = 0, directoryCRC: UInt32, fileSize: Int) {
     self.directorySize = directorySize
     self.decodedSize = decodedSize
     self.directoryCRC = directoryCRC
     self.fileSize = fileSize
   }
 
-  /// Reads the last 64 bytes of a file of `size` bytes.
+  /// Reads the last 32 bytes of a file of `size` bytes.
   init(_ bytes: [UInt8], fileSize size: Int) throws(NCZError) {
     let start = size - Format.trailerSize
-    guard bytes.count == Format.trailerSize, bytes[56...].elementsEqual(Format.endMark) else {
+    guard bytes.count == Format.trailerSize, bytes[24...].elementsEqual(Format.endMark) else {
       throw .corrupt(offset: start, "no trailer at the end: the file was cut short, or bytes follow the trailer")
     }
-    let stored: UInt32 = integer(in: bytes, at: 52)
-    let computed = crc32([UInt8](bytes[0..<52]))
+    let (stored, computed): (UInt32, UInt32) = (integer(in: bytes, at: 20), crc32([UInt8](bytes[..<20])))
     guard stored == computed else {
-      throw .corrupt(offset: start + 52, "trailer CRC-32 \(hex(stored)), computed \(hex(computed))")
+      throw .corrupt(offset: start + 20, "trailer CRC-32 \(hex(stored)), computed \(hex(computed))")
     }
-    guard bytes[36..<52].allSatisfy({ $0 == 0 }) else {
-      throw .corrupt(offset: start + 36, "reserved trailer bytes are not zero")
-    }
-    let declared: UInt64 = integer(in: bytes, at: 16)
+    let declared: UInt64 = integer(in: bytes, at: 0)
     guard declared == UInt64(size) else {
       throw .corrupt(
-        offset: start + 16,
+        offset: start,
         "the trailer says the file has \(declared) bytes, it has \(size): bytes were lost, "
           + "bytes follow the trailer, or two files were joined")
     }
-    let offset: UInt64 = integer(in: bytes, at: 0)
-    let length: UInt64 = integer(in: bytes, at: 8)
-    let decoded: UInt64 = integer(in: bytes, at: 28)
-    guard max(length, decoded) <= UInt64(Format.maxDirectorySize) else {
+    let length: UInt32 = integer(in: bytes, at: 8)
+    let decoded: UInt32 = integer(in: bytes, at: 12)
+    guard max(length, decoded) <= UInt32(Format.maxDirectorySize) else {
       throw .overLimit("a directory of \(max(length, decoded)) bytes, limit \(Format.maxDirectorySize)")
     }
     guard decoded == 0 || decoded > length else {
-      throw .corrupt(offset: start + 28, "a directory of \(decoded) bytes in a frame of \(length)")
+      throw .corrupt(offset: start + 12, "a directory of \(decoded) bytes in a frame of \(length)")
     }
-    // Both are at most the file's size here, so the sum cannot overflow.
-    guard offset >= UInt64(Format.headerSize), offset <= UInt64(start), offset % UInt64(Format.alignment) == 0,
-      case let end = Int(offset) + Int(length), end + Format.padding(after: end) == start
-    else {
-      throw .corrupt(
-        offset: start, "directory at \(offset) with \(length) bytes does not end at the trailer (\(start))")
+    guard Int(length) <= start - Format.headerSize else {
+      throw .corrupt(offset: start + 8, "a directory of \(length) bytes before the trailer at \(start)")
     }
-    directoryOffset = Int(offset)
     directorySize = Int(length)
     decodedSize = Int(decoded)
-    directoryCRC = integer(in: bytes, at: 24)
+    directoryCRC = integer(in: bytes, at: 16)
     fileSize = size
   }
 }

@@ -17,7 +17,7 @@ public struct Payload: Sendable, Equatable {
     }
   }
 
-  /// Where the first block starts: a multiple of 64.
+  /// Where the first block starts.
   public var offset: Int
   /// The blocks, one after the other without gaps.
   public var blocks: [Block]
@@ -25,49 +25,25 @@ public struct Payload: Sendable, Equatable {
   /// Stored bytes of all blocks.
   public var size: Int { blocks.reduce(0) { $0 + $1.size } }
 
-  var json: JSONValue {
-    .object([
-      .init("blocks", .array(blocks.map { .array([.integer($0.size), .integer(Int($0.crc))]) })),
-      .init("offset", .integer(offset)),
-    ])
-  }
+  /// Size and CRC-32 of each block, in a row.
+  var json: JSONValue { .array(blocks.flatMap { [.integer($0.size), .integer(Int($0.crc))] }) }
 
   init(offset: Int, blocks: [Block]) {
     self.offset = offset
     self.blocks = blocks
   }
 
-  /// Reads one element of the directory's `payloads`, which must start at `offset`.
-  init(_ json: JSONValue, expectedOffset: Int, index: Int) throws(DirectoryError) {
-    if let key = json.members?.first(where: { !["blocks", "offset"].contains($0.key) })?.key {
-      throw DirectoryError("payload \(index): unknown key \(key)", isUnsupported: true)
-    }
-    guard let offset = json["offset"]?.integer, let blocks = json["blocks"]?.array else {
-      throw DirectoryError("payload \(index): expected an offset and blocks")
-    }
-    guard offset == expectedOffset else {
-      throw DirectoryError("payload \(index): offset \(offset), expected \(expectedOffset)")
-    }
+  /// Reads one element of the directory's `payloads`, which starts at `offset`; `nil` where it is none.
+  init?(_ json: JSONValue, offset: Int) {
+    guard let numbers = json.array, numbers.count % 2 == 0 else { return nil }
     self.offset = offset
-    self.blocks = []
-    self.blocks.reserveCapacity(blocks.count)
-    for (number, block) in blocks.enumerated() {
-      guard let pair = block.array, pair.count == 2, let size = pair[0].integer,
-        let crc = pair[1].integer.flatMap({ UInt32(exactly: $0) }), (0...Format.maxBlockSize).contains(size)
-      else {
-        throw DirectoryError("payload \(index), block \(number): expected [size 0…\(Format.maxBlockSize), CRC-32]")
-      }
-      self.blocks.append(Block(size: size, crc: crc))
+    blocks = []
+    blocks.reserveCapacity(numbers.count / 2)
+    for index in stride(from: 0, to: numbers.count, by: 2) {
+      guard let size = numbers[index].integer, (0...Format.maxBlockSize).contains(size),
+        let crc = numbers[index + 1].integer.flatMap({ UInt32(exactly: $0) })
+      else { return nil }
+      blocks.append(Block(size: size, crc: crc))
     }
-  }
-}
-
-/// What is wrong with a directory that is well-formed JSON.
-struct DirectoryError: Error {
-  let what: String
-  let isUnsupported: Bool
-  init(_ what: String, isUnsupported: Bool = false) {
-    self.what = what
-    self.isUnsupported = isUnsupported
   }
 }

@@ -14,6 +14,8 @@ public struct Reader: Sendable {
   public let directorySize: Int
   /// Major and minor version found.
   public let version: (major: Int, minor: Int)
+  /// Whether every payload starts at a multiple of 64.
+  public let isMapped: Bool
   /// Every payload, in file order.
   public let payloads: [Payload]
   /// The directory's other members.
@@ -24,10 +26,10 @@ public struct Reader: Sendable {
   /// - Parameter codec: decodes a directory that is a frame; without one, such a file is not supported.
   ///
   /// Checks, in this order: size, signature, header CRC, version, required features, reserved bytes; end mark,
-  /// trailer CRC, reserved bytes, file size, directory sizes and place; directory CRC, padding, frame, canonical form,
-  /// and that header, payloads, directory and trailer follow one another without a gap.
+  /// trailer CRC, file size, directory sizes; directory CRC, frame, canonical form, and that header, payloads,
+  /// directory and trailer follow one another without a gap.
   public init(_ file: FileDescriptor, size: Int, codec: DirectoryCodec? = nil) throws(NCZError) {
-    guard size >= Format.headerSize + Format.trailerSize else {
+    guard size >= Format.minFileSize else {
       // Too short to be whole; say whether it is one of ours at all.
       _ = try Header(read(file, at: 0, count: min(size, Format.headerSize)))
       throw .corrupt(offset: size, "the file was cut short: \(size) bytes")
@@ -35,18 +37,11 @@ public struct Reader: Sendable {
     let header = try Header(read(file, at: 0, count: Format.headerSize))
     let trailer = try Trailer(
       read(file, at: size - Format.trailerSize, count: Format.trailerSize), fileSize: size)
-    let end = size - Format.trailerSize
-    var bytes = try read(file, at: trailer.directoryOffset, count: end - trailer.directoryOffset)
-    guard bytes[trailer.directorySize...].allSatisfy({ $0 == 0 }) else {
-      throw .corrupt(
-        offset: trailer.directoryOffset + trailer.directorySize, "padding after the directory is not zero")
-    }
-    bytes.removeLast(bytes.count - trailer.directorySize)
+    let start = trailer.directoryOffset
+    var bytes = try read(file, at: start, count: trailer.directorySize)
     let computed = crc32(bytes)
     guard trailer.directoryCRC == computed else {
-      throw .corrupt(
-        offset: trailer.directoryOffset,
-        "directory CRC-32 \(hex(trailer.directoryCRC)), computed \(hex(computed))")
+      throw .corrupt(offset: start, "directory CRC-32 \(hex(trailer.directoryCRC)), computed \(hex(computed))")
     }
     if trailer.decodedSize > 0 {
       guard let codec else { throw .unsupported("a directory in a zstd frame") }
@@ -54,7 +49,7 @@ public struct Reader: Sendable {
         bytes = try codec.decompress(bytes, trailer.decodedSize)
       } catch {
         guard case .corrupt(_, let what) = error else { throw error }
-        throw .corrupt(offset: trailer.directoryOffset, "directory: \(what)")
+        throw .corrupt(offset: start, "directory: \(what)")
       }
     }
     let directory: JSONValue
@@ -63,38 +58,37 @@ public struct Reader: Sendable {
         bytes, limits: JSONValue.Limits(bytes: Format.maxDirectorySize, depth: 64, values: Format.maxValues))
     } catch {
       throw error.reason == .overLimit
-        ? .overLimit("directory: \(error)") : .corrupt(offset: trailer.directoryOffset, "directory: \(error)")
+        ? .overLimit("directory: \(error)") : .corrupt(offset: start, "directory: \(error)")
     }
     guard let members = directory.members, let list = directory["payloads"]?.array else {
-      throw .corrupt(offset: trailer.directoryOffset, "directory: expected an object with the key payloads")
+      throw .corrupt(offset: start, "directory: expected an object with the key payloads")
     }
+    let mapped = directory["mapped"]
+    guard mapped == nil || mapped == .bool(true) else {
+      throw .corrupt(offset: start, "directory: mapped: expected true or nothing")
+    }
+    isMapped = mapped != nil
     var payloads: [Payload] = []
+    payloads.reserveCapacity(list.count)
     var next = Format.headerSize
-    do throws(DirectoryError) {
-      for (index, json) in list.enumerated() {
-        next += Format.padding(after: next)
-        let payload = try Payload(json, expectedOffset: next, index: index)
-        payloads.append(payload)
-        next += payload.size
-        guard next <= trailer.directoryOffset else {
-          throw DirectoryError("payload \(index) runs into the directory")
-        }
+    for (index, json) in list.enumerated() {
+      if isMapped { next += Format.padding(after: next) }
+      guard let payload = Payload(json, offset: next) else {
+        throw .corrupt(
+          offset: start, "directory: payload \(index): expected size 0…\(Format.maxBlockSize) and CRC-32 of each block")
       }
-    } catch {
-      throw error.isUnsupported
-        ? .unsupported("directory: \(error.what)")
-        : .corrupt(offset: trailer.directoryOffset, "directory: \(error.what)")
+      payloads.append(payload)
+      next += payload.size
+      guard next <= start else { throw .corrupt(offset: start, "directory: payload \(index) runs into the directory") }
     }
-    guard next + Format.padding(after: next) == trailer.directoryOffset else {
-      throw .corrupt(offset: next, "\(trailer.directoryOffset - next) bytes before the directory belong to nothing")
-    }
+    guard next == start else { throw .corrupt(offset: next, "\(start - next) bytes before the directory belong to nothing") }
     self.file = file
     fileSize = size
-    directoryOffset = trailer.directoryOffset
+    directoryOffset = start
     directorySize = trailer.directorySize
     version = (Int(header.major), Int(header.minor))
     self.payloads = payloads
-    content = .object(members.filter { $0.key != "payloads" })
+    content = .object(members.filter { $0.key != "payloads" && $0.key != "mapped" })
   }
 
   /// Opens blocks of one payload for reading.
@@ -116,14 +110,15 @@ public struct Reader: Sendable {
     }
   }
 
-  /// Checks that the bytes between the end of each payload and what follows are zero.
+  /// Checks that the bytes between payloads, which only a mapped file has, are zero.
   public func checkPadding() throws(NCZError) {
+    var end = Format.headerSize
     for payload in payloads {
-      let end = payload.offset + payload.size
-      let padding = try read(file, at: end, count: Format.padding(after: end))
+      let padding = try read(file, at: end, count: payload.offset - end)
       guard padding.allSatisfy({ $0 == 0 }) else {
-        throw .corrupt(offset: end, "padding after a payload is not zero")
+        throw .corrupt(offset: end, "padding before a payload is not zero")
       }
+      end = payload.offset + payload.size
     }
   }
 }

@@ -8,6 +8,7 @@ public struct Writer: ~Copyable {
   private let file: FileDescriptor
   private let mirror: FileDescriptor?
   private let codec: DirectoryCodec?
+  private let isMapped: Bool
   /// Whether what is written now is also written to the mirror.
   private var isMirrored = true
   private var offset = 0
@@ -22,7 +23,11 @@ public struct Writer: ~Copyable {
   ///   - mirror: an empty file, for an output that cannot be read back: all but the payloads that need not be read to
   ///     check it is written there too, at the same offsets.
   ///   - codec: makes the directory smaller; without one it is stored uncompressed.
-  public init(to file: FileDescriptor, mirror: FileDescriptor? = nil, codec: DirectoryCodec? = nil) throws(NCZError) {
+  ///   - isMapped: whether every payload starts at a multiple of 64.
+  public init(
+    to file: FileDescriptor, mirror: FileDescriptor? = nil, codec: DirectoryCodec? = nil, isMapped: Bool = false
+  ) throws(NCZError) {
+    self.isMapped = isMapped
     self.file = file
     self.mirror = mirror
     self.codec = codec
@@ -37,7 +42,7 @@ public struct Writer: ~Copyable {
   /// - Parameter isMirrored: whether it must be read to check the output.
   public mutating func beginPayload(isMirrored: Bool = false) throws(NCZError) -> Int {
     try endPayload()
-    try write([UInt8](repeating: 0, count: Format.padding(after: offset)))
+    if isMapped { try write([UInt8](repeating: 0, count: Format.padding(after: offset))) }
     self.isMirrored = isMirrored
     open = Payload(offset: offset, blocks: [])
     return payloads.count
@@ -76,7 +81,7 @@ public struct Writer: ~Copyable {
   /// Writes the directory and the trailer, and returns the bytes of the whole file.
   ///
   /// - Parameters:
-  ///   - content: an object without the key `payloads`.
+  ///   - content: an object without the keys `payloads` and `mapped`.
   ///   - check: is called with a file that reads like the output, and its size: the output itself, or the mirror before
   ///     the output has got directory and trailer. When it throws, such an output stays cut short, and every reader
   ///     says so.
@@ -85,23 +90,20 @@ public struct Writer: ~Copyable {
   {
     try endPayload()
     try writePending()
-    let members = (content.members ?? []) + [.init("payloads", .array(payloads.map(\.json)))]
+    let members =
+      (content.members ?? []) + [.init("payloads", .array(payloads.map(\.json)))]
+      + (isMapped ? [.init("mapped", .bool(true))] : [])
     let text = JSONValue.object(members).canonical().serialized()
     guard text.count <= Format.maxDirectorySize else {
       throw NCZError.overLimit("a directory of \(text.count) bytes, limit \(Format.maxDirectorySize)")
     }
     let frame = codec?.compress(text)
     let directory = frame ?? text
-    var end = [UInt8](repeating: 0, count: Format.padding(after: offset))
-    let directoryOffset = offset + end.count
-    end += directory
-    end += [UInt8](repeating: 0, count: Format.padding(after: offset + end.count))
-    let size = offset + end.count + Format.trailerSize
-    end +=
-      Trailer(
-        directoryOffset: directoryOffset, directorySize: directory.count, decodedSize: frame == nil ? 0 : text.count,
-        directoryCRC: crc32(directory), fileSize: size
-      ).bytes
+    let size = offset + directory.count + Format.trailerSize
+    let trailer = Trailer(
+      directorySize: directory.count, decodedSize: frame == nil ? 0 : text.count, directoryCRC: crc32(directory),
+      fileSize: size)
+    let end = directory + trailer.bytes
     if let mirror {
       try write(end, to: mirror, at: offset)
       try check(mirror, size)

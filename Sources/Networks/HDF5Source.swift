@@ -362,7 +362,7 @@ extension TensorRecord {
     }
     name = described.name.withoutControlCharacters
     role = described.role
-    isTransposed = described.orientation == .inputsByOutputs
+    axes = described.orientation == .inputsByOutputs ? .outputsLast() : .standard(rank: shape.rank)
     reason = described.reason
     isAmbiguous = described.isAmbiguous
     self.path = path
@@ -370,7 +370,7 @@ extension TensorRecord {
     self.type = type
     byteOrder = described.byteOrder
     self.shape = shape
-    encoding = .raw
+    encoding = .raw(planes: type.byteCount > 1)
     parts = []
     digest = nil
     history = []

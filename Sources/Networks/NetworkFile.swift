@@ -205,7 +205,7 @@ public final class NetworkFile {
     }
   }
 
-  /// The decoded values of a tensor, little-endian, row-major; for `.ncz`, checked against its digest.
+  /// The decoded values of a tensor, little-endian, row-major.
   public func values(of index: Int) throws(NetworkError) -> [UInt8] {
     if case .dense(let bytes) = try weights(of: index), kind != .ncz { return bytes }
     var values: [UInt8] = []
@@ -246,24 +246,28 @@ public final class NetworkFile {
     }
   }
 
-  /// Decodes a tensor piece by piece, in order; pieces hold whole elements. For `.ncz`, the last thing done is to check
-  /// the digest.
-  package func forEachPiece(of index: Int, _ body: (UnsafeRawBufferPointer) throws -> Void) throws(NetworkError) {
+  /// Decodes a tensor piece by piece, in order; pieces hold whole elements.
+  ///
+  /// - Parameter checkingDigest: whether the last thing done is to compare the values with the digest in a `.ncz` file.
+  ///   (What changed by accident, the CRC-32 of its block finds.)
+  package func forEachPiece(
+    of index: Int, checkingDigest: Bool = false, _ body: (UnsafeRawBufferPointer) throws -> Void
+  ) throws(NetworkError) {
     let tensor = tensors[index]
-    var crcs = PieceCRCs()
+    var folded = FoldedBytes()
     let weights = try weights(of: index)
     var done = 0
     try about(tensor.name) {
       try weights.forEachPiece(type: tensor.type, threads: options.threads) { piece in
-        if kind == .ncz { crcs.update(piece) }
+        if checkingDigest { folded.update(piece, threads: options.threads) }
         try body(piece)
         done += piece.count
         didReach(index, bytes: done)
       }
     }
-    guard kind == .ncz else { return }
-    let digest = Digest(crcs, type: tensor.type, shape: tensor.shape)
-    if let declared = tensor.digest, digest != declared {
+    guard checkingDigest, let declared = tensor.digest else { return }
+    let digest = folded.digest(type: tensor.type, shape: tensor.shape)
+    if digest != declared {
       throw NetworkError(.corrupt, "\(tensor.name): content digest \(declared), computed \(digest)")
     }
   }
@@ -277,8 +281,9 @@ extension Weights {
     switch self {
     case .dense(let bytes):
       try bytes.withUnsafeBytes { bytes in
-        for start in stride(from: 0, to: bytes.count, by: Digest.piece) {
-          try body(.init(rebasing: bytes[start..<min(start + Digest.piece, bytes.count)]))
+        let piece = 1 << 20
+        for start in stride(from: 0, to: bytes.count, by: piece) {
+          try body(.init(rebasing: bytes[start..<min(start + piece, bytes.count)]))
         }
       }
     case .ternary(let matrix, let transposed):

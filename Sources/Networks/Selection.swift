@@ -105,7 +105,7 @@ extension TensorRecord {
     case .bias, .embedding, .convolution: return role.rawValue
     case .recurrent: return "recurrent weights"
     case .attention: return "attention weights"
-    case .normalisation: return "normalization"
+    case .normalization: return "normalization"
     case .optimizer: return "training state"
     }
     if !type.isFloat { return type.rawValue }

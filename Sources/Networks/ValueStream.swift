@@ -17,8 +17,6 @@ package final class ValueStream {
   private var decoded = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   private var room = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   private var next = 0
-  /// Of what was read, where it is to be compared with the digest in the directory.
-  private var crcs: PieceCRCs?
 
   private enum Source {
     case file(FileDescriptor, offset: Int)
@@ -40,8 +38,7 @@ package final class ValueStream {
         source = .bytes(try file.values(of: index))
       }
     case .ncz(let ncz):
-      crcs = PieceCRCs()
-      if tensor.encoding == .raw {
+      if case .raw = tensor.encoding {
         source = try about(tensor.name) {
           let (codec, blocks) = try ncz.rawBlocks(of: tensor)
           return .pieces(count: codec.blockCount, bytes: codec.piece) {
@@ -89,13 +86,6 @@ package final class ValueStream {
         }
       }
       position += out.count
-      crcs?.update(UnsafeRawBufferPointer(out))
-      if let crcs, position == tensor.size, let declared = tensor.digest {
-        let digest = Digest(crcs, type: tensor.type, shape: tensor.shape)
-        guard digest == declared else {
-          throw NetworkError(.corrupt, "content digest \(declared), computed \(digest)")
-        }
-      }
     }
   }
 

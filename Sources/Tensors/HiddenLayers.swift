@@ -13,7 +13,7 @@ public struct HiddenLayer: Sendable, Equatable {
   public struct Consumer: Sendable, Equatable {
     public var kernel: TensorName
     public var bias: TensorName?
-    /// What becomes of an output on its way, first to last: activations but softmax, normalisations of each value by
+    /// What becomes of an output on its way, first to last: activations but softmax, normalizations of each value by
     /// itself, rescaling by one number, and operations that leave it as it is.
     public var path: [Network.Operation]
   }
@@ -33,7 +33,7 @@ extension Network {
   /// The hidden layers, in the order of the graph, and those that are none for another reason than that no dense layer
   /// comes after them.
   ///
-  /// A layer is hidden when on every way from it stand activations other than softmax, normalisations of each value by
+  /// A layer is hidden when on every way from it stand activations other than softmax, normalizations of each value by
   /// itself, rescaling by one number, dropout and flatten, and then a dense layer; and its tensors and those of these
   /// layers are used in one place each. (Flatten leaves the outputs of a dense layer as they are where the consumer has
   /// as many inputs as they are; that is for the caller to check, like all shapes.)
@@ -115,7 +115,7 @@ extension Network.Operation {
   fileprivate var obstacle: String? {
     switch self {
     case .activation(.softmax): "its outputs reach a softmax"
-    case .layerNormalization: "its outputs reach a layer normalisation"
+    case .layerNormalization: "its outputs reach a layer normalization"
     case .combine(let combination): combination.obstacle
     case .concatenate: "its outputs are concatenated with others"
     case .rescaling(let scale, let offset) where scale.count > 1 || offset.count > 1:

@@ -14,22 +14,30 @@ public struct Network: Sendable, Equatable {
   public var precision: ElementType?
   /// Whether nobody said how the layers are connected, and a chain was assumed.
   public var isAssumed: Bool
+  /// Whether a Keras configuration said how the layers are connected.
+  public var isKeras: Bool
 
-  public init(nodes: [Node], outputs: [Int], precision: ElementType? = nil, isAssumed: Bool = false) {
+  public init(
+    nodes: [Node], outputs: [Int], precision: ElementType? = nil, isAssumed: Bool = false, isKeras: Bool = false
+  ) {
     self.nodes = nodes
     self.outputs = outputs
     self.precision = precision
     self.isAssumed = isAssumed
+    self.isKeras = isKeras
   }
 
   /// One operation and the nodes, by index, that it is applied to.
   public struct Node: Sendable, Equatable {
     public var operation: Operation
     public var inputs: [Int]
+    /// What its framework calls the layer.
+    public var name: TensorName?
 
-    public init(_ operation: Operation, inputs: [Int]) {
+    public init(_ operation: Operation, inputs: [Int], name: TensorName? = nil) {
       self.operation = operation
       self.inputs = inputs
+      self.name = name
     }
   }
 
@@ -161,7 +169,7 @@ extension Network {
         case (.input(let shape?), .input(let other?)):
           shape.count == other.count && zip(shape, other).allSatisfy { $0 == $1 || $0 == -1 || $1 == -1 }
         case (.input, .input): true
-        default: own == others
+        default: own.operation == others.operation && own.inputs == others.inputs
         }
       }
   }

@@ -17,9 +17,10 @@ public enum ScaleGroup: Sendable, Hashable {
     }
   }
 
-  /// Scales of a matrix of `rows` × `columns`.
+  /// Scales of a matrix of `rows` × `columns`; a matrix without weights has none.
   public func count(rows: Int, columns: Int) -> Int {
-    switch self {
+    if rows == 0 || columns == 0 { return 0 }
+    return switch self {
     case .tensor: 1
     case .row: rows
     case .inputs: rows * perRow(columns: columns)

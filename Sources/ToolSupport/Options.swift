@@ -239,7 +239,7 @@ public struct ArchitectureOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Order of layers, normalisations and functions, for files without architecture.", valueName: "layer,…"))
+      "Order of layers, normalizations and functions, for files without architecture.", valueName: "layer,…"))
   public var order: String?
 
   @Option(

@@ -47,6 +47,9 @@ extension NetworkFile {
     var warnings = (assumption.map { [$0] } ?? []) + choice.notes
     var total = SquaredError()
     let threads = self.options.threads
+    func step(_ method: Step.Method) -> Step {
+      Step(tool: options.tool, version: options.version, options: method.options)
+    }
     /// The change to these values, measured.
     func measured(
       _ index: Int, _ values: UnsafeRawBufferPointer, to new: NewValues, by method: Step.Method,
@@ -58,10 +61,10 @@ extension NetworkFile {
         // What follows, to encode them, takes about as long.
         didReach(index, bytes: $0 / 2)
       }
-      let step = Step(
-        tool: options.tool, version: options.version, options: method.options,
-        from: Digest(values: values, type: tensor.type, shape: tensor.shape, threads: threads), error: difference.error)
-      return (Change(values: new, digest: digest, step: step, outcome: outcome, kept: kept), difference)
+      let entry = HistoryEntry(
+        step(method), from: Digest(values: values, type: tensor.type, shape: tensor.shape, threads: threads),
+        error: difference.error)
+      return (Change(values: new, digest: digest, entry: entry, outcome: outcome, kept: kept), difference)
     }
 
     /// What becomes of the chosen tensor `index`, of these values; `nil` to carry it.
@@ -70,16 +73,14 @@ extension NetworkFile {
       switch try change(index, values) {
       case .changed(let new, let kept):
         if options.writing.trial != nil {
-          let step = Step(
-            tool: options.tool, version: options.version, options: method.options, from: .placeholder(2 * index),
-            error: 0.123456789)
-          return Change(values: new, digest: .placeholder(2 * index + 1), step: step, kept: kept)
+          let entry = HistoryEntry(step(method), from: .placeholder(2 * index), error: 0.123456789)
+          return Change(values: new, digest: .placeholder(2 * index + 1), entry: entry, kept: kept)
         }
         let (change, difference) = measured(index, values, to: new, by: method, .changed, kept: kept)
         // What loses nothing more stays as it is stored: another encoding could only be larger.
-        if difference.error == 0, kind == .ncz, tensor.encoding != .raw { return nil }
+        if difference.error == 0, kind == .ncz, !tensor.encoding.isRaw { return nil }
         // The same values in another form are no step.
-        if change.digest == change.step?.from {
+        if change.digest == change.entry?.from {
           return Change(values: new, digest: change.digest, outcome: .carried, kept: kept)
         }
         total.add(difference.squaredError)
@@ -137,8 +138,8 @@ extension NetworkFile {
 extension TensorRecord {
   /// Whether a step took units away, so that a smaller file can be asked for.
   fileprivate var lostUnits: Bool {
-    history.contains { step in
-      if case .node = Step.Method(tool: step.tool, options: step.options) { true } else { false }
+    history.contains { entry in
+      if case .node = Step.Method(tool: entry.step.tool, options: entry.step.options) { true } else { false }
     }
   }
 }

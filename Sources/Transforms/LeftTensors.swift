@@ -45,7 +45,7 @@ extension TensorRecord {
         ?? (shape.rank == 2
           ? "not known to be the weights of a dense layer; --only NAME changes a matrix"
           : "not known to be of a dense layer")
-    case .kernel, .bias, .normalisation, .optimizer: nil
+    case .kernel, .bias, .normalization, .optimizer: nil
     }
   }
 }

@@ -171,5 +171,5 @@ extension Step.Method {
 
 extension TensorRecord {
   /// Whether it was training state that was left out: it is restored as zeros.
-  public var isDropped: Bool { history.last?.options == Step.Method.dropOptimizer.options }
+  public var isDropped: Bool { history.last?.step.options == Step.Method.dropOptimizer.options }
 }

@@ -253,8 +253,8 @@ extension NetworkFile {
   ) throws -> ElementwiseOperation {
     switch step {
     case .activation(let function): .activation(function)
-    case .normalisation(let mean, let variance, let gamma, let beta, let epsilon):
-      .normalisation(
+    case .normalization(let mean, let variance, let gamma, let beta, let epsilon):
+      .normalization(
         mean: try numbers(mean, layer), variance: try numbers(variance, layer),
         gamma: try gamma.map { try numbers($0, layer) }, beta: try beta.map { try numbers($0, layer) },
         epsilon: epsilon)
@@ -284,7 +284,7 @@ struct HiddenLayerTensors {
   /// What stands between two dense layers.
   enum Function {
     case activation(Activation)
-    case normalisation(mean: Int, variance: Int, gamma: Int?, beta: Int?, epsilon: Double)
+    case normalization(mean: Int, variance: Int, gamma: Int?, beta: Int?, epsilon: Double)
     case standardisation(mean: Int, variance: Int, epsilon: Double)
     case prelu(slope: Int)
     case rescaling(scale: Double, offset: Double)
@@ -295,7 +295,7 @@ struct HiddenLayerTensors {
       case .activation, .rescaling: []
       case .standardisation(let mean, let variance, _): [mean, variance]
       case .prelu(let slope): [slope]
-      case .normalisation(let mean, let variance, let gamma, let beta, _):
+      case .normalization(let mean, let variance, let gamma, let beta, _):
         [mean, variance] + [gamma, beta].compactMap { $0 }
       }
     }
@@ -345,7 +345,7 @@ struct HiddenLayerTensors {
         case .activation(let function): path.append(.activation(function))
         case .batchNormalization(let mean, let variance, let gamma, let beta, let epsilon):
           path.append(
-            .normalisation(
+            .normalization(
               mean: try vector(mean, units), variance: try vector(variance, units), gamma: try optional(gamma, units),
               beta: try optional(beta, units), epsilon: epsilon))
         case .normalization(let mean, let variance, let epsilon):

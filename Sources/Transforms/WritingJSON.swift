@@ -29,14 +29,14 @@ extension WritingReport {
 extension TensorReport {
   fileprivate func json(reason: String?) -> JSONValue {
     let kept = kept.map { JSONValue.object([.init("count", .integer($0.count)), .init("of", .integer($0.of))]) }
-    let step = outcome == .carried ? nil : tensor.history.last
+    let entry = outcome == .carried ? nil : tensor.history.last
     return .object(
       tensor.described + [
         .init("bytes", .integer(storedBytes)),
         .init("kept", kept ?? .null),
         .init("outcome", .string(outcome.rawValue)),
         .init("reason", reason.map(JSONValue.string) ?? .null),
-        .init("relative_l2", JSONValue.real(orNull: step?.error)),
+        .init("relative_l2", JSONValue.real(orNull: entry?.error)),
       ])
   }
 }
@@ -55,7 +55,7 @@ extension NetworkFile {
     let tensors = tensors.map { tensor in
       JSONValue.object(
         tensor.described + [
-          .init("history", .array(tensor.history.map(\.json))),
+          .init("history", .array(tensor.history.map(\.reportJSON))),
           .init("outcome", .string(tensor.history.isEmpty ? "carried" : "changed")),
         ])
     }

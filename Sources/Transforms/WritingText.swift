@@ -25,7 +25,7 @@ extension WritingReport: OutputReport {
     ])
     let (dropped, shown) = tensors.split(by: { $0.outcome == .dropped })
     for report in shown.naturallySorted(by: \.tensor.name) {
-      let error = report.outcome != .carried ? report.tensor.history.last.map { significant($0.error, 3) } : nil
+      let error = report.outcome != .carried ? report.tensor.history.last?.error.map { significant($0, 3) } : nil
       table.add([
         report.tensor.name.text, report.tensor.shape.description, report.kept.map { "\($0.count) of \($0.of)" } ?? "",
         report.tensor.encoding.name, String(report.storedBytes), error ?? "",

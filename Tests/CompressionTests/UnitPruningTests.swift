@@ -215,11 +215,11 @@ struct ActivationTests {
     #expect(Activation.softmax.value(at: 1) == nil)
   }
 
-  @Test func normalisation() {
-    let operation = ElementwiseOperation.normalisation(
+  @Test func normalization() {
+    let operation = ElementwiseOperation.normalization(
       mean: [9, 1], variance: [9, 3], gamma: [9, 4], beta: [9, 5], epsilon: 1)
     #expect(operation.value(at: 2, index: 1) == 7)
-    let plain = ElementwiseOperation.normalisation(mean: [1], variance: [4], gamma: nil, beta: nil, epsilon: 0)
+    let plain = ElementwiseOperation.normalization(mean: [1], variance: [4], gamma: nil, beta: nil, epsilon: 0)
     #expect(plain.value(at: 2, index: 0) == 0.5)
   }
 }
@@ -233,12 +233,12 @@ struct HiddenLayerTests {
   }
 
   @Test func aTreeOfElementwiseOperations() {
-    let normalisation = Network.Operation.batchNormalization(
+    let normalization = Network.Operation.batchNormalization(
       mean: "m", variance: "v", gamma: nil, beta: "b", epsilon: 0.1)
     let network = Network(
       nodes: [
         Self.input, Self.dense("a", 0, bias: "ab"), .init(.activation(.relu), inputs: [1]), Self.dense("c", 2),
-        .init(normalisation, inputs: [2]), .init(.dropout(rate: 0.5), inputs: [4]), .init(.flatten, inputs: [5]),
+        .init(normalization, inputs: [2]), .init(.dropout(rate: 0.5), inputs: [4]), .init(.flatten, inputs: [5]),
         Self.dense("d", 6, bias: "db"), .init(.combine(.add), inputs: [3, 7]),
       ], outputs: [8])
     let (hidden, entangled) = network.hiddenLayers()
@@ -250,7 +250,7 @@ struct HiddenLayerTests {
             .init(kernel: "c", bias: nil, path: [.activation(.relu)]),
             .init(
               kernel: "d", bias: "db",
-              path: [.activation(.relu), normalisation, .dropout(rate: 0.5), .flatten]),
+              path: [.activation(.relu), normalization, .dropout(rate: 0.5), .flatten]),
           ])
       ])
     // The sum is the network's output.
@@ -261,7 +261,7 @@ struct HiddenLayerTests {
   @Test(
     arguments: [
       ([], [2], nil), ([.activation(.softmax)], [3], "its outputs reach a softmax"),
-      ([.layerNormalization(gamma: nil, beta: nil, epsilon: 0)], [3], "its outputs reach a layer normalisation"),
+      ([.layerNormalization(gamma: nil, beta: nil, epsilon: 0)], [3], "its outputs reach a layer normalization"),
       ([.concatenate], [3], "its outputs are concatenated with others"),
       ([.activation(.relu), .combine(.add), .activation(.softmax)], [5], "its outputs are added to others"),
       ([.opaque(className: "Odd", tensors: [:])], [3], "its outputs reach a layer of class Odd"),

@@ -12,7 +12,7 @@ private let tolerance = 1e-12
 /// Networks with everything that a network can have.
 enum NetworkSamples {
   static let all: [(name: String, network: SampleNetwork)] = [
-    ("branches", branches), ("normalisations", normalisations), ("positions", positions),
+    ("branches", branches), ("normalizations", normalizations), ("positions", positions),
     ("shared tensors", shared), ("several outputs", severalOutputs), ("several inputs", severalInputs),
     ("softmax inside", softmaxInside), ("no weights", noWeights),
     ("softmax and what changes nothing", softmaxThenCopies), ("softmax of positions", softmaxOfPositions),
@@ -34,7 +34,7 @@ enum NetworkSamples {
     return network
   }
 
-  static var normalisations: SampleNetwork {
+  static var normalizations: SampleNetwork {
     var network = SampleNetwork(seed: 42)
     let x = network.input(4)
     var last = network.batchNormalization(x, 4, "first", gamma: "first/gamma", beta: "first/beta")

@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct NetworkKernelsTests {
   /// What differences promise with a margin: `SampleNetwork.derivatives` are right to about 1e-12 for derivatives up to
-  /// the fifth of a few units, but those of a normalisation with a small variance are a thousand times as large.
+  /// the fifth of a few units, but those of a normalization with a small variance are a thousand times as large.
   private static let tolerance = 1e-8
 
   private func kernels(

@@ -89,7 +89,7 @@ import Testing
       let input = network.activation(.abs, network.input(3))
       return [network.dense(network.activation(.relu, network.dense(input, 3, 4, "a")), 4, 2, "b")]
     }
-    try expectNone("a normalisation") { network in
+    try expectNone("a normalization") { network in
       let sums = network.batchNormalization(network.dense(network.input(3), 3, 4, "a"), 4, "n")
       return [network.dense(network.activation(.relu, sums), 4, 2, "b")]
     }

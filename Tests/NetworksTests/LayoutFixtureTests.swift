@@ -136,7 +136,7 @@ extension NetworkFile {
     let flax = try LayoutFixtures.open("flax_lstm")
     #expect(flax.names(.recurrent).count == 8 && flax.names(.kernel) == ["params/Dense_0/kernel"])
     #expect(flax.names(.embedding) == ["params/Embed_0/embedding"])
-    #expect(flax.names(.normalisation).count == 2)
+    #expect(flax.names(.normalization).count == 2)
     #expect(torch.network == nil && flax.network == nil)
   }
 
@@ -170,14 +170,14 @@ extension NetworkFile {
     try LayoutReading.read(normalised.table, Assumption(activations: activations, order: order))
   }
 
-  @Test func normalisationsAreNamedOrRefused() throws {
+  @Test func normalizationsAreNamedOrRefused() throws {
     #expect(throws: LayoutError.leftOut(["bn0", "bn1"])) { try read(["d0", "d1", "logits"]) }
     #expect(throws: LayoutError.leftOut(["bn1"])) { try read(["d0", "bn0", "d1", "logits"]) }
     let reading = try read(["d0", "bn0", "relu", "d1", "bn1", "tanh", "logits", "softmax"])
     #expect(reading.network?.summary == "4 → d0 → bn0 → relu → d1 → bn1 → tanh → logits → softmax")
     #expect(reading.network?.isAssumed == false && reading.assumption == nil)
     guard case .batchNormalization(let mean, _, let gamma, _, let epsilon) = reading.network?.nodes[2].operation else {
-      Issue.record("no normalisation")
+      Issue.record("no normalization")
       return
     }
     #expect(mean == "bn0/moving_mean" && gamma == "bn0/gamma" && epsilon == 1e-3)

@@ -104,7 +104,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
       file.dataset("model_weights/bn/bn/\(weight):0", [4])
     }
     let reading = try read(file)
-    #expect(reading.names(.normalisation) == ["bn/beta", "bn/moving_mean", "bn/moving_variance"])
+    #expect(reading.names(.normalization) == ["bn/beta", "bn/moving_mean", "bn/moving_variance"])
     #expect(
       reading.network?.nodes == [
         .init(.input(shape: [4]), inputs: []),
@@ -364,7 +364,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     #expect(reading.notes.count == 1)
   }
 
-  @Test func batchNormalisationIsNamedOnlyWhenComplete() throws {
+  @Test func batchNormalizationIsNamedOnlyWhenComplete() throws {
     for count in [3, 4] {
       var file = TableBuilder()
       for number in 0..<count { file.dataset("layers/batch_normalization/vars/\(number)", [4]) }
@@ -391,7 +391,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
       #expect(reading.kind == .pyTorch)
       #expect(reading.names(.kernel) == ["fc\(separator)10\(separator)weight", "fc\(separator)9\(separator)weight"])
       #expect(reading.names(.embedding).count == 1)
-      #expect(reading.names(.normalisation).count == 3)
+      #expect(reading.names(.normalization).count == 3)
       #expect(reading.names(.convolution).count == 1)
       #expect(reading.names(.optimizer).count == 1)
       #expect(reading.network == nil)

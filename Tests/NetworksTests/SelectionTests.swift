@@ -94,7 +94,7 @@ struct SelectionTests {
   }
 
   /// Of a matrix it is known what it is: no glob reaches it.
-  @Test(arguments: [TensorRole.convolution, .recurrent, .embedding, .attention, .optimizer, .bias, .normalisation])
+  @Test(arguments: [TensorRole.convolution, .recurrent, .embedding, .attention, .optimizer, .bias, .normalization])
   func knownLayersAreNotReached(role: TensorRole) throws {
     var record = TensorRecord(
       name: "a", aliases: [], type: .float32, byteOrder: .little, shape: try #require(Shape([2, 3])), role: role,

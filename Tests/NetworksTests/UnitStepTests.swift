@@ -191,11 +191,11 @@ struct UnitPruningTests {
     }
   }
 
-  @Test func normalisationsAreApplied() throws {
-    let normalisation = Network.Operation.batchNormalization(
+  @Test func normalizationsAreApplied() throws {
+    let normalization = Network.Operation.batchNormalization(
       mean: "n/mean", variance: "n/variance", gamma: "n/gamma", beta: "n/beta", epsilon: 1)
     // abs(4 · (−2 − 2)/2 + 6) = 2
-    let network = Self.chain([normalisation, .dropout(rate: 0.5), .activation(.abs), .flatten])
+    let network = Self.chain([normalization, .dropout(rate: 0.5), .activation(.abs), .flatten])
     try withNetwork(plainNetwork(network, Self.tensors)) { file in
       let pruning = try file.planUnitPruning(.error(0.3), includes: { file.tensors[$0].name == "a/kernel" })
       let changes = try file.changes(pruning)

@@ -135,7 +135,7 @@ public enum ElementwiseOperation: Sendable, Equatable {
   /// Any activation but softmax.
   case activation(Activation)
   /// γ(x − μ)/√(σ² + ε) + β, a number of each for every value.
-  case normalisation(mean: [Double], variance: [Double], gamma: [Double]?, beta: [Double]?, epsilon: Double)
+  case normalization(mean: [Double], variance: [Double], gamma: [Double]?, beta: [Double]?, epsilon: Double)
   /// (x − μ)/max(√σ², ε), a number of each for every value.
   case standardisation(mean: [Double], variance: [Double], epsilon: Double)
   /// x for x ≥ 0, else αx, a slope for every value.
@@ -146,7 +146,7 @@ public enum ElementwiseOperation: Sendable, Equatable {
   public func value(at x: Double, index: Int) -> Double? {
     switch self {
     case .activation(let function): function.value(at: x)
-    case .normalisation(let mean, let variance, let gamma, let beta, let epsilon):
+    case .normalization(let mean, let variance, let gamma, let beta, let epsilon):
       (gamma?[index] ?? 1) * (x - mean[index]) / (variance[index] + epsilon).squareRoot() + (beta?[index] ?? 0)
     case .standardisation(let mean, let variance, let epsilon):
       (x - mean[index]) / max(variance[index].squareRoot(), epsilon)

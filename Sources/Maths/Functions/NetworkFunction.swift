@@ -22,7 +22,7 @@ public enum NetworkFunctionError: Error, Equatable, CustomStringConvertible {
 /// A network as a function of its inputs: its graph with the values of its tensors, shapes checked.
 ///
 /// A value of a node is, for one sample, `positions` rows of `width` numbers (the last axis); dense layers and
-/// normalisations act on every row. Everything is computed in double, sums of dense matrices by BLAS; results do not
+/// normalizations act on every row. Everything is computed in double, sums of dense matrices by BLAS; results do not
 /// depend on the number of threads.
 public struct NetworkFunction: Sendable {
   public let network: Network

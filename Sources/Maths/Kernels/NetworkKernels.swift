@@ -16,7 +16,7 @@ public enum TangentOutput: Sendable, Equatable {
 /// Conjugate kernel: K = HᵀH, H (width × n) the values that its last dense layer takes.
 ///
 /// Neural tangent kernel of output c: K_c = JᵀJ, J the derivatives of logit c by all weights and biases of dense layers
-/// and all γ and β of normalisations, but not by slopes of PReLU (a network with tensors used twice differentiates by
+/// and all γ and β of normalizations, but not by slopes of PReLU (a network with tensors used twice differentiates by
 /// them once). It is computed layer by layer, Σ_l (H_{l−1}ᵀH_{l−1} + 11ᵀ) ∘ (B_lᵀB_l), B_l the derivatives by the
 /// layer's outputs; J is never formed.
 ///

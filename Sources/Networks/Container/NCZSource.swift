@@ -23,6 +23,17 @@ package struct NCZSource {
 
   func weights(of index: Int, threads: Threads) throws -> Weights {
     let tensor = directory.tensors[index]
+    let weights = try matrix(of: tensor, threads: threads)
+    if case .dense = weights { return weights }
+    guard tensor.axes.layout == .permuted else { return weights }
+    var matrix: [UInt8] = []
+    matrix.reserveCapacity(tensor.size)
+    weights.forEachPiece(type: tensor.type, threads: threads) { matrix.append(contentsOf: $0) }
+    return .dense(tensor.axes.tensor(fromMatrix: matrix, shape: tensor.shape, width: tensor.type.byteCount))
+  }
+
+  /// The values of a tensor; in other encodings than raw, those of its matrix.
+  private func matrix(of tensor: TensorRecord, threads: Threads) throws -> Weights {
     switch tensor.encoding {
     case .raw:
       let (codec, blocks) = try rawBlocks(of: tensor)
@@ -53,8 +64,8 @@ package struct NCZSource {
         throw NetworkError(.corrupt, "a weight that is infinite in float32")
       }
       return .lowRank(matrix, transposed: tensor.isTransposed)
-    case .unknown(let id, _):
-      throw NetworkError(.unsupported, "encoding \(id) is not known to this version")
+    case .unknown(let id):
+      throw NetworkError(.unsupported, tensor.unsupported ?? "encoding \(id) is not known to this version")
     }
   }
 
@@ -64,25 +75,35 @@ package struct NCZSource {
     return (codec, try parts(of: tensor, blockCounts: [codec.blockCount])[0])
   }
 
-  /// Decodes the container piece by piece, in order, and returns the CRC-32 of each.
+  /// Decodes the container piece by piece, in order.
   package func forEachContainerPiece(
     threads: Threads, _ body: (_ number: Int, _ piece: [UInt8]) throws -> Void
-  ) throws -> [UInt32] {
-    guard let container = directory.container else { return [] }
+  ) throws {
+    guard directory.container != nil, let payload = directory.containerPayload else { return }
     let count = remaining.count
     let codec = try containerCodec(byteCount: count)
-    let blocks = reader.blocks(of: container.payload)
+    let blocks = reader.blocks(of: payload)
     guard blocks.count == codec.blockCount else {
       throw NetworkError(.corrupt, "container: \(blocks.count) blocks, expected \(codec.blockCount) for \(count) bytes")
     }
-    var crcs: [UInt32] = []
+    var number = 0
     try codec.decode(threads: threads) {
       try blocks.bytes($0)
     } emit: { piece in
-      try body(crcs.count, piece)
-      crcs.append(crc32(piece))
+      try body(number, piece)
+      number += 1
     }
-    return crcs
+  }
+
+  /// Checks the container's digest.
+  package func checkContainer(threads: Threads) throws {
+    guard let container = directory.container else { return }
+    var folded = FoldedBytes()
+    try forEachContainerPiece(threads: threads) { _, piece in piece.withUnsafeBytes { folded.update($0) } }
+    let digest = folded.digest(containerKind: container.kind.rawValue, size: container.size)
+    guard digest == container.digest else {
+      throw NetworkError(.corrupt, "digest \(container.digest), computed \(digest)")
+    }
   }
 
   private func ternary(
@@ -126,24 +147,19 @@ extension LowRankCodec {
 }
 
 extension TensorRecord {
-  /// Output units and inputs of a matrix; of a tensor of another rank, all axes but the last, and the last.
-  package var matrixDimensions: (rows: Int, columns: Int) {
-    guard shape.rank == 2 else {
-      return (shape.dimensions.dropLast().reduce(1, *), shape.dimensions.last ?? 1)
-    }
-    let (first, second) = (shape.dimensions[0], shape.dimensions[1])
-    return isTransposed ? (second, first) : (first, second)
-  }
+  /// Output units and inputs of its matrix.
+  package var matrixDimensions: (rows: Int, columns: Int) { axes.dimensions(of: shape) }
 
-  /// A tensor of floating-point numbers as a matrix; one that is none has the dimensions of `sourceDimensions`.
+  /// A tensor as a matrix.
   ///
+  /// - Precondition: its elements are those of the matrix or of the transposed one, in order.
   /// - Parameter values: its elements as the source has them, little-endian; they must outlive the matrix.
   package func matrix(_ values: UnsafeRawBufferPointer) -> StoredMatrix {
     let (rows, columns) = sourceDimensions
     return StoredMatrix(values, type: type, rows: rows, columns: columns, transposed: isTransposed)
   }
 
-  /// Rows and columns of the source: of a tensor that is no matrix, all axes but the last, and the last.
+  /// Rows and columns of the source.
   private var sourceDimensions: (rows: Int, columns: Int) {
     let (rows, columns) = matrixDimensions
     return isTransposed ? (columns, rows) : (rows, columns)

@@ -28,22 +28,22 @@ package enum NewValues: Sendable {
     didReach: (Int) -> Void = { _ in }
   ) -> (difference: ValueDifference, digest: Digest) {
     var difference = ValueDifference()
-    var crcs = PieceCRCs()
+    var folded = FoldedBytes()
     var start = 0
     forEachPiece(type: type, threads: threads) { piece in
       difference.add(
         UnsafeRawBufferPointer(rebasing: before[start..<start + piece.count]), piece, type: type, threads: threads)
-      crcs.update(piece)
+      folded.update(piece, threads: threads)
       start += piece.count
       didReach(start)
     }
-    return (difference, Digest(crcs, type: type, shape: shape))
+    return (difference, folded.digest(type: type, shape: shape))
   }
 
   /// The digest of the values that this restores to.
   package func digest(type: ElementType, shape: Shape, threads: Threads) -> Digest {
-    var crcs = PieceCRCs()
-    forEachPiece(type: type, threads: threads) { crcs.update($0) }
-    return Digest(crcs, type: type, shape: shape)
+    var folded = FoldedBytes()
+    forEachPiece(type: type, threads: threads) { folded.update($0, threads: threads) }
+    return folded.digest(type: type, shape: shape)
   }
 }

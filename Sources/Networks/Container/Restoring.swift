@@ -74,7 +74,7 @@ extension NetworkFile {
     let remaining = source.remaining
     var cursor = (run: 0, start: 0)
     var position = 0
-    _ = try source.forEachContainerPiece(threads: options.threads) { _, piece in
+    try source.forEachContainerPiece(threads: options.threads) { _, piece in
       var done = 0
       for run in remaining.runs(at: position, count: piece.count, cursor: &cursor) {
         try writeBytes(piece[done..<(done + run.length)], to: file, at: run.offset)

@@ -21,6 +21,6 @@ extension Digest {
   /// Stands for any other where only sizes count: as incompressible as they are, since the directory is compressed.
   package static func placeholder(_ number: Int) -> Digest {
     var random = SplitMix64(seed: UInt64(truncatingIfNeeded: number))
-    return Digest(bytes: (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) })
+    return Digest(bytes: (0..<byteCount).map { _ in UInt8.random(in: 0...255, using: &random) })
   }
 }

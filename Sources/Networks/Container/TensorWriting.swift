@@ -25,6 +25,9 @@ public struct WritingOptions: Sendable {
   }
 
   var compression: CompressionLevel { level.map { .zstd($0) } ?? .standard }
+
+  /// A container is text and structure, where zstd's matches count; a large one is mostly values.
+  func containerLevel(byteCount: Int) -> CompressionLevel { .zstd(level ?? (byteCount <= 1 << 19 ? 19 : 3)) }
 }
 
 /// What a step made of a tensor.
@@ -33,17 +36,17 @@ package struct Change {
   /// Of the values that they restore to; `nil` for the writer to find out.
   package var digest: Digest?
   /// `nil` where the history is to stay as it is.
-  package var step: Step?
+  package var entry: HistoryEntry?
   var outcome = TensorReport.Outcome.changed
   var kept: Kept?
 
   package init(
-    values: NewValues, digest: Digest? = nil, step: Step? = nil, outcome: TensorReport.Outcome = .changed,
+    values: NewValues, digest: Digest? = nil, entry: HistoryEntry? = nil, outcome: TensorReport.Outcome = .changed,
     kept: Kept? = nil
   ) {
     self.values = values
     self.digest = digest
-    self.step = step
+    self.entry = entry
     self.outcome = outcome
     self.kept = kept
   }
@@ -89,22 +92,23 @@ extension NetworkFile {
       let isReadable = isReadable(file)
       let mirror = isReadable || writing.trial != nil ? nil : try temporaryFile()
       defer { try? mirror?.close() }
-      var writer = try Writer(to: file, mirror: mirror, codec: .zstd)
+      var writer = try Writer(to: file, mirror: mirror, codec: .zstd, isMapped: writing.isMapped)
+      var steps = ncz?.directory.steps ?? []
       var reports: [TensorReport] = []
       for index in tensors.indices {
         didReach(index)
-        reports.append(try write(index) { try self.write(index, to: &writer, writing, change: $0) })
+        reports.append(try write(index) { try self.write(index, to: &writer, writing, change: $0, steps: &steps) })
       }
       didReach(tensors.count)
       let records = reports.map(\.tensor)
       let container = try writeContainer(of: records, to: &writer, writing)
+      let before = ncz?.directory
+      let isChanged = reports.contains { $0.outcome != .carried }
       let directory = Directory(
-        container: container?.record,
-        digest: Digest(
-          container: container.map { ($0.record.kind.rawValue, $0.record.size, $0.crcs) },
-          tensors: records.compactMap { record in record.digest.map { (record.name, $0) } }),
-        network: network, tensors: records, extensions: extensions)
-      let containerBytes = container.map { writer[$0.record.payload].size } ?? 0
+        container: container?.record, foreignContainer: before?.foreignContainer, network: network,
+        foreignNetwork: network == nil ? before?.foreignNetwork : nil, steps: steps, tensors: records,
+        extensions: before.map { isChanged ? $0.extensions.withoutDerived : $0.extensions } ?? [])
+      let containerBytes = container.map { writer[$0.payload].size } ?? 0
       let byteCount = try writer.finish(content: directory.json) { file, size in
         if let limit = writing.limit, size > limit {
           throw NetworkError(.overLimit, "takes \(size) bytes, more than the \(limit) of --target-size")
@@ -115,14 +119,12 @@ extension NetworkFile {
     }
   }
 
-  private var extensions: [JSONValue.Member] {
-    if case .ncz(let source) = source { source.directory.extensions } else { [] }
-  }
+  private var ncz: NCZSource? { if case .ncz(let source) = source { source } else { nil } }
 
   // MARK: One tensor
 
   private func write(
-    _ index: Int, to writer: inout Writer, _ writing: WritingOptions, change: Change?
+    _ index: Int, to writer: inout Writer, _ writing: WritingOptions, change: Change?, steps: inout [Step]
   ) throws -> TensorReport {
     if change == nil, let (record, payloads) = writing.trial?.carried[index] {
       var tensor = record
@@ -131,17 +133,26 @@ extension NetworkFile {
     }
     var tensor = tensors[index]
     var stored = 0
-    let isChanged = change?.step != nil
+    let isChanged = change?.entry != nil
     // Chunks are encoded to see whether they can be restored: those of changed tensors, and of a `.ncz` all.
     let isMirrored = tensor.isChunked && (isChanged || !tensor.history.isEmpty || kind == .ncz)
     if let change {
-      if let step = change.step { tensor.history.append(step) }
+      if let entry = change.entry {
+        tensor.history.append(entry.numbered(in: &steps, after: ncz?.directory.steps.count ?? 0))
+        tensor.extensions = tensor.extensions.withoutDerived
+      }
       (tensor.parts, stored) = try write(
         change.values, change.digest, of: &tensor, to: &writer, writing, isMirrored: isMirrored
       ) { didReach(index, bytes: tensors[index].size / 2 + $0 / 2) }
+    } else if case .ncz(let source) = source, writing.isMapped, !source.reader.isMapped, tensor.unsupported == nil {
+      // Its blocks are frames.
+      try forEachPiece(of: index, checkingDigest: true) { _ in }
+      (tensor.parts, stored) = try write(
+        .weights(try weights(of: index)), tensor.digest, of: &tensor, to: &writer, writing, isMirrored: isMirrored
+      ) { didReach(index, bytes: $0) }
     } else if case .ncz(let source) = source {
       // Its blocks are copied as they are; what is wrong in them must not be passed on.
-      try forEachPiece(of: index) { _ in }
+      if tensor.unsupported == nil { try forEachPiece(of: index, checkingDigest: true) { _ in } }
       tensor.parts = []
       for payload in tensors[index].parts {
         let blocks = source.reader.blocks(of: payload)
@@ -235,7 +246,7 @@ extension NetworkFile {
     // A part more costs padding, and an entry in the directory.
     let most = byteCount + 100 * (parts.count - 1)
     if mayBeSmallerRaw, let raw = try rawBlocks(values, of: tensor, smallerThan: most, writing) {
-      tensor.encoding = .raw
+      tensor.encoding = .raw(planes: tensor.type.byteCount > 1)
       parts = [raw]
     }
     tensor.digest = digest ?? values.digest(type: tensor.type, shape: tensor.shape, threads: threads)
@@ -279,7 +290,7 @@ extension NetworkFile {
     _ values: UnsafeRawBufferPointer, of tensor: inout TensorRecord, to writer: inout Writer,
     _ writing: WritingOptions
   ) throws {
-    tensor.encoding = .raw
+    tensor.encoding = .raw(planes: tensor.type.byteCount > 1)
     tensor.digest = Digest(values: values, type: tensor.type, shape: tensor.shape, threads: options.threads)
     try RawCodec(tensor.type, count: tensor.shape.count)
       .encode(values, level: writing.compression, threads: options.threads) { try writer.append(block: $0) }
@@ -289,20 +300,21 @@ extension NetworkFile {
 
   private func writeContainer(
     of tensors: [TensorRecord], to writer: inout Writer, _ writing: WritingOptions
-  ) throws -> (record: Directory.Container, crcs: [UInt32])? {
+  ) throws -> (record: Directory.Container?, payload: Int)? {
     switch source {
     case .hdf5(let source):
       let holes = try Place.holes(of: tensors, size: size)
       let remaining = RemainingBytes(size: size, holes: holes)
-      func record(_ payload: Int) -> Directory.Container {
-        Directory.Container(kind: source.containerKind, offset: source.offset, payload: payload, size: size)
+      func record(_ digest: Digest) -> Directory.Container {
+        Directory.Container(kind: source.containerKind, digest: digest, offset: source.offset, size: size)
       }
       if let known = writing.trial?.containers[remaining.count] {
-        return (record(try writer.count(payloadLike: known)), [])
+        return (record(.placeholder(-1)), try writer.count(payloadLike: known))
       }
       let codec = try containerCodec(byteCount: remaining.count)
       let payload = try writer.beginPayload(isMirrored: true)
-      var crcs: [UInt32] = []
+      let level = writing.containerLevel(byteCount: remaining.count)
+      var folded = FoldedBytes()
       var cursor = (run: 0, start: 0)
       let threads = options.threads
       // As many pieces at once as keep the threads busy, so that a large container is never whole in memory.
@@ -318,24 +330,37 @@ extension NetworkFile {
           return bytes
         }
         let blocks = try threads.map(pieces.count) { number in
-          pieces[number].withUnsafeBytes { (codec.encode(piece: $0, level: writing.compression), crc32($0)) }
+          pieces[number].withUnsafeBytes { codec.encode(piece: $0, level: level) }
         }
-        for (block, crc) in blocks {
-          try writer.append(block: block)
-          crcs.append(crc)
-        }
+        for block in blocks { try writer.append(block: block) }
+        for piece in pieces { piece.withUnsafeBytes { folded.update($0) } }
       }
       writing.trial?.containers[remaining.count] = writer[payload]
-      return (record(payload), crcs)
+      return (record(folded.digest(containerKind: source.containerKind.rawValue, size: size)), payload)
     case .ncz(let source):
-      guard var record = source.directory.container else { return nil }
-      let blocks = source.reader.blocks(of: record.payload)
-      record.payload = try writer.beginPayload(isMirrored: true)
-      let crcs = try source.forEachContainerPiece(threads: options.threads) { number, _ in
-        try writer.append(block: try blocks.bytes(number), crc: blocks.crc(number))
-      }
-      return (record, crcs)
+      guard let number = source.directory.containerPayload else { return nil }
+      let blocks = source.reader.blocks(of: number)
+      let payload = try writer.beginPayload(isMirrored: true)
+      try source.checkContainer(threads: options.threads)
+      for number in 0..<blocks.count { try writer.append(block: try blocks.bytes(number), crc: blocks.crc(number)) }
+      return (source.directory.container, payload)
     }
+  }
+}
+
+extension HistoryEntry {
+  /// The same with the number of its step, which joins `steps` unless this run took the same one before.
+  ///
+  /// - Parameter first: the number of this run's first step.
+  fileprivate func numbered(in steps: inout [Step], after first: Int) -> HistoryEntry {
+    var entry = self
+    if let known = steps[first...].firstIndex(of: step) {
+      entry.number = known
+    } else {
+      entry.number = steps.count
+      steps.append(step)
+    }
+    return entry
   }
 }
 

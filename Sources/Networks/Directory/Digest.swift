@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import NCZ
+internal import CLoops
 public import Parallel
 public import Tensors
 
-/// A content digest: SHA-256, independent of how the content is stored (`spec/ncz-v1.md` §3.1, §3.2).
+/// A content digest: 128 bits against accident, whatever the size, independent of how the content is stored
+/// (`spec/ncz-v1.md` §3.1, §3.2).
 public struct Digest: Sendable, Hashable, CustomStringConvertible {
-  /// 32 bytes.
+  /// 16 bytes.
   let bytes: [UInt8]
 
-  /// 64 lower-case hexadecimal digits.
+  static let byteCount = 16
+
+  /// 32 lower-case hexadecimal digits.
   public var description: String {
     String(unsafeUninitializedCapacity: 2 * bytes.count) { digits in
       let hexadecimal: StaticString = "0123456789abcdef"
@@ -21,11 +24,11 @@ public struct Digest: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
-  /// Reads 64 lower-case hexadecimal digits.
+  /// Reads 32 lower-case hexadecimal digits.
   init?(_ text: String) {
-    guard text.utf8.count == 64 else { return nil }
+    guard text.utf8.count == 2 * Self.byteCount else { return nil }
     var bytes: [UInt8] = []
-    bytes.reserveCapacity(32)
+    bytes.reserveCapacity(Self.byteCount)
     var high: UInt8?
     for digit in text.utf8 {
       let value: UInt8
@@ -46,78 +49,90 @@ public struct Digest: Sendable, Hashable, CustomStringConvertible {
 
   init(bytes: [UInt8]) { self.bytes = bytes }
 
-  private init(of message: SHA256) { bytes = message.finalize() }
+  init(of message: SHA256) { bytes = Array(message.finalize().prefix(Self.byteCount)) }
 
   /// The digest of a tensor's decoded values: little-endian, row-major.
   public init(values: UnsafeRawBufferPointer, type: ElementType, shape: Shape, threads: Threads) {
-    nonisolated(unsafe) let values = values
-    let pieces = (values.count + Self.piece - 1) / Self.piece
-    var crcs = [UInt32](repeating: 0, count: pieces)
-    crcs.withUnsafeMutableBufferPointer { crcs in
-      nonisolated(unsafe) let crcs = crcs
-      threads.forEach(pieces) { index in
-        let start = index * Self.piece
-        crcs[index] = crc32(.init(rebasing: values[start..<min(start + Self.piece, values.count)]))
-      }
-    }
-    self.init(crcs: crcs, type: type, shape: shape)
-  }
-
-  /// The digest of a tensor whose decoded values were seen piece by piece.
-  package init(_ crcs: PieceCRCs, type: ElementType, shape: Shape) {
-    self.init(crcs: crcs.all, type: type, shape: shape)
-  }
-
-  private init(crcs: [UInt32], type: ElementType, shape: Shape) {
-    var message = SHA256()
-    message.update("\(type.rawValue)[\(shape.dimensions.map(String.init).joined(separator: ","))]\n".utf8)
-    message.update(Self.littleEndian(crcs))
-    self.init(of: message)
-  }
-
-  /// The digest of a file.
-  package init(container: (kind: String, size: Int, crcs: [UInt32])?, tensors: [(name: TensorName, digest: Digest)]) {
-    var message = SHA256()
-    if let container {
-      message.update("container \(container.kind) \(container.size)\n".utf8)
-      message.update(Self.littleEndian(container.crcs))
-    }
-    for tensor in tensors {
-      message.update("\(tensor.name)\n".utf8)
-      message.update(tensor.digest.bytes)
-    }
-    self.init(of: message)
-  }
-
-  /// Bytes under one CRC-32.
-  package static let piece = 1 << 20
-
-  private static func littleEndian(_ words: [UInt32]) -> [UInt8] {
-    words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word &>> (8 * UInt32($0))) } }
+    var folded = FoldedBytes()
+    folded.update(values, threads: threads)
+    self = folded.digest(type: type, shape: shape)
   }
 }
 
-/// The CRC-32 of every 2²⁰ bytes of a stream.
-package struct PieceCRCs {
-  private var finished: [UInt32] = []
-  private var crc: UInt32 = 0
-  private var count = 0
+/// Bytes that are seen piece by piece, folded to a hundredth of their size before they are hashed.
+package struct FoldedBytes {
+  private var sums: [UInt64] = []
+  /// The beginning of a piece that is not whole.
+  private var rest: [UInt8] = []
+  private var byteCount = 0
 
   package init() {}
 
-  var all: [UInt32] { count > 0 ? finished + [crc] : finished }
+  /// Bytes that are folded to four sums.
+  private static let piece = 4096
+  /// Pieces that a thread folds at once.
+  private static let batch = 256
 
-  package mutating func update(_ bytes: UnsafeRawBufferPointer) {
-    var rest = bytes
-    while !rest.isEmpty {
-      let part = min(rest.count, Digest.piece - count)
-      crc = crc32(.init(rebasing: rest[..<part]), continuing: crc)
-      count += part
-      rest = .init(rebasing: rest[part...])
-      if count == Digest.piece {
-        finished.append(crc)
-        (crc, count) = (0, 0)
+  /// The words that the sums depend on: digests of numbered texts, so that nobody chose them.
+  private static let key: [UInt32] = (0..<130).flatMap { number in
+    var message = SHA256()
+    message.update("ncz digest key \(number)".utf8)
+    return message.finalize().withUnsafeBytes { bytes in
+      (0..<8).map { UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)) }
+    }
+  }
+
+  package mutating func update(_ bytes: UnsafeRawBufferPointer, threads: Threads = Threads(1)) {
+    byteCount += bytes.count
+    var bytes = bytes
+    if !rest.isEmpty {
+      let taken = min(bytes.count, Self.piece - rest.count)
+      rest += bytes[..<taken]
+      bytes = .init(rebasing: bytes[taken...])
+      guard rest.count == Self.piece else { return }
+      rest.withUnsafeBytes { fold($0, threads) }
+      rest = []
+    }
+    let whole = bytes.count / Self.piece * Self.piece
+    fold(.init(rebasing: bytes[..<whole]), threads)
+    rest += bytes[whole...]
+  }
+
+  /// Appends four sums for each piece, of which the last may be shorter.
+  private mutating func fold(_ bytes: UnsafeRawBufferPointer, _ threads: Threads) {
+    let pieces = (bytes.count + Self.piece - 1) / Self.piece
+    let first = sums.count
+    sums += [UInt64](repeating: 0, count: 4 * pieces)
+    nonisolated(unsafe) let bytes = bytes
+    sums.withUnsafeMutableBufferPointer { sums in
+      nonisolated(unsafe) let sums = UnsafeMutableBufferPointer(rebasing: sums[first...])
+      threads.forEach((pieces + Self.batch - 1) / Self.batch) { batch in
+        let start = batch * Self.batch * Self.piece
+        let part = UnsafeRawBufferPointer(
+          rebasing: bytes[start..<min(bytes.count, start + Self.batch * Self.piece)])
+        guard let base = part.baseAddress, let out = sums.baseAddress else { return }
+        nc_fold(Self.key, base, part.count, out + 4 * batch * Self.batch)
       }
     }
+  }
+
+  /// The digest of a tensor of these values.
+  package func digest(type: ElementType, shape: Shape) -> Digest {
+    digest("tensor \(type.rawValue)[\(shape.dimensions.map(String.init).joined(separator: ","))]")
+  }
+
+  /// The digest of the remaining bytes of a source file.
+  package func digest(containerKind: String, size: Int) -> Digest { digest("container \(containerKind) \(size)") }
+
+  private func digest(_ what: String) -> Digest {
+    var whole = self
+    whole.rest.withUnsafeBytes { whole.fold($0, Threads(1)) }
+    var message = SHA256()
+    message.update("ncz \(what) \(byteCount)\n".utf8)
+    for start in stride(from: 0, to: whole.sums.count, by: 1 << 16) {
+      let sums = whole.sums[start..<min(whole.sums.count, start + 1 << 16)].map(\.littleEndian)
+      sums.withUnsafeBytes { message.update($0) }
+    }
+    return Digest(of: message)
   }
 }

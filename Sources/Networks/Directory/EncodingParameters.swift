@@ -16,31 +16,25 @@ extension Encoding {
     case .ternary: EncodingNumber.ternary.rawValue
     case .sparseSigns, .sparse: EncodingNumber.sparse.rawValue
     case .lowRank: EncodingNumber.lowRank.rawValue
-    case .unknown(let id, _): id
+    case .unknown(let id): id
     }
   }
 
-  var parameters: JSONValue {
+  var parameters: [JSONValue.Member] {
     switch self {
-    case .raw:
-      return .object([])
-    case .ternary(let group):
-      return .object([.init("scale_per", group.json)])
+    case .raw(let isInPlanes): isInPlanes ? [.init("planes", .bool(true))] : []
+    case .ternary(let group): [.init("scale_per", group.json)]
     case .sparseSigns(let group):
-      return .object([
-        .init("positions", .string("gaps")), .init("scale_per", group.json), .init("values", .string("sign")),
-      ])
+      [.init("positions", .string("gaps")), .init("scale_per", group.json), .init("values", .string("sign"))]
     case .sparse(let positions, let values, let least):
-      return .object(
-        (least == 0 ? [] : [.init("least", .number(String(least)))])
-          + [.init("positions", .string(positions.rawValue)), .init("values", .string(values.rawValue))])
+      (least == 0 ? [] : [.init("least", .string(String(least, radix: 16)))])
+        + [.init("positions", .string(positions.rawValue)), .init("values", .string(values.rawValue))]
     case .lowRank(let singularValues):
-      return .object([
+      [
         .init("rank", .integer(singularValues.count)),
-        .init("singular_values", .array(singularValues.map(JSONValue.real))),
-      ])
-    case .unknown(_, let parameters):
-      return (try? JSONValue.parse(Array(parameters.utf8))) ?? .object([])
+        .init("singular_values", .array(singularValues.map { .real($0.roundedToNineDigits) })),
+      ]
+    case .unknown: []
     }
   }
 }
@@ -66,47 +60,55 @@ extension ScaleGroup {
 }
 
 extension Encoding {
-  /// Number of parts of a tensor of type `type`; `nil` for an unknown encoding.
-  func partCount(_ type: ElementType) -> Int? {
-    switch self {
-    case .raw: 1
-    case .ternary, .lowRank: 2
-    case .sparseSigns: 4
-    case .sparse(let positions, let values, _):
-      (positions == .gaps ? 2 : 1) + (values.type(of: type) ?? type).byteCount
-    case .unknown: nil
+  /// Checks that a tensor of this type, a matrix of these dimensions, in so many parts can have this encoding.
+  func check(_ type: ElementType, _ matrix: (rows: Int, columns: Int), parts: Int) throws(NetworkError) {
+    func need(_ condition: Bool, _ verdict: NetworkError.Verdict, _ what: String) throws(NetworkError) {
+      guard condition else { throw NetworkError(verdict, "encoding \(name): \(what)") }
     }
-  }
-
-  /// Whether a tensor can have this encoding.
-  func suits(_ type: ElementType, _ shape: Shape) -> Bool {
+    var expected = 1
     switch self {
-    case .raw, .unknown: true
-    case .ternary, .sparseSigns: type.isFloat && shape.rank == 2
-    case .sparse(_, let values, _): values.type(of: type) != nil && shape.rank > 0
+    case .raw(let isInPlanes):
+      try need(!isInPlanes || type.byteCount > 1, .corrupt, "planes of \(type.rawValue)")
+    case .ternary:
+      try need(type.isFloat, .unsupported, "of type \(type.rawValue)")
+      expected = 2
+    case .sparseSigns:
+      try need(type.isFloat, .unsupported, "of type \(type.rawValue)")
+      expected = 4
+    case .sparse(let positions, let values, let least):
+      try need(type.isFloat, .unsupported, "of type \(type.rawValue)")
+      guard let stored = values.type(of: type) else {
+        throw NetworkError(.unsupported, "encoding \(name): \(values.rawValue) values of type \(type.rawValue)")
+      }
+      try need(least >> UInt64(8 * stored.byteCount - 1) == 0, .corrupt, "least \(least) of \(stored.rawValue)")
+      expected = positions.parts.count + stored.byteCount
     case .lowRank(let singularValues):
-      type.isFloat && shape.rank == 2 && singularValues.count <= shape.dimensions.min() ?? 0
+      try need(type.isFloat, .unsupported, "of type \(type.rawValue)")
+      try need(
+        singularValues.count <= min(matrix.rows, matrix.columns), .corrupt,
+        "rank \(singularValues.count) of \(matrix.rows)×\(matrix.columns)")
+      expected = 2
+    case .unknown: return
     }
+    try need(parts == expected, .corrupt, "\(parts) parts, expected \(expected)")
   }
 
-  init(id: Int, _ json: JSONValue) throws(NetworkError) {
+  init(id: Int, _ parameters: [JSONValue.Member]) throws(NetworkError) {
     guard let number = EncodingNumber(rawValue: id) else {
-      guard (0...127).contains(id) else { throw NetworkError(.corrupt, "encoding \(id), expected 0…127") }
-      self = .unknown(id: id, parameters: String(decoding: json.serialized(), as: UTF8.self))
-      return
+      throw NetworkError(.unsupported, "encoding \(id) is not known to this version")
     }
-    var object = try ObjectReader(json, "parameters")
+    var object = try ObjectReader(.object(parameters), "parameters")
     switch number {
-    case .raw: self = .raw
+    case .raw: self = .raw(planes: try object.optionalTrue("planes"))
     case .ternary: self = .ternary(try object.group())
     case .sparse:
       let positions: Positions = try object.word("positions")
       let values = try object.string("values")
       let least = try object.optional("least").map { json throws(NetworkError) in
-        guard let least = json.integer, least >= 1 else {
-          throw NetworkError(.corrupt, "parameters: least: expected an integer ≥ 1")
-        }
-        return UInt64(least)
+        guard let text = json.string, let least = UInt64(text, radix: 16), least > 0,
+          text == String(least, radix: 16)
+        else { throw NetworkError(.corrupt, "parameters: least: expected hexadecimal digits of an integer ≥ 1") }
+        return least
       }
       if values == "sign" {
         guard least == nil else { throw NetworkError(.corrupt, "parameters: least of signs") }
@@ -122,7 +124,7 @@ extension Encoding {
         self = .sparse(positions, values, least: least ?? 0)
       }
     case .lowRank:
-      let rank = try object.integer("rank")
+      let rank = try object.integer("rank", in: 0...Int.max)
       let singularValues = try object.array("singular_values").map { json throws(NetworkError) in
         guard let value = json.real, value >= 0 else {
           throw NetworkError(.corrupt, "parameters: singular_values: expected reals ≥ 0")

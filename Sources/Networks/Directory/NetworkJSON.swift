@@ -3,41 +3,55 @@
 public import JSON
 public import Tensors
 
-// {"nodes": [{"inputs": [0], "op": "dense", "parameters": {}, "tensors": {"bias": "fc1/bias", "kernel": "fc1/kernel"}},
-//  …], "outputs": [5]}. A node always has its four keys, so that a network has one spelling.
+// {"nodes": [{"op": "input", "shape": [784]}, {"op": "dense", "tensors": {"bias": "fc1/bias", "kernel": "fc1/kernel"}},
+//  {"kind": "relu", "op": "activation"}, …]}. What has its default is left out, so that a network has one spelling.
 
 extension Network {
-  /// The network as it stands in a directory; parameters are rounded to nine significant digits.
+  /// The network as it stands in a directory.
   ///
   /// - Precondition: `validate()` finds nothing.
   public var json: JSONValue {
-    JSONValue.object(
-      (isAssumed ? [JSONValue.Member("assumed", .bool(true))] : []) + [
-        JSONValue.Member("nodes", .array(nodes.map(\.json))),
-        JSONValue.Member("outputs", .array(outputs.map { JSONValue.integer($0) })),
-      ] + (precision.map { [JSONValue.Member("precision", .string($0.rawValue))] } ?? []))
+    var members: [JSONValue.Member] = [
+      .init("nodes", .array(nodes.enumerated().map { $1.json(at: $0) }))
+    ]
+    members.append("assumed", isAssumed ? .bool(true) : nil)
+    members.append("layout", isKeras ? .string("keras") : nil)
+    members.append("outputs", outputs == [nodes.count - 1] ? nil : .array(outputs.map(JSONValue.integer)))
+    members.append("precision", precision.map { .string($0.rawValue) })
+    return .object(members)
   }
 
   /// Reads what `json` writes.
   ///
-  /// Law: `Network(json: n.json) == n` when the parameters of `n` have at most nine significant digits.
+  /// Law: `Network(json: n.json) == n`.
   /// Throws corrupt for a missing key, a value of the wrong type or a graph that does not hold together, unsupported
   /// for an operation, an activation or a key that this version does not know.
   public init(json: JSONValue) throws(NetworkError) {
     var object = try ObjectReader(json, "network")
+    let array = try object.array("nodes")
     var nodes: [Node] = []
-    for (index, value) in try object.array("nodes").enumerated() {
-      nodes.append(try Node(json: value, index: index))
-    }
-    self.init(nodes: nodes, outputs: try object.integers("outputs"))
-    if let precision = try object.optionalString("precision") {
-      guard let type = ElementType(rawValue: precision), [.float16, .bfloat16].contains(type) else {
-        throw NetworkError(.unsupported, "network: unknown precision \(precision)")
+    var unknown: NetworkError?
+    for (index, value) in array.enumerated() {
+      do throws(NetworkError) {
+        nodes.append(try Node(json: value, index: index))
+      } catch {
+        // What is corrupt further on is so whatever this means.
+        guard error.verdict == .unsupported else { throw error }
+        unknown = unknown ?? error
       }
-      self.precision = type
+    }
+    self.init(nodes: nodes, outputs: try object.integers("outputs", default: [array.count - 1]))
+    if let precision = try object.optionalString("precision") {
+      self.precision = [.float16, .bfloat16].first { $0.rawValue == precision }
+      if self.precision == nil { unknown = unknown ?? NetworkError(.unsupported, "network: unknown precision \(precision)") }
+    }
+    if let layout = try object.optionalString("layout") {
+      isKeras = layout == "keras"
+      if !isKeras { unknown = unknown ?? NetworkError(.unsupported, "network: unknown layout \(layout)") }
     }
     isAssumed = try object.optionalTrue("assumed")
-    try object.finish()
+    _ = try object.extensions()
+    if let unknown { throw unknown }
     do throws(GraphError) {
       try validate()
     } catch {
@@ -47,28 +61,32 @@ extension Network {
 }
 
 extension Network.Node {
-  fileprivate var json: JSONValue {
-    JSONValue.object([
-      JSONValue.Member("inputs", .array(inputs.map { JSONValue.integer($0) })),
-      JSONValue.Member("op", .string(operation.name)),
-      JSONValue.Member("parameters", .object(operation.parameters)),
-      JSONValue.Member(
-        "tensors", .object(operation.tensors.map { JSONValue.Member($0.role.text, .string($0.name.text)) })),
-    ])
+  fileprivate func json(at index: Int) -> JSONValue {
+    var members: [JSONValue.Member] = [.init("op", .string(operation.name))]
+    let tensors = operation.tensors
+    members.append("inputs", inputs == operation.defaultInputs(at: index) ? nil : .array(inputs.map(JSONValue.integer)))
+    members.append("name", name.map { .string($0.text) })
+    members.append(
+      "tensors", tensors.isEmpty ? nil : .object(tensors.map { .init($0.role.text, .string($0.name.text)) }))
+    return .object(members + operation.parameters)
   }
 
   fileprivate init(json: JSONValue, index: Int) throws(NetworkError) {
     var object = try ObjectReader(json, "node \(index)")
-    let operation = try object.string("op")
-    var parameters = try ObjectReader(object.optional("parameters"), "parameters of node \(index)")
-    var tensors = try ObjectReader(object.optional("tensors"), "tensors of node \(index)")
+    let name = try object.optionalName("name")
+    var tensors = try ObjectReader(.object(try object.object("tensors", default: [])), "tensors of node \(index)")
+    let operation = try Network.Operation(
+      name: try object.string("op"), parameters: &object, tensors: &tensors)
     self.init(
-      try Network.Operation(name: operation, parameters: &parameters, tensors: &tensors),
-      inputs: try object.integers("inputs"))
-    try object.finish()
-    try parameters.finish()
+      operation, inputs: try object.integers("inputs", default: operation.defaultInputs(at: index)), name: name)
+    _ = try object.extensions()
     try tensors.finish()
   }
+}
+
+extension Network.Operation {
+  /// The inputs of a node of this number that names none.
+  fileprivate func defaultInputs(at index: Int) -> [Int] { if case .input = self { [] } else { [index - 1] } }
 }
 
 extension Network.Operation {
@@ -211,9 +229,4 @@ extension Activation {
       self = function
     }
   }
-}
-
-extension Double {
-  /// As precise as a directory keeps a parameter: nine significant digits.
-  var roundedAsStored: Double { isFinite ? JSONValue.real(self).double ?? self : self }
 }

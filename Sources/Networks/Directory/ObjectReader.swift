@@ -34,6 +34,83 @@ struct ObjectReader {
     }
   }
 
+  /// The value of a key that is left out where it is the default.
+  private mutating func value<Value: Equatable>(
+    _ key: TensorName, default fallback: Value, _ expected: String, _ read: (JSONValue) throws -> Value?
+  ) throws(NetworkError) -> Value {
+    guard keys.contains(key) else { return fallback }
+    let value = try required(key, expected, read)
+    guard value != fallback else {
+      throw NetworkError(.corrupt, "\(what): \(key): the default, which is left out")
+    }
+    return value
+  }
+
+  mutating func string(_ key: TensorName, default fallback: String) throws(NetworkError) -> String {
+    try value(key, default: fallback, "a string", \.string)
+  }
+
+  mutating func array(_ key: TensorName, default fallback: [JSONValue]) throws(NetworkError) -> [JSONValue] {
+    try value(key, default: fallback, "an array", \.array)
+  }
+
+  mutating func object(_ key: TensorName, default fallback: [JSONValue.Member]) throws(NetworkError)
+    -> [JSONValue.Member]
+  {
+    try value(key, default: fallback, "an object", \.members)
+  }
+
+  mutating func integers(_ key: TensorName, default fallback: [Int]) throws(NetworkError) -> [Int] {
+    try value(key, default: fallback, "an array of integers", \.integers)
+  }
+
+  mutating func integer(
+    _ key: TensorName, default fallback: Int, in range: ClosedRange<Int>
+  ) throws(NetworkError) -> Int {
+    try value(key, default: fallback, "an integer in \(Self.text(range))") { json in
+      json.integer.flatMap { range.contains($0) ? $0 : nil }
+    }
+  }
+
+  mutating func integer(_ key: TensorName, in range: ClosedRange<Int>) throws(NetworkError) -> Int {
+    try required(key, "an integer in \(Self.text(range))") { json in
+      json.integer.flatMap { range.contains($0) ? $0 : nil }
+    }
+  }
+
+  private static func text(_ range: ClosedRange<Int>) -> String {
+    "\(range.lowerBound)…\(range.upperBound == .max ? "2⁶³−1" : "\(range.upperBound)")"
+  }
+
+  mutating func optionalInteger(_ key: TensorName) throws(NetworkError) -> Int? {
+    keys.contains(key) ? try integer(key, in: Int.min...Int.max) : nil
+  }
+
+  /// One of the words that this version knows; left out where it is the default.
+  mutating func word<Word: RawRepresentable<String>>(
+    _ key: TensorName, default fallback: Word
+  ) throws(NetworkError) -> Word {
+    let text = try string(key, default: fallback.rawValue)
+    guard let word = Word(rawValue: text) else {
+      throw NetworkError(.unsupported, "\(what): unknown \(key) \(text)")
+    }
+    return word
+  }
+
+  mutating func digest(_ key: TensorName) throws(NetworkError) -> Digest {
+    try required(key, "32 hexadecimal digits") { $0.string.flatMap(Digest.init) }
+  }
+
+  mutating func optionalDigest(_ key: TensorName) throws(NetworkError) -> Digest? {
+    keys.contains(key) ? try digest(key) : nil
+  }
+
+  /// A real that is not below `least`.
+  mutating func optionalReal(_ key: TensorName, in least: Double) throws(NetworkError) -> Double? {
+    guard keys.contains(key) else { return nil }
+    return try required(key, "a real ≥ \(Int(least))") { json in json.real.flatMap { $0 >= least ? $0 : nil } }
+  }
+
   mutating func string(_ key: TensorName) throws(NetworkError) -> String {
     try required(key, "a string", \.string)
   }
@@ -59,10 +136,7 @@ struct ObjectReader {
   mutating func bool(_ key: TensorName) throws(NetworkError) -> Bool { try required(key, "true or false", \.bool) }
 
   mutating func integers(_ key: TensorName) throws(NetworkError) -> [Int] {
-    try required(key, "an array of integers") { json in
-      let integers = json.array?.compactMap(\.integer)
-      return integers?.count == json.array?.count ? integers : nil
-    }
+    try required(key, "an array of integers", \.integers)
   }
 
   mutating func reals(_ key: TensorName) throws(NetworkError) -> [Double] {
@@ -105,16 +179,24 @@ struct ObjectReader {
     if let left = members.first { throw NetworkError(.unsupported, "\(what): unknown key \(left.key)") }
   }
 
-  /// The members that may be ignored but must be kept; any other that was not taken is from a later version.
+  /// The members that may be ignored; any other that was not taken is from a later version.
   consuming func extensions() throws(NetworkError) -> [JSONValue.Member] {
-    try members.map { (key, value) throws(NetworkError) in
-      guard key.hasPrefix("x-") else { throw NetworkError(.unsupported, "\(what): unknown key \(key)") }
-      return JSONValue.Member(key.text, value)
+    for (key, _) in members where !key.hasPrefix("x-") && !key.hasPrefix("d-") {
+      throw NetworkError(.unsupported, "\(what): unknown key \(key)")
     }
+    return rest
   }
+
+  /// What was not taken.
+  var rest: [JSONValue.Member] { members.map { JSONValue.Member($0.key.text, $0.value) } }
 }
 
 extension JSONValue {
   /// A number that is spelled as a real, not as an integer.
   var real: Double? { integer == nil ? double : nil }
+
+  var integers: [Int]? {
+    let integers = array?.compactMap(\.integer)
+    return integers?.count == array?.count ? integers : nil
+  }
 }

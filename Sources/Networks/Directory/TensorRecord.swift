@@ -17,43 +17,62 @@ public struct TensorRecord: Sendable, Equatable {
   public var byteOrder: ByteOrder
   public var shape: Shape
   public var role: TensorRole
-  /// Of a matrix: whether the shape is `[inputs, outputs]` (Keras) and not `[outputs, inputs]` (PyTorch).
-  public var isTransposed: Bool
+  /// How it is seen as a matrix of outputs × inputs.
+  public var axes: MatrixAxes
   public var encoding: Encoding
   /// The payloads that are the encoding's parts.
   package var parts: [Int]
   /// Of the decoded values; `nil` while they were not read, in an HDF5 file.
   public var digest: Digest?
-  /// Every step that changed the values, oldest first.
-  public var history: [Step]
+  /// Every change of the values, oldest first.
+  public var history: [HistoryEntry]
   /// Where the values lie in the source file; `nil` for a tensor without one.
   package var place: Place?
+  /// A place of a form that this version does not know.
+  var foreignPlace: JSONValue?
+  /// A role that this version does not know; `role` is `other` then.
+  var unknownRole: String?
   /// Why compressors leave it, where its role does not say it; known of HDF5 files alone.
   public var reason: String?
   /// Whether it is a weight matrix of which its orientation is not known.
   var isAmbiguous = false
   /// Members that this version does not know and keeps.
   var extensions: [JSONValue.Member] = []
+  /// Why this version cannot decode it, of a tensor in a `.ncz` file.
+  public var unsupported: String? { foreign?.reason }
+  /// Of a tensor that this version cannot decode: why, and how the directory describes it.
+  var foreign: Foreign?
+
+  struct Foreign: Sendable, Equatable {
+    var reason: String
+    var json: JSONValue
+  }
 
   /// Every path of the dataset in the source file, without leading slashes.
   var paths: [TensorName] { (path.map { [$0] } ?? []) + aliases }
 
+  /// Whether the shape is `[inputs, outputs]` (Keras) and not `[outputs, inputs]` (PyTorch), also of several axes each.
+  public var isTransposed: Bool { axes.layout == .transposed }
+
   /// Bytes of the decoded values. (`init(json:)` and the HDF5 reader refuse what overflows.)
   public var size: Int { shape.count * type.byteCount }
 
-  /// Bytes that the form takes in which an encoding is decoded, as far as its sizes follow from the shape.
+  /// Bytes that the form takes in which an encoding is decoded, all its parts together.
   var decodedSize: Int {
     let (rows, columns) = matrixDimensions
     func bytes(_ counts: Int...) -> Int { counts.reduce(1) { $0.multipliedOrMaximum(by: $1) } }
-    switch encoding {
-    case .raw, .unknown: return size
-    case .ternary(let group), .sparseSigns(let group):
-      let scales = group == .tensor ? 1 : bytes(rows, max(1, group.perRow(columns: columns)))
-      return bytes(rows, TernaryMatrix.rowBytes(columns: columns)).addingOrMaximum(bytes(8, scales))
-    case .sparse: return bytes(rows, SparseMatrix.maskRowBytes(columns: columns)).addingOrMaximum(size)
-    case .lowRank(let values):
-      return bytes(4, values.count, rows).addingOrMaximum(bytes(4, values.count, columns))
-    }
+    let size: Int =
+      switch encoding {
+      case .raw, .unknown: self.size
+      case .ternary(let group), .sparseSigns(let group):
+        bytes(rows, TernaryMatrix.rowBytes(columns: columns))
+          .addingOrMaximum(bytes(8, group.count(rows: rows, columns: columns)))
+      case .sparse: bytes(rows, SparseMatrix.maskRowBytes(columns: columns)).addingOrMaximum(self.size)
+      case .lowRank(let values):
+        bytes(4, values.count, rows).addingOrMaximum(bytes(4, values.count, columns))
+      }
+    // What is in another order is put into the tensor's once it is decoded.
+    return axes.layout == .permuted && !encoding.isRaw ? size.addingOrMaximum(bytes(2, self.size)) : size
   }
 
   /// Whether its values are stored in chunks.
@@ -62,14 +81,17 @@ public struct TensorRecord: Sendable, Equatable {
 
 /// How a tensor's values are written as bytes (`spec/ncz-v1.md` §4).
 public enum Encoding: Sendable, Equatable {
-  case raw
+  /// `planes`: the bytes of a block are regrouped by significance.
+  case raw(planes: Bool)
   case ternary(ScaleGroup)
   case sparseSigns(ScaleGroup)
   /// `least`: what magnitudes are more than the planes say; 0 where the parameter is absent.
   case sparse(Positions, StoredValues, least: UInt64)
   case lowRank(singularValues: [Double])
   /// Not known to this version: listed, never decoded.
-  case unknown(id: Int, parameters: String)
+  case unknown(id: Int)
+
+  package var isRaw: Bool { if case .raw = self { true } else { false } }
 
   /// Whether it holds a ternary matrix.
   package var isTernary: Bool {
@@ -87,7 +109,7 @@ public enum Encoding: Sendable, Equatable {
     case .sparse(_, .exact, _): "sparse"
     case .sparse(_, let values, _): "sparse \(values.rawValue)"
     case .lowRank(let singularValues): "rank \(singularValues.count)"
-    case .unknown(let id, _): "encoding \(id)"
+    case .unknown(let id): "encoding \(id)"
     }
   }
 }
@@ -114,21 +136,66 @@ public enum StoredValues: String, Sendable {
   }
 }
 
-/// One step that changed a tensor's values.
+/// What one run of a program did.
 public struct Step: Sendable, Equatable {
   public var tool: String
   public var version: String
-  /// The options that decided the values.
+  /// The options that decided the result.
   public var options: String
-  /// Digest of the tensor before.
-  public var from: Digest
-  /// ‖before − after‖₂ ÷ ‖before‖₂.
-  public var error: Double
+  /// Of a step that changed more than values: the digest of the network before.
+  public var networkBefore: Digest?
+  /// What it says about the outputs, after and before.
+  public var claim: OutputClaim?
+  /// Names of tensors that it left out.
+  public var removed: [TensorName]
+  /// Members that this version does not know and keeps.
+  var extensions: [JSONValue.Member] = []
 
-  package init(tool: String, version: String, options: String, from: Digest, error: Double) {
+  package init(
+    tool: String, version: String, options: String, networkBefore: Digest? = nil, claim: OutputClaim? = nil,
+    removed: [TensorName] = []
+  ) {
     self.tool = tool
     self.version = version
     self.options = options
+    self.networkBefore = networkBefore
+    self.claim = claim
+    self.removed = removed
+  }
+}
+
+/// How far the outputs of a network are from those before a step: the root of E‖f − g‖² ÷ E‖f‖².
+public struct OutputClaim: Sendable, Equatable {
+  public var error: Double
+  public var inputs: Inputs
+
+  /// Over which inputs the means are taken.
+  public enum Inputs: Sendable, Equatable {
+    /// Independent N(0, 1), in closed form.
+    case normal
+    /// Samples that the program drew from it.
+    case samples(Int, seed: Int)
+    /// The samples of a dataset, by its digest.
+    case data(Digest)
+    /// Not known to this version.
+    case unknown(String)
+  }
+}
+
+/// One change of a tensor's values.
+public struct HistoryEntry: Sendable, Equatable {
+  public var step: Step
+  /// The step's number in the file; `nil` before it is written.
+  var number: Int?
+  /// Digest of the tensor before; `nil` of a tensor that the step made.
+  public var from: Digest?
+  /// ‖before − after‖₂ ÷ ‖before‖₂; `nil` where shape or type changed, or the tensor was trained.
+  public var error: Double?
+  /// Members that this version does not know and keeps.
+  var extensions: [JSONValue.Member] = []
+
+  package init(_ step: Step, from: Digest?, error: Double?) {
+    self.step = step
     self.from = from
     self.error = error
   }

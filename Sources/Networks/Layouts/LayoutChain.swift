@@ -32,7 +32,7 @@ struct LayoutChain {
     }
     if let gap = found.gap { return "\(gap) is missing or cannot be read" }
     let known = Set(found.others)
-    let others = found.others + found.normalisations.map(\.name).filter { !known.contains($0) }
+    let others = found.others + found.normalizations.map(\.name).filter { !known.contains($0) }
     return others.isEmpty ? nil : "layers that are not dense (\(abbreviated(others)))"
   }
 
@@ -60,7 +60,7 @@ struct LayoutChain {
     var layer: FoundLayer? { if case .layer(let layer) = self { layer } else { nil } }
   }
 
-  /// What the names of `--order` stand for: layers by their names or those of their matrices, a normalisation with its ε
+  /// What the names of `--order` stand for: layers by their names or those of their matrices, a normalization with its ε
   /// behind a colon where that is not known, and functions.
   private func links(_ names: [TensorName]) throws(LayoutError) -> [Link] {
     var layers: [TensorName: FoundLayer] = [:]
@@ -80,7 +80,7 @@ struct LayoutChain {
           guard !layer.isDense, let epsilon = Double(after.text), epsilon.isFinite, epsilon >= 0 else {
             throw .unknownLayer(name, known: found.layers.map(\.name))
           }
-          layer.operation = layer.operation.with(epsilon: epsilon.roundedAsStored)
+          layer.operation = layer.operation.with(epsilon: epsilon)
           layer.lacksEpsilon = false
         }
         guard !layer.lacksEpsilon else { throw .unknownEpsilon(layer.name) }
@@ -97,7 +97,7 @@ struct LayoutChain {
 
   /// A sentence about the layers that are not in a chain.
   ///
-  /// - Throws: `LayoutError.leftOut` for normalisations that have a number for each output of a layer of the chain: they
+  /// - Throws: `LayoutError.leftOut` for normalizations that have a number for each output of a layer of the chain: they
   ///   belong to it.
   private func leftOut(by links: [Link]) throws(LayoutError) -> String? {
     let chain = links.compactMap(\.layer)
@@ -160,7 +160,7 @@ struct LayoutChain {
 }
 
 extension Network.Operation {
-  /// The same normalisation with another ε.
+  /// The same normalization with another ε.
   fileprivate func with(epsilon: Double) -> Network.Operation {
     switch self {
     case .batchNormalization(let mean, let variance, let gamma, let beta, _):
@@ -201,10 +201,10 @@ extension Activation {
       }
       guard let parameter = Double(after.text), parameter.isFinite else { return nil }
       switch before {
-      case "leaky_relu": self = .leakyReLU(slope: parameter.roundedAsStored)
+      case "leaky_relu": self = .leakyReLU(slope: parameter)
       case "bounded_relu" where parameter >= 0:
-        self = .boundedReLU(maximum: parameter.roundedAsStored, threshold: 0, slope: 0)
-      case "elu": self = .elu(alpha: parameter.roundedAsStored)
+        self = .boundedReLU(maximum: parameter, threshold: 0, slope: 0)
+      case "elu": self = .elu(alpha: parameter)
       default: return nil
       }
       return

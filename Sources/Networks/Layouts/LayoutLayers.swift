@@ -37,7 +37,7 @@ struct FoundLayers {
   var isPyTorch = false
 
   var dense: [FoundLayer] { layers.filter(\.isDense) }
-  var normalisations: [FoundLayer] { layers.filter { !$0.isDense } }
+  var normalizations: [FoundLayer] { layers.filter { !$0.isDense } }
 }
 
 /// A tensor in the terms in which layers are found.
@@ -54,7 +54,7 @@ private struct LayerPart {
 }
 
 extension FoundLayers {
-  /// - Parameter epsilon: of normalisations, as the program has it unless it is told another; `nil` where that is not
+  /// - Parameter epsilon: of normalizations, as the program has it unless it is told another; `nil` where that is not
   ///   known.
   private init(_ parts: [LayerPart], epsilon: Double?, activation: (TensorName) -> String?) {
     var numbers: [TensorName: Int] = [:]
@@ -69,7 +69,7 @@ extension FoundLayers {
           name: part.layer, operation: .dense(kernel: part.name, bias: nil), inputs: dimensions[orientation.inputs],
           outputs: dimensions[orientation.outputs], activation: activation(part.group)))
     }
-    var normalisations: [TensorName: [TensorName: LayerPart]] = [:]
+    var normalizations: [TensorName: [TensorName: LayerPart]] = [:]
     var order: [TensorName] = []
     for part in parts {
       if part.role == .bias, let number = numbers[part.group],
@@ -77,24 +77,24 @@ extension FoundLayers {
       {
         layers[number].operation = .dense(kernel: kernel, bias: part.name)
         layers[number].biases = part.shape?.count
-      } else if part.role == .normalisation {
-        if normalisations[part.group] == nil { order.append(part.group) }
-        normalisations[part.group, default: [:]][part.weight] = part
+      } else if part.role == .normalization {
+        if normalizations[part.group] == nil { order.append(part.group) }
+        normalizations[part.group, default: [:]][part.weight] = part
       }
     }
     for group in order {
-      guard let parts = normalisations[group] else { continue }
-      if let layer = Self.normalisation(parts, epsilon: epsilon) { layers.append(layer) }
+      guard let parts = normalizations[group] else { continue }
+      if let layer = Self.normalization(parts, epsilon: epsilon) { layers.append(layer) }
     }
   }
 
-  /// What programs call the four vectors of a normalisation.
+  /// What programs call the four vectors of a normalization.
   private static let vectors: (gamma: [TensorName], beta: [TensorName], mean: [TensorName], variance: [TensorName]) = (
     ["gamma", "weight", "scale"], ["beta", "bias", "offset"], ["moving_mean", "running_mean", "avg_mean"],
     ["moving_variance", "running_var", "avg_var"]
   )
 
-  private static func normalisation(_ parts: [TensorName: LayerPart], epsilon: Double?) -> FoundLayer? {
+  private static func normalization(_ parts: [TensorName: LayerPart], epsilon: Double?) -> FoundLayer? {
     func part(_ names: [TensorName]) -> LayerPart? { names.lazy.compactMap { parts[$0] }.first }
     let (gamma, beta) = (part(vectors.gamma), part(vectors.beta))
     let (mean, variance) = (part(vectors.mean), part(vectors.variance))
@@ -134,7 +134,7 @@ extension FoundLayers {
       let isOfAnotherKind =
         isKeras || file.kind == .caffe || file.kind == .keras0
         ? variable.isFloat
-        : [.bias, .embedding, .convolution, .normalisation, .recurrent, .attention].contains(variable.tensor.role)
+        : [.bias, .embedding, .convolution, .normalization, .recurrent, .attention].contains(variable.tensor.role)
           || variable.weight.hasPrefix("weight_") || variable.weight.hasPrefix("recurrent_")
           || (variable.tensor.role == .other && variable.tensor.reason != nil)
       if isOfAnotherKind, !variable.tensor.isAmbiguous, others.last != variable.layerName {

@@ -40,8 +40,8 @@ public enum TensorRole: String, Sendable, Hashable, CaseIterable {
   case recurrent
   /// A projection of an attention layer, known by its class or name: rank 2 or more, floating-point.
   case attention
-  /// Scale, offset, mean or variance of a normalisation.
-  case normalisation
+  /// Scale, offset, mean or variance of a normalization.
+  case normalization
   /// State of training, which running the network does not need.
   case optimizer
   /// Anything else, also matrices of integers and whatever lies outside the layout.
@@ -92,9 +92,9 @@ public enum LayoutError: Error, Sendable, Equatable, CustomStringConvertible {
   case doesNotChain(from: TensorName, outputs: Int, to: TensorName, inputs: Int)
   /// A layer whose bias is not one number for each of its outputs.
   case biasCount(layer: TensorName, outputs: Int, biases: Int)
-  /// Normalisations that belong to the chain, as wide as they are, and are not in the order asked for.
+  /// Normalizations that belong to the chain, as wide as they are, and are not in the order asked for.
   case leftOut([TensorName])
-  /// A normalisation whose ε no file says, nor is its program known.
+  /// A normalization whose ε no file says, nor is its program known.
   case unknownEpsilon(TensorName)
   /// A matrix that the order names, of which its orientation is not known.
   case unoriented(TensorName)
@@ -117,7 +117,7 @@ public enum LayoutError: Error, Sendable, Equatable, CustomStringConvertible {
       "\(from) has \(outputs) outputs, \(to) takes \(inputs)"
     case .biasCount(let layer, let outputs, let biases): "\(layer) has \(outputs) outputs, but \(biases) biases"
     case .leftOut(let names):
-      "--order leaves out the normalisations \(abbreviated(names)): name each where it stands, as d0,bn0,relu,d1"
+      "--order leaves out the normalizations \(abbreviated(names)): name each where it stands, as d0,bn0,relu,d1"
     case .unknownEpsilon(let name):
       "the file does not say the ε of \(name): write \(name):EPSILON (Keras has .001, PyTorch and Flax 1e-5)"
     case .unoriented(let name):

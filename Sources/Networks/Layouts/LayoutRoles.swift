@@ -170,14 +170,14 @@ extension LayoutVariables {
 
   // MARK: All
 
-  /// Vectors of normalisations and biases.
+  /// Vectors of normalizations and biases.
   private func byVectors(_ variable: LayoutVariable) -> LayoutFinding? {
     let weight = variable.weight
-    if Self.normalisations.contains(weight) { return LayoutFinding(.normalisation) }
+    if Self.normalizations.contains(weight) { return LayoutFinding(.normalization) }
     let group = group(of: variable)
     let isUnnamed = kind == .pyTorch && (weight == "weight" || weight == "bias") && group.hasVectorWeight
     let isScaled = group.isScaled && Self.scales.contains(weight)
-    if isUnnamed || isScaled { return LayoutFinding(.normalisation) }
+    if isUnnamed || isScaled { return LayoutFinding(.normalization) }
     guard variable.isFloat, variable.rank != nil else { return .other() }
     return DenseNaming.biases.contains(weight) ? LayoutFinding(.bias) : nil
   }
@@ -187,12 +187,12 @@ extension LayoutVariables {
     return (variable.rank ?? 0) >= 3 && isConvolution(variable) ? LayoutFinding(.convolution) : .other()
   }
 
-  private static let normalisations: Set<TensorName> = [
+  private static let normalizations: Set<TensorName> = [
     "gamma", "beta", "moving_mean", "moving_variance", "running_mean", "running_var", "running_std", "avg_mean",
     "avg_var", "num_batches_tracked",
   ]
 
-  /// What Flax and Haiku call the factors and offsets of normalisations.
+  /// What Flax and Haiku call the factors and offsets of normalizations.
   private static let scales: Set<TensorName> = ["scale", "offset", "bias"]
 
   /// Whether the layer convolves: by its class where that is known, otherwise by what its weight is called.

@@ -147,9 +147,9 @@ struct LayoutGroup {
   var hasKernel = false
   /// Whether the layer has a matrix for its own state, as LSTM and GRU do.
   var isRecurrent = false
-  /// Whether `weight` is a vector, as in PyTorch's normalisations.
+  /// Whether `weight` is a vector, as in PyTorch's normalizations.
   var hasVectorWeight = false
-  /// Whether there is a vector `scale`, and so a normalisation of Flax or Haiku.
+  /// Whether there is a vector `scale`, and so a normalization of Flax or Haiku.
   var isScaled = false
   /// How many numbers its bias has.
   var biases: Int?

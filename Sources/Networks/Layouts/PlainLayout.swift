@@ -90,7 +90,7 @@ extension TensorRecord {
     var path: [LinkName]
     switch role {
     case .optimizer, .other: path = LinkName.path(name)
-    case .kernel, .bias, .embedding, .convolution, .recurrent, .attention, .normalisation:
+    case .kernel, .bias, .embedding, .convolution, .recurrent, .attention, .normalization:
       let (layer, weight) = WeightName.split(name)
       path =
         isDenseMatrix

@@ -140,7 +140,7 @@ extension FoundLayers {
     for isDense in [true, false] {
       let (own, other) = (layers.filter { $0.isDense == isDense }, theirs.filter { $0.isDense == isDense })
       guard own.count == other.count else {
-        let kind = isDense ? "dense layers" : "normalisations"
+        let kind = isDense ? "dense layers" : "normalizations"
         throw .unlike(
           "\(own.count) \(kind) (\(abbreviated(own.map(\.name)))), and \(name) has \(other.count) (\(abbreviated(other.map(\.name))))"
         )

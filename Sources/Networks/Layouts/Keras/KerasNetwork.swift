@@ -349,7 +349,7 @@ extension KerasNetwork {
       return Self.activation(className: layer.className, settings).map { append($0, to: input) }
     case "Dropout", "AlphaDropout", "GaussianDropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D":
       let rate = (settings["rate"] ?? settings["p"])?.double ?? 0
-      return append(.dropout(rate: (0...1).contains(rate) ? rate.roundedAsStored : 0), [input], shape: shapes[input])
+      return append(.dropout(rate: (0...1).contains(rate) ? rate : 0), [input], shape: shapes[input])
     case "GaussianNoise", "ActivityRegularization", "Identity":
       return append(.dropout(rate: 0), [input], shape: shapes[input])
     case "PReLU": return try applyPReLU(index, to: input)
@@ -359,7 +359,7 @@ extension KerasNetwork {
     case "Flatten":
       let isRowMajor = settings["data_format"]?.string != "channels_first" || shapes[input]?.count == 1
       return isRowMajor ? append(.flatten, [input], shape: shapes[input].flatMap(Self.flattened)) : nil
-    case "BatchNormalization", "LayerNormalization": return try applyNormalisation(index, to: input)
+    case "BatchNormalization", "LayerNormalization": return try applyNormalization(index, to: input)
     default: return try applyMerge(layer, to: [input])
     }
   }
@@ -451,9 +451,9 @@ extension KerasNetwork {
     return name
   }
 
-  private mutating func applyNormalisation(_ index: Int, to input: Int) throws(Contradiction) -> Int? {
+  private mutating func applyNormalization(_ index: Int, to input: Int) throws(Contradiction) -> Int? {
     let settings = configuration.layers[index].settings
-    let epsilon = (settings["epsilon"]?.double ?? 1e-3).roundedAsStored
+    let epsilon = (settings["epsilon"]?.double ?? 1e-3)
     let axes = settings["axis"]?.array ?? [settings["axis"] ?? JSONValue.integer(-1)]
     guard axes.count == 1, let axis = axes[0].integer, isLastAxis(axis, of: input),
       settings["rms_scaling"]?.bool != true, epsilon.isFinite, epsilon >= 0
@@ -507,7 +507,7 @@ extension KerasNetwork {
       let scale = isInverse ? deviations : deviations.map { 1 / $0 }
       let offset = isInverse ? mean : zip(mean, scale).map { -$0 * $1 }
       let operation = Network.Operation.rescaling(
-        scale: scale.map(\.roundedAsStored), offset: offset.map(\.roundedAsStored))
+        scale: scale, offset: offset)
       return operation.isInDomain ? append(operation, to: input) : nil
     }
     guard !isInverse, isOverLastAxis || axes == [.null] else { return nil }
@@ -549,7 +549,7 @@ extension KerasNetwork {
   private func rescaling(_ scale: JSONValue?, _ offset: JSONValue?) -> Network.Operation? {
     guard let scale = Self.numbers(scale), let offset = Self.numbers(offset ?? .integer(0)) else { return nil }
     let operation = Network.Operation.rescaling(
-      scale: scale.map(\.roundedAsStored), offset: offset.map(\.roundedAsStored))
+      scale: scale, offset: offset)
     return operation.isInDomain ? operation : nil
   }
 
@@ -629,7 +629,7 @@ extension KerasNetwork {
       for name in names {
         // TensorFlow writes numbers of its own type as objects.
         if let number = settings[name]?.double ?? settings[name]?["config"]?["value"]?.double {
-          return number.roundedAsStored
+          return number
         }
       }
       return value
@@ -663,7 +663,7 @@ extension Activation {
   /// A piecewise constant function spelled as its levels with the thresholds between them, `-1/-0.5/0/0.5/1`.
   init?(steps spelling: String) {
     let numbers = spelling.split(separator: "/", omittingEmptySubsequences: false).map {
-      Double($0)?.roundedAsStored ?? .nan
+      Double($0) ?? .nan
     }
     let levels = stride(from: 0, to: numbers.count, by: 2).map { numbers[$0] }
     let thresholds = stride(from: 1, to: numbers.count, by: 2).map { numbers[$0] }
