@@ -113,8 +113,8 @@ extension TensorRecord {
     return isReplaceable ? nil : "stored inside an object header"
   }
 
-  /// Whether other values can be put in its place; not those inside an object header.
-  package var isReplaceable: Bool { place != nil || size == 0 }
+  /// Whether other values can be put in its place, if it has one; not those inside an object header.
+  package var isReplaceable: Bool { place != nil || path == nil || size == 0 }
 }
 
 /// Whether `name` matches a glob: `*` stands for any characters (also `/`), `?` for one, `[abc]`, `[a-z]` and `[!a]`

@@ -159,10 +159,23 @@ public struct CompressionOptions: ParsableArguments {
     help: ArgumentHelp("zstd level, 1…19 (default: entropy coding alone, which suits weights).", valueName: "level"))
   public var level: Int?
   @Option(
-    help: ArgumentHelp("Part to leave out: optimizer (training state), which is restored as zeros.", valueName: "part"))
+    help: ArgumentHelp(
+      "Part to leave out: optimizer (training state), restored as zeros; without a container, absent.",
+      valueName: "part"))
   public var drop: Droppable?
+  @Option(
+    help: ArgumentHelp(
+      "source: what the source file has beside its tensors is kept, to restore it byte for byte. none: it is not.",
+      valueName: "kind"))
+  public var container = ContainerChoice.source
+  @Option(help: ArgumentHelp("How biases are stored: exact, or rounded to float16.", valueName: "type"))
+  public var biases = BiasType.exact
+  @Flag(help: "Store values, codes and scales uncompressed and aligned, for use from a memory map.")
+  public var mapped = false
 
   public enum Droppable: String, CaseIterable, ExpressibleByArgument, Sendable { case optimizer }
+  public enum ContainerChoice: String, CaseIterable, ExpressibleByArgument, Sendable { case source, none }
+  public enum BiasType: String, CaseIterable, ExpressibleByArgument, Sendable { case exact, float16 }
 
   public init() {}
 
@@ -171,11 +184,12 @@ public struct CompressionOptions: ParsableArguments {
   }
 
   public func options(
-    _ selection: Selection, isMapped: Bool = false, tool: any Tool.Type
+    _ selection: Selection, tool: any Tool.Type
   ) -> CompressingOptions {
     CompressingOptions(
-      selection: selection, dropsOptimizer: drop == .optimizer,
-      writing: WritingOptions(level: level, isMapped: isMapped), tool: tool._commandName, version: Version.number)
+      selection: selection, dropsOptimizer: drop == .optimizer, narrowsBiases: biases == .float16,
+      writing: WritingOptions(level: level, isMapped: mapped, hasContainer: container == .source),
+      tool: tool._commandName, version: Version.number)
   }
 }
 

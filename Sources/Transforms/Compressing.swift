@@ -12,8 +12,6 @@ public struct WritingReport: Sendable {
   public var outputBytes: Int
   /// Bytes of the output that hold what is left of the source file without its tensors.
   public var containerBytes = 0
-  /// zstd's level; `nil` for entropy coding alone.
-  public var level: Int?
   /// ‖before − after‖₂ ÷ ‖before‖₂ over all tensors that were changed; `nil` when none was.
   public var relativeL2: Double?
   /// What a user should be told.
@@ -67,10 +65,12 @@ extension NetworkFile {
       return (Change(values: new, digest: digest, entry: entry, outcome: outcome, kept: kept), difference)
     }
 
-    /// What becomes of the chosen tensor `index`, of these values; `nil` to carry it.
-    func changed(_ index: Int, _ values: UnsafeRawBufferPointer) throws -> Change? {
+    /// What becomes of tensor `index`, of these values; `nil` to carry it.
+    func changed(
+      _ index: Int, _ values: UnsafeRawBufferPointer, _ result: Compressed, by method: Step.Method
+    ) throws -> Change? {
       let tensor = tensors[index]
-      switch try change(index, values) {
+      switch result {
       case .changed(let new, let kept):
         if options.writing.trial != nil {
           let entry = HistoryEntry(step(method), from: .placeholder(2 * index), error: 0.123456789)
@@ -104,7 +104,14 @@ extension NetworkFile {
       }
     }
 
-    let written = try write(to: file, options.writing, checking: Self.checkReducible) { index, put in
+    var omitted: (tensors: Set<Int>, by: Step)?
+    if options.dropsOptimizer, !options.writing.hasContainer {
+      let state = tensors.indices.filter { tensors[$0].role == .optimizer }
+      var dropping = step(.dropOptimizer)
+      dropping.removed = state.map { tensors[$0].name }
+      if !state.isEmpty { omitted = (Set(state), dropping) }
+    }
+    let written = try write(to: file, options.writing, omitting: omitted, checking: Self.checkReducible) { index, put in
       let tensor = tensors[index]
       if options.dropsOptimizer, tensor.role == .optimizer, tensor.shape.rank > 0,
         tensor.isReplaceable || tensor.path == nil
@@ -114,13 +121,23 @@ extension NetworkFile {
         return try put(
           try withValues(of: index) { measured(index, $0, to: zeros, by: .dropOptimizer, .dropped).change })
       }
+      if options.narrowsBiases, Step.Method.narrowBiases.takes(tensor), tensor.isReplaceable,
+        !options.selection.excepts(tensor.name), !choice.tensors.contains(index)
+      {
+        return try withValues(of: index) { values in
+          let result = try Step.Method.narrowBiases.result(of: values, tensor, self.options)
+          return try changed(index, values, result, by: .narrowBiases).map { try put($0) }
+        } ?? put(nil)
+      }
       guard choice.tensors.contains(index) else { return try put(nil) }
       // New values may be taken from those before, so they are written while these are at hand.
-      return try withValues(of: index) { values in try changed(index, values).map { try put($0) } } ?? put(nil)
+      return try withValues(of: index) { values in
+        try changed(index, values, change(index, values), by: method).map { try put($0) }
+      } ?? put(nil)
     }
     return WritingReport(
       tensors: written.tensors, inputBytes: size, outputBytes: written.byteCount,
-      containerBytes: written.containerBytes, level: options.writing.level,
+      containerBytes: written.containerBytes,
       relativeL2: written.tensors.contains(where: { $0.outcome == .changed }) ? total.error : nil, warnings: warnings,
       left: left(by: written.tensors, options.selection))
   }

@@ -32,6 +32,10 @@ extension NetworkFile {
       return try pruneSingularValues(to: file, rule, options, decompositions)
     case .node(let rule):
       return try pruneUnits(to: file, rule, options)
+    case .narrowBiases:
+      var narrowing = options
+      narrowing.narrowsBiases = true
+      return try compress(to: file, narrowing, method, Choice()) { _, _ in .unchanged("it is no bias") }
     case .dropOptimizer:
       var dropping = options
       dropping.dropsOptimizer = true

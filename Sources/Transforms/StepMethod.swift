@@ -15,6 +15,8 @@ extension Step {
     case magnitude(PruningRule, MagnitudeValues, isGlobal: Bool)
     case singularValue(PruningRule)
     case node(PruningRule)
+    /// Biases are rounded to float16.
+    case narrowBiases
     /// Training state becomes zero.
     case dropOptimizer
   }
@@ -42,12 +44,13 @@ extension Step.Method {
       rule.options + (isGlobal ? " --scope network" : "") + (values == .exact ? "" : " --values \(values.rawValue)")
     case .singularValue(let rule): "--by singular-value \(rule.options)"
     case .node(let rule): "--by node \(rule.options)"
+    case .narrowBiases: "--biases float16"
     case .dropOptimizer: "--drop optimizer"
     }
   }
 
   /// The tools that take such steps.
-  package static let tools: Set<String> = ["nc-ternarize", "nc-prune"]
+  package static let tools: Set<String> = ["nc-ternarize", "nc-prune", "nc-quantize"]
 
   /// Reads what `options` spells; `nil` for a tool that is not known, and for options that it never writes.
   package init?(tool: String, options: String) {
@@ -56,8 +59,8 @@ extension Step.Method {
     var values: [String: String] = [:]
     for i in stride(from: 0, to: words.count, by: 2) { values[words[i]] = words[i + 1] }
     switch (tool, values["--by"]) {
-    case ("nc-ternarize", _) where values["--drop"] != nil, ("nc-prune", _) where values["--drop"] != nil:
-      self = .dropOptimizer
+    case (let tool, _) where Self.tools.contains(tool) && values["--drop"] != nil: self = .dropOptimizer
+    case (let tool, _) where Self.tools.contains(tool) && values["--biases"] != nil: self = .narrowBiases
     case ("nc-ternarize", _):
       guard let group = values["--scale-per"].flatMap(ScaleGroup.init(text:)) else { return nil }
       if let sparsity = values["--sparsity"] {
@@ -127,7 +130,7 @@ extension Step.Method {
   /// Whether the values of one tensor decide what becomes of it.
   package var isLocal: Bool {
     switch self {
-    case .ternarize, .singularValue, .dropOptimizer: true
+    case .ternarize, .singularValue, .narrowBiases, .dropOptimizer: true
     case .magnitude(_, _, let isGlobal): !isGlobal
     case .node: false
     }
@@ -152,6 +155,9 @@ extension Step.Method {
     case .singularValue(let rule):
       var decomposition: SingularValueDecomposition?
       return try tensor.pruningSingularValues(values, rule, options, known: &decomposition)
+    case .narrowBiases:
+      return try tensor.pruningMagnitudes(
+        values, .keep(.one), .float16, threshold: nil, threads: options.threads)
     case .dropOptimizer:
       return .changed(.weights(.dense([UInt8](repeating: 0, count: values.count))))
     case .node:
@@ -163,6 +169,7 @@ extension Step.Method {
   package func takes(_ tensor: TensorRecord) -> Bool {
     switch self {
     case .dropOptimizer: tensor.role == .optimizer && tensor.shape.rank > 0
+    case .narrowBiases: tensor.role == .bias && [.float32, .float64].contains(tensor.type) && tensor.shape.rank > 0
     case .ternarize, .singularValue, .node, .magnitude(_, .ternary, _): tensor.type.isFloat && tensor.shape.rank == 2
     case .magnitude: tensor.type.isFloat && tensor.shape.rank > 0
     }

@@ -77,7 +77,7 @@ extension Step.Method {
   fileprivate var hasPositions: Bool {
     switch self {
     case .magnitude: true
-    case .singularValue, .node, .ternarize, .dropOptimizer: false
+    case .singularValue, .node, .ternarize, .narrowBiases, .dropOptimizer: false
     }
   }
 
@@ -88,7 +88,7 @@ extension Step.Method {
     case .magnitude(_, .float16, _), .magnitude(_, .bfloat16, _): 11
     case .magnitude(_, .ternary, _), .ternarize: 1
     case .singularValue: 50
-    case .dropOptimizer: 0
+    case .narrowBiases, .dropOptimizer: 0
     }
   }
 }

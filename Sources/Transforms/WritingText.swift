@@ -37,7 +37,16 @@ extension WritingReport: OutputReport {
     return table.text
   }
 
-  public var remarks: [String] { warnings + leftovers + advice }
+  public var remarks: [String] { warnings + leftovers + dropped + advice }
+
+  /// What was left out, the first few by name.
+  var dropped: [String] {
+    let state = tensors.filter { $0.outcome == .dropped }
+    if state.isEmpty { return [] }
+    let names = state.prefix(3).map(\.tensor.name.text) + (state.count > 3 ? ["… (\(state.count))"] : [])
+    let bytes = text(bytes: state.reduce(0) { $0 + $1.tensor.size })
+    return ["dropped training state: \(names.joined(separator: ", ")), \(bytes)"]
+  }
 
   /// The largest tensors that were left, and why, where they are much: `lstm/kernel 189 kB: recurrent, not a dense layer`.
   var leftovers: [String] {
@@ -61,12 +70,11 @@ extension WritingReport: OutputReport {
     if percent > 10 {
       advice.append("optimizer state is \(percent) % of the output; add --drop optimizer to leave it out")
     }
-    // Of what is left of a source file level 19 takes about two thirds away.
     let structure = 100 * containerBytes / max(1, outputBytes)
-    if level == nil, structure > 15 {
+    if structure > 15 {
       advice.append(
-        "the container (the source file without its tensors) is \(structure) % of the output; add --level 19 to make it smaller"
-      )
+        "the container (the source file without its tensors) is \(structure) % of the output; "
+          + "--container none leaves it out")
     }
     return advice
   }

@@ -37,8 +37,6 @@ struct Ternarize: Tool {
     transform: Fraction.parsed)
   var sparsity: Fraction?
 
-  @Flag(help: "Store the codes uncompressed, for use from a memory map.") var mapped = false
-
   @OptionGroup var selection: SelectionOptions
   @OptionGroup var compressing: CompressionOptions
   @OptionGroup var architecture: ArchitectureOptions
@@ -56,7 +54,7 @@ struct Ternarize: Tool {
     let method = Step.Method.ternarize(scalePer, sparsity.map { .sparsity($0) } ?? .optimal)
     try common.convert(input, architecture, to: output, writing, tool: Self.self) { network, file in
       try network.apply(
-        method, to: file, compressing.options(selection.selection, isMapped: mapped, tool: Self.self))
+        method, to: file, compressing.options(selection.selection, tool: Self.self))
     }
   }
 }

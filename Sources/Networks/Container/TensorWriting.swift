@@ -12,16 +12,19 @@ internal import Tensors
 public struct WritingOptions: Sendable {
   /// zstd's level, 1…19; `nil` for entropy coding alone.
   public var level: Int?
-  /// Store ternary codes uncompressed, for use from a memory map.
+  /// Store values, codes and scales uncompressed at multiples of 64, for use from a memory map.
   public var isMapped: Bool
+  /// Whether what the source file has beside its tensors is stored too.
+  public var hasContainer: Bool
   /// Nobody will read what is written: only its size counts.
   package var trial: SizeTrial?
   /// Maximum bytes of the output; more is an error, and nothing is written that counts.
   package var limit: Int?
 
-  public init(level: Int? = nil, isMapped: Bool = false) {
+  public init(level: Int? = nil, isMapped: Bool = false, hasContainer: Bool = true) {
     self.level = level
     self.isMapped = isMapped
+    self.hasContainer = hasContainer
   }
 
   var compression: CompressionLevel { level.map { .zstd($0) } ?? .standard }
@@ -81,11 +84,13 @@ extension NetworkFile {
   /// Writes this network as `.ncz`, front to back, one tensor in memory at a time.
   ///
   /// - Parameters:
+  ///   - omitted: tensors, by index, that the step leaves out.
   ///   - check: is asked before the output counts.
   ///   - write: is asked for each tensor and calls `put` once with its new values, or with `nil` to carry it unchanged.
   ///     It reads the values itself, so that those of a `.ncz` that stay as they are need not be decoded.
   package func write(
-    to file: FileDescriptor, _ writing: WritingOptions, checking check: RestorationCheck = { _, _ in },
+    to file: FileDescriptor, _ writing: WritingOptions, omitting omitted: (tensors: Set<Int>, by: Step)? = nil,
+    checking check: RestorationCheck = { _, _ in },
     _ write: (_ index: Int, _ put: (Change?) throws -> TensorReport) throws -> TensorReport
   ) throws(NetworkError) -> (tensors: [TensorReport], byteCount: Int, containerBytes: Int) {
     try about {
@@ -95,17 +100,24 @@ extension NetworkFile {
       var writer = try Writer(to: file, mirror: mirror, codec: .zstd, isMapped: writing.isMapped)
       var steps = ncz?.directory.steps ?? []
       var reports: [TensorReport] = []
+      if let omitted { steps.append(omitted.by) }
       for index in tensors.indices {
         didReach(index)
+        if let omitted, omitted.tensors.contains(index) {
+          reports.append(TensorReport(tensor: tensors[index], storedBytes: 0, outcome: .dropped))
+          continue
+        }
         reports.append(try write(index) { try self.write(index, to: &writer, writing, change: $0, steps: &steps) })
       }
       didReach(tensors.count)
-      let records = reports.map(\.tensor)
-      let container = try writeContainer(of: records, to: &writer, writing)
+      var records = zip(tensors.indices, reports).filter { !(omitted?.tensors.contains($0.0) ?? false) }.map(\.1.tensor)
+      let container = writing.hasContainer ? try writeContainer(of: records, to: &writer, writing) : nil
+      if !writing.hasContainer { records = records.map(\.withoutSource) }
       let before = ncz?.directory
       let isChanged = reports.contains { $0.outcome != .carried }
       let directory = Directory(
-        container: container?.record, foreignContainer: before?.foreignContainer, network: network,
+        container: container?.record, foreignContainer: writing.hasContainer ? before?.foreignContainer : nil,
+        network: network,
         foreignNetwork: network == nil ? before?.foreignNetwork : nil, steps: steps, tensors: records,
         extensions: before.map { isChanged ? $0.extensions.withoutDerived : $0.extensions } ?? [])
       let containerBytes = container.map { writer[$0.payload].size } ?? 0
@@ -345,6 +357,19 @@ extension NetworkFile {
       for number in 0..<blocks.count { try writer.append(block: try blocks.bytes(number), crc: blocks.crc(number)) }
       return (source.directory.container, payload)
     }
+  }
+}
+
+extension TensorRecord {
+  /// The same without its place in the source file.
+  fileprivate var withoutSource: TensorRecord {
+    var tensor = self
+    (tensor.path, tensor.aliases, tensor.byteOrder, tensor.place, tensor.foreignPlace) = (nil, [], .little, nil, nil)
+    if case .object(let members) = foreign?.json {
+      let source: Set<String> = ["aliases", "byte_order", "path", "place"]
+      tensor.foreign?.json = .object(members.filter { !source.contains($0.key) })
+    }
+    return tensor
   }
 }
 
