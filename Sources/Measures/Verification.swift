@@ -69,6 +69,8 @@ public struct Verification: Sendable {
       case bits = "bits a weight of B"
       /// An error that a step of B's history records.
       case recorded = "recorded error"
+      /// What a step of B that changed more than values says about the outputs.
+      case claimedOutput = "claimed output error"
 
       /// As tables and messages name it; JSON has the raw value.
       public var name: String {

@@ -52,7 +52,13 @@ extension Verifier {
         measure: .recorded, object: claim.tensor, limit: claim.claimed, measured: claim.measured,
         holds: claim.status == .unknown ? nil : claim.status == .holds)
     }
-    result.checks = limits + recorded
+    result.checks = limits + recorded + result.checks
+    for check in result.checks where check.measure == .claimedOutput && check.holds == false {
+      reasons.append(
+        "\(check.object ?? "") claims an output error of \(check.limit), found \(check.measured.map { "\($0)" } ?? "∞")")
+    }
+    // Nothing says that the outputs are near: without a limit of the caller's there is nothing to answer.
+    if options.tolerances.isEmpty { reasons += unchecked } else { result.notes += unchecked }
     for claim in claims where claim.status == .fails {
       reasons.append(
         "\(claim.tensor): \(claim.tool) recorded "
@@ -108,7 +114,7 @@ extension Verifier {
   private var verdict: Verification.Verdict {
     if options.isWithoutVerdict { return .none }
     if !result.failures.isEmpty { return .differs }
-    guard options.measures.contains(.weights) else { return .within }
+    guard options.measures.contains(.weights), declared.isEmpty else { return .within }
     if result.tensors.allSatisfy(\.isEqual) { return .equal }
     return result.tensors.allSatisfy { $0.isEqual || $0.isTrainingState } ? .equalNetworks : .within
   }
@@ -124,6 +130,9 @@ extension Verifier {
       return (result.verdict == .equal ? "equal, bit for bit" : "equal but for training state")
         + (limits.isEmpty ? "" : "; \(Self.counted(limits))")
     case .within where limits.isEmpty:
+      if !declared.isEmpty, !claims.contains(where: { $0.status == .unknown }) {
+        return "the output error is as claimed; no limit was set (--max-…), so quality was not judged"
+      }
       return claims.isEmpty
         ? "no limit was checked"
         : "\(records); no limit was set (--max-…), so quality was not judged"

@@ -23,10 +23,12 @@ public func verify(
   verifier.result.seed = options.seed
   verifier.tellFiles()
   verifier.result.data = options.data.map { ($0.name, $0.samples, $0.inputCount, $0.scale) }
+  verifier.declared = try on(.a) { try DeclaredSteps(of: b, after: a) }
   if options.measures.contains(.weights) {
     try verifier.compareTensors()
     verifier.compareGraphs()
   }
+  try verifier.checkOutputClaims()
   if !options.measures.isDisjoint(with: [.outputs, .spectrum]) { try verifier.compareFunctions() }
   try verifier.checkMeasured()
   verifier.judge()
@@ -53,6 +55,10 @@ struct Verifier {
   var result = Verification()
   /// Tensors that no checked step of B says it changed, and that are not as in A.
   var unexplained: [(tensor: String, reason: String)] = []
+  /// What steps of B say they changed beside values.
+  var declared = DeclaredSteps.none
+  /// Why what such a step claims is not known to hold.
+  var unchecked: [String] = []
   private enum Side: String {
     case a = "A"
     case b = "B"
@@ -90,6 +96,7 @@ struct Verifier {
         continue
       }
       let other = b.tensors[place]
+      if declared.names(other) { continue }
       guard tensor.type == other.type else {
         result.differences.append("\(tensor.name): type \(tensor.type.rawValue) in A, \(other.type.rawValue) in B")
         continue
@@ -117,6 +124,10 @@ struct Verifier {
   private mutating func tell(_ tensor: TensorRecord, isOnlyIn side: Side) {
     if tensor.isTrainingState {
       lonelyStates[side, default: 0] += 1
+    } else if side == .a, declared.removed.contains(tensor.name) {
+      result.notes.append("\(tensor.name): left out by a step of B")
+    } else if side == .b, declared.names(tensor) {
+      result.notes.append("\(tensor.name): made by a step of B")
     } else {
       result.differences.append("\(tensor.name): only in \(side.rawValue)")
     }

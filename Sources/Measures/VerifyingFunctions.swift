@@ -9,7 +9,9 @@ internal import Tensors
 extension Verifier {
   /// Compares how the layers are connected, where both say it.
   mutating func compareGraphs() {
-    guard let first = a.statedNetwork, let second = b.statedNetwork, !first.isConnected(as: second) else { return }
+    guard declared.isEmpty, let first = a.statedNetwork, let second = b.statedNetwork,
+      !first.isConnected(as: second)
+    else { return }
     result.differences.append("the layers are not connected in the same way, or have other activations")
   }
 
@@ -187,7 +189,7 @@ extension Verifier {
     return comparison
   }
 
-  private func outputs(
+  func outputs(
     of f: NetworkFunction, _ g: NetworkFunction, samples: Int,
     fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
   ) -> (NetworkFunction.Outputs, NetworkFunction.Outputs) {
@@ -204,7 +206,7 @@ extension Verifier {
   /// With fewer that count, a standard error means little.
   private static let fewSamples = 30.0
   /// With more of them, a closed form would take longer than a mean over samples.
-  private static let maxCorners = 4096
+  static let maxCorners = 4096
 
   // MARK: Spectra
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Parallel
 internal import Tensors
 
 /// Samples in an HDF5 file: a dataset `x` of shape samples × features (further axes are taken for more features,
@@ -34,6 +35,13 @@ public struct DataFile: Sendable {
 
   private let type: ElementType
   private let bytes: [UInt8]
+  /// Of x as it is stored.
+  private let storedShape: Shape
+
+  /// The digest of x, as that of a tensor.
+  package var digest: Digest {
+    bytes.withUnsafeBytes { Digest(values: $0, type: type, shape: storedShape, threads: Threads(1)) }
+  }
 
   /// Numbers of a sample.
   public var inputCount: Int { shape.reduce(1, *) }
@@ -58,6 +66,7 @@ public struct DataFile: Sendable {
     self.samples = samples
     shape = tensor.shape.rank == 1 ? [1] : Array(tensor.shape.dimensions.dropFirst())
     type = tensor.type
+    storedShape = tensor.shape
     scale = options.scale ?? (tensor.type == .uint8 ? 1 / 255.0 : 1)
     let values = try file.values(of: x)
     bytes = values

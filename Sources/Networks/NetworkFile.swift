@@ -188,6 +188,33 @@ public final class NetworkFile {
     progress(WorkProgress("values", done: done, of: sizesBefore[tensors.count]))
   }
 
+  /// What runs of programs did to it, oldest first, as a `.ncz` file records it.
+  public var steps: [Step] { if case .ncz(let source) = source { source.directory.steps } else { [] } }
+
+  /// The digest of every tensor's values, as the file has it or computed.
+  package func digests() throws(NetworkError) -> [Digest] {
+    var digests: [Digest] = []
+    for (index, tensor) in tensors.enumerated() {
+      if let digest = tensor.digest {
+        digests.append(digest)
+        continue
+      }
+      var folded = FoldedBytes()
+      try forEachPiece(of: index) { folded.update($0, threads: options.threads) }
+      digests.append(folded.digest(type: tensor.type, shape: tensor.shape))
+    }
+    return digests
+  }
+
+  /// The digest of the network (`spec/ncz-v1.md` §3.2), whatever the source file has beside it.
+  ///
+  /// - Parameter digests: of the tensors' values.
+  package func networkDigest(tensors digests: [Digest]) -> Digest {
+    var records = tensors
+    for (index, digest) in digests.enumerated() { records[index].digest = digest }
+    return Directory(container: nil, network: network, steps: [], tensors: records, extensions: []).digest
+  }
+
   /// Weight matrices that cannot be read.
   var sealed: [SealedMatrix] {
     if case .hdf5(let source) = source { source.sealed } else { [] }

@@ -380,9 +380,9 @@ extension HistoryEntry {
   fileprivate func numbered(in steps: inout [Step], after first: Int) -> HistoryEntry {
     var entry = self
     if let known = steps[first...].firstIndex(of: step) {
-      entry.number = known
+      entry.stepNumber = known
     } else {
-      entry.number = steps.count
+      entry.stepNumber = steps.count
       steps.append(step)
     }
     return entry

@@ -144,7 +144,7 @@ extension HistoryEntry {
     var members: [JSONValue.Member] = []
     members.append("error", error.map { .real($0.roundedToNineDigits) })
     members.append("from", from.map { .string("\($0)") })
-    members.append("step", number.map { .integer($0) })
+    members.append("step", stepNumber.map { .integer($0) })
     return .object(members + extensions)
   }
 }
@@ -411,11 +411,11 @@ extension HistoryEntry {
   ) throws(NetworkError) {
     var object = try ObjectReader(json, "history \(index)")
     let number = try object.integer("step", in: 0...Int.max)
-    guard steps.indices.contains(number), previous?.number.map({ $0 < number }) ?? true else {
-      throw NetworkError(.corrupt, "history \(index): step \(number) of \(steps.count), after \(previous?.number ?? -1)")
+    guard steps.indices.contains(number), previous?.stepNumber.map({ $0 < number }) ?? true else {
+      throw NetworkError(.corrupt, "history \(index): step \(number) of \(steps.count), after \(previous?.stepNumber ?? -1)")
     }
     step = steps[number]
-    self.number = number
+    stepNumber = number
     from = try object.optionalDigest("from")
     error = try object.optionalReal("error", in: 0)
     extensions = object.rest

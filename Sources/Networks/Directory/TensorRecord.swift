@@ -186,7 +186,7 @@ public struct OutputClaim: Sendable, Equatable {
 public struct HistoryEntry: Sendable, Equatable {
   public var step: Step
   /// The step's number in the file; `nil` before it is written.
-  var number: Int?
+  package internal(set) var stepNumber: Int?
   /// Digest of the tensor before; `nil` of a tensor that the step made.
   public var from: Digest?
   /// ‖before − after‖₂ ÷ ‖before‖₂; `nil` where shape or type changed, or the tensor was trained.
