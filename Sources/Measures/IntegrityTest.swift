@@ -48,8 +48,8 @@ extension NetworkFile {
     if let foreign = directory.foreignContainer {
       throw NetworkError(.unsupported, "\(foreign.reason); all else is sound")
     }
-    if let foreign = directory.foreignNetwork {
-      throw NetworkError(.unsupported, "\(foreign.reason); all else is sound")
+    if let problem = directory.networkProblem {
+      throw NetworkError(.unsupported, "\(problem); all else is sound")
     }
   }
 }

@@ -47,7 +47,8 @@ extension NetworkFile {
     of part: Network? = nil, precision: Precision = .full, inputShape: [Int]? = nil
   ) throws(NetworkError) -> NetworkFunction {
     guard let network = part ?? network else {
-      throw NetworkError(.unsupported, "no network to run: how the layers are connected is not known")
+      throw NetworkError(
+        .unsupported, networkProblem ?? "no network to run: how the layers are connected is not known")
     }
     var byName: [TensorName: Int] = [:]
     for (index, tensor) in tensors.enumerated() { byName[tensor.name] = index }

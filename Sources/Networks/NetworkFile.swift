@@ -123,7 +123,7 @@ public final class NetworkFile {
       network = stated.map { $0.network } ?? ncz.directory.network
       assumption = network?.assumption
       layout = nil
-      notes = stated?.notes ?? []
+      notes = ncz.directory.problems + (stated?.notes ?? [])
       return
     }
     let hdf5: HDF5Source
@@ -210,9 +210,15 @@ public final class NetworkFile {
   ///
   /// - Parameter digests: of the tensors' values.
   package func networkDigest(tensors digests: [Digest]) -> Digest {
+    if case .ncz(let source) = source { return source.directory.contentDigest(hasContainer: false) }
     var records = tensors
     for (index, digest) in digests.enumerated() { records[index].digest = digest }
     return Directory(container: nil, network: network, steps: [], tensors: records, extensions: []).digest
+  }
+
+  /// Why a network that the file has cannot be run by this version.
+  package var networkProblem: String? {
+    if case .ncz(let source) = source { source.directory.networkProblem } else { nil }
   }
 
   /// Weight matrices that cannot be read.

@@ -12,10 +12,10 @@ import Testing
 @testable import NCZ
 @testable import Networks
 
-/// A fixture of the format: recipe, file and what a reader must find.
+/// A fixture of the format: a file and what a reader must find.
 struct Fixture: Sendable, CustomTestStringConvertible {
   enum Kind: String {
-    case good, bad, unsupported
+    case good, bad, unsupported, truth
   }
 
   let kind: Kind
@@ -23,7 +23,6 @@ struct Fixture: Sendable, CustomTestStringConvertible {
 
   /// `good/01-no-tensors`
   var testDescription: String { "\(kind.rawValue)/\(name)" }
-  var recipe: FilePath { path("hex") }
   var file: FilePath { path("ncz") }
 
   private func path(_ type: String) -> FilePath { Fixtures.folder.appending("\(testDescription).\(type)") }
@@ -35,7 +34,7 @@ struct Fixture: Sendable, CustomTestStringConvertible {
 
   static func all(_ kinds: Kind...) -> [Fixture] {
     kinds.flatMap { kind in
-      Fixtures.files(in: Fixtures.folder.appending(kind.rawValue), extensions: ["hex"])
+      Fixtures.files(in: Fixtures.folder.appending(kind.rawValue), extensions: ["ncz"])
         .map { Fixture(kind: kind, name: $0.stem ?? "") }
     }
   }
@@ -68,14 +67,22 @@ struct Content: Equatable {
     tensors = file.tensors
     network = file.network
     values = []
-    for index in tensors.indices { values.append(try file.values(of: index)) }
+    for index in tensors.indices {
+      var bytes: [UInt8] = []
+      if tensors[index].unsupported == nil {
+        try file.forEachPiece(of: index, checkingDigest: true) { bytes.append(contentsOf: $0) }
+      }
+      values.append(bytes)
+    }
     var remaining: [UInt8] = []
-    let crcs = try about { try source.forEachContainerPiece(threads: Threads(1)) { remaining += $1 } }
+    try about {
+      try source.forEachContainerPiece(threads: Threads(1)) { remaining += $1 }
+      try source.checkContainer(threads: Threads(1))
+    }
     self.remaining = remaining
-    let directory = source.directory
-    let digest = Digest(
-      container: directory.container.map { ($0.kind.rawValue, $0.size, crcs) },
-      tensors: tensors.compactMap { tensor in tensor.digest.map { (tensor.name, $0) } })
-    guard digest == directory.digest else { throw NetworkError(.corrupt, "content digest \(directory.digest)") }
+    let digest = source.directory.contentDigest()
+    guard digest == source.directory.digest else {
+      throw NetworkError(.corrupt, "content digest \(source.directory.digest)")
+    }
   }
 }

@@ -117,8 +117,8 @@ extension NetworkFile {
       let isChanged = reports.contains { $0.outcome != .carried }
       let directory = Directory(
         container: container?.record, foreignContainer: writing.hasContainer ? before?.foreignContainer : nil,
-        network: network,
-        foreignNetwork: network == nil ? before?.foreignNetwork : nil, steps: steps, tensors: records,
+        network: network, networkJSON: network == before?.network ? before?.networkJSON : nil, steps: steps,
+        tensors: records,
         extensions: before.map { isChanged ? $0.extensions.withoutDerived : $0.extensions } ?? [])
       let containerBytes = container.map { writer[$0.payload].size } ?? 0
       let byteCount = try writer.finish(content: directory.json) { file, size in

@@ -31,8 +31,10 @@ package struct Directory {
   package var containerPayload: Int?
   package var digest: Digest
   package var network: Network?
-  /// A network that this version cannot run; `network` is `nil` then.
-  package var foreignNetwork: Foreign?
+  /// Why this version cannot run the network; `network` is `nil` then.
+  package var networkProblem: String?
+  /// As it is spelled, with what this version does not know.
+  var networkJSON: JSONValue?
   package var steps: [Step]
   package var tensors: [TensorRecord]
   var extensions: [JSONValue.Member] = []
@@ -49,13 +51,13 @@ package enum ContainerKind: String, Sendable {
 
 extension Directory {
   init(
-    container: Container?, foreignContainer: Foreign? = nil, network: Network?, foreignNetwork: Foreign? = nil,
+    container: Container?, foreignContainer: Foreign? = nil, network: Network?, networkJSON: JSONValue? = nil,
     steps: [Step], tensors: [TensorRecord], extensions: [JSONValue.Member]
   ) {
     self.container = container
     self.foreignContainer = foreignContainer
     self.network = network
-    self.foreignNetwork = foreignNetwork
+    self.networkJSON = networkJSON ?? network?.json
     self.steps = steps
     self.tensors = tensors
     self.extensions = extensions
@@ -74,8 +76,6 @@ extension Directory {
     return .object(members + extensions)
   }
 
-  private var networkJSON: JSONValue? { network?.json ?? foreignNetwork?.json }
-
   /// The digest of what the file holds (`spec/ncz-v1.md` §3.2).
   ///
   /// - Parameter hasContainer: whether that of the source file is a part of it.
@@ -92,6 +92,23 @@ extension Directory {
     message.update("ncz file\n".utf8)
     message.update(JSONValue.object(members).canonical().serialized())
     return Digest(of: message)
+  }
+}
+
+extension Directory {
+  /// What of the file this version does not know, for people.
+  var problems: [String] {
+    let unsupported = tensors.filter { $0.unsupported != nil }
+    var problems: [String] = []
+    if let first = unsupported.first, let reason = first.unsupported {
+      let names = unsupported.count == 1 ? first.name.text : abbreviated(unsupported.map(\.name))
+      problems.append("cannot be decoded by this version: \(names): \(reason)")
+    }
+    if let networkProblem { problems.append("the network cannot be run by this version: \(networkProblem)") }
+    if let foreignContainer {
+      problems.append("the source file cannot be restored by this version: \(foreignContainer.reason)")
+    }
+    return problems
   }
 }
 
@@ -255,8 +272,9 @@ extension Directory {
       throw NetworkError(.corrupt, "\(payloadCount) payloads, expected \(next) of the tensors and the container")
     }
 
-    (network, foreignNetwork) = (nil, nil)
+    (network, networkProblem, networkJSON) = (nil, nil, nil)
     if let json = object.optional("network") {
+      networkJSON = json
       do throws(NetworkError) {
         let network = try Network(json: json)
         for name in network.tensorNames where !names.contains(name) {
@@ -265,7 +283,7 @@ extension Directory {
         self.network = network
       } catch {
         guard error.verdict == .unsupported else { throw error }
-        foreignNetwork = Foreign(reason: error.message, json: json)
+        networkProblem = error.message
       }
     }
     // Whatever else it says, the other keys mean what they mean.
