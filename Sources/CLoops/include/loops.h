@@ -231,5 +231,48 @@ void nc_gram_add(const float *a, const float *_Nullable b, size_t rows, size_t c
 void nc_wide_gram_add(const double *a, const double *_Nullable b, size_t rows, size_t columns, const double *x,
                       double *y);
 
+/* -- Codes by frequency (rANS, spec/ncz-v1.md, 4.7): bytes, in groups that have a table of frequencies each ----------- */
+
+/* Adds to 256 counts how often each value occurs among n bytes. */
+void nc_histogram(const uint8_t *bytes, size_t n, uint32_t *counts);
+
+/* The bits that symbols of these 256 counts take at least: the sum of n log2(N / n), N being the sum of the counts. */
+double nc_entropy(const uint32_t *counts);
+
+enum { nc_rans_lane_limit = 32, nc_rans_group_limit = 256 };
+
+/* The frequencies, 256 of the sum 4096, with which symbols of these counts take fewest bits: at least 1 where the count
+   is not 0, else 0. At least one count is not 0. */
+void nc_rans_normalize(const uint32_t *counts, uint16_t *frequencies);
+
+/* The room that nc_rans_encode needs. */
+size_t nc_rans_room(size_t n, size_t group_count);
+
+/* Encodes symbols, of which the first groups[0] are one group, the next groups[1] another, ..., in 2^log_lanes lanes, as
+   many as their size is worth where log_lanes is negative; returns the bytes written. */
+size_t nc_rans_encode(const uint8_t *symbols, const size_t *groups, size_t group_count, int log_lanes, uint8_t *out);
+
+/* What is wrong with a block, if anything: the number of lanes, a table, a state, words that are missing, words or states
+   that are left over. */
+typedef enum {
+  nc_rans_sound,
+  nc_rans_no_lanes,
+  nc_rans_no_table,
+  nc_rans_no_state,
+  nc_rans_cut,
+  nc_rans_left
+} nc_rans_verdict;
+
+/* Decodes as many symbols as the groups have, from any bytes: nothing is read or written beyond what is given. */
+nc_rans_verdict nc_rans_decode(const uint8_t *bytes, size_t size, const size_t *groups, size_t group_count,
+                               uint8_t *symbols);
+
+/* -- Digests ------------------------------------------------------------------------------------------------------ */
+
+enum { nc_fold_key_words = 1036 };
+
+/* Folds n bytes (spec/ncz-v1.md, 3.1): four sums for each piece of 4096 bytes, of which the last may be shorter. */
+void nc_fold(const uint32_t *key, const void *bytes, size_t n, uint64_t *sums);
+
 #pragma clang assume_nonnull end
 #endif
