@@ -26,8 +26,9 @@ void nc_histogram(const uint8_t *bytes, size_t n, uint32_t *counts) {
   for (size_t b = 0; b < 256; b++) counts[b] += table[0][b] + table[1][b] + table[2][b] + table[3][b];
 }
 
-/* log2 of x >= 1 from arithmetic alone, as libraries differ in their last bits. With x = m * 2^e, m in [1/sqrt 2, sqrt 2),
-   and z = (m - 1) / (m + 1), ln m = 2 (z + z^3 / 3 + z^5 / 5 + ...): what is left out is below 10^-11. */
+/* log2 of x >= 1 from arithmetic alone, as libraries differ in their last bits. With x = m * 2^e, m in
+   [1/sqrt 2, sqrt 2), and z = (m - 1) / (m + 1), ln m = 2 (z + z^3 / 3 + z^5 / 5 + ...): what is left out is below
+   10^-10. */
 static double log2_of(double x) {
   uint64_t bits;
   memcpy(&bits, &x, 8);
