@@ -15,9 +15,9 @@ struct Gaps: Sendable {
 
   private static let skip: UInt8 = 255
 
-  init(_ blocks: RowBlocks) throws(CodecError) {
+  init(_ blocks: RowBlocks, isMapped: Bool) throws(CodecError) {
     self.blocks = blocks
-    counts = try RawCodec(.uint32, count: blocks.count)
+    counts = try RawCodec(.uint32, count: blocks.count, planes: !isMapped)
   }
 
   /// The gaps of a block.
@@ -25,9 +25,9 @@ struct Gaps: Sendable {
   /// - Parameters:
   ///   - bits: one for each weight in a run, 1 for stored, the first lowest.
   ///   - stored: how many are 1.
-  func encode(_ bits: UnsafeRawBufferPointer, weights: Int, stored: Int) -> [UInt8] {
+  static func encode(_ bits: UnsafeRawBufferPointer, weights: Int, stored: Int) -> [UInt8] {
     // The loop writes up to eight bytes more than it returns.
-    let capacity = stored + weights / Int(Self.skip) + 8
+    let capacity = stored + weights / Int(skip) + 8
     return [UInt8](unsafeUninitializedCapacity: capacity) { gaps, count in
       guard let bits = bits.baseAddress, let base = gaps.baseAddress else { return }
       count = nc_gaps_encode(bits, weights, base)

@@ -19,9 +19,10 @@ public struct LowRankCodec: Sendable, Hashable {
 
   /// Describes a product of `rows` × `rank` and `rank` × `columns`.
   ///
+  /// - Parameter isMapped: whether the file is, which says how raw arrays are stored.
   /// - Throws: `CodecError`: corrupt when the rank is negative or larger than a dimension, over the limit when sizes
   ///   cannot be counted.
-  public init(rows: Int, columns: Int, rank: Int) throws(CodecError) {
+  public init(rows: Int, columns: Int, rank: Int, isMapped: Bool = false) throws(CodecError) {
     if rows < 0 || columns < 0 { throw .overLimit("\(rows)×\(columns) weights") }
     guard (0...min(rows, columns)).contains(rank) else { throw .corrupt("rank \(rank) of \(rows)×\(columns)") }
     (self.rows, self.columns, self.rank) = (rows, columns, rank)
@@ -29,8 +30,8 @@ public struct LowRankCodec: Sendable, Hashable {
       rows.multipliedReportingOverflow(by: rank), rank.multipliedReportingOverflow(by: columns)
     )
     if leftCount.overflow || rightCount.overflow { throw .overLimit("\(rows)×\(columns) weights of rank \(rank)") }
-    left = try RawCodec(.float32, count: leftCount.partialValue)
-    right = try RawCodec(.float32, count: rightCount.partialValue)
+    left = try RawCodec(.float32, count: leftCount.partialValue, planes: !isMapped)
+    right = try RawCodec(.float32, count: rightCount.partialValue, planes: !isMapped)
   }
 
   /// How many blocks each part has.

@@ -6,27 +6,39 @@ public import Tensors
 
 /// The raw encoding: any tensor, unchanged.
 ///
-/// The little-endian row-major bytes are cut into pieces of 2²⁰ bytes, the last one shorter; each piece is a block,
-/// its bytes regrouped into planes of equal significance.
+/// The little-endian row-major bytes are cut into pieces of 2²⁰ bytes, the last one shorter; each piece is a block. With
+/// planes, its bytes are regrouped by significance, which separates the noise of weights from what they have in common;
+/// without, what repeats is found.
 public struct RawCodec: Sendable, Hashable {
   /// Bytes of every piece but the last; a multiple of every element's size.
   public static let pieceSize = 1 << 20
   /// Looks for matches at one place in a hundred: enough to find the runs of counters and masks, too little to be
   /// misled in weights.
   private static let standardLevel = -100
+  /// Up to so many bytes, it costs little to look for the smallest form.
+  private static let smallSize = 1 << 16
 
   public let type: ElementType
   /// Bytes of the tensor.
   public let byteCount: Int
+  /// Whether the bytes of each piece are regrouped. Never for a type of one byte.
+  public let planes: Bool
+  /// Whether no block may be compressed.
+  public let isMapped: Bool
+  /// The level of zstd that stands for `.standard` in pieces that are not small.
+  private var standard = Self.standardLevel
 
   /// Describes a tensor of `count` ≥ 0 elements.
   ///
+  /// - Parameter isMapped: whether every block is an array in memory, uncompressed and without planes.
   /// - Throws: `CodecError`, over the limit, when its bytes cannot be counted.
-  public init(_ type: ElementType, count: Int) throws(CodecError) {
+  public init(_ type: ElementType, count: Int, planes: Bool = true, isMapped: Bool = false) throws(CodecError) {
     let (bytes, overflow) = count.multipliedReportingOverflow(by: type.byteCount)
     if count < 0 || overflow { throw .overLimit("\(count) elements of \(type.byteCount) bytes") }
     self.type = type
     self.byteCount = bytes
+    self.planes = planes && !isMapped && type.byteCount > 1
+    self.isMapped = isMapped
   }
 
   public var blockCount: Int { byteCount / Self.pieceSize + (byteCount % Self.pieceSize == 0 ? 0 : 1) }
@@ -41,20 +53,70 @@ public struct RawCodec: Sendable, Hashable {
 
   /// Encodes the bytes of one piece.
   public func encode(piece: UnsafeRawBufferPointer, level: CompressionLevel) -> [UInt8] {
-    if type.byteCount == 1 { return store(piece, level, standard: Self.standardLevel) }
+    if isMapped { return encode(piece, levels: []) }
+    let isSmall = piece.count <= Self.smallSize
+    switch level {
+    case .uncompressed: return encode(piece, levels: [])
+    case .standard: return encode(piece, levels: isSmall ? [Self.standardLevel, 3, 19] : [standard])
+    case .zstd(let level): return encode(piece, levels: isSmall ? [Self.standardLevel, level, 19] : [level])
+    }
+  }
+
+  /// Encodes a piece at those of zstd's levels that make it smallest; uncompressed where none makes it smaller.
+  private func encode(_ piece: UnsafeRawBufferPointer, levels: Set<Int>) -> [UInt8] {
+    func smallest(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+      levels.sorted().compactMap { Zstd.compress(bytes, level: $0) }.min { $0.count < $1.count } ?? [UInt8](bytes)
+    }
+    if !planes { return smallest(piece) }
     return withUnsafeTemporaryAllocation(byteCount: piece.count, alignment: 16) { planes in
       if let elements = piece.baseAddress, let planes = planes.baseAddress {
         nc_planes_split(elements, piece.count / type.byteCount, type.byteCount, planes)
       }
-      return store(UnsafeRawBufferPointer(planes), level, standard: Self.standardLevel)
+      return smallest(UnsafeRawBufferPointer(planes))
     }
+  }
+
+  /// Decides by the first piece of a tensor whether planes make it smaller, and how much is worth trying.
+  ///
+  /// - Parameter piece: the first 2²⁰ bytes of the tensor, or all.
+  /// - Returns: the codec, and the piece as it encodes it: the others follow with `encode(piece:level:)`.
+  public static func smallest(
+    _ type: ElementType, count: Int, first piece: UnsafeRawBufferPointer, level: CompressionLevel
+  ) throws(CodecError) -> (codec: RawCodec, block: [UInt8]) {
+    let plain = try RawCodec(type, count: count, planes: false)
+    precondition(plain.byteCount == 0 || plain.piece(0).count == piece.count, "not the first piece")
+    let planes = try RawCodec(type, count: count, planes: true)
+    if level == .uncompressed || piece.isEmpty { return (plain, plain.encode(piece: piece, level: level)) }
+    let codecs = planes.planes ? [plain, planes] : [plain]
+    func smallest(_ levels: Set<Int>) -> (codec: RawCodec, block: [UInt8]) {
+      let blocks = codecs.map { codec in (codec, codec.encode(piece, levels: levels)) }
+      return blocks.dropFirst().reduce(blocks[0]) { $1.1.count < $0.1.count ? $1 : $0 }
+    }
+    var effort = 3
+    if case .zstd(let level) = level { effort = level }
+    if piece.count <= smallSize { return smallest([standardLevel, effort, 19]) }
+    let quick = codecs[codecs.count - 1]
+    var best = (codec: quick, block: quick.encode(piece, levels: [standardLevel]))
+    // Matches that are worth their time save more than chance does.
+    var deep = smallest([effort])
+    let isWorth = deep.block.count < best.block.count / 50 * 49
+    guard isWorth || level != .standard else { return best }
+    deep.codec.standard = effort
+    if deep.block.count < best.block.count { best = deep }
+    // The first piece is all: nothing else is to be encoded so.
+    if isWorth, piece.count < pieceSize {
+      let deepest = smallest([19])
+      if deepest.block.count < best.block.count { best = deepest }
+    }
+    return best
   }
 
   /// Decodes one block into the bytes of its piece.
   ///
   /// - Throws: `CodecError`, corrupt or over a limit.
   public func decode(_ stored: [UInt8], into piece: UnsafeMutableRawBufferPointer) throws {
-    if type.byteCount == 1 { return try restore(stored, into: piece) }
+    if isMapped { try checkMapped(stored, count: piece.count) }
+    if !planes { return try restore(stored, into: piece) }
     func join(_ planes: UnsafeRawBufferPointer) {
       guard let planes = planes.baseAddress, let elements = piece.baseAddress else { return }
       nc_planes_join(planes, piece.count / type.byteCount, type.byteCount, elements)
@@ -77,6 +139,26 @@ public struct RawCodec: Sendable, Hashable {
     nonisolated(unsafe) let bytes = bytes
     try threads.inOrder(
       blockCount, { block in encode(piece: UnsafeRawBufferPointer(rebasing: bytes[piece(block)]), level: level) }, emit)
+  }
+
+  /// Encodes all bytes of a tensor with planes or without, whichever is smaller, and hands the blocks to `emit` in order.
+  ///
+  /// - Returns: the codec that decodes them.
+  public static func encodeSmallest(
+    _ bytes: UnsafeRawBufferPointer, _ type: ElementType, level: CompressionLevel = .standard,
+    threads: Threads = Threads(0), emit: ([UInt8]) throws -> Void
+  ) throws -> RawCodec {
+    let count = bytes.count / type.byteCount
+    precondition(count * type.byteCount == bytes.count, "\(bytes.count) bytes of \(type)")
+    let first = UnsafeRawBufferPointer(rebasing: bytes.prefix(pieceSize))
+    let (codec, block) = try smallest(type, count: count, first: first, level: level)
+    if codec.blockCount == 0 { return codec }
+    try emit(block)
+    nonisolated(unsafe) let bytes = bytes
+    try threads.inOrder(
+      codec.blockCount - 1,
+      { codec.encode(piece: UnsafeRawBufferPointer(rebasing: bytes[codec.piece($0 + 1)]), level: level) }, emit)
+    return codec
   }
 
   /// Decodes into all of `out`, `byteCount` bytes.

@@ -47,16 +47,17 @@ public struct SparseCodec: Sendable {
 
   /// Describes a matrix of `rows` output units and `columns` inputs.
   ///
+  /// - Parameter isMapped: whether the file is, which says how raw arrays are stored.
   /// - Throws: `CodecError`: corrupt when `type` is no floating-point type, over the limit when sizes cannot be
   ///   counted.
-  public init(rows: Int, columns: Int, type: ElementType) throws(CodecError) {
+  public init(rows: Int, columns: Int, type: ElementType, isMapped: Bool = false) throws(CodecError) {
     guard type.isFloat else { throw .corrupt("sparse values of type \(type.rawValue)") }
     self.type = type
     blocks = try RowBlocks(rows: rows, columns: columns)
     if (rows * columns).multipliedReportingOverflow(by: type.byteCount).overflow {
       throw .overLimit("\(rows)×\(columns) weights of \(type.byteCount) bytes")
     }
-    gaps = try Gaps(blocks)
+    gaps = try Gaps(blocks, isMapped: isMapped)
   }
 
   /// How many blocks each part has.
@@ -171,12 +172,12 @@ public struct SparseCodec: Sendable {
   }
 
   private func encodeGaps(_ mask: UnsafeRawBufferPointer, _ block: RowBlocks.Block, stored: Int) -> [UInt8] {
-    if block.columns.count % 8 == 0 { return gaps.encode(mask, weights: block.weights, stored: stored) }
+    if block.columns.count % 8 == 0 { return Gaps.encode(mask, weights: block.weights, stored: stored) }
     return withUnsafeTemporaryAllocation(byteCount: bitBytes(block.weights), alignment: 8) { bits in
       if let mask = mask.baseAddress, let bits = bits.baseAddress {
         nc_bits_close(mask, block.rows.count, block.columns.count, bits)
       }
-      return gaps.encode(UnsafeRawBufferPointer(bits), weights: block.weights, stored: stored)
+      return Gaps.encode(UnsafeRawBufferPointer(bits), weights: block.weights, stored: stored)
     }
   }
 

@@ -36,7 +36,8 @@ public struct EncodedTensor: Sendable, Hashable {
 /// zeros between the weights that are not zero, in row-major order: a byte 255 for every 255 zeros, then a byte for the
 /// rest; nothing for the zeros after the last one. `signs` has a bit for each of these weights, 1 for negative, the
 /// first lowest, padded with zeros to a byte. `counts`, a raw tensor of uint32, has the bytes of each block of gaps.
-/// Both: `scales` are a raw tensor of float32, or of float64 when that is the source's type.
+/// Both: `scales` are a raw tensor of float32, or of float64 when that is the source's type. A matrix without weights has
+/// no blocks in any part.
 public struct TernaryCodec: Sendable {
   public let group: ScaleGroup
   /// The blocks of every part but the scales.
@@ -46,18 +47,26 @@ public struct TernaryCodec: Sendable {
   /// The type of the weights, of which every scale is a value.
   private let source: ElementType
   private let gaps: Gaps
+  private let isMapped: Bool
+  /// The scales of the matrix. Those of one without weights are not stored, and 0.
+  private let scaleCount: Int
 
   /// Describes a matrix of `rows` output units and `columns` inputs made from weights of type `source`.
   ///
+  /// - Parameter isMapped: whether the file is: then everything is uncompressed.
   /// - Throws: `CodecError`: corrupt when a group has no inputs, over the limit when sizes cannot be counted.
-  public init(rows: Int, columns: Int, group: ScaleGroup, source: ElementType) throws(CodecError) {
+  public init(rows: Int, columns: Int, group: ScaleGroup, source: ElementType, isMapped: Bool = false)
+    throws(CodecError)
+  {
     if case .inputs(let count) = group, count < 1 { throw .corrupt("scale groups of \(count) inputs") }
     self.group = group
     self.source = source
     blocks = try RowBlocks(rows: rows, columns: columns)
-    gaps = try Gaps(blocks)
+    gaps = try Gaps(blocks, isMapped: isMapped)
+    self.isMapped = isMapped
+    scaleCount = group.count(rows: rows, columns: columns)
     scales = try RawCodec(
-      source == .float64 ? .float64 : .float32, count: group.count(rows: rows, columns: columns))
+      source == .float64 ? .float64 : .float32, count: blocks.count == 0 ? 0 : scaleCount, isMapped: isMapped)
   }
 
   /// How many blocks each of `encoding.parts` has; `nil` for an encoding that holds no ternary matrix.
@@ -75,7 +84,7 @@ public struct TernaryCodec: Sendable {
 
   /// Encodes a matrix of this codec's size: in sparse form where that takes fewer stored bytes, else in ternary form.
   ///
-  /// At level `uncompressed` always in ternary form, with uncompressed codes, for use through `mmap`. Sparse form is
+  /// In a mapped file, and at level `uncompressed`, always in ternary form, with uncompressed codes, for use through `mmap`. Sparse form is
   /// tried when at most a quarter of the weights is not zero; above, it never is the smaller one by much.
   public func encode(
     _ matrix: TernaryMatrix, level: CompressionLevel = .standard, threads: Threads = Threads(0)
@@ -83,7 +92,8 @@ public struct TernaryCodec: Sendable {
     precondition(
       matrix.rows == blocks.rows && matrix.columns == blocks.columns && matrix.group == group,
       "a matrix of \(matrix.rows)×\(matrix.columns) for a codec of \(blocks.rows)×\(blocks.columns)")
-    let scales = try encode(scales: matrix.scales, level: level, threads: threads)
+    let level = isMapped ? .uncompressed : level
+    let scales = try encode(scales: blocks.count == 0 ? [] : matrix.scales, level: level, threads: threads)
     let codes = try threads.map(blocks.count) { block in
       withCodes(of: block, in: matrix) { store(symbols: $0, level) }
     }
@@ -120,7 +130,7 @@ public struct TernaryCodec: Sendable {
         stored = nc_ternary_split(codes, block.rows.count, block.columns.count, bits, base)
         count = bitBytes(stored)
       }
-      return (gaps.encode(UnsafeRawBufferPointer(bits), weights: block.weights, stored: stored), signs)
+      return (Gaps.encode(UnsafeRawBufferPointer(bits), weights: block.weights, stored: stored), signs)
     }
   }
 
@@ -152,7 +162,9 @@ public struct TernaryCodec: Sendable {
       ? try decodeSparse(threads: threads, read)
       : try decodeCodes(threads: threads) { index, block, codes in
         try locating("codes", index) {
-          try restore(try read(0, index), into: codes)
+          let stored = try read(0, index)
+          if isMapped { try checkMapped(stored, count: codes.count) }
+          try restore(stored, into: codes)
           try block.check(codes: UnsafeRawBufferPointer(codes))
         }
       }
@@ -207,7 +219,7 @@ public struct TernaryCodec: Sendable {
       throw CodecError(
         verdict: .corrupt, part: "scales", what: "scale \(wrong) is \(values[wrong]), in \(source.rawValue)")
     }
-    return values
+    return blocks.count == 0 ? [Double](repeating: 0, count: scaleCount) : values
   }
 }
 

@@ -168,6 +168,11 @@ private func store(unlessNoise bytes: UnsafeRawBufferPointer, _ level: Compressi
   return store(bytes, level, standard: standard)
 }
 
+/// Throws `CodecError`, corrupt, when a block of a mapped file is compressed.
+func checkMapped(_ stored: [UInt8], count: Int) throws(CodecError) {
+  if stored.count != count { throw .corrupt("\(stored.count) stored bytes for \(count), in a mapped file") }
+}
+
 /// Restores a block of `out.count` bytes, which is uncompressed if and only if it is stored in as many.
 func restore(_ stored: [UInt8], into out: UnsafeMutableRawBufferPointer) throws {
   if stored.count == out.count {

@@ -32,8 +32,8 @@ private func matrix(
     }
   }
   let scales = (0..<group.count(rows: rows, columns: columns)).map { _ in
-    // A value of every type of weights but bfloat16.
-    Double(Float16.random(in: 0..<1, using: &random))
+    // A value of every type of weights but bfloat16. Those of no weights are not stored.
+    rows * columns == 0 ? 0 : Double(Float16.random(in: 0..<1, using: &random))
   }
   return TernaryMatrix(rows: rows, columns: columns, group: group, codes: codes, scales: scales)!
 }

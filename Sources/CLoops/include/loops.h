@@ -236,5 +236,96 @@ void nc_gram_add(const float *a, const float *_Nullable b, size_t rows, size_t c
 void nc_wide_gram_add(const double *a, const double *_Nullable b, size_t rows, size_t columns, const double *x,
                       double *y);
 
+/* -- Levels: a code of 8 bits or fewer for each weight -------------------------------------------------------------- */
+
+/* Packs n codes to `bits` (1, 2, 4 or 8) bits each, their low ones, the first in the low bits of a byte; unused bits of
+   the last byte become zero. And the inverse, where codes are numbers in two's complement if `is_signed`. */
+void nc_codes_pack(const uint8_t *codes, size_t n, unsigned bits, uint8_t *packed);
+void nc_codes_unpack(const uint8_t *packed, size_t n, unsigned bits, bool is_signed, uint8_t *codes);
+
+/* Writes for each of n codes the level of this number, an element of `size` (1, 2, 4 or 8) bytes. */
+void nc_levels_values(const uint8_t *codes, size_t n, size_t size, const void *levels, void *out);
+
+/* Writes code times scale for each of n codes: float64 of `size` 8, or rounded once to float32 of size 4 (of which the
+   scale is a value) or to float16 (bfloat16 if `brain`) of size 2. */
+void nc_grid_values(const int8_t *codes, size_t n, double scale, size_t size, bool brain, void *out);
+
+/* Writes the integer nearest to x * inverse, ties to even, for each of n floats; the product is rounded to float32 first.
+   Where the integer is not in -127 ... 127, and for what is no number, the code is -128; returns how many these are. */
+size_t nc_grid_codes(const float *x, size_t n, float inverse, int8_t *codes);
+
+/* Writes the integers of those whose code is -128, in order; false when one is no number or beyond 2^24. */
+bool nc_grid_exceptions(const float *x, const int8_t *codes, size_t n, float inverse, int32_t *numbers);
+
+enum { nc_distinct_limit = 256 };
+
+/* Adds to `count` <= nc_distinct_limit different patterns those bit patterns of n elements of `size` (1, 2, 4 or 8) bytes
+   that are not among them, in order, and returns their number; nc_distinct_limit + 1 as soon as they are more. */
+size_t nc_distinct(const void *x, size_t n, size_t size, uint64_t *patterns, size_t count);
+
+/* Writes for each of n elements which of `count` <= nc_distinct_limit different patterns it is; false when it is none. */
+bool nc_levels_codes(const void *x, size_t n, size_t size, const uint64_t *levels, size_t count, uint8_t *codes);
+
+/* Adds to each of n < 2^24 columns how far its code, exclusive-or `flip`, is from `center`, and returns the sum of these
+   distances. */
+uint32_t nc_codes_deviations(const uint8_t *codes, size_t n, uint8_t flip, uint8_t center, uint32_t *columns);
+
+/* Copies the codes at n places, in order; and the inverse. */
+void nc_codes_gather(const uint8_t *codes, const uint32_t *places, size_t n, uint8_t *out);
+void nc_codes_scatter(const uint8_t *codes, const uint32_t *places, size_t n, uint8_t *out);
+
+/* Inverts some bits of each of n codes. */
+void nc_codes_flip(uint8_t *codes, size_t n, uint8_t bits);
+
+/* Copies to `out`, in order, those of n codes c whose stored[c] (0 or 1, for all 256) is 1, and returns their number; sets
+   their bits, and no others. `out` has room for n. */
+size_t nc_codes_select(const uint8_t *codes, size_t n, const uint8_t *stored, uint8_t *bits, uint8_t *out);
+
+/* Writes the next of `codes` where one of n bits is set, and nothing elsewhere; unused bits of the last byte are zero. */
+void nc_codes_place(const uint8_t *bits, size_t n, const uint8_t *codes, uint8_t *out);
+
+/* -- Codes by frequency (rANS, spec/ncz-v1.md, 4.7): bytes, in groups that have a table of frequencies each ----------- */
+
+/* Adds to 256 counts how often each value occurs among n bytes. */
+void nc_histogram(const uint8_t *bytes, size_t n, uint32_t *counts);
+
+/* The bits that symbols of these 256 counts take at least: the sum of n log2(N / n), N being the sum of the counts. */
+double nc_entropy(const uint32_t *counts);
+
+enum { nc_rans_lane_limit = 32, nc_rans_group_limit = 256 };
+
+/* The frequencies, 256 of the sum 4096, with which symbols of these counts take fewest bits: at least 1 where the count
+   is not 0, else 0. At least one count is not 0. */
+void nc_rans_normalize(const uint32_t *counts, uint16_t *frequencies);
+
+/* The room that nc_rans_encode needs. */
+size_t nc_rans_room(size_t n, size_t group_count);
+
+/* Encodes symbols, of which the first groups[0] are one group, the next groups[1] another, ..., in 2^log_lanes lanes, as
+   many as their size is worth where log_lanes is negative; returns the bytes written. */
+size_t nc_rans_encode(const uint8_t *symbols, const size_t *groups, size_t group_count, int log_lanes, uint8_t *out);
+
+/* What is wrong with a block, if anything: the number of lanes, a table, a state, words that are missing, words or states
+   that are left over. */
+typedef enum {
+  nc_rans_sound,
+  nc_rans_no_lanes,
+  nc_rans_no_table,
+  nc_rans_no_state,
+  nc_rans_cut,
+  nc_rans_left
+} nc_rans_verdict;
+
+/* Decodes as many symbols as the groups have, from any bytes: nothing is read or written beyond what is given. */
+nc_rans_verdict nc_rans_decode(const uint8_t *bytes, size_t size, const size_t *groups, size_t group_count,
+                               uint8_t *symbols);
+
+/* -- Digests ------------------------------------------------------------------------------------------------------ */
+
+enum { nc_fold_key_words = 1036 };
+
+/* Folds n bytes (spec/ncz-v1.md, 3.1): four sums for each piece of 4096 bytes, of which the last may be shorter. */
+void nc_fold(const uint32_t *key, const void *bytes, size_t n, uint64_t *sums);
+
 #pragma clang assume_nonnull end
 #endif
