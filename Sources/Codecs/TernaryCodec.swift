@@ -4,11 +4,13 @@ internal import CLoops
 public import Parallel
 public import Tensors
 
-/// The encodings of a tensor, by the number that stands for each in a file.
-public enum Encoding: Int, Sendable, Hashable, CaseIterable {
-  case raw = 0
-  case ternary = 1
-  case sparse = 2
+/// The forms of a ternary matrix.
+public enum Encoding: Sendable, Hashable, CaseIterable {
+  case raw
+  case ternary
+  case sparse
+  /// Never written: a bitmap with signs is never the smallest form by much.
+  case sparseBitmap
 
   /// The parts of which a tensor so encoded consists, in their order. Each is a list of blocks.
   public var parts: [String] {
@@ -16,6 +18,7 @@ public enum Encoding: Int, Sendable, Hashable, CaseIterable {
     case .raw: ["values"]
     case .ternary: ["codes", "scales"]
     case .sparse: ["counts", "gaps", "signs", "scales"]
+    case .sparseBitmap: ["bitmap", "signs", "scales"]
     }
   }
 }
@@ -75,6 +78,7 @@ public struct TernaryCodec: Sendable {
     case .raw: nil
     case .ternary: [blocks.count, scales.blockCount]
     case .sparse: [gaps.counts.blockCount, blocks.count, blocks.count, scales.blockCount]
+    case .sparseBitmap: [blocks.count, blocks.count, scales.blockCount]
     }
   }
 
@@ -158,8 +162,8 @@ public struct TernaryCodec: Sendable {
     let last = encoding.parts.count - 1
     let scales = try decodeScales(threads: threads) { try read(last, $0) }
     let codes =
-      encoding == .sparse
-      ? try decodeSparse(threads: threads, read)
+      encoding != .ternary
+      ? try decodeSparse(encoding, threads: threads, read)
       : try decodeCodes(threads: threads) { index, block, codes in
         try locating("codes", index) {
           let stored = try read(0, index)
@@ -190,16 +194,20 @@ public struct TernaryCodec: Sendable {
   }
 
   private func decodeSparse(
-    threads: Threads, _ read: @Sendable (_ part: Int, _ index: Int) throws -> [UInt8]
+    _ encoding: Encoding, threads: Threads, _ read: @Sendable (_ part: Int, _ index: Int) throws -> [UInt8]
   ) throws -> [UInt8] {
-    let counts = try gaps.decodeCounts(threads: threads) { try read(0, $0) }
+    let counts = encoding == .sparse ? try gaps.decodeCounts(threads: threads) { try read(0, $0) } : []
     return try decodeCodes(threads: threads) { index, block, codes in
       try withUnsafeTemporaryAllocation(byteCount: bitBytes(block.weights), alignment: 8) { bits in
-        let stored = try locating("gaps", index) {
-          try gaps.decode(try read(1, index), count: counts[index], block: index, into: bits)
-        }
+        let stored =
+          encoding == .sparse
+          ? try locating("gaps", index) {
+            try gaps.decode(try read(1, index), count: counts[index], block: index, into: bits)
+          }
+          : try locating("bitmap", index) { try decode(bitmap: try read(0, index), of: block, into: bits) }
         try locating("signs", index) {
-          let signs = try restore(try read(2, index), count: bitBytes(stored))
+          let signs = try restore(
+            try read(encoding == .sparse ? 2 : 1, index), count: bitBytes(stored))
           if stored % 8 != 0, signs[stored / 8] >> (stored % 8) != 0 {
             throw CodecError.corrupt("padding after \(stored) signs is not zero")
           }
@@ -208,6 +216,19 @@ public struct TernaryCodec: Sendable {
         }
       }
     }
+  }
+
+  /// Writes the bits of a block in a run, from rows that each begin with a byte; returns how many are 1.
+  private func decode(
+    bitmap stored: [UInt8], of block: RowBlocks.Block, into bits: UnsafeMutableRawBufferPointer
+  ) throws -> Int {
+    let mask = try restore(
+      stored, count: block.rows.count * SparseMatrix.maskRowBytes(columns: block.columns.count))
+    guard nc_bits_padded(mask, block.rows.count, block.columns.count) else {
+      throw CodecError.corrupt("bits after the last weight of a row are not zero")
+    }
+    if let bits = bits.baseAddress { nc_bits_close(mask, block.rows.count, block.columns.count, bits) }
+    return nc_mask_count(mask, mask.count)
   }
 
   private func decodeScales(threads: Threads, _ read: @Sendable (Int) throws -> [UInt8]) throws -> [Double] {

@@ -39,6 +39,11 @@ public struct LevelsSlabs: Slabs {
     grid.transpose(slab, to: base) { units, tile in unpack(units, inputs: range, to: tile) }
   }
 
+  /// Writes the weights of some output units, unit by unit, whatever the source's orientation.
+  public func decode(rows: Range<Int>, into out: UnsafeMutableRawBufferPointer) {
+    if let base = out.baseAddress { unpack(rows, inputs: 0..<matrix.columns, to: base) }
+  }
+
   /// Writes the given inputs of output units, unit by unit.
   private func unpack(_ units: Range<Int>, inputs: Range<Int>, to out: UnsafeMutableRawPointer) {
     let rowBytes = inputs.count * matrix.type.byteCount

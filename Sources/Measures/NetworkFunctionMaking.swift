@@ -100,6 +100,7 @@ extension NetworkFile {
       switch try weights(of: index) {
       case .ternary(let matrix, _): return .ternary(matrix)
       case .sparse(let matrix, _): return .sparse(matrix)
+      case .levels(let matrix, _): return .rows(matrix.rowSource)
       case .dense, .lowRank: break
       }
     }
@@ -141,11 +142,25 @@ extension NetworkFile {
   }
 }
 
+extension LevelsMatrix {
+  /// Rows that are made of the codes, a byte a weight, when they are needed.
+  fileprivate var rowSource: WeightRowSource {
+    let slabs = LevelsSlabs(self, transposed: false)
+    return WeightRowSource(rows: rows, columns: columns) { range, out in
+      let numbers = UnsafeMutableBufferPointer(start: out, count: range.count * columns)
+      withUnsafeTemporaryAllocation(byteCount: numbers.count * type.byteCount, alignment: 64) { values in
+        slabs.decode(rows: range, into: values)
+        type.read(UnsafeRawBufferPointer(values), from: 0, to: numbers)
+      }
+    }
+  }
+}
+
 extension Encoding {
   /// Whether a matrix is multiplied with in the form in which it is stored.
   fileprivate var isMultipliedAsStored: Bool {
     switch self {
-    case .ternary, .sparseSigns, .sparse: true
+    case .ternary, .sparseSigns, .sparse, .levels: true
     case .raw, .lowRank, .unknown: false
     }
   }

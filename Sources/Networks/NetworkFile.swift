@@ -323,6 +323,8 @@ extension Weights {
       try TernarySlabs(matrix, type: type, transposed: transposed).forEach(threads, body)
     case .sparse(let matrix, let transposed):
       try SparseSlabs(matrix, type: type, transposed: transposed).forEach(threads, body)
+    case .levels(let matrix, let transposed):
+      try LevelsSlabs(matrix, transposed: transposed).forEach(threads, body)
     case .lowRank(let matrix, let transposed):
       try LowRankSlabs(matrix, type: type, transposed: transposed).forEach(threads, body)
     }

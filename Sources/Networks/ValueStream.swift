@@ -52,6 +52,8 @@ package final class ValueStream {
           source = Self.slabs(TernarySlabs(matrix, type: tensor.type, transposed: transposed))
         case .sparse(let matrix, let transposed):
           source = Self.slabs(SparseSlabs(matrix, type: tensor.type, transposed: transposed))
+        case .levels(let matrix, let transposed):
+          source = Self.slabs(LevelsSlabs(matrix, transposed: transposed))
         case .lowRank(let matrix, let transposed):
           source = Self.slabs(LowRankSlabs(matrix, type: tensor.type, transposed: transposed))
         }

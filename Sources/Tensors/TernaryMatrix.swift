@@ -27,6 +27,15 @@ public enum ScaleGroup: Sendable, Hashable {
     }
   }
 
+  /// The number of a weight's scale.
+  public func number(row: Int, column: Int, columns: Int) -> Int {
+    switch self {
+    case .tensor: 0
+    case .row: row
+    case .inputs(let count): row * perRow(columns: columns) + column / count
+    }
+  }
+
   /// The inputs of group `g` of a row.
   public func inputs(_ g: Int, columns: Int) -> Range<Int> {
     guard case .inputs(let count) = self else { return 0..<columns }

@@ -9,6 +9,8 @@ public enum Weights: Sendable, Equatable {
   /// Zeros but for the weights that are stored. A tensor of another rank than 2 is a matrix of its last axis by all
   /// others, not transposed.
   case sparse(SparseMatrix, transposed: Bool)
+  /// Codes, and the values they stand for.
+  case levels(LevelsMatrix, transposed: Bool)
   /// A product of two narrow matrices.
   case lowRank(LowRankMatrix, transposed: Bool)
 }

@@ -24,8 +24,6 @@ uint32_t nc_crc32(uint32_t crc, const void *bytes, size_t n);
 /* Updates the state of SHA-256 (FIPS 180-4) with whole blocks of 64 bytes. */
 void nc_sha256_blocks(uint32_t state[_Nonnull 8], const void *bytes, size_t blocks);
 
-void nc_fold(const uint32_t *key, const void *bytes, size_t n, uint64_t *sums);
-
 /* -- Trits: two bits a weight, two's complement (00 0, 01 +1, 11 -1; 10 never), the first in the low bits. -------- */
 
 /* Writes trits `first` ..< first + n of a row: 0 where |x| <= above, else the sign of x; returns how many are not 0.

@@ -156,11 +156,7 @@ extension WeightMatrix {
 
 extension TernaryMatrix {
   fileprivate func scale(row: Int, column: Int) -> Double {
-    switch group {
-    case .tensor: scales[0]
-    case .row: scales[row]
-    case .inputs(let count): scales[row * group.perRow(columns: columns) + column / count]
-    }
+    scales[group.number(row: row, column: column, columns: columns)]
   }
 
   /// Adds the inputs of a panel times the weights of a row to sums that are zero.

@@ -45,17 +45,17 @@ package struct NCZSource {
         })
     case .ternary(let group):
       return try ternary(.ternary, tensor, group, threads: threads)
-    case .sparseSigns(let group):
-      return try ternary(.sparse, tensor, group, threads: threads)
+    case .sparseSigns(let positions, let group):
+      return try ternary(positions == .gaps ? .sparse : .sparseBitmap, tensor, group, threads: threads)
     case .sparse(let positions, let values, let least):
-      let codec = try SparseCodec(tensor, type: values.type(of: tensor.type) ?? tensor.type)
+      let codec = try SparseCodec(tensor, type: values.type(of: tensor.type) ?? tensor.type, isMapped: reader.isMapped)
       let parts = try self.parts(of: tensor, blockCounts: codec.blockCounts(positions))
       let matrix = try codec.decode(positions, least: least, threads: threads) { part, index in
         try parts[part].bytes(index)
       }
       return .sparse(matrix, transposed: tensor.isTransposed)
     case .lowRank(let singularValues):
-      let codec = try LowRankCodec(tensor, rank: singularValues.count)
+      let codec = try LowRankCodec(tensor, rank: singularValues.count, isMapped: reader.isMapped)
       let parts = try self.parts(of: tensor, blockCounts: codec.blockCounts)
       let matrix = try codec.decode(singularValues: singularValues, threads: threads) { part, index in
         try parts[part].bytes(index)
@@ -64,6 +64,13 @@ package struct NCZSource {
         throw NetworkError(.corrupt, "a weight that is infinite in float32")
       }
       return .lowRank(matrix, transposed: tensor.isTransposed)
+    case .levels(let parameters):
+      let (rows, columns) = tensor.matrixDimensions
+      let codec = try LevelsCodec(
+        rows: rows, columns: columns, type: tensor.type, parameters, isMapped: reader.isMapped)
+      let parts = try self.parts(of: tensor, blockCounts: codec.blockCounts)
+      let matrix = try codec.decode(threads: threads) { part, index in try parts[part].bytes(index) }
+      return .levels(matrix, transposed: tensor.isTransposed)
     case .unknown(let id):
       throw NetworkError(.unsupported, tensor.unsupported ?? "encoding \(id) is not known to this version")
     }
@@ -71,7 +78,10 @@ package struct NCZSource {
 
   /// The blocks of a tensor in raw encoding.
   func rawBlocks(of tensor: TensorRecord) throws -> (codec: RawCodec, blocks: Blocks) {
-    let codec = try RawCodec(tensor.type, count: tensor.shape.count)
+    let isInPlanes = if case .raw(let planes) = tensor.encoding { planes } else { false }
+    if isInPlanes, reader.isMapped { throw NetworkError(.corrupt, "planes in a mapped file") }
+    let codec = try RawCodec(
+      tensor.type, count: tensor.shape.count, planes: isInPlanes, isMapped: reader.isMapped)
     return (codec, try parts(of: tensor, blockCounts: [codec.blockCount])[0])
   }
 
@@ -109,7 +119,7 @@ package struct NCZSource {
   private func ternary(
     _ encoding: Codecs.Encoding, _ tensor: TensorRecord, _ group: ScaleGroup, threads: Threads
   ) throws -> Weights {
-    let codec = try TernaryCodec(tensor, group)
+    let codec = try TernaryCodec(tensor, group, isMapped: reader.isMapped)
     let parts = try self.parts(of: tensor, blockCounts: codec.blockCounts(encoding) ?? [])
     let matrix = try codec.decode(encoding, threads: threads) { part, index in try parts[part].bytes(index) }
     return .ternary(matrix, transposed: tensor.isTransposed)
@@ -126,23 +136,23 @@ package struct NCZSource {
 }
 
 extension TernaryCodec {
-  init(_ tensor: TensorRecord, _ group: ScaleGroup) throws {
+  init(_ tensor: TensorRecord, _ group: ScaleGroup, isMapped: Bool) throws {
     let (rows, columns) = tensor.matrixDimensions
-    try self.init(rows: rows, columns: columns, group: group, source: tensor.type)
+    try self.init(rows: rows, columns: columns, group: group, source: tensor.type, isMapped: isMapped)
   }
 }
 
 extension SparseCodec {
-  init(_ tensor: TensorRecord, type: ElementType) throws {
+  init(_ tensor: TensorRecord, type: ElementType, isMapped: Bool) throws {
     let (rows, columns) = tensor.matrixDimensions
-    try self.init(rows: rows, columns: columns, type: type)
+    try self.init(rows: rows, columns: columns, type: type, isMapped: isMapped)
   }
 }
 
 extension LowRankCodec {
-  init(_ tensor: TensorRecord, rank: Int) throws {
+  init(_ tensor: TensorRecord, rank: Int, isMapped: Bool) throws {
     let (rows, columns) = tensor.matrixDimensions
-    try self.init(rows: rows, columns: columns, rank: rank)
+    try self.init(rows: rows, columns: columns, rank: rank, isMapped: isMapped)
   }
 }
 

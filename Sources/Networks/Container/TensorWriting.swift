@@ -177,16 +177,7 @@ extension NetworkFile {
       }
     } else {
       (tensor.parts, stored) = try withValues(of: index) { values in
-        if let zeros = tensor.withoutZeros(values, threads: options.threads) {
-          let digest = Digest(values: values, type: tensor.type, shape: tensor.shape, threads: options.threads)
-          return try write(.masked(zeros), digest, of: &tensor, to: &writer, writing, isMirrored: false) {
-            didReach(index, bytes: $0)
-          }
-        }
-        let payload = try writer.beginPayload()
-        let before = writer.byteCount
-        try write(values, of: &tensor, to: &writer, writing)
-        return ([payload], writer.byteCount - before)
+        try write(carried: values, of: &tensor, to: &writer, writing) { didReach(index, bytes: $0) }
       }
     }
     if case .hdf5(let source) = source, case .chunked(let address, let chunks, _) = tensor.place {
@@ -199,113 +190,44 @@ extension NetworkFile {
   }
 
   /// Encodes values, appends their payloads, and sets encoding and digest.
-  ///
-  /// - Parameter didReach: told of how many bytes of values the weights are encoded.
   private func write(
     _ values: NewValues, _ digest: Digest?, of tensor: inout TensorRecord, to writer: inout Writer,
     _ writing: WritingOptions, isMirrored: Bool, didReach: (Int) -> Void
   ) throws -> (parts: [Int], stored: Int) {
     let threads = options.threads
-    let isCounted = writing.trial != nil
-    var parts: [WaitingBlocks]
-    var mayBeSmallerRaw = false
-    /// Encodes a sparse matrix.
-    func encoded(_ matrix: some SparseContent) throws -> [WaitingBlocks] {
-      let codec = try SparseCodec(tensor, type: matrix.type)
-      var waiting: [SparseCodec.Part: WaitingBlocks] = [:]
-      func blocks(of part: SparseCodec.Part) -> WaitingBlocks {
-        if let blocks = waiting[part] { return blocks }
-        let blocks = WaitingBlocks(isCounted: isCounted)
-        waiting[part] = blocks
-        return blocks
-      }
-      var planes = 0
-      let blockBytes = tensor.size / max(1, codec.blocks.count * matrix.type.byteCount)
-      let (positions, least) = try codec.encode(matrix, level: writing.compression, threads: threads) { part, block in
-        try blocks(of: part).append(block)
-        guard case .plane = part else { return }
-        planes += 1
-        didReach(planes * blockBytes)
-      }
-      tensor.encoding = .sparse(positions, StoredValues(matrix.type, of: tensor.type), least: least)
-      // Zeros cost a raw encoding little where hardly a weight is one.
-      mayBeSmallerRaw =
-        matrix.storedCount >= matrix.rows * matrix.columns / 2 || tensor.size < 1 << 16 || tensor.history.isEmpty
-      return codec.parts(positions).map(blocks)
-    }
-    switch values {
-    case .weights(.dense(let bytes)):
-      let payload = try writer.beginPayload(isMirrored: isMirrored)
-      let before = writer.byteCount
-      try bytes.withUnsafeBytes { try write($0, of: &tensor, to: &writer, writing) }
-      return ([payload], writer.byteCount - before)
-    case .weights(.ternary(let matrix, _)):
-      let codec = try TernaryCodec(tensor, matrix.group)
-      let encoded = try codec.encode(
-        matrix, level: writing.isMapped ? .uncompressed : writing.compression, threads: threads)
-      tensor.encoding = encoded.encoding == .sparse ? .sparseSigns(matrix.group) : .ternary(matrix.group)
-      parts = try encoded.parts.map { try WaitingBlocks($0, isCounted: isCounted) }
-    case .weights(.sparse(let matrix, _)): parts = try encoded(matrix)
-    case .masked(let matrix): parts = try encoded(matrix)
-    case .weights(.lowRank(let matrix, _)):
-      parts = try LowRankCodec(tensor, rank: matrix.rank)
-        .encode(matrix, level: writing.compression, threads: threads)
-        .map { try WaitingBlocks($0, isCounted: isCounted) }
-      tensor.encoding = .lowRank(singularValues: matrix.singularValues)
-      mayBeSmallerRaw = true
-    }
-    let byteCount = parts.reduce(0) { $0 + $1.byteCount }
-    // A part more costs padding, and an entry in the directory.
-    let most = byteCount + 100 * (parts.count - 1)
-    if mayBeSmallerRaw, let raw = try rawBlocks(values, of: tensor, smallerThan: most, writing) {
-      tensor.encoding = .raw(planes: tensor.type.byteCount > 1)
-      parts = [raw]
+    let encoded = try withoutActuallyEscaping(didReach) { didReach in
+      try TensorEncoder(tensor: tensor, writing: writing, threads: threads, didReach: didReach).encode(values)
     }
     tensor.digest = digest ?? values.digest(type: tensor.type, shape: tensor.shape, threads: threads)
-    return (
-      try parts.map { try $0.write(to: &writer, isMirrored: isMirrored) }, parts.reduce(0) { $0 + $1.byteCount }
-    )
+    return try write(encoded, of: &tensor, to: &writer, isMirrored: isMirrored)
   }
 
-  /// The values in raw encoding, where that takes fewer than `byteCount` bytes. Given up as soon as it takes more.
-  private func rawBlocks(
-    _ values: NewValues, of tensor: TensorRecord, smallerThan byteCount: Int, _ writing: WritingOptions
-  ) throws -> WaitingBlocks? {
-    struct Larger: Error {}
-    let threads = options.threads
-    let blocks = WaitingBlocks(isCounted: writing.trial != nil)
-    var waiting: [UInt8] = []
-    func encode(_ size: Int) throws {
-      let codec = try RawCodec(tensor.type, count: size / tensor.type.byteCount)
-      try waiting.withUnsafeBytes {
-        try codec.encode(
-          .init(rebasing: $0[..<size]), level: writing.compression, threads: threads, emit: blocks.append)
-      }
-      waiting.removeFirst(size)
-      if blocks.byteCount >= byteCount { throw Larger() }
-    }
-    do {
-      try values.forEachPiece(type: tensor.type, threads: threads) { piece in
-        waiting.append(contentsOf: piece)
-        let pieces = waiting.count / RawCodec.pieceSize
-        if pieces >= 2 * threads.count { try encode(pieces * RawCodec.pieceSize) }
-      }
-      try encode(waiting.count)
-      return blocks
-    } catch is Larger {
-      return nil
-    }
-  }
-
-  /// Encodes values as they are into the payload that was begun.
   private func write(
-    _ values: UnsafeRawBufferPointer, of tensor: inout TensorRecord, to writer: inout Writer,
-    _ writing: WritingOptions
-  ) throws {
-    tensor.encoding = .raw(planes: tensor.type.byteCount > 1)
-    tensor.digest = Digest(values: values, type: tensor.type, shape: tensor.shape, threads: options.threads)
-    try RawCodec(tensor.type, count: tensor.shape.count)
-      .encode(values, level: writing.compression, threads: options.threads) { try writer.append(block: $0) }
+    _ encoded: EncodedValues, of tensor: inout TensorRecord, to writer: inout Writer, isMirrored: Bool
+  ) throws -> (parts: [Int], stored: Int) {
+    tensor.encoding = encoded.encoding
+    return (try encoded.parts.map { try $0.write(to: &writer, isMirrored: isMirrored) }, encoded.byteCount)
+  }
+
+  /// Writes values that nobody changed.
+  private func write(
+    carried values: UnsafeRawBufferPointer, of tensor: inout TensorRecord, to writer: inout Writer,
+    _ writing: WritingOptions, didReach: (Int) -> Void
+  ) throws -> (parts: [Int], stored: Int) {
+    let threads = options.threads
+    tensor.digest = Digest(values: values, type: tensor.type, shape: tensor.shape, threads: threads)
+    return try withoutActuallyEscaping(didReach) { didReach in
+      let encoder = TensorEncoder(tensor: tensor, writing: writing, threads: threads, didReach: didReach)
+      if let encoded = try encoder.unlikeNoise(values) {
+        return try write(encoded, of: &tensor, to: &writer, isMirrored: false)
+      }
+      // Large as they may be, they need not wait.
+      let payload = try writer.beginPayload()
+      let before = writer.byteCount
+      let codec = try encoder.encodeRaw(values) { try writer.append(block: $0) }
+      tensor.encoding = .raw(planes: codec.planes)
+      return ([payload], writer.byteCount - before)
+    }
   }
 
   // MARK: The container
@@ -386,25 +308,5 @@ extension HistoryEntry {
       steps.append(step)
     }
     return entry
-  }
-}
-
-extension TensorRecord {
-  /// The weights that are not +0, where most of them are zeros of either sign: what somebody pruned before. `nil` for
-  /// other tensors; a sample says which they are.
-  fileprivate func withoutZeros(_ values: UnsafeRawBufferPointer, threads: Threads) -> MaskedMatrix? {
-    let (size, count) = (type.byteCount, shape.count)
-    guard type.isFloat, shape.rank > 0, count >= 64 else { return nil }
-    let samples = min(count, 4096)
-    let zeros = (0..<samples).count { sample in
-      let start = sample * (count / samples) * size
-      return values[start..<start + size - 1].allSatisfy { $0 == 0 } && values[start + size - 1] & 0x7F == 0
-    }
-    guard 2 * zeros >= samples else { return nil }
-    let matrix = matrix(values)
-    let nonzeros = matrix.removing(
-      outputs: [Bool](repeating: false, count: matrix.outputs), inputs: [Bool](repeating: false, count: matrix.inputs),
-      threads: threads)
-    return nonzeros.storedCount > 0 ? nonzeros : nil
   }
 }

@@ -6,7 +6,7 @@ internal import Tensors
 
 /// The numbers of encodings in a directory (`spec/ncz-v1.md` §4).
 private enum EncodingNumber: Int {
-  case raw, ternary, sparse, lowRank
+  case raw, ternary, sparse, lowRank, levels
 }
 
 extension Encoding {
@@ -16,6 +16,7 @@ extension Encoding {
     case .ternary: EncodingNumber.ternary.rawValue
     case .sparseSigns, .sparse: EncodingNumber.sparse.rawValue
     case .lowRank: EncodingNumber.lowRank.rawValue
+    case .levels: EncodingNumber.levels.rawValue
     case .unknown(let id): id
     }
   }
@@ -24,8 +25,8 @@ extension Encoding {
     switch self {
     case .raw(let isInPlanes): isInPlanes ? [.init("planes", .bool(true))] : []
     case .ternary(let group): [.init("scale_per", group.json)]
-    case .sparseSigns(let group):
-      [.init("positions", .string("gaps")), .init("scale_per", group.json), .init("values", .string("sign"))]
+    case .sparseSigns(let positions, let group):
+      [.init("positions", .string(positions.rawValue)), .init("scale_per", group.json), .init("values", .string("sign"))]
     case .sparse(let positions, let values, let least):
       (least == 0 ? [] : [.init("least", .string(String(least, radix: 16)))])
         + [.init("positions", .string(positions.rawValue)), .init("values", .string(values.rawValue))]
@@ -34,6 +35,7 @@ extension Encoding {
         .init("rank", .integer(singularValues.count)),
         .init("singular_values", .array(singularValues.map { .real($0.roundedToNineDigits) })),
       ]
+    case .levels(let parameters): parameters.json
     case .unknown: []
     }
   }
@@ -72,9 +74,9 @@ extension Encoding {
     case .ternary:
       try need(type.isFloat, .unsupported, "of type \(type.rawValue)")
       expected = 2
-    case .sparseSigns:
+    case .sparseSigns(let positions, _):
       try need(type.isFloat, .unsupported, "of type \(type.rawValue)")
-      expected = 4
+      expected = positions.parts.count + 2
     case .sparse(let positions, let values, let least):
       try need(type.isFloat, .unsupported, "of type \(type.rawValue)")
       guard let stored = values.type(of: type) else {
@@ -88,6 +90,14 @@ extension Encoding {
         singularValues.count <= min(matrix.rows, matrix.columns), .corrupt,
         "rank \(singularValues.count) of \(matrix.rows)×\(matrix.columns)")
       expected = 2
+    case .levels(let parameters):
+      if case .grid = parameters.values { try need(type.isFloat, .unsupported, "a grid of type \(type.rawValue)") }
+      do throws(CodecError) {
+        expected =
+          try LevelsCodec(rows: matrix.rows, columns: matrix.columns, type: type, parameters).parts.count
+      } catch {
+        throw NetworkError(error)
+      }
     case .unknown: return
     }
     try need(parts == expected, .corrupt, "\(parts) parts, expected \(expected)")
@@ -112,8 +122,7 @@ extension Encoding {
       }
       if values == "sign" {
         guard least == nil else { throw NetworkError(.corrupt, "parameters: least of signs") }
-        guard positions == .gaps else { throw NetworkError(.unsupported, "parameters: signs with a bitmap") }
-        self = .sparseSigns(try object.group())
+        self = .sparseSigns(positions, try object.group())
       } else {
         guard let values = StoredValues(rawValue: values) else {
           throw NetworkError(.unsupported, "parameters: unknown values \(values)")
@@ -138,6 +147,7 @@ extension Encoding {
         throw NetworkError(.corrupt, "parameters: singular values are not in descending order")
       }
       self = .lowRank(singularValues: singularValues)
+    case .levels: self = .levels(try LevelsCodec.Parameters(&object))
     }
     try object.finish()
   }
@@ -150,6 +160,46 @@ extension ObjectReader {
         throw NetworkError(.unsupported, "unknown group \(word)")
       }
       return ScaleGroup(json)
+    }
+  }
+}
+
+extension LevelsCodec.Parameters {
+  fileprivate var json: [JSONValue.Member] {
+    var members: [JSONValue.Member] = []
+    switch values {
+    case .table(let levels):
+      members = [.init("levels", .integer(levels)), .init("values", .string("table"))]
+    case .grid(let group, let exceptions):
+      members = [.init("scale_per", group.json), .init("values", .string("grid"))]
+      members.append("exceptions", exceptions == 0 ? nil : .integer(exceptions))
+    }
+    members.append("bits", bits.map { .integer($0) })
+    members.append("classes", classes.map { .array([.integer($0.rows), .integer($0.columns)]) })
+    members.append("positions", positions.map { .string($0.rawValue) })
+    return members
+  }
+
+  fileprivate init(_ object: inout ObjectReader) throws(NetworkError) {
+    let values = try object.string("values")
+    switch values {
+    case "table": self.init(.table(levels: try object.integer("levels", in: 1...256)))
+    case "grid":
+      let exceptions = object.keys.contains("exceptions") ? try object.integer("exceptions", in: 1...Int.max) : 0
+      self.init(.grid(try object.group(), exceptions: exceptions))
+    default: throw NetworkError(.unsupported, "parameters: unknown values \(values)")
+    }
+    if object.keys.contains("positions") { positions = try object.word("positions") }
+    bits = try object.optionalInteger("bits")
+    if let json = object.optional("classes") {
+      guard let counts = json.integers, counts.count == 2 else {
+        throw NetworkError(.corrupt, "parameters: classes: expected two integers")
+      }
+      classes = LevelsCodec.Classes(rows: counts[0], columns: counts[1])
+    }
+    // Known to this encoding, and not with these values.
+    for key in ["exceptions", "levels", "scale_per"] as [TensorName] where object.keys.contains(key) {
+      throw NetworkError(.corrupt, "parameters: \(key) with \(values)")
     }
   }
 }

@@ -64,12 +64,16 @@ public struct TensorRecord: Sendable, Equatable {
     let size: Int =
       switch encoding {
       case .raw, .unknown: self.size
-      case .ternary(let group), .sparseSigns(let group):
+      case .ternary(let group), .sparseSigns(_, let group):
         bytes(rows, TernaryMatrix.rowBytes(columns: columns))
           .addingOrMaximum(bytes(8, group.count(rows: rows, columns: columns)))
       case .sparse: bytes(rows, SparseMatrix.maskRowBytes(columns: columns)).addingOrMaximum(self.size)
       case .lowRank(let values):
         bytes(4, values.count, rows).addingOrMaximum(bytes(4, values.count, columns))
+      case .levels(let parameters):
+        // The classes of rows and columns, and the largest form of scales or table, beside a byte a weight.
+        bytes(rows, columns).addingOrMaximum(bytes(16, parameters.valueCount(rows: rows, columns: columns)))
+          .addingOrMaximum(parameters.classes == nil || bytes(rows, columns) == 0 ? 0 : rows.addingOrMaximum(columns))
       }
     // What is in another order is put into the tensor's once it is decoded.
     return axes.layout == .permuted && !encoding.isRaw ? size.addingOrMaximum(bytes(2, self.size)) : size
@@ -84,10 +88,11 @@ public enum Encoding: Sendable, Equatable {
   /// `planes`: the bytes of a block are regrouped by significance.
   case raw(planes: Bool)
   case ternary(ScaleGroup)
-  case sparseSigns(ScaleGroup)
+  case sparseSigns(Positions, ScaleGroup)
   /// `least`: what magnitudes are more than the planes say; 0 where the parameter is absent.
   case sparse(Positions, StoredValues, least: UInt64)
   case lowRank(singularValues: [Double])
+  case levels(LevelsCodec.Parameters)
   /// Not known to this version: listed, never decoded.
   case unknown(id: Int)
 
@@ -97,7 +102,7 @@ public enum Encoding: Sendable, Equatable {
   package var isTernary: Bool {
     switch self {
     case .ternary, .sparseSigns: true
-    case .raw, .sparse, .lowRank, .unknown: false
+    case .raw, .sparse, .lowRank, .levels, .unknown: false
     }
   }
 
@@ -109,6 +114,7 @@ public enum Encoding: Sendable, Equatable {
     case .sparse(_, .exact, _): "sparse"
     case .sparse(_, let values, _): "sparse \(values.rawValue)"
     case .lowRank(let singularValues): "rank \(singularValues.count)"
+    case .levels(let parameters): parameters.name
     case .unknown(let id): "encoding \(id)"
     }
   }
@@ -225,6 +231,23 @@ package enum Place: Sendable, Equatable {
     switch self {
     case .contiguous(let run): [run]
     case .chunked(_, let chunks, let isKept): isKept ? [] : chunks.map(\.run)
+    }
+  }
+}
+
+extension LevelsCodec.Parameters {
+  fileprivate var name: String {
+    switch values {
+    case .table(let levels): "\(levels) level\(levels == 1 ? "" : "s")"
+    case .grid: "grid"
+    }
+  }
+
+  /// Scales, levels and exceptions of a matrix.
+  fileprivate func valueCount(rows: Int, columns: Int) -> Int {
+    switch values {
+    case .table(let levels): levels
+    case .grid(let group, let exceptions): group.count(rows: rows, columns: columns).addingOrMaximum(exceptions)
     }
   }
 }
