@@ -37,19 +37,11 @@ extension NetworkFile {
     guard digest == directory.digest else {
       throw NetworkError(.corrupt, "content digest \(directory.digest), computed \(digest)")
     }
-    // A tensor that cannot be decoded cannot be put back either.
-    let unsupported = tensors.first { $0.unsupported != nil }
-    if directory.container != nil, unsupported == nil {
+    // A tensor that cannot be decoded cannot be put back.
+    let isWhole = tensors.allSatisfy { $0.unsupported == nil || $0.place == nil }
+    if directory.container != nil, isWhole {
       try checkTwins(in: try restoreStructure(to: scratch, .structure))
     }
-    if let unsupported, let reason = unsupported.unsupported {
-      throw NetworkError(.unsupported, "\(unsupported.name): \(reason); all else is sound")
-    }
-    if let foreign = directory.foreignContainer {
-      throw NetworkError(.unsupported, "\(foreign.reason); all else is sound")
-    }
-    if let problem = directory.networkProblem {
-      throw NetworkError(.unsupported, "\(problem); all else is sound")
-    }
+    if let problem = directory.problems.first { throw NetworkError(.unsupported, "all else is sound, but \(problem)") }
   }
 }

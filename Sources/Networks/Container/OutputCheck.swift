@@ -148,8 +148,8 @@ extension TensorRecord {
     switch (place, dataset.place) {
     case (nil, nil): return nil
     case (.contiguous(let run), .contiguous(let found)) where run == found: return nil
-    case (.chunked(_, let chunks, let isKept), .chunked(_, let found, _))
-    where !history.isEmpty || !isKept || chunks == found:
+    case (.chunked(let address, let chunks, let isKept), .chunked(let foundAddress, let found, _))
+    where address == foundAddress && (!history.isEmpty || !isKept || chunks == found):
       return nil
     default: return "its values elsewhere"
     }

@@ -97,7 +97,7 @@ extension Directory {
 
 extension Directory {
   /// What of the file this version does not know, for people.
-  var problems: [String] {
+  package var problems: [String] {
     let unsupported = tensors.filter { $0.unsupported != nil }
     var problems: [String] = []
     if let first = unsupported.first, let reason = first.unsupported {
@@ -107,6 +107,10 @@ extension Directory {
     if let networkProblem { problems.append("the network cannot be run by this version: \(networkProblem)") }
     if let foreignContainer {
       problems.append("the source file cannot be restored by this version: \(foreignContainer.reason)")
+    }
+    let unknown = steps.compactMap(\.unknownKey) + tensors.flatMap { $0.history.compactMap(\.unknownKey) }
+    if let key = unknown.first {
+      problems.append("what a step claims cannot be checked by this version: unknown key \(key)")
     }
     return problems
   }
@@ -350,10 +354,11 @@ extension TensorRecord {
       for alias in try object.array("aliases", default: []) { aliases.append(try Self.text(alias, "aliases")) }
       type = .uint8
       type = try orUnknown(.uint8) { () throws(NetworkError) in try object.word("type") }
-      byteOrder = .little
-      byteOrder = try orUnknown(.little) { () throws(NetworkError) in
-        try object.word("byte_order", default: .little)
+      let order = try object.string("byte_order", default: ByteOrder.little.rawValue)
+      guard let byteOrder = ByteOrder(rawValue: order) else {
+        throw NetworkError(.corrupt, "byte_order \(order), expected big or nothing")
       }
+      self.byteOrder = byteOrder
       let isTypeKnown = unknown == nil
       let dimensions = try object.integers("shape")
       guard dimensions.count <= 32 else { throw NetworkError(.overLimit, "rank \(dimensions.count), limit 32") }
@@ -362,10 +367,10 @@ extension TensorRecord {
       }
       self.shape = shape
       let standard = MatrixAxes.standard(rank: shape.rank)
-      let order = try object.integers("axes", default: standard.order)
+      let axisOrder = try object.integers("axes", default: standard.order)
       let outputs = try object.integer("outputs", default: standard.outputs, in: 0...Int.max)
-      guard let axes = MatrixAxes(order: order, outputs: outputs), axes.rank == shape.rank else {
-        throw NetworkError(.corrupt, "axes \(order), \(outputs) of outputs, for rank \(shape.rank)")
+      guard let axes = MatrixAxes(order: axisOrder, outputs: outputs), axes.rank == shape.rank else {
+        throw NetworkError(.corrupt, "axes \(axisOrder), \(outputs) of outputs, for rank \(shape.rank)")
       }
       self.axes = axes
       let role = try object.string("role", default: TensorRole.other.rawValue)
@@ -436,6 +441,7 @@ extension HistoryEntry {
     stepNumber = number
     from = try object.optionalDigest("from")
     error = try object.optionalReal("error", in: 0)
+    unknownKey = object.unknownKey
     extensions = object.rest
   }
 }
@@ -456,6 +462,7 @@ extension Step {
     guard claim == nil || networkBefore != nil else {
       throw NetworkError(.corrupt, "step \(number): a claim without the key from")
     }
+    unknownKey = object.unknownKey
     extensions = object.rest
   }
 }
@@ -513,7 +520,9 @@ extension Place {
       }
       self = .chunked(address: UInt64(address), chunks: chunks, isKept: isKept)
     } else {
-      throw NetworkError(.unsupported, "place: neither offset nor chunks")
+      throw NetworkError(
+        object.keys.allSatisfy { $0 == "address" || $0 == "kept" } ? .corrupt : .unsupported,
+        "place: neither offset nor chunks")
     }
     try object.finish()
   }

@@ -181,11 +181,12 @@ struct ObjectReader {
 
   /// The members that may be ignored; any other that was not taken is from a later version.
   consuming func extensions() throws(NetworkError) -> [JSONValue.Member] {
-    for (key, _) in members where !key.hasPrefix("x-") && !key.hasPrefix("d-") {
-      throw NetworkError(.unsupported, "\(what): unknown key \(key)")
-    }
+    if let unknownKey { throw NetworkError(.unsupported, "\(what): unknown key \(unknownKey)") }
     return rest
   }
+
+  /// A key that was not taken, and may not be ignored.
+  var unknownKey: TensorName? { members.first { !$0.key.hasPrefix("x-") && !$0.key.hasPrefix("d-") }?.key }
 
   /// What was not taken.
   var rest: [JSONValue.Member] { members.map { JSONValue.Member($0.key.text, $0.value) } }

@@ -154,6 +154,8 @@ public struct Step: Sendable, Equatable {
   public var claim: OutputClaim?
   /// Names of tensors that it left out.
   public var removed: [TensorName]
+  /// A key of a later version: what the step claims may mean something else.
+  var unknownKey: TensorName?
   /// Members that this version does not know and keeps.
   var extensions: [JSONValue.Member] = []
 
@@ -197,6 +199,8 @@ public struct HistoryEntry: Sendable, Equatable {
   public var from: Digest?
   /// ‖before − after‖₂ ÷ ‖before‖₂; `nil` where shape or type changed, or the tensor was trained.
   public var error: Double?
+  /// A key of a later version: its error may mean something else.
+  package internal(set) var unknownKey: TensorName?
   /// Members that this version does not know and keeps.
   var extensions: [JSONValue.Member] = []
 
