@@ -52,16 +52,18 @@ NC_BODY void store_codes(double8 k, int8_t *codes, size_t i, size_t n) {
 
 /* -- A given step -------------------------------------------------------------------------------------------------- */
 
-NC_BODY nc_grid_sums round_body(const void *x, bool wide, size_t n, double inverse, int8_t *codes) {
-  double8 slope = 0, squares = 0;
+NC_BODY nc_grid_sums round_body(const void *x, bool wide, size_t n, double inverse, int8_t *_Nullable codes) {
+  double8 rests = 0, slope = 0, squares = 0;
   mask8 largest = 0, nonzero = 0, exceptions = 0;
   for (size_t i = 0; i < n; i += 8) {
     double8 w = weights8(x, wide, i, n);
     double8 q = w * inverse;
     double8 k = nearest8(q);
     double8 rest = q - k;
+    double8 rest_square = rest * rest;
     double8 product = k * rest;
     double8 square = k * k;
+    rests += rest_square;
     slope += product;
     squares += square;
     mask8 bits = magnitude_bits(w);
@@ -69,9 +71,10 @@ NC_BODY nc_grid_sums round_body(const void *x, bool wide, size_t n, double inver
     nonzero += k != 0;
     mask8 large = square > 127 * 127;
     exceptions += large;
-    store_codes(large ? (double8)-128 : k, codes, i, n);
+    if (codes) store_codes(large ? (double8)-128 : k, codes, i, n);
   }
   return (nc_grid_sums){
+      .rest = added8(rests),
       .slope = added8(slope),
       .squares = added8(squares),
       .largest = (uint64_t)__builtin_reduce_max(largest),
@@ -175,8 +178,10 @@ NC_BODY void level_body(const float *x, size_t n, const float *thresholds, size_
 /* -- Levels -------------------------------------------------------------------------------------------------------- */
 
 #define NC_FORMS(level, target)                                                                                       \
-  target static nc_grid_sums round_##level(const void *x, bool wide, size_t n, double inverse, int8_t *codes) {        \
-    return wide ? round_body(x, true, n, inverse, codes) : round_body(x, false, n, inverse, codes);                   \
+  target static nc_grid_sums round_##level(const void *x, bool wide, size_t n, double inverse,                    \
+                                      int8_t *_Nullable codes) {                                                      \
+    if (wide) return round_body(x, true, n, inverse, codes);                                                          \
+    return codes ? round_body(x, false, n, inverse, codes) : round_body(x, false, n, inverse, (int8_t *)0);           \
   }                                                                                                                   \
   target static void values_##level(const int8_t *codes, size_t n, double scale, float *out) {                        \
     values_body(codes, n, scale, out);                                                                                \

@@ -130,12 +130,138 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
     let most = 65504.0
     let large = try #require(try quantized([most, -most] + [Double](repeating: 34000, count: 100), .float16, 24000))
     #expect(large.matrix.integers.prefix(3) == [2, -2, 1] && large.relativeL2 < 0.15)
-    let exceptions = try #require(try quantized([0x1p1023 * 1.9] + [Double](repeating: 0x1p1015 * 0.51, count: 99), .float64, 0x1p1015))
+    let exceptions = try #require(
+      try quantized([0x1p1023 * 1.9] + [Double](repeating: 0x1p1015 * 0.51, count: 99), .float64, 0x1p1015))
     #expect(exceptions.matrix.values(.float64).allSatisfy(\.isFinite) && exceptions.error.error.isFinite)
     for bad in [Double.infinity, -.infinity, .nan] {
       for type in [ElementType.float16, .bfloat16, .float32, .float64] {
         #expect(throws: NonFiniteWeight(index: 1)) { _ = try quantized([1, bad, 2], type, 1) }
       }
+    }
+  }
+}
+
+@Suite("One step for a network") struct StepSearchTests {
+  /// Matrices in memory, with their types.
+  private struct Matrices {
+    var bytes: [[UInt8]] = []
+    var types: [ElementType] = []
+    var rows: [Int] = []
+
+    mutating func add(_ numbers: [Double], _ type: ElementType, rows: Int = 1) {
+      bytes.append(type.bytes(rounding: numbers))
+      types.append(type)
+      self.rows.append(rows)
+    }
+
+    var counts: [Int] { zip(bytes, types).map { $0.count / $1.byteCount } }
+
+    func visit(_ i: Int, _ body: (StoredMatrix) -> Void) {
+      bytes[i].withUnsafeBytes {
+        body(
+          StoredMatrix(
+            $0, type: types[i], rows: rows[i], columns: counts[i] / max(1, rows[i]), transposed: i % 2 == 1))
+      }
+    }
+
+    func step(_ bound: Double, threads: Int = 1) -> UniformStep {
+      uniformStep(weights: counts, bound: bound, threads: Threads(threads)) { visit($0, $1) }
+    }
+
+    /// The error of all together.
+    func error(_ step: Double) -> Double {
+      var total = SquaredError()
+      for i in bytes.indices { visit(i) { total.add(try! quantize($0, step: step, threads: .one)!.error) } }
+      return total.error
+    }
+  }
+
+  private func matrices(_ type: ElementType, sizes: [(rows: Int, columns: Int)], seed: UInt64) -> Matrices {
+    var random = SplitMix64(seed: seed)
+    var result = Matrices()
+    for (i, size) in sizes.enumerated() {
+      let distribution = Distribution.all[i % 3]
+      let scale = [1, 0.1, 0.01][i % 3]
+      result.add(
+        (0..<size.rows * size.columns).map { _ in random.sample(distribution) * scale }, type, rows: size.rows)
+    }
+    return result
+  }
+
+  /// Within the bound, and the next step is not.
+  @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64]) func largestStepWithin(_ type: ElementType) {
+    for (seed, sizes) in [
+      [(30, 20), (20, 10), (1, 1)], [(300, 700), (5, 100), (200, 300), (0, 0), (100, 1000)],
+    ].enumerated() {
+      let matrices = matrices(type, sizes: sizes.map { (rows: $0.0, columns: $0.1) }, seed: UInt64(seed))
+      for bound in [0.9, 0.2, 0.03, 0.01, 1e-4] {
+        let found = matrices.step(bound)
+        #expect(found == matrices.step(bound, threads: 3))
+        #expect(found.isWithin && found.passes <= 6, "\(found)")
+        let error = matrices.error(found.step)
+        #expect(error <= bound && abs(error - found.error) <= 0.02 * bound)
+        #expect(matrices.error(found.step * 1.0218971486541166) > bound, "\(bound) \(found)")
+        let j = log2(found.step) * 32
+        #expect(abs(j - j.rounded()) < 1e-9)
+      }
+    }
+  }
+
+  @Test func boundsWithoutAStep() {
+    let matrices = matrices(.float64, sizes: [(20, 30), (9, 50)], seed: 7)
+    for bound in [0, 1e-12] {
+      let found = matrices.step(bound)
+      #expect(!found.isWithin && found.error > bound && found.error < 1e-6)
+      #expect(abs(matrices.error(found.step) / found.error - 1) < 1e-6)
+    }
+    for bound in [1, 2, Double.infinity] {
+      let found = matrices.step(bound)
+      #expect(found.isWithin && found.error == 1 && matrices.error(found.step) == 1)
+      #expect(matrices.error(found.step / 1.03) < 1)
+    }
+  }
+
+  @Test func zerosAndNothing() {
+    var zeros = Matrices()
+    let nothing = UniformStep(step: 1, error: 0, isWithin: true, passes: 1, nonFinite: [:])
+    #expect(zeros.step(0.2) == nothing)
+    zeros.add([0, -0.0, 0], .float32)
+    zeros.add([], .float16)
+    #expect(zeros.step(0.2) == nothing && zeros.step(0) == nothing)
+  }
+
+  @Test func notFiniteIsLeftOut() {
+    var some = matrices(.float32, sizes: [(20, 30), (9, 50)], seed: 8)
+    let found = some.step(0.1)
+    some.add([1, 2, .nan, .infinity], .float32)
+    some.add([1, -.infinity], .float64)
+    let other = some.step(0.1)
+    #expect(other.nonFinite == [2: NonFiniteWeight(index: 2), 3: NonFiniteWeight(index: 1)])
+    #expect(other.step == found.step && other.error == found.error)
+  }
+
+  /// Ternary and few-level networks lose nothing.
+  @Test(arguments: [1, 3, 7]) func gridsWithoutLoss(most: Int) {
+    var random = SplitMix64(seed: 9)
+    var matrices = Matrices()
+    matrices.add(
+      (0..<5000).map { _ in Double(Float(0.1)) * Double(Int(random.next() % UInt64(2 * most + 1)) - most) }, .float32)
+    let found = matrices.step(1e-6)
+    #expect(found.isWithin && found.step > 0.1 / 1.2 && matrices.error(found.step) <= 1e-6)
+  }
+
+  @Test func extremes() {
+    for (type, scale) in [
+      (ElementType.float64, 1e300), (.float64, 1e-300), (.float64, 0x1p-1060), (.float32, 0x1p-140), (.float32, 1e37),
+      (.float16, 0x1p-22), (.float16, 2e4), (.bfloat16, 1e37),
+    ] {
+      var random = SplitMix64(seed: 10)
+      var matrices = Matrices()
+      matrices.add((0..<500).map { _ in random.sample(.uniform) * scale }, type)
+      let found = matrices.step(0.1)
+      let error = matrices.error(found.step)
+      #expect(found.isWithin == (error <= 0.1), "\(type) \(scale) \(found)")
+      if scale > 0x1p-1000 { #expect(found.isWithin) }
     }
   }
 }

@@ -13,6 +13,7 @@
 
 /* Of weights x, with q = x / step and k the integer nearest to q: */
 typedef struct {
+  double rest;         /* sum of (q - k)^2 */
   double slope;        /* sum of k (q - k) */
   double squares;      /* sum of k^2 */
   uint64_t largest;    /* the bits of the largest |x| as a double: from those of infinity on when one is not finite */
@@ -20,9 +21,9 @@ typedef struct {
   uint64_t exceptions; /* how many |k| exceed 127 */
 } nc_grid_sums;
 
-/* Writes the codes of n weights: k, or -128 where |k| > 127. q is x times `inverse`, rounded to double. What is returned
+/* Writes the codes of n weights, unless `codes` is null: k, or -128 where |k| > 127. q is x times `inverse`, rounded to double. What is returned
    means nothing, but for `largest`, when a weight is not finite or |q| > 2^31. */
-nc_grid_sums nc_grid_round(const void *x, bool wide, size_t n, double inverse, int8_t *codes);
+nc_grid_sums nc_grid_round(const void *x, bool wide, size_t n, double inverse, int8_t *_Nullable codes);
 
 /* Writes the values of n codes, scale * code rounded to float. */
 void nc_grid_values(const int8_t *codes, size_t n, double scale, float *out);

@@ -59,6 +59,12 @@ struct LevelSearch<Value: BinaryFloatingPoint & Sendable> {
     var lowerBound: Double
     /// Rounds that were needed.
     var rounds: Int
+
+    /// How much more than the least the error may be, relative to it.
+    var excess: Double {
+      if error - lowerBound <= error * 0x1p-40 { return 0 }
+      return lowerBound > 0 ? error / lowerBound - 1 : .infinity
+    }
   }
 
   init(values: UnsafeBufferPointer<Value>, zeros: Range<Int>, levels: Int) {
@@ -88,7 +94,7 @@ struct LevelSearch<Value: BinaryFloatingPoint & Sendable> {
       if best.error - lowerBound <= best.error * 0x1p-40 { break }
       // A sum of many roundings is not compared to the last bit.
       let survivors = layers.survivors(bound: best.error * (1 + 0x1p-40))
-      let places = survivors.reduce(0) { $0 + $1.reduce(0) { $0 + grid.count(ofBucket: $1) } }
+      let places = survivors.reduce(0) { $0 + $1.reduce(0) { $0 + grid.places(inBucket: $1) } }
       if places > left - left / 4 { break }
       left = places
       (positions, candidates) = divide(grid, survivors, places: places)
@@ -102,13 +108,11 @@ struct LevelSearch<Value: BinaryFloatingPoint & Sendable> {
       for bucket in buckets { isAny[bucket] = true }
     }
     var positions: [Int] = []
-    for bucket in isAny.indices where isAny[bucket] || bucket == 0 || bucket == isAny.count - 1 {
+    // The end of a bucket that is left is the start of one that is not.
+    for bucket in isAny.indices
+    where isAny[bucket] || bucket == 0 || bucket == isAny.count - 1 || isAny[bucket - 1] {
       let start = grid.borders[bucket].position
-      let count = bucket == isAny.count - 1 ? 1 : grid.count(ofBucket: bucket)
-      guard isAny[bucket], grid.borders[bucket].reward > 0 else {
-        positions.append(start)
-        continue
-      }
+      let count = isAny[bucket] ? grid.places(inBucket: bucket) : 1
       let share = Double(Self.candidates) / Double(max(1, places)) * Double(count)
       let parts = min(count, max(4, Int(share)))
       for part in 0..<parts { positions.append(start + count * part / parts) }
@@ -120,7 +124,7 @@ struct LevelSearch<Value: BinaryFloatingPoint & Sendable> {
       var ranges: [Range<Int>] = []
       for bucket in buckets {
         let start = grid.borders[bucket].position
-        let range = index(start)..<index(start + max(1, bucket == isAny.count - 1 ? 1 : grid.count(ofBucket: bucket)))
+        let range = index(start)..<index(start + grid.count(ofBucket: bucket))
         if let last = ranges.last, last.upperBound == range.lowerBound {
           ranges[ranges.count - 1] = last.lowerBound..<range.upperBound
         } else {
@@ -206,9 +210,13 @@ extension LevelSearch {
       sum = total
     }
 
+    /// The numbers in a bucket; n has a bucket of its own.
     func count(ofBucket bucket: Int) -> Int {
-      bucket + 1 < borders.count ? borders[bucket + 1].position - borders[bucket].position : 0
+      bucket + 1 < borders.count ? borders[bucket + 1].position - borders[bucket].position : 1
     }
+
+    /// The places for a border in a bucket: one, where its numbers are equal.
+    func places(inBucket bucket: Int) -> Int { borders[bucket].reward > 0 ? count(ofBucket: bucket) : 1 }
 
     /// Sets δ of all buckets, with the cost of a known solution.
     mutating func setRewards(_ search: LevelSearch, bound: Double) {

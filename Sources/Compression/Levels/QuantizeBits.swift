@@ -123,7 +123,8 @@ private struct SymmetricGrid: Sendable {
             : GridWeights(elements.assumingMemoryBound(to: Float.self), count), threads: threads)
       }
     }
-    let room = UnsafeMutableRawPointer.allocate(byteCount: max(1, count * (weights.type == .float64 ? 8 : 4)), alignment: 64)
+    let room = UnsafeMutableRawPointer.allocate(
+      byteCount: max(1, count * (weights.type == .float64 ? 8 : 4)), alignment: 64)
     defer { room.deallocate() }
     nonisolated(unsafe) let out = room
     threads.forEach(weights.blocks) { block in

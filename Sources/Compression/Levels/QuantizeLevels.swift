@@ -60,10 +60,15 @@ public func quantize(
   guard largestKey < weights.type.infinityKey else { throw elements.nonFinite() }
   let found: FoundLevels
   if weights.type == .float64 {
-    found = weights.sortedDoubles().withUnsafeBufferPointer { FoundLevels(sorted: $0, count: levels, type: .float64) }
+    // Squares of numbers near 1 neither overflow nor vanish.
+    let largest = weights.type.magnitude(ofKey: largestKey)
+    let unit = largest == 0 || largest > 0x1p-200 && largest < 0x1p200 ? 1 : largest.binade
+    found = weights.sortedDoubles().withUnsafeBufferPointer {
+      FoundLevels(sorted: $0, count: levels, type: .float64, unit: unit)
+    }
   } else {
     let sorted = weights.sortedFloats(threads: threads)
-    found = sorted.withUnsafeBufferPointer { FoundLevels(sorted: $0, count: levels, type: weights.type) }
+    found = sorted.withUnsafeBufferPointer { FoundLevels(sorted: $0, count: levels, type: weights.type, unit: 1) }
   }
   var codes = [UInt8](repeating: 0, count: weights.rows * weights.columns)
   let errors = codes.withUnsafeMutableBufferPointer { codes -> [SquaredError] in
@@ -90,7 +95,7 @@ private struct FoundLevels: Sendable {
   static let fewestZeros = 1024
 
   init<Value: BinaryFloatingPoint & Sendable>(
-    sorted: UnsafeBufferPointer<Value>, count: Int, type: ElementType
+    sorted: UnsafeBufferPointer<Value>, count: Int, type: ElementType, unit: Double
   ) {
     var levels: [Double] = []
     var excess = 0.0
@@ -100,17 +105,13 @@ private struct FoundLevels: Sendable {
       let first = sorted.partitioningIndex { $0 >= 0 }
       let end = sorted.partitioningIndex { $0 > 0 }
       let zeros = (end - first) * Self.fewestZeros >= sorted.count && first < end ? first..<end : 0..<0
-      let search = LevelSearch(values: sorted, zeros: zeros, levels: count)
-      let solution = search.solve()
-      if solution.lowerBound < solution.error * (1 - 0x1p-39) {
-        excess = solution.lowerBound > 0 ? solution.error / solution.lowerBound - 1 : .infinity
+      if unit == 1 {
+        (levels, excess) = Self.best(sorted, zeros: zeros, count: count)
+      } else {
+        let divided = sorted.map { Double($0) / unit }
+        (levels, excess) = divided.withUnsafeBufferPointer { Self.best($0, zeros: zeros, count: count) }
       }
-      var start = 0
-      for border in solution.borders where border > start {
-        let isZero = !zeros.isEmpty && start <= zeros.lowerBound && border > zeros.lowerBound
-        levels.append(isZero ? 0 : type.nearest(search.mean(start..<border)))
-        start = border
-      }
+      levels = levels.map { type.nearest($0 * unit) }
     }
     // −0 becomes +0.
     self.levels = Set(levels.map { $0 + 0 }).sorted()
@@ -123,6 +124,22 @@ private struct FoundLevels: Sendable {
         let float = Float(middle)
         return Double(float) > middle ? float.nextDown : float
       }
+  }
+
+  /// The best levels, not rounded, and how far they may be from it.
+  private static func best<Value: BinaryFloatingPoint & Sendable>(
+    _ sorted: UnsafeBufferPointer<Value>, zeros: Range<Int>, count: Int
+  ) -> (levels: [Double], excess: Double) {
+    let search = LevelSearch(values: sorted, zeros: zeros, levels: count)
+    let solution = search.solve()
+    var levels: [Double] = []
+    var start = 0
+    for border in solution.borders where border > start {
+      let isZero = !zeros.isEmpty && start <= zeros.lowerBound && border > zeros.lowerBound
+      levels.append(isZero ? 0 : search.mean(start..<border))
+      start = border
+    }
+    return (levels, solution.excess)
   }
 
   /// The distinct values, if they are at most `limit`.

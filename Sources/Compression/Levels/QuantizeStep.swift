@@ -38,7 +38,9 @@ public func quantize(
     nonisolated(unsafe) let out = base
     return threads.results(weights.blocks) { block in
       let rows = weights.rows(ofBlock: block)
-      return weights.withGridWeights(rows) { RoundedBlock($0, inverse: inverse, codes: out + rows.lowerBound * weights.columns) }
+      return weights.withGridWeights(rows) {
+        RoundedBlock($0, inverse: inverse, codes: out + rows.lowerBound * weights.columns)
+      }
     }
   }
   let largest = blocks.reduce(0) { max($0, $1.sums.largest) }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CLoops
+internal import Glibc
 public import Matrices
 public import Parallel
 internal import Tensors
@@ -9,7 +10,7 @@ internal import Tensors
 public struct UniformStep: Sendable, Equatable {
   /// Δ.
   public let step: Double
-  /// The relative L2 error of all weights together, each matrix with its own least-squares scale, after rounding.
+  /// The relative L2 error of all weights together, each matrix with its own least-squares scale; to 2⁻²².
   public let error: Double
   /// Whether the error is within the bound. If not, this is the least step that there is.
   public let isWithin: Bool
@@ -26,15 +27,16 @@ public struct UniformStep: Sendable, Equatable {
 ///
 /// A first pass takes the norms, and a sample of about 2¹⁷ weights; j₀ is the largest j whose error, estimated from the
 /// sample in the same way, is within the bound. Then errors are computed of all weights, for up to four j in one pass,
-/// until error(j) is within the bound and error(j + 1) is not: mostly j₀ and j₀ + 1 in one pass; else doubling the
-/// distance from j₀, and then halving it. An error need not rise with Δ (of weights that are on a grid it does not): of several such j this is
-/// one near the largest by the estimate.
+/// until error(j) is within the bound and error(j + 1) is not: mostly j₀ and j₀ + 1 in one pass; else at growing
+/// distances from j₀, and then between those. Errors are those before values are rounded to their type; where
+/// this could decide, one more pass measures it. An error need not rise with Δ (of weights that are on a grid it does
+/// not): of several such j this is one near the largest by the estimate.
 ///
 /// - The bound is compared less 2⁻⁴⁰ of itself, so that sums in another order are within it as well.
 /// - Steps of more than twice the largest weight leave only zeros; they have the error 1. For a bound of 1 or more it
 ///   is the least of these.
-/// - There are at most 2²⁴ steps in a weight, and 2⁻¹⁰²² ≤ Δ ≤ 2¹⁰²². When no such Δ is within the bound, as is mostly so with 0, the
-///   least one is returned, and `isWithin` is false.
+/// - There are at most 2²⁴ steps in a weight, and 2⁻¹⁰²² ≤ Δ ≤ 2¹⁰²². When no such Δ is within the bound, as is mostly
+///   so with 0, the least one is returned, and `isWithin` is false.
 /// - Without weights, or when all are zero, the step is 1 and the error 0.
 ///
 /// - Parameters:
@@ -57,13 +59,13 @@ public func uniformStep<Failure>(
     try visit(matrix) { source in
       precondition(source.outputs * source.inputs == weights[matrix], "as many weights as was said")
       let elements = source.elements
-      let key = elements.largestKey(threads: threads)
-      guard key < elements.type.infinityKey else {
+      let found = source.inOrder.norm(threads: threads)
+      guard found.largest.isFinite else {
         nonFinite[matrix] = elements.nonFinite()
         return
       }
-      largest = max(largest, elements.type.magnitude(ofKey: key))
-      norm.add(SquaredError(elements.bytes, elements.bytes, type: elements.type, threads: threads))
+      largest = max(largest, found.largest)
+      norm.add(found.norm)
       samples.append(WeightSample(elements, of: total))
     }
   }
@@ -81,16 +83,28 @@ public func uniformStep<Failure>(
   /// The errors of some steps, of all weights.
   func errors(_ exponents: [Int]) throws(Failure) -> [Double] {
     passes += 1
-    var totals = [SquaredError](repeating: SquaredError(), count: exponents.count)
+    let steps = exponents.map(StepRange.step)
+    var totals = [StepError](repeating: StepError(), count: steps.count)
     for matrix in weights.indices where nonFinite[matrix] == nil {
       try visit(matrix) { source in
-        for (i, j) in exponents.enumerated() {
-          let error = source.error(step: StepRange.step(j), threads: threads)
-          totals[i].add(error)
-        }
+        for (i, error) in source.inOrder.errors(steps, threads: threads).enumerated() { totals[i].add(error) }
       }
     }
-    return totals.map(\.error)
+    var errors = totals.map { $0.distance / norm.before }
+    // Where the values' rounding decides, it is measured.
+    let doubtful = steps.indices.filter {
+      (errors[$0] - allowed).magnitude <= totals[$0].uncertainty / norm.before
+    }
+    if doubtful.isEmpty { return errors }
+    passes += 1
+    var exact = [SquaredError](repeating: SquaredError(), count: steps.count)
+    for matrix in weights.indices where nonFinite[matrix] == nil {
+      try visit(matrix) { source in
+        for i in doubtful { exact[i].add(source.error(step: steps[i], threads: threads)) }
+      }
+    }
+    for i in doubtful { errors[i] = exact[i].error }
+    return errors
   }
 
   // Within the bound at `low`, not at `high`.
@@ -124,7 +138,113 @@ public func uniformStep<Failure>(
   return found(low, lowError, passes: passes)
 }
 
+/// The error of one step.
+private struct StepError {
+  /// Of the values before they are rounded to their type, as a norm.
+  private(set) var distance = 0.0
+  /// By how much their rounding can change it.
+  private(set) var uncertainty = 0.0
+
+  init() {}
+
+  init(distance: Double, uncertainty: Double) {
+    (self.distance, self.uncertainty) = (distance, uncertainty)
+  }
+
+  mutating func add(_ other: StepError) {
+    distance = hypot(distance, other.distance)
+    uncertainty = hypot(uncertainty, other.uncertainty)
+  }
+}
+
+extension WeightRows {
+  /// The norm, and the largest magnitude, infinite or NaN when a weight is.
+  fileprivate func norm(threads: Threads) -> (norm: SquaredError, largest: Double) {
+    let blocks = threads.results(blocks) { block in
+      withGridWeights(rows(ofBlock: block)) { x -> (norm: SquaredError, largest: Double) in
+        if x.isWide {
+          let bytes = UnsafeRawBufferPointer(start: x.base, count: 8 * x.count)
+          return (SquaredError(bytes, bytes, type: .float64, threads: .one), x.largest)
+        }
+        var (norm, dropped) = (0.0, 0.0)
+        nc_squares(x.floats, x.count, 0, &norm, &dropped)
+        return (SquaredError(norm: norm, difference: 0, unit: 1), x.largest)
+      }
+    }
+    return blocks.reduce(into: (norm: SquaredError(), largest: 0.0)) {
+      $0.norm.add($1.norm)
+      // NaN stays.
+      if !($1.largest <= $0.largest) { $0.largest = $0.largest.isNaN ? $0.largest : $1.largest }
+    }
+  }
+
+  /// The errors of steps. In units of the step they are, with q = w / Δ, k and s = Δ (1 + a),
+  ///
+  ///     Σ (q − (1 + a) k)² = Σ (q − k)² − 2 a Σ k (q − k) + a² Σ k².
+  ///
+  /// The rounding of a value to its type moves it by 2⁻ᵖ of itself at most, of a number less than the least normal one
+  /// by 2⁻ᵖ of that.
+  fileprivate func errors(_ steps: [Double], threads: Threads) -> [StepError] {
+    let blocks = threads.results(blocks) { block in
+      withGridWeights(rows(ofBlock: block)) { x in
+        // Parts that the cache holds, for one step after the other.
+        var sums = [nc_grid_sums](repeating: nc_grid_sums(), count: steps.count)
+        for start in stride(from: 0, to: x.count, by: 1 << 12) {
+          let some = x[start..<min(x.count, start + 1 << 12)]
+          for (i, step) in steps.enumerated() {
+            sums[i].add(nc_grid_round(some.base, some.isWide, some.count, 1 / step, nil))
+          }
+        }
+        return sums
+      }
+    }
+    let (relative, absolute) = type.roundings
+    return steps.indices.map { i in
+      let sums = blocks.reduce(into: nc_grid_sums()) { $0.add($1[i]) }
+      guard sums.squares > 0 else { return StepError(distance: sums.rest.squareRoot() * steps[i], uncertainty: 0) }
+      let scale = type.scaleType.nearest(steps[i] + steps[i] * (sums.slope / sums.squares))
+      let a = (scale - steps[i]) / steps[i]
+      let square = sums.rest - 2 * a * sums.slope + a * a * sums.squares
+      let values = scale * sums.squares.squareRoot()
+      return StepError(
+        distance: max(0, square).squareRoot() * steps[i],
+        uncertainty: values * relative + absolute * Double(sums.nonzero).squareRoot()
+          + values * (scale < 0x1p-126 || values > type.greatestFinite ? 1 : 0))
+    }
+  }
+}
+
+extension nc_grid_sums {
+  fileprivate mutating func add(_ other: nc_grid_sums) {
+    rest += other.rest
+    slope += other.slope
+    squares += other.squares
+    nonzero += other.nonzero
+  }
+}
+
+extension ElementType {
+  /// More than the rounding to this type moves a number: relative to it, and where it is subnormal.
+  fileprivate var roundings: (relative: Double, absolute: Double) {
+    switch self {
+    case .float16: (0x1p-11, 0x1p-25)
+    case .bfloat16: (0x1p-8, 0x1p-134)
+    case .float32: (0x1p-23, 0x1p-150)
+    default: (0x1p-50, 0x1p-1074)
+    }
+  }
+
+  fileprivate var greatestFinite: Double { magnitude(ofKey: infinityKey - 1) }
+}
+
 extension StoredMatrix {
+  /// The weights in the order of the source, which is cheaper to go through.
+  fileprivate var inOrder: WeightRows {
+    WeightRows(
+      weights.bytes, type: weights.type, rows: weights.transposed ? inputs : outputs,
+      columns: weights.transposed ? outputs : inputs, transposed: false)
+  }
+
   /// What is lost with a step that no weight has more than 2²⁴ of.
   fileprivate func error(step: Double, threads: Threads) -> SquaredError {
     // Weights were found finite before.
