@@ -264,3 +264,487 @@ static unsigned utf8(const u8 *p, const u8 *end)
     }
     return c < least[n] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000) ? 0 : n;
 }
+
+// The end of the string at p, null where it is not canonical.
+static const u8 *check_string(const u8 *p, const u8 *end)
+{
+    if (p == end || *p != '"') return NULL;
+    for (p++; p < end && *p != '"'; ) {
+        if (*p == '\\') {
+            if (end - p >= 2 && (p[1] == '"' || p[1] == '\\')) { p += 2; continue; }
+            if (end - p < 6 || memcmp(p, "\\u00", 4) != 0 || (p[4] != '0' && p[4] != '1')) return NULL;
+            if (!(p[5] >= '0' && p[5] <= '9') && !(p[5] >= 'a' && p[5] <= 'f')) return NULL;
+            p += 6;
+        } else {
+            unsigned n = *p < 0x20 ? 0 : utf8(p, end);
+            if (n == 0) return NULL;
+            p += n;
+        }
+    }
+    return p < end ? p + 1 : NULL;
+}
+
+// The next byte that a checked string stands for, from p on, which is inside; −1 at its end.
+static int next_byte(const u8 **p)
+{
+    const u8 *s = *p;
+    if (*s == '"') return -1;
+    *p = s + (*s != '\\' ? 1 : s[1] != 'u' ? 2 : 6);
+    if (*s != '\\') return *s;
+    if (s[1] != 'u') return s[1];
+    return (s[4] - '0') * 16 + (s[5] <= '9' ? s[5] - '0' : s[5] - 'a' + 10);
+}
+
+static bool ascending(const u8 *a, const u8 *b)
+{
+    int x, y;
+    a++, b++;
+    do { x = next_byte(&a); y = next_byte(&b); } while (x == y && x >= 0);
+    return x < y;
+}
+
+#define NUMBER 32  // more than the bytes of any canonical number, with a zero
+
+// Copies the number at p into text, as far as it fits. Without an end, one is known to come.
+static const u8 *copy_number(const u8 *p, const u8 *end, char text[NUMBER])
+{
+    size_t n = 0;
+    for (; (end == NULL || p < end) && n < NUMBER - 1; p++) {
+        if (!(*p >= '0' && *p <= '9') && *p != '-' && *p != '+' && *p != '.' && *p != 'e') break;
+        text[n++] = (char)*p;
+    }
+    text[n] = 0;
+    return p;
+}
+
+static bool check_number(const char *text)
+{
+    if (strchr(text, 'e') == NULL) {
+        const char *digits = text + (*text == '-');
+        size_t n = strspn(digits, "0123456789");
+        u64 x = 0;
+        if (n == 0 || n > 19 || digits[n] != 0 || (*digits == '0' && text[1] != 0)) return false;
+        for (size_t i = 0; i < n; i++) x = x * 10 + (u64)(digits[i] - '0');
+        return x <= (u64)INT64_MAX + (*text == '-');
+    }
+    double x = strtod(text, NULL);
+    if (!isfinite(x) || (x == 0 && signbit(x))) return false;
+    for (int precision = 0; precision <= 16; precision++) {
+        char canonical[NUMBER];
+        snprintf(canonical, sizeof canonical, "%.*e", precision, x);
+        if (strtod(canonical, NULL) == x) return strcmp(canonical, text) == 0;
+    }
+    return false;
+}
+
+static int check_json(ncz *f, const u8 *p, const u8 *end)
+{
+    const u8 *key[MAX_DEPTH];  // the last key of an object
+    u8 close[MAX_DEPTH];
+    unsigned depth = 0;
+    u32 values = 0;
+    for (;;) {  // a value starts at p
+        bool opened = false;
+        if (p == end) CORRUPT("the directory ends too early");
+        if (++values > MAX_VALUES) return fail(f, NCZ_OVER, "more than 2^24 values in the directory");
+        if (*p == '{' || *p == '[') {
+            if (depth == MAX_DEPTH) return fail(f, NCZ_OVER, "the directory is nested deeper than 64");
+            key[depth] = NULL;
+            close[depth++] = *p++ == '{' ? '}' : ']';
+            opened = true;
+        } else if (*p == '"') {
+            p = check_string(p, end);
+            if (p == NULL) CORRUPT("a string in the directory is not canonical");
+        } else if (*p == '-' || (*p >= '0' && *p <= '9')) {
+            char text[NUMBER];
+            p = copy_number(p, end, text);
+            if (!check_number(text)) CORRUPT("a number in the directory is not canonical");
+        } else {
+            size_t n = *p == 'f' ? 5 : 4;
+            if ((size_t)(end - p) < n || (memcmp(p, "true", 4) != 0 && memcmp(p, "null", 4) != 0 &&
+                                          (n != 5 || memcmp(p, "false", 5) != 0))) CORRUPT("the directory is no canonical JSON");
+            p += n;
+        }
+        while (depth > 0 && p < end && *p == close[depth - 1]) { p++; depth--; opened = false; }
+        if (depth == 0) break;
+        if (!opened) {
+            if (p == end || *p != ',') CORRUPT("the directory is no canonical JSON");
+            p++;
+        }
+        if (close[depth - 1] == '}') {
+            const u8 *start = p;
+            p = check_string(p, end);
+            if (p == NULL) CORRUPT("a key in the directory is not canonical");
+            if (key[depth - 1] != NULL && !ascending(key[depth - 1], start)) CORRUPT("keys are not sorted, or one is there twice");
+            key[depth - 1] = start;
+            if (p == end || *p != ':') CORRUPT("the directory is no canonical JSON");
+            p++;
+        }
+    }
+    if (p != end) CORRUPT("bytes after the directory's object");
+    return NCZ_OK;
+}
+
+// From here on JSON has been checked, so that no end need be looked for. A value is a pointer to its first byte.
+
+static const u8 *after_string(const u8 *p)
+{
+    for (p++; *p != '"'; p++) p += *p == '\\';
+    return p + 1;
+}
+
+static const u8 *after(const u8 *p)
+{
+    unsigned depth = 0;
+    do {
+        if (*p == '"') p = after_string(p);
+        else {
+            if (*p == '{' || *p == '[') depth++;
+            else if (*p == '}' || *p == ']') depth--;
+            // A number or a word ends before a sign; at depth 0 it is the whole value.
+            else if (depth == 0) { while (*p != ',' && *p != '}' && *p != ']') p++; return p; }
+            p++;
+        }
+    } while (depth > 0);
+    return p;
+}
+
+// Goes through an array: starts with *at = array + 1. Null at the end.
+static const u8 *next_item(const u8 **at)
+{
+    const u8 *p = *at + (**at == ',');
+    if (*p == ']') return NULL;
+    *at = after(p);
+    return p;
+}
+
+static const u8 *next_member(const u8 **at, const u8 **key)
+{
+    const u8 *p = *at + (**at == ',');
+    if (*p == '}') return NULL;
+    *key = p;
+    p = after_string(p) + 1;
+    *at = after(p);
+    return p;
+}
+
+static u64 count_items(const u8 *array)
+{
+    u64 n = 0;
+    for (const u8 *at = array + 1; next_item(&at) != NULL; ) n++;
+    return n;
+}
+
+// The number of the word in a list, words being separated by spaces, that a string spells; −1 where there is none.
+// A word may end with `?`, which is no part of it.
+static int word(const u8 *string, const char *list)
+{
+    const char *text = (const char *)string + 1;
+    size_t size = (size_t)(after_string(string) - string) - 2;
+    for (int i = 0; *list != 0; i++) {
+        size_t n = strcspn(list, " ?");
+        if (n == size && memcmp(text, list, n) == 0) return i;
+        list += strcspn(list, " ");
+        list += strspn(list, " ");
+    }
+    return -1;
+}
+
+// Looks for the members of an object whose keys are the words of a list: values[i] is that of word i, null where it is not
+// there. False where one is missing whose word does not end with `?`. Sets *unknown where there are other keys, of which
+// those that begin with x- or d- do not count if `open`.
+static bool members(const u8 *object, const char *list, const u8 **values, bool open, bool *unknown)
+{
+    const u8 *key, *value;
+    int i = 0;
+    for (const char *p = list; *p != 0; p += strspn(p, " ")) { values[i++] = NULL; p += strcspn(p, " "); }
+    for (const u8 *at = object + 1; (value = next_member(&at, &key)) != NULL; ) {
+        i = word(key, list);
+        if (i >= 0) values[i] = value;
+        else if (!open || (memcmp(key, "\"x-", 3) != 0 && memcmp(key, "\"d-", 3) != 0)) *unknown = true;
+    }
+    i = 0;
+    for (const char *p = list; *p != 0; p += strspn(p, " ")) {
+        p += strcspn(p, " ");
+        if (values[i++] == NULL && p[-1] != '?') return false;
+    }
+    return true;
+}
+
+static bool is_integer(const u8 *p)
+{
+    if (*p != '-' && !(*p >= '0' && *p <= '9')) return false;
+    for (p++; *p != ',' && *p != '}' && *p != ']'; p++) if (*p == 'e') return false;
+    return true;
+}
+
+// Is p an integer in least…most?
+static bool integer(const u8 *p, int64_t least, int64_t most, int64_t *x)
+{
+    u64 n = 0;
+    if (!is_integer(p)) return false;
+    for (const u8 *q = p + (*p == '-'); *q >= '0' && *q <= '9'; q++) n = n * 10 + (u64)(*q - '0');
+    *x = *p != '-' ? (int64_t)n : n > (u64)INT64_MAX ? INT64_MIN : -(int64_t)n;
+    return *x >= least && *x <= most;
+}
+
+static bool natural(const u8 *p, u64 least, u64 most, u64 *x)
+{
+    int64_t n;
+    if (!integer(p, (int64_t)least, (int64_t)most, &n)) return false;
+    *x = (u64)n;
+    return true;
+}
+
+static bool real(const u8 *p, double least, double most, double *x)
+{
+    char text[NUMBER];
+    if ((*p != '-' && !(*p >= '0' && *p <= '9')) || is_integer(p)) return false;
+    copy_number(p, NULL, text);
+    *x = strtod(text, NULL);
+    return *x >= least && *x <= most;
+}
+
+static bool is_true(const u8 *p) { return *p == 't'; }
+
+static bool is_digest(const u8 *p)
+{
+    if (*p++ != '"') return false;
+    for (int i = 0; i < 32; i++, p++) if (!(*p >= '0' && *p <= '9') && !(*p >= 'a' && *p <= 'f')) return false;
+    return *p == '"';
+}
+
+// Is p a string, and how many bytes does it stand for? `plain`: it may have no control characters.
+static bool is_string(const u8 *p, bool plain, u64 *size)
+{
+    int c;
+    if (*p++ != '"') return false;
+    for (*size = 0; (c = next_byte(&p)) >= 0; ++*size) if (plain && (c < 0x20 || c == 0x7F)) return false;
+    return true;
+}
+
+// Frames and blocks, §2.3 -----------------------------------------------------------------------------------------------------
+
+static ZSTD_DCtx *take_zstd(struct space *s)
+{
+    size_t size = ZSTD_estimateDCtxSize();
+    void *p = take(s, size);
+    return p == NULL ? NULL : ZSTD_initStaticDCtx(p, size);
+}
+
+// Decodes exactly one frame into exactly `size` bytes, more than 0.
+static int unpack(ncz *f, ZSTD_DCtx *z, const u8 *p, size_t n, u8 *out, size_t size)
+{
+    static const unsigned dictionary_bytes[4] = { 0, 1, 2, 4 }, size_bytes[4] = { 0, 2, 4, 8 };
+    if (n < 6 || load(p, 4) != 0xFD2FB528u) CORRUPT("no zstd frame");
+    bool single = p[4] >> 5 & 1;
+    unsigned dictionary = dictionary_bytes[p[4] & 3], content = size_bytes[p[4] >> 6];
+    if (content == 0 && single) content = 1;
+    if (content == 0 || p[4] & 0x0C || n < 6 + dictionary + content) CORRUPT("a zstd frame without a size, with a checksum, or cut short");
+    u64 window = size;
+    if (!single) window = (8u + (p[5] & 7u)) * ((u64)1 << (7 + (p[5] >> 3)));
+    p += single ? 5 : 6;
+    if (load(p, dictionary) != 0) CORRUPT("a zstd frame with a dictionary");
+    u64 declared = load(p + dictionary, content) + (content == 2 ? 256 : 0);
+    p -= single ? 5 : 6;
+    if (declared != size) CORRUPT("a zstd frame of another size");
+    if (window > MAX_WINDOW) return fail(f, NCZ_OVER, "a zstd window of more than 8 MiB");
+    if (ZSTD_findFrameCompressedSize(p, n) != n) CORRUPT("a broken zstd frame, or something after it");
+    if (ZSTD_decompressDCtx(z, out, size, p, n) != size) CORRUPT("a broken zstd frame");
+    return NCZ_OK;
+}
+
+// The blocks of a payload that are still to be read.
+struct blocks {
+    const u8 *json;  // where next_item goes on
+    u64 at;          // where the next one lies in the file
+    bool flat;       // all are stored uncompressed
+};
+
+static int stored_block(ncz *f, struct blocks *b, const u8 **p, u64 *n)
+{
+    const u8 *size = next_item(&b->json), *crc = size == NULL ? NULL : next_item(&b->json);
+    u64 expected;
+    if (crc == NULL) CORRUPT("a payload has too few blocks");
+    natural(size, 0, BLOCK, n);  // as ncz_open found it
+    natural(crc, 0, UINT32_MAX, &expected);
+    *p = f->file + b->at;
+    b->at += *n;
+    if (crc32_of(f, *p, *n) != expected) CORRUPT("the CRC-32 of a block is wrong");
+    return NCZ_OK;
+}
+
+// The next block, of a known decoded size: *p is in the file where it is uncompressed, else `buffer`.
+static int next_block(ncz *f, ZSTD_DCtx *z, struct blocks *b, u64 decoded, u8 *buffer, const u8 **p)
+{
+    u64 n;
+    TRY(stored_block(f, b, p, &n));
+    if (n > decoded) CORRUPT("a block is larger than what it holds");
+    if (n == decoded) return NCZ_OK;
+    if (b->flat) CORRUPT("a compressed block in a mapped file");
+    TRY(unpack(f, z, *p, (size_t)n, buffer, (size_t)decoded));
+    *p = buffer;
+    return NCZ_OK;
+}
+
+// Goes to the payload after the one at *json, both as next_item has them; the file's offset goes along. Null: there is none.
+static const u8 *next_payload(const ncz *f, const u8 **json, u64 *at)
+{
+    const u8 *payload = next_item(json), *size;
+    if (payload == NULL) return NULL;
+    for (const u8 *p = payload + 1; (size = next_item(&p)) != NULL; next_item(&p)) {
+        int64_t n = 0;
+        integer(size, 0, BLOCK, &n);
+        *at += (u64)n;
+    }
+    if (f->mapped) *at = (*at + 63) / 64 * 64;
+    return payload;
+}
+
+// Tensors, §3 and the parameters of §4 -------------------------------------------------------------------------------------------
+
+struct format { unsigned exponent, fraction; };
+static const struct format FLOAT16 = { 5, 10 }, BFLOAT16 = { 8, 7 }, FLOAT32 = { 8, 23 }, FLOAT64 = { 11, 52 };
+
+static const struct { const char *name; unsigned size; const struct format *format; } TYPES[] = {
+    { "int8", 1, NULL }, { "int16", 2, NULL }, { "int32", 4, NULL }, { "int64", 8, NULL },
+    { "uint8", 1, NULL }, { "uint16", 2, NULL }, { "uint32", 4, NULL }, { "uint64", 8, NULL },
+    { "float16", 2, &FLOAT16 }, { "bfloat16", 2, &BFLOAT16 }, { "float32", 4, &FLOAT32 }, { "float64", 8, &FLOAT64 } };
+
+enum { RAW, TERNARY, SPARSE, LOW_RANK, LEVELS };
+enum { GAPS, BITMAP, DENSE };                      // positions; the words of the parameter, and none
+enum { EXACT, VALUES_FLOAT16, VALUES_BFLOAT16, SIGN };  // values of sparse
+enum { TABLE, GRID };                              // values of levels
+#define SCALE_TENSOR 0
+#define SCALE_ROW UINT64_MAX
+
+// Bytes of a stored value of sparse, the sign's being none.
+static unsigned stored_bytes(const ncz_tensor *t)
+{
+    return t->values == SIGN ? 0 : t->values == EXACT ? t->size : 2;
+}
+
+// Whether a string follows the rule for `path` and `aliases`.
+static bool is_path(const u8 *p)
+{
+    u8 run[4];  // the escaped bytes just before, as many as a character of UTF-8 may have
+    unsigned n = 0;
+    int c;
+    if (*p++ != '"') return false;
+    while ((c = next_byte(&p)) >= 0) {
+        if (c != '\\') { n = 0; continue; }
+        int x = next_byte(&p), high = x == 'x' ? next_byte(&p) : -1, low = high >= 0 ? next_byte(&p) : -1;
+        if (low < 0) return false;
+        const char *digits = "0123456789ABCDEF", *a = strchr(digits, high), *b = strchr(digits, low);
+        if (high == 0 || low == 0 || a == NULL || b == NULL) return false;
+        u8 byte = (u8)((a - digits) * 16 + (b - digits));
+        if (byte == 0x5C) { n = 0; continue; }
+        if (byte < 0x80) return false;
+        if (n == 4) memmove(run, run + 1, --n);
+        run[n++] = byte;
+        for (unsigned i = 0; i < n; i++) if (utf8(run + i, run + n) == n - i) return false;
+    }
+    return true;
+}
+
+static int read_history(ncz *f, const u8 *history)
+{
+    const u8 *at = history + 1, *entry, *v[3];
+    int64_t last = -1;
+    while ((entry = next_item(&at)) != NULL) {
+        double error;
+        bool unknown = false;
+        if (*entry != '{' || !members(entry, "error? from? step", v, true, &unknown)) CORRUPT("an entry of a history is malformed");
+        if (v[0] != NULL && !real(v[0], 0, 1.79769313e+308, &error)) CORRUPT("the error of a step is out of range");
+        if (v[1] != NULL && !is_digest(v[1])) CORRUPT("a digest in a history is malformed");
+        if (!integer(v[2], last + 1, (int64_t)f->steps - 1, &last)) CORRUPT("the steps of a history are no ascending numbers of steps");
+    }
+    return NCZ_OK;
+}
+
+// A string among known words: its number; −1 and unsupported where it is another; corrupt where it is no string.
+static int read_word(ncz *f, const u8 *p, const char *list, int *number, int *verdict)
+{
+    if (*p != '"') CORRUPT("a value that has to be a string is none");
+    *number = word(p, list);
+    if (*number < 0) *verdict = NCZ_UNSUPPORTED;
+    return NCZ_OK;
+}
+
+static int read_scale_per(ncz *f, const u8 *p, ncz_tensor *t)
+{
+    int which = 0;
+    if (*p == '"') {
+        TRY(read_word(f, p, "tensor row", &which, &t->verdict));
+        t->scale_per = which == 0 ? SCALE_TENSOR : SCALE_ROW;
+    } else if (!natural(p, 1, INT64_MAX, &t->scale_per)) CORRUPT("`scale_per` is out of range");
+    return NCZ_OK;
+}
+
+static int read_least(ncz *f, const u8 *p, ncz_tensor *t)
+{
+    unsigned bytes = stored_bytes(t);
+    int n = 0;
+    if (*p++ != '"' || *p == '0') CORRUPT("`least` is out of range");
+    for (; *p != '"'; p++) {
+        if (n++ == 16 || (!(*p >= '0' && *p <= '9') && !(*p >= 'a' && *p <= 'f'))) CORRUPT("`least` is out of range");
+        t->least = t->least << 4 | (u64)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+    }
+    if (n == 0 || (bytes != 0 && t->least >> (8 * bytes - 1) != 0)) CORRUPT("`least` is out of range");
+    return NCZ_OK;
+}
+
+// The parameters of each encoding. Where one has a value that is not known, what depends on it is not looked at.
+static int read_parameters(ncz *f, const u8 *p, ncz_tensor *t)
+{
+    static const char *const LISTS[] = { "planes?", "scale_per", "least? positions scale_per? values", "rank singular_values",
+        "bits? classes? exceptions? levels? positions? scale_per? values" };
+    const u8 *v[7], *item;
+    bool unknown = false;
+    t->positions = DENSE;
+    if (!members(p, LISTS[t->encoding], v, false, &unknown)) CORRUPT("a parameter is missing");
+    if (unknown) t->verdict = NCZ_UNSUPPORTED;
+    if (t->encoding == RAW && v[0] != NULL) {
+        if (!is_true(v[0]) || f->mapped || t->size == 1) CORRUPT("`planes` where it must not be");
+        t->planes = true;
+    } else if (t->encoding == TERNARY) {
+        TRY(read_scale_per(f, v[0], t));
+    } else if (t->encoding == SPARSE) {
+        TRY(read_word(f, v[1], "gaps bitmap", &t->positions, &t->verdict));
+        TRY(read_word(f, v[3], "exact float16 bfloat16 sign", &t->values, &t->verdict));
+        if (v[2] != NULL) TRY(read_scale_per(f, v[2], t));
+        if (t->values >= 0 && (v[2] != NULL) != (t->values == SIGN)) CORRUPT("`scale_per` without signs, or signs without it");
+        if (v[0] != NULL && t->values == SIGN) CORRUPT("`least` with signs");
+        if (v[0] != NULL) TRY(read_least(f, v[0], t));
+        // Only what is narrower is widened.
+        if ((t->values == VALUES_FLOAT16 || t->values == VALUES_BFLOAT16) && t->size < 4) t->verdict = NCZ_UNSUPPORTED;
+    } else if (t->encoding == LOW_RANK) {
+        double last = INFINITY;
+        u64 n = 0;
+        if (!natural(v[0], 0, smaller(smaller(t->rows, t->columns), INT64_MAX), &t->factor_rank)) CORRUPT("`rank` is out of range");
+        if (*v[1] != '[') CORRUPT("`singular_values` is no array");
+        for (const u8 *at = v[1] + 1; (item = next_item(&at)) != NULL; n++)
+            if (!real(item, 0, last, &last)) CORRUPT("`singular_values` are not as they should be");
+        if (n != t->factor_rank) CORRUPT("not as many `singular_values` as `rank`");
+    } else if (t->encoding == LEVELS) {
+        TRY(read_word(f, v[6], "table grid", &t->values, &t->verdict));
+        if (v[4] != NULL) TRY(read_word(f, v[4], "gaps bitmap", &t->positions, &t->verdict));
+        if (v[5] != NULL) TRY(read_scale_per(f, v[5], t));
+        u64 bits = 0, a, b;
+        if (v[0] != NULL && (!natural(v[0], t->values == GRID ? 2 : 1, 8, &bits) || (bits & (bits - 1)) != 0)) CORRUPT("`bits` is out of range");
+        t->bits = (unsigned)bits;
+        if (v[2] != NULL && !natural(v[2], 1, INT64_MAX, &t->exceptions)) CORRUPT("`exceptions` is out of range");
+        if (v[3] != NULL && !natural(v[3], 1, 256, &t->levels)) CORRUPT("`levels` is out of range");
+        if (t->values == TABLE && (v[3] == NULL || v[2] != NULL || v[5] != NULL)) CORRUPT("parameters that do not belong to a table");
+        if (t->values == GRID && (v[3] != NULL || v[5] == NULL)) CORRUPT("parameters that do not belong to a grid");
+        if (v[1] != NULL) {
+            const u8 *at = v[1] + 1;
+            if (*v[1] != '[' || count_items(v[1]) != 2 || !natural(next_item(&at), 1, 16, &a) || !natural(next_item(&at), 1, 16, &b) || a * b == 1)
+                CORRUPT("`classes` are out of range");
+            if (v[0] != NULL || v[4] != NULL) CORRUPT("`classes` with `bits` or `positions`");
+            t->row_classes = (unsigned)a;
+            t->column_classes = (unsigned)b;
+        }
+    }
+    return NCZ_OK;
+}
