@@ -748,3 +748,212 @@ static int read_parameters(ncz *f, const u8 *p, ncz_tensor *t)
     }
     return NCZ_OK;
 }
+
+static u64 row_blocks(const ncz_tensor *t)
+{
+    if (t->rows == 0 || t->columns == 0) return 0;
+    return t->columns <= WEIGHTS ? divide_up(t->rows, WEIGHTS / t->columns) : t->rows * divide_up(t->columns, WEIGHTS);
+}
+
+static u64 scales(const ncz_tensor *t)
+{
+    if (t->scale_per == SCALE_TENSOR || t->scale_per == SCALE_ROW) return t->scale_per == SCALE_ROW ? t->rows : 1;
+    return t->rows * divide_up(t->columns, t->scale_per);
+}
+
+#define MAX_PARTS 12
+
+// The numbers of blocks of the parts of a tensor that can be decoded; returns how many parts there are.
+static unsigned part_blocks(const ncz_tensor *t, u64 blocks[MAX_PARTS])
+{
+    unsigned n = 0;
+    u64 each = row_blocks(t), some = each != 0, scale = some * divide_up(scales(t) * (t->size == 8 ? 8 : 4), BLOCK);
+    if (t->encoding == RAW) blocks[n++] = divide_up(t->bytes, BLOCK);
+    if (t->encoding == TERNARY) { blocks[n++] = each; blocks[n++] = scale; }
+    if (t->encoding == LOW_RANK) {
+        blocks[n++] = divide_up(t->rows * t->factor_rank * 4, BLOCK);
+        blocks[n++] = divide_up(t->columns * t->factor_rank * 4, BLOCK);
+    }
+    if (t->encoding == SPARSE || t->encoding == LEVELS) {
+        if (t->positions == GAPS) blocks[n++] = divide_up(each * 4, BLOCK);
+        if (t->positions != DENSE) blocks[n++] = each;
+    }
+    if (t->encoding == SPARSE) {
+        for (unsigned i = 0; i < stored_bytes(t); i++) blocks[n++] = each;
+        if (t->values == SIGN) { blocks[n++] = each; blocks[n++] = scale; }
+    }
+    if (t->encoding == LEVELS) {
+        if (t->row_classes != 0) blocks[n++] = some * divide_up(t->rows + t->columns, BLOCK);
+        blocks[n++] = each;
+        if (t->exceptions != 0) blocks[n++] = some * (divide_up(t->exceptions, BLOCK / 4));
+        blocks[n++] = t->values == GRID ? scale : some;
+    }
+    return n;
+}
+
+static int read_tensor(ncz *f, u64 number, const u8 *p, ncz_tensor *t)
+{
+    enum { ALIASES, AXES, BYTE_ORDER, DIGEST, ENCODING, HISTORY, NAME, OUTPUTS, PARAMETERS, PARTS, PATH, PLACE, ROLE, SHAPE, TYPE };
+    const u8 *v[15], *item;
+    bool unknown = false;
+    u64 size, product, outputs, encoding = RAW, blocks[MAX_PARTS], seen = 0;
+    *t = (ncz_tensor){ .number = number, .parts = 1, .type = -1, .type_name = "?" };
+    if (*p != '{' || !members(p, "aliases? axes? byte_order? digest encoding? history? name outputs? parameters? parts? path? place? role? shape type",
+                              v, true, &unknown)) CORRUPT("a tensor is malformed");
+    if (unknown) t->verdict = NCZ_UNSUPPORTED;
+    if (!is_string(v[NAME], true, &size) || size == 0) CORRUPT("the name of a tensor is malformed");
+    if (size > MAX_NAME) return fail(f, NCZ_OVER, "a name of more than 4096 bytes");
+    t->name = v[NAME] + 1;
+    t->name_size = (size_t)(after_string(v[NAME]) - t->name) - 1;
+    if (!is_digest(v[DIGEST])) CORRUPT("the digest of a tensor is malformed");
+    t->digest = v[DIGEST];
+
+    if (*v[TYPE] != '"') CORRUPT("the type of a tensor is no string");
+    for (int i = 0; i < 12; i++) if (word(v[TYPE], TYPES[i].name) == 0) { t->type = i; t->type_name = TYPES[i].name; t->size = TYPES[i].size; }
+    if (t->type < 0) t->verdict = NCZ_UNSUPPORTED;
+    if (*v[SHAPE] != '[') CORRUPT("the shape of a tensor is no array");
+    product = t->size == 0 ? 1 : t->size;
+    bool empty = false;
+    for (const u8 *at = v[SHAPE] + 1; (item = next_item(&at)) != NULL; ) {
+        if (t->rank == MAX_RANK) return fail(f, NCZ_OVER, "a shape of more than 32 dimensions");
+        u64 *d = &t->shape[t->rank];
+        if (!natural(item, 0, INT64_MAX, d) || (*d != 0 && product > ((u64)1 << 62) / *d)) CORRUPT("the shape of a tensor is out of range");
+        if (*d == 0) empty = true; else product *= *d;
+        t->axes[t->rank] = t->rank;
+        t->rank++;
+    }
+    t->bytes = empty ? 0 : product;
+    if (v[AXES] != NULL) {
+        unsigned i = 0;
+        if (*v[AXES] != '[' || count_items(v[AXES]) != t->rank) CORRUPT("`axes` is no permutation");
+        for (const u8 *at = v[AXES] + 1; (item = next_item(&at)) != NULL; i++) {
+            u64 axis;
+            if (!natural(item, 0, t->rank - 1, &axis) || (seen >> axis & 1) != 0) CORRUPT("`axes` is no permutation");
+            seen |= (u64)1 << axis;
+            t->axes[i] = (unsigned)axis;
+            if (axis != i) t->permuted = true;
+        }
+        if (!t->permuted) CORRUPT("`axes` is the default");
+    }
+    outputs = t->rank == 0 ? 0 : t->rank - 1;
+    if (v[OUTPUTS] != NULL) {
+        u64 usual = outputs;
+        if (!natural(v[OUTPUTS], 0, t->rank, &outputs) || outputs == usual) CORRUPT("`outputs` is out of range or the default");
+    }
+    t->rows = t->columns = 1;
+    for (unsigned i = 0; i < t->rank; i++) {  // no overflow: without zeros the product is small, and with one what comes after is 0
+        u64 *side = i < outputs ? &t->rows : &t->columns;
+        *side *= t->shape[t->axes[i]];
+    }
+
+    if (v[ALIASES] != NULL) {
+        if (*v[ALIASES] != '[' || v[ALIASES][1] == ']') CORRUPT("`aliases` is no array, or empty");
+        for (const u8 *at = v[ALIASES] + 1; (item = next_item(&at)) != NULL; ) if (!is_path(item)) CORRUPT("an alias is malformed");
+    }
+    if (v[PATH] != NULL && !is_path(v[PATH])) CORRUPT("the path of a tensor is malformed");
+    if (v[BYTE_ORDER] != NULL && (*v[BYTE_ORDER] != '"' || word(v[BYTE_ORDER], "big") != 0)) CORRUPT("`byte_order` is not \"big\"");
+    if (v[ROLE] != NULL && (*v[ROLE] != '"' || word(v[ROLE], "other") == 0)) CORRUPT("`role` is no string, or the default");
+    if (v[HISTORY] != NULL) {
+        if (*v[HISTORY] != '[' || v[HISTORY][1] == ']') CORRUPT("`history` is no array, or empty");
+        t->history = true;
+        TRY(read_history(f, v[HISTORY]));
+    }
+    t->place = v[PLACE];
+    if (t->place != NULL && (*t->place != '{' || f->container == NULL || empty)) CORRUPT("a `place` that is no object, or where none may be");
+    if (v[PARTS] != NULL && (!natural(v[PARTS], 0, INT64_MAX, &t->parts) || t->parts == 1)) CORRUPT("`parts` is out of range or the default");
+
+    if (v[ENCODING] != NULL && !natural(v[ENCODING], 1, 127, &encoding)) CORRUPT("`encoding` is out of range or the default");
+    t->encoding = (int)encoding;
+    if (v[PARAMETERS] != NULL && (*v[PARAMETERS] != '{' || v[PARAMETERS][1] == '}')) CORRUPT("`parameters` is no object, or empty");
+    if (encoding > LEVELS) { t->verdict = NCZ_UNSUPPORTED; return NCZ_OK; }
+    TRY(read_parameters(f, v[PARAMETERS] != NULL ? v[PARAMETERS] : (const u8 *)"{}", t));
+    bool any_type = encoding == RAW || (encoding == LEVELS && t->values == TABLE);
+    if (t->type >= 0 && TYPES[t->type].format == NULL && !any_type) t->verdict = NCZ_UNSUPPORTED;
+    if (t->verdict != NCZ_OK) return NCZ_OK;
+    if (part_blocks(t, blocks) != t->parts) CORRUPT("`parts` is not what the encoding has");
+    if (encoding == LEVELS && t->bits == 0 && f->mapped && row_blocks(t) != 0) CORRUPT("codes by frequency in a mapped file");
+    return NCZ_OK;
+}
+
+// The rest of the directory -------------------------------------------------------------------------------------------------
+
+static int read_steps(ncz *f, const u8 *steps)
+{
+    const u8 *step, *item, *v[6], *c[2], *in[4];
+    if (*steps != '[' || steps[1] == ']') CORRUPT("`steps` is no array, or empty");
+    for (const u8 *at = steps + 1; (step = next_item(&at)) != NULL; f->steps++) {
+        bool unknown = false;
+        double error;
+        if (*step != '{' || !members(step, "claim? from? options removed? tool version", v, true, &unknown)) CORRUPT("a step is malformed");
+        if (*v[2] != '"' || *v[4] != '"' || *v[5] != '"' || (v[1] != NULL && !is_digest(v[1]))) CORRUPT("a step is malformed");
+        if (v[3] != NULL) {
+            if (*v[3] != '[' || v[3][1] == ']') CORRUPT("`removed` is no array, or empty");
+            for (const u8 *r = v[3] + 1; (item = next_item(&r)) != NULL; ) if (*item != '"') CORRUPT("`removed` has what is no name");
+        }
+        if (v[0] == NULL) continue;
+        if (v[1] == NULL || *v[0] != '{' || !members(v[0], "error inputs", c, false, &unknown) || !real(c[0], 0, INFINITY, &error) || *c[1] != '{' ||
+            !members(c[1], "data? distribution? samples? seed?", in, false, &unknown)) CORRUPT("a claim is malformed");
+        if (unknown) continue;
+        bool data = in[0] != NULL && is_digest(in[0]) && in[1] == NULL && in[2] == NULL && in[3] == NULL;
+        bool normal = in[0] == NULL && in[1] != NULL && *in[1] == '"' && word(in[1], "normal") == 0 && (in[2] != NULL) == (in[3] != NULL) &&
+            (in[2] == NULL || (is_integer(in[2]) && is_integer(in[3])));
+        if (!data && !normal) CORRUPT("the inputs of a claim are malformed");
+    }
+    return NCZ_OK;
+}
+
+static int read_container(ncz *f)
+{
+    const u8 *v[4];
+    bool unknown = false;
+    u64 offset = 0;
+    if (*f->container != '{' || !members(f->container, "digest kind offset? size", v, true, &unknown)) CORRUPT("the container is malformed");
+    if (!is_digest(v[0]) || *v[1] != '"' || !natural(v[3], 0, INT64_MAX, &f->container_size)) CORRUPT("the container is malformed");
+    if (v[2] != NULL && !natural(v[2], 1, f->container_size, &offset)) CORRUPT("the offset of the container is out of range or the default");
+    int kind = word(v[1], "hdf5 keras");
+    if (kind == 0 && offset != 0) CORRUPT("an HDF5 file with an offset");
+    f->container_unsupported = unknown || kind < 0;
+    f->container_digest = v[0];
+    f->container_kind = v[1];
+    return NCZ_OK;
+}
+
+// Checks a tensor's place; its holes are added to the array, if there is one, and counted.
+static int read_place(ncz *f, const ncz_tensor *t, struct pair *holes, u64 *count)
+{
+    const u8 *v[4], *chunk, *item;
+    bool unknown = false;
+    u64 hole[2], number, first[2][MAX_RANK];
+    unsigned chunks = 0;
+    members(t->place, "address? chunks? kept? offset?", v, false, &unknown);
+    if ((v[0] != NULL && !natural(v[0], 0, INT64_MAX, &number)) || (v[2] != NULL && !is_true(v[2])) || (v[1] != NULL && *v[1] != '[') ||
+        (v[3] != NULL && !natural(v[3], 0, INT64_MAX, &hole[0]))) CORRUPT("a place is malformed");
+    if (unknown || t->size == 0) f->container_unsupported = true;
+    if (unknown) return NCZ_OK;
+    if ((v[0] != NULL) != (v[1] != NULL) || (v[3] != NULL) == (v[1] != NULL) || (v[2] != NULL && v[1] == NULL)) CORRUPT("a place is malformed");
+    if (v[3] != NULL) {
+        if (t->size == 0 || f->container_unsupported) return NCZ_OK;
+        if (hole[0] > f->container_size || t->bytes > f->container_size - hole[0]) CORRUPT("a place outside the source file");
+        if (holes != NULL) holes[*count] = (struct pair){ hole[0], t->bytes };
+        ++*count;
+        return NCZ_OK;
+    }
+    for (const u8 *at = v[1] + 1; (chunk = next_item(&at)) != NULL; chunks = 1) {
+        if (*chunk != '[' || count_items(chunk) != 3 + t->rank) CORRUPT("a chunk is malformed");
+        const u8 *in = chunk + 1;
+        for (int i = 0; i < 2; i++) if (!natural(next_item(&in), 0, INT64_MAX, &hole[i])) CORRUPT("a chunk is malformed");
+        if (!natural(next_item(&in), 0, UINT32_MAX, &number)) CORRUPT("the mask of a chunk is out of range");
+        for (unsigned i = 0; (item = next_item(&in)) != NULL; i++)
+            if (!natural(item, 0, t->shape[i] - 1, &first[1][i])) CORRUPT("a chunk outside its tensor");
+        unsigned i = 0;
+        while (chunks != 0 && i < t->rank && first[0][i] == first[1][i]) i++;
+        if (chunks != 0 && (i == t->rank || first[0][i] > first[1][i])) CORRUPT("chunks are not in ascending order");
+        memcpy(first[0], first[1], sizeof first[0]);
+        if (f->container_unsupported) continue;
+        if (hole[0] > f->container_size || hole[1] > f->container_size - hole[0]) CORRUPT("a chunk outside the source file");
+        if (v[2] != NULL || hole[1] == 0) continue;
+        if (holes != NULL) holes[*count] = (struct pair){ hole[0], hole[1] };
+        ++*count;
+    }
+    return NCZ_OK;
+}
