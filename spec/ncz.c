@@ -928,11 +928,11 @@ static int read_place(ncz *f, const ncz_tensor *t, struct pair *holes, u64 *coun
     members(t->place, "address? chunks? kept? offset?", v, false, &unknown);
     if ((v[0] != NULL && !natural(v[0], 0, INT64_MAX, &number)) || (v[2] != NULL && !is_true(v[2])) || (v[1] != NULL && *v[1] != '[') ||
         (v[3] != NULL && !natural(v[3], 0, INT64_MAX, &hole[0]))) CORRUPT("a place is malformed");
-    if (unknown || t->size == 0) f->container_unsupported = true;
+    if (unknown || (v[3] != NULL && t->size == 0)) f->container_unsupported = true;
     if (unknown) return NCZ_OK;
     if ((v[0] != NULL) != (v[1] != NULL) || (v[3] != NULL) == (v[1] != NULL) || (v[2] != NULL && v[1] == NULL)) CORRUPT("a place is malformed");
     if (v[3] != NULL) {
-        if (t->size == 0 || f->container_unsupported) return NCZ_OK;
+        if (f->container_unsupported) return NCZ_OK;
         if (hole[0] > f->container_size || t->bytes > f->container_size - hole[0]) CORRUPT("a place outside the source file");
         if (holes != NULL) holes[*count] = (struct pair){ hole[0], t->bytes };
         ++*count;
@@ -955,5 +955,186 @@ static int read_place(ncz *f, const ncz_tensor *t, struct pair *holes, u64 *coun
         if (holes != NULL) holes[*count] = (struct pair){ hole[0], hole[1] };
         ++*count;
     }
+    return NCZ_OK;
+}
+
+// What every operation and activation has: numbers of inputs, parameters, tensors. The parameters' rules go by their names.
+static const struct { const char *name; int least, most; const char *parameters, *tensors; } OPERATIONS[] = {
+    { "input", 0, 0, "shape?", "" }, { "dense", 1, 1, "", "bias? kernel" }, { "activation", 1, 1, "kind", "" },
+    { "batch_normalization", 1, 1, "epsilon", "beta? gamma? mean variance" }, { "layer_normalization", 1, 1, "epsilon", "beta? gamma?" },
+    { "normalization", 1, 1, "epsilon", "mean variance" }, { "rescaling", 1, 1, "offset scale", "" }, { "prelu", 1, 1, "", "slope" },
+    { "add", 1, INT32_MAX, "", "" }, { "multiply", 1, INT32_MAX, "", "" }, { "subtract", 2, 2, "", "" }, { "average", 1, INT32_MAX, "", "" },
+    { "maximum", 1, INT32_MAX, "", "" }, { "minimum", 1, INT32_MAX, "", "" }, { "concatenate", 1, INT32_MAX, "", "" }, { "flatten", 1, 1, "", "" },
+    { "reshape", 1, 1, "shape", "" }, { "dropout", 1, 1, "rate", "" }, { "opaque", 0, INT32_MAX, "class", NULL } };
+static const struct { const char *names, *parameters; } ACTIVATIONS[] = {
+    { "linear relu tanh sin cos erf sigmoid silu softplus softsign exponential abs sign step softmax selu", "" }, { "elu", "alpha" },
+    { "leaky_relu", "slope" }, { "bounded_relu", "maximum? slope threshold" }, { "gelu", "approximate" }, { "hard_sigmoid", "divisor" },
+    { "piecewise_constant", "levels thresholds" } };
+#define COUNT(array) ((int)(sizeof (array) / sizeof *(array)))
+
+static int check_parameter(ncz *f, const char *name, const u8 *p, bool reshape)
+{
+    enum { ALPHA, SLOPE, MAXIMUM, EPSILON, THRESHOLD, RATE, DIVISOR, LEVELS_, THRESHOLDS, OFFSET, SCALE, SHAPE, APPROXIMATE, KIND, CLASS };
+    char key[32];
+    snprintf(key, sizeof key, "\"%s\"", name);
+    int which = word((const u8 *)key, "alpha slope maximum epsilon threshold rate divisor levels thresholds offset scale shape approximate kind class");
+    const u8 *item;
+    double x, last = -INFINITY;
+    int64_t d, open = 0;
+    u64 n = 0;
+    bool good = true;
+    if (which <= DIVISOR) good = real(p, which < EPSILON ? -INFINITY : 0, which == RATE ? 1 : INFINITY, &x) && (which != DIVISOR || x > 0);
+    else if (which <= SHAPE) {
+        good = *p == '[';
+        for (const u8 *at = p + 1; good && (item = next_item(&at)) != NULL; n++) {
+            if (which != SHAPE) good = real(item, -INFINITY, INFINITY, &x) && (which != THRESHOLDS || x > last);
+            else if ((good = integer(item, -1, INT64_MAX, &d))) open += d == -1;
+            last = x = which == SHAPE ? 0 : x;
+        }
+        if (good && which == SHAPE && n > MAX_RANK) return fail(f, NCZ_OVER, "a shape of more than 32 dimensions in the network");
+        good = good && (which == SHAPE ? !reshape || open <= 1 : which == THRESHOLDS ? n < 256 : n > 0 && (which != LEVELS_ || n <= 256));
+    } else good = which == APPROXIMATE ? *p == 't' || *p == 'f' : *p == '"';
+    return good ? NCZ_OK : fail(f, NCZ_CORRUPT, "a parameter of a node is out of range");
+}
+
+static struct pair *find_name(const ncz *f, const u8 *name, size_t size);
+
+static int read_node(ncz *f, const u8 *node, u64 number)
+{
+    char list[96];
+    const u8 *v[9], *t[5], *key, *value, *kind, *item;
+    bool unknown = false, ignored = false;
+    int op = -1;
+    u64 inputs = 1, input = 0;
+    // Once for `op`, once more with the parameters that it has; and for `kind`.
+    if (*node != '{' || !members(node, "inputs? name? op tensors? kind?", v, true, &ignored) || *v[2] != '"') CORRUPT("a node is malformed");
+    kind = v[4];
+    for (int i = 0; i < COUNT(OPERATIONS); i++) if (word(v[2], OPERATIONS[i].name) == 0) op = i;
+    if (v[1] != NULL && *v[1] != '"') CORRUPT("the name of a node is no string");
+    bool is_input = op >= 0 && OPERATIONS[op].most == 0;
+    if (v[0] != NULL) {
+        if (*v[0] != '[') CORRUPT("`inputs` is no array");
+        inputs = 0;
+        for (const u8 *at = v[0] + 1; (item = next_item(&at)) != NULL; inputs++)
+            if (number == 0 || !natural(item, 0, number - 1, &input)) CORRUPT("an input of a node is no node before it");
+        if (is_input ? inputs == 0 : inputs == 1 && input == number - 1) CORRUPT("`inputs` is the default");
+    } else if (is_input) inputs = 0;
+    else if (number == 0) CORRUPT("there is no node before the first one");
+    if (v[3] != NULL && (*v[3] != '{' || v[3][1] == '}')) CORRUPT("`tensors` of a node is no object, or empty");
+    const u8 *roles = v[3] != NULL ? v[3] : (const u8 *)"{}";
+    for (const u8 *at = roles + 1; (value = next_member(&at, &key)) != NULL; )
+        if (*value != '"' || find_name(f, value + 1, (size_t)(after_string(value) - value) - 2) == NULL) CORRUPT("a node has a tensor that is none");
+    if (op < 0) { f->network_unsupported = true; return NCZ_OK; }
+    if (inputs < (u64)OPERATIONS[op].least || inputs > (u64)OPERATIONS[op].most) CORRUPT("a node has the wrong number of inputs");
+    if (OPERATIONS[op].tensors != NULL && !members(roles, OPERATIONS[op].tensors, t, false, &unknown)) CORRUPT("a tensor of a node is missing");
+
+    const char *more = "";
+    if (strcmp(OPERATIONS[op].parameters, "kind") == 0) {
+        int found = -1;
+        if (kind == NULL || *kind != '"') CORRUPT("an activation without kind");
+        for (int i = 0; i < COUNT(ACTIVATIONS); i++) if (word(kind, ACTIVATIONS[i].names) >= 0) found = i;
+        if (found < 0) { f->network_unsupported = true; return NCZ_OK; }
+        more = ACTIVATIONS[found].parameters;
+    }
+    int head = snprintf(list, sizeof list, "inputs? name? op tensors? ");
+    snprintf(list + head, sizeof list - (size_t)head, "%s%s%s", OPERATIONS[op].parameters, *more == 0 ? "" : " ", more);
+    if (!members(node, list, v, true, &unknown)) CORRUPT("a parameter of a node is missing");
+    if (unknown) f->network_unsupported = true;
+    const u8 **parameter = v + 4;
+    for (const char *p = list + head; *p != 0; p += strspn(p, " "), parameter++) {
+        char name[32];
+        size_t n = strcspn(p, " ?");
+        snprintf(name, sizeof name, "%.*s", (int)n, p);
+        if (*parameter != NULL) TRY(check_parameter(f, name, *parameter, number > 0 && strcmp(OPERATIONS[op].name, "reshape") == 0));
+        p += strcspn(p, " ");
+    }
+    double maximum = INFINITY, threshold;
+    if (strstr(more, "maximum") != NULL && ((v[5] != NULL && !real(v[5], 0, INFINITY, &maximum)) || !real(v[7], 0, maximum, &threshold)))
+        CORRUPT("`threshold` is above `maximum`");
+    if (strstr(more, "levels") != NULL && count_items(v[5]) != count_items(v[6]) + 1) CORRUPT("not one threshold fewer than levels");
+    return NCZ_OK;
+}
+
+// `seen`: as many bytes as there are nodes, all 0.
+static int read_network(ncz *f, u8 *seen)
+{
+    const u8 *v[5], *item;
+    bool unknown = false;
+    u64 count = 0, outputs = 0, output = 0;
+    int number, verdict = NCZ_OK;
+    if (!members(f->network, "assumed? layout? nodes outputs? precision?", v, true, &unknown)) CORRUPT("the network is malformed");
+    if (*v[2] != '[' || v[2][1] == ']' || (v[0] != NULL && !is_true(v[0]))) CORRUPT("the network is malformed");
+    if (v[1] != NULL) TRY(read_word(f, v[1], "keras", &number, &verdict));
+    if (v[4] != NULL) TRY(read_word(f, v[4], "float16 bfloat16", &number, &verdict));
+    if (unknown || verdict != NCZ_OK) f->network_unsupported = true;
+    for (const u8 *at = v[2] + 1; (item = next_item(&at)) != NULL; count++) TRY(read_node(f, item, count));
+    if (v[3] == NULL) return NCZ_OK;
+    if (*v[3] != '[' || v[3][1] == ']') CORRUPT("`outputs` of the network is no array, or empty");
+    for (const u8 *at = v[3] + 1; (item = next_item(&at)) != NULL; outputs++) {
+        if (!natural(item, 0, count - 1, &output) || seen[output] != 0) CORRUPT("an output of the network is no node, or twice there");
+        seen[output] = 1;
+    }
+    if (outputs == 1 && output == count - 1) CORRUPT("`outputs` of the network is the default");
+    return NCZ_OK;
+}
+
+// Opening, §2 and step 2 of §7 ------------------------------------------------------------------------------------------------
+
+static int compare(const u8 *a, size_t a_size, const u8 *b, size_t b_size)
+{
+    int order = memcmp(a, b, a_size < b_size ? a_size : b_size);
+    return order != 0 ? order : (a_size > b_size) - (a_size < b_size);
+}
+
+// The bytes of the name at an offset of the directory; canonical spelling makes equal names equal bytes.
+static size_t name_size(const ncz *f, u64 at) { return (size_t)(after_string(f->directory + at - 1) - (f->directory + at)) - 1; }
+
+static struct pair *find_name(const ncz *f, const u8 *name, size_t size)
+{
+    for (u64 low = 0, high = f->tensors; low < high; ) {
+        u64 middle = (low + high) / 2;
+        struct pair *p = &f->names[middle];
+        int order = compare(name, size, f->directory + p->a, name_size(f, p->a));
+        if (order == 0) return p;
+        if (order < 0) high = middle; else low = middle + 1;
+    }
+    return NULL;
+}
+
+static bool is_before(const ncz *f, bool names, struct pair a, struct pair b)
+{
+    if (!names) return a.a < b.a;
+    return compare(f->directory + a.a, name_size(f, a.a), f->directory + b.a, name_size(f, b.a)) < 0;
+}
+
+// Heapsort, of names or of holes by their offsets.
+static void sort(const ncz *f, bool names, struct pair *p, u64 n)
+{
+    for (u64 start = n / 2, end = n; end > 1; ) {
+        if (start > 0) start--;
+        else { struct pair first = p[0]; p[0] = p[--end]; p[end] = first; }
+        for (u64 i = start, child; (child = 2 * i + 1) < end; i = child) {
+            if (child + 1 < end && is_before(f, names, p[child], p[child + 1])) child++;
+            if (!is_before(f, names, p[i], p[child])) break;
+            struct pair x = p[i]; p[i] = p[child]; p[child] = x;
+        }
+    }
+}
+
+static int read_payloads(ncz *f)
+{
+    const u8 *payload, *item;
+    u64 at = f->mapped ? 64 : 32, crc, size = 0, end = 32;
+    if (*f->payloads != '[') CORRUPT("`payloads` is no array");
+    for (const u8 *p = f->payloads + 1; (payload = next_item(&p)) != NULL; ) {
+        if (*payload != '[') CORRUPT("a payload is no array");
+        if (f->mapped) at = (at + 63) / 64 * 64;
+        for (const u8 *q = payload + 1; (item = next_item(&q)) != NULL; at += size) {
+            if (!natural(item, 0, BLOCK, &size)) CORRUPT("the size of a block is out of range");
+            if ((item = next_item(&q)) == NULL || !natural(item, 0, UINT32_MAX, &crc)) CORRUPT("the CRC-32 of a block is out of range");
+        }
+        end = at;
+    }
+    if (end != f->start) CORRUPT("the payloads do not fill the file");
     return NCZ_OK;
 }
