@@ -1045,7 +1045,7 @@ static int read_node(ncz *f, const u8 *node, u64 number)
         char name[32];
         size_t n = strcspn(p, " ?");
         snprintf(name, sizeof name, "%.*s", (int)n, p);
-        if (*parameter != NULL) TRY(check_parameter(f, name, *parameter, number > 0 && strcmp(OPERATIONS[op].name, "reshape") == 0));
+        if (*parameter != NULL) TRY(check_parameter(f, name, *parameter, strcmp(OPERATIONS[op].name, "reshape") == 0));
         p += strcspn(p, " ");
     }
     double maximum = INFINITY, threshold;
@@ -1062,7 +1062,7 @@ static int read_network(ncz *f, u8 *seen)
     bool unknown = false;
     u64 count = 0, outputs = 0, output = 0;
     int number, verdict = NCZ_OK;
-    if (!members(f->network, "assumed? layout? nodes outputs? precision?", v, true, &unknown)) CORRUPT("the network is malformed");
+    if (*f->network != '{' || !members(f->network, "assumed? layout? nodes outputs? precision?", v, true, &unknown)) CORRUPT("the network is malformed");
     if (*v[2] != '[' || v[2][1] == ']' || (v[0] != NULL && !is_true(v[0]))) CORRUPT("the network is malformed");
     if (v[1] != NULL) TRY(read_word(f, v[1], "keras", &number, &verdict));
     if (v[4] != NULL) TRY(read_word(f, v[4], "float16 bfloat16", &number, &verdict));
@@ -1137,4 +1137,111 @@ static int read_payloads(ncz *f)
     }
     if (end != f->start) CORRUPT("the payloads do not fill the file");
     return NCZ_OK;
+}
+
+// Header and trailer: where the stored directory is.
+static int read_ends(ncz *f, u64 *stored, u64 *decoded)
+{
+    const u8 *p = f->file, *end = f->file + f->size - 32;
+    if (f->size < 66 || memcmp(p, "\x89NCZ\r\n\x1a\n", 8) != 0) CORRUPT("not an .ncz file");
+    if (load(p + 28, 4) != crc32_of(f, p, 28)) CORRUPT("the CRC-32 of the header is wrong");
+    if (load(p + 8, 2) != 0 || load(p + 10, 2) != 2) return fail(f, NCZ_UNSUPPORTED, "another version of the format");
+    if (load(p + 12, 8) != 0) return fail(f, NCZ_UNSUPPORTED, "the file needs a feature that is not known");
+    if (load(p + 20, 8) != 0) CORRUPT("bytes of the header that have to be zero are not");
+    if (memcmp(end + 24, "\n\x1a\n\rZCN\x89", 8) != 0) CORRUPT("the file was cut short, or something follows it");
+    if (load(end + 20, 4) != crc32_of(f, end, 20)) CORRUPT("the CRC-32 of the trailer is wrong");
+    if (load(end, 8) != f->size) CORRUPT("the size of the file is not the one in its trailer");
+    *stored = load(end + 8, 4);
+    *decoded = load(end + 12, 4);
+    if (*stored > MAX_DIRECTORY || *decoded > MAX_DIRECTORY) return fail(f, NCZ_OVER, "a directory of more than 256 MiB");
+    if ((*decoded != 0 && *decoded <= *stored) || *stored > f->size - 64) CORRUPT("the size of the directory is wrong");
+    f->start = f->size - 32 - *stored;
+    if (load(end + 16, 4) != crc32_of(f, f->file + f->start, *stored)) CORRUPT("the CRC-32 of the directory is wrong");
+    return NCZ_OK;
+}
+
+// Are the holes disjoint, and has the container the blocks for what they leave?
+static int read_holes(ncz *f, struct pair *holes, u64 count)
+{
+    u64 end = 0, blocks = count_items(f->container_payload) / 2;
+    f->container_left = f->container_size;
+    sort(f, false, holes, count);
+    for (u64 i = 0; i < count; i++) {
+        if (holes[i].a < end) CORRUPT("two places overlap");
+        end = holes[i].a + holes[i].b;
+        f->container_left -= holes[i].b;
+    }
+    if (divide_up(f->container_left, BLOCK) != blocks) CORRUPT("the container has the wrong number of blocks");
+    return NCZ_OK;
+}
+
+int ncz_open(ncz *f, const void *file, size_t size, void *work, size_t work_size)
+{
+    struct space space = { work, work_size, 0 };
+    const u8 *v[7], *item, *payload, *list;
+    u64 stored, decoded, holes = 0, at, count = 0;
+    bool unknown = false;
+    ncz_tensor t;
+    *f = (ncz){ .file = file, .size = size };
+    crc_table(f->crc);
+    if (size < 66) CORRUPT("too short for an .ncz file");
+    TRY(read_ends(f, &stored, &decoded));
+    f->directory = f->file + f->start;
+    if (decoded != 0) {
+        ZSTD_DCtx *z = take_zstd(&space);
+        u8 *directory = take(&space, decoded);
+        if (z == NULL || directory == NULL) return no_space(f, &space);
+        TRY(unpack(f, z, f->directory, (size_t)stored, directory, (size_t)decoded));
+        f->directory = directory;
+        stored = decoded;
+    }
+    if (stored == 0 || *f->directory != '{') CORRUPT("the directory is no object");
+    TRY(check_json(f, f->directory, f->directory + stored));
+    if (!members(f->directory, "container? digest mapped? network? payloads steps? tensors", v, true, &unknown)) CORRUPT("a key of the directory is missing");
+    f->container = v[0], f->digest = v[1], f->network = v[3], f->payloads = v[4];
+    if (!is_digest(f->digest)) CORRUPT("the digest of the file is malformed");
+    if (v[2] != NULL && !is_true(v[2])) CORRUPT("`mapped` is not true");
+    f->mapped = v[2] != NULL;
+    TRY(read_payloads(f));
+    if (v[5] != NULL) TRY(read_steps(f, v[5]));
+    if (f->container != NULL) TRY(read_container(f));
+
+    if (*v[6] != '[') CORRUPT("`tensors` is no array");
+    for (list = v[6] + 1; (item = next_item(&list)) != NULL; f->tensors++) {
+        if (f->tensors == MAX_TENSORS) return fail(f, NCZ_OVER, "more than 2^19 tensors");
+        TRY(read_tensor(f, f->tensors, item, &t));
+        if (t.place != NULL) TRY(read_place(f, &t, NULL, &holes));
+    }
+    f->index = take(&space, f->tensors * sizeof *f->index);
+    f->names = take(&space, f->tensors * sizeof *f->names);
+    struct pair *hole = take(&space, holes * sizeof *hole);
+    u64 nodes = f->network == NULL ? 0 : (u64)(after(f->network) - f->network) / 8;  // at least: a node has {"op":""}
+    u8 *seen = take(&space, nodes);
+    if (f->index == NULL || f->names == NULL || hole == NULL || seen == NULL) return no_space(f, &space);
+
+    const u8 *payloads = f->payloads + 1;
+    at = f->mapped ? 64 : 32;
+    list = v[6] + 1;
+    for (u64 i = 0; (item = next_item(&list)) != NULL; i++) {
+        TRY(read_tensor(f, i, item, &t));
+        f->index[i] = (struct place){ item, payloads, at };
+        f->names[i] = (struct pair){ (u64)(t.name - f->directory), i };
+        for (u64 part = 0; part < t.parts; part++) if (next_payload(f, &payloads, &at) == NULL) CORRUPT("too few payloads");
+        if (t.place != NULL) TRY(read_place(f, &t, hole, &count));
+    }
+    f->container_at = at;
+    if (f->container != NULL && (f->container_payload = next_payload(f, &payloads, &at)) == NULL) CORRUPT("too few payloads");
+    if ((payload = next_item(&payloads)) != NULL) CORRUPT("too many payloads");
+    sort(f, true, f->names, f->tensors);
+    for (u64 i = 1; i < f->tensors; i++) if (!is_before(f, true, f->names[i - 1], f->names[i])) CORRUPT("two tensors have the same name");
+    if (f->container != NULL && !f->container_unsupported) TRY(read_holes(f, hole, count));
+    if (nodes > 0) memset(seen, 0, nodes);
+    if (f->network != NULL) TRY(read_network(f, seen));
+    make_key(f);
+    return NCZ_OK;
+}
+
+int ncz_tensor_at(ncz *f, u64 i, ncz_tensor *t)
+{
+    return i < f->tensors ? read_tensor(f, i, f->index[i].json, t) : NCZ_ABSENT;
 }
