@@ -5,7 +5,7 @@
 //
 //     int ncz_open(ncz *f, const void *file, size_t size, void *work, size_t work_size);
 //         Opens a file that lies in memory: steps 1 and 2 of §7. The file and the workspace stay as they are while f is used.
-//     uint64_t f->tensors; int ncz_tensor(ncz *f, uint64_t i, ncz_tensor *t);
+//     uint64_t f->tensors; int ncz_tensor_at(ncz *f, uint64_t i, ncz_tensor *t);
 //         Tensor i. t->verdict is NCZ_UNSUPPORTED where this reader cannot decode it; t->bytes is what it decodes to.
 //     int ncz_find(ncz *f, const char *name, size_t size, ncz_tensor *t);
 //         The tensor of that name; NCZ_ABSENT where there is none.
@@ -110,7 +110,7 @@ static void *take(struct space *s, u64 bytes)
 {
     u64 at = s->used;
     if (bytes > UINT64_MAX / 4 || at > UINT64_MAX / 4) { s->used = UINT64_MAX / 2; return NULL; }
-    s->used = at + (bytes + 63) / 64 * 64;
+    s->used = at + (bytes + 64) / 64 * 64;  // more than none, so that it is not null
     return s->used <= s->size ? s->base + at : NULL;
 }
 
@@ -972,12 +972,10 @@ static const struct { const char *names, *parameters; } ACTIVATIONS[] = {
     { "piecewise_constant", "levels thresholds" } };
 #define COUNT(array) ((int)(sizeof (array) / sizeof *(array)))
 
-static int check_parameter(ncz *f, const char *name, const u8 *p, bool reshape)
+static int check_parameter(ncz *f, const u8 *key, const u8 *p, bool reshape)
 {
     enum { ALPHA, SLOPE, MAXIMUM, EPSILON, THRESHOLD, RATE, DIVISOR, LEVELS_, THRESHOLDS, OFFSET, SCALE, SHAPE, APPROXIMATE, KIND, CLASS };
-    char key[32];
-    snprintf(key, sizeof key, "\"%s\"", name);
-    int which = word((const u8 *)key, "alpha slope maximum epsilon threshold rate divisor levels thresholds offset scale shape approximate kind class");
+    int which = word(key, "alpha slope maximum epsilon threshold rate divisor levels thresholds offset scale shape approximate kind class");
     const u8 *item;
     double x, last = -INFINITY;
     int64_t d, open = 0;
@@ -1040,14 +1038,8 @@ static int read_node(ncz *f, const u8 *node, u64 number)
     snprintf(list + head, sizeof list - (size_t)head, "%s%s%s", OPERATIONS[op].parameters, *more == 0 ? "" : " ", more);
     if (!members(node, list, v, true, &unknown)) CORRUPT("a parameter of a node is missing");
     if (unknown) f->network_unsupported = true;
-    const u8 **parameter = v + 4;
-    for (const char *p = list + head; *p != 0; p += strspn(p, " "), parameter++) {
-        char name[32];
-        size_t n = strcspn(p, " ?");
-        snprintf(name, sizeof name, "%.*s", (int)n, p);
-        if (*parameter != NULL) TRY(check_parameter(f, name, *parameter, strcmp(OPERATIONS[op].name, "reshape") == 0));
-        p += strcspn(p, " ");
-    }
+    for (const u8 *at = node + 1; (value = next_member(&at, &key)) != NULL; )
+        if (word(key, list + head) >= 0) TRY(check_parameter(f, key, value, strcmp(OPERATIONS[op].name, "reshape") == 0));
     double maximum = INFINITY, threshold;
     if (strstr(more, "maximum") != NULL && ((v[5] != NULL && !real(v[5], 0, INFINITY, &maximum)) || !real(v[7], 0, maximum, &threshold)))
         CORRUPT("`threshold` is above `maximum`");
@@ -1143,7 +1135,7 @@ static int read_payloads(ncz *f)
 static int read_ends(ncz *f, u64 *stored, u64 *decoded)
 {
     const u8 *p = f->file, *end = f->file + f->size - 32;
-    if (f->size < 66 || memcmp(p, "\x89NCZ\r\n\x1a\n", 8) != 0) CORRUPT("not an .ncz file");
+    if (memcmp(p, "\x89NCZ\r\n\x1a\n", 8) != 0) CORRUPT("not an .ncz file");
     if (load(p + 28, 4) != crc32_of(f, p, 28)) CORRUPT("the CRC-32 of the header is wrong");
     if (load(p + 8, 2) != 0 || load(p + 10, 2) != 2) return fail(f, NCZ_UNSUPPORTED, "another version of the format");
     if (load(p + 12, 8) != 0) return fail(f, NCZ_UNSUPPORTED, "the file needs a feature that is not known");
@@ -1244,4 +1236,188 @@ int ncz_open(ncz *f, const void *file, size_t size, void *work, size_t work_size
 int ncz_tensor_at(ncz *f, u64 i, ncz_tensor *t)
 {
     return i < f->tensors ? read_tensor(f, i, f->index[i].json, t) : NCZ_ABSENT;
+}
+
+int ncz_find(ncz *f, const char *name, size_t size, ncz_tensor *t)
+{
+    // Spelled as the directory has it; what cannot be a name is not there.
+    u8 spelled[2 * MAX_NAME];
+    size_t n = 0;
+    if (size > MAX_NAME) return NCZ_ABSENT;
+    for (size_t i = 0; i < size; i++) {
+        if (name[i] == '"' || name[i] == '\\') spelled[n++] = '\\';
+        spelled[n++] = (u8)name[i];
+    }
+    struct pair *p = find_name(f, spelled, n);
+    return p == NULL ? NCZ_ABSENT : ncz_tensor_at(f, p->b, t);
+}
+
+// Decoding, §4 --------------------------------------------------------------------------------------------------------------
+
+// Rounds to nearest, ties to even, or widens exactly; a NaN keeps the high bits of its fraction, and is quiet.
+static u64 convert(u64 x, struct format from, struct format to)
+{
+    u64 top = ((u64)1 << to.exponent) - 1, infinity = top << to.fraction, fraction = x & (((u64)1 << from.fraction) - 1);
+    u64 sign = (x >> (from.exponent + from.fraction) & 1) << (to.exponent + to.fraction);
+    int exponent = (int)(x >> from.fraction & (((u64)1 << from.exponent) - 1));
+    int drop = (int)from.fraction - (int)to.fraction;
+    if (exponent == (1 << from.exponent) - 1) {
+        if (fraction == 0) return sign | infinity;
+        return sign | infinity | (u64)1 << (to.fraction - 1) | (drop > 0 ? fraction >> drop : fraction << -drop);
+    }
+    if (exponent == 0 && fraction == 0) return sign;
+    if (exponent != 0) fraction |= (u64)1 << from.fraction;
+    else for (exponent = 1; fraction >> from.fraction == 0; exponent--) fraction <<= 1;
+    // The value is `fraction` × 2^(exponent − bias − from.fraction), and `fraction` has exactly from.fraction + 1 bits.
+    exponent += (1 << (to.exponent - 1)) - (1 << (from.exponent - 1));
+    if (exponent >= (int)top) return sign | infinity;
+    if (exponent <= 0) drop += 1 - exponent;  // subnormal
+    if (drop > (int)from.fraction + 1) return sign;
+    if (drop <= 0) fraction <<= -drop;
+    else {
+        u64 rest = fraction & (((u64)1 << drop) - 1), half = (u64)1 << (drop - 1);
+        fraction >>= drop;
+        if (rest > half || (rest == half && (fraction & 1) != 0)) fraction++;
+    }
+    // A carry goes on into the exponent as it has to, and at last to infinity.
+    return sign | (exponent <= 0 ? fraction : ((u64)(exponent - 1) << to.fraction) + fraction);
+}
+
+static bool is_finite(u64 x, struct format format)
+{
+    return (x >> format.fraction & (((u64)1 << format.exponent) - 1)) != ((u64)1 << format.exponent) - 1;
+}
+
+static double as_double(u64 bits) { double x; memcpy(&x, &bits, 8); return x; }
+static u64 as_bits(double x) { u64 bits; memcpy(&bits, &x, 8); return bits; }
+
+// The fixed part of a workspace.
+struct scratch {
+    u8 arrays[3][BLOCK], planes[8][WEIGHTS], positions[WEIGHTS], codes[WEIGHTS];
+    u8 marks[WEIGHTS];      // which weights of the row block are stored
+    u32 columns[WEIGHTS];   // columns sorted by their class
+    u64 table[256];
+};
+
+enum { ANYTHING, SCALE, SCALE_OF_TYPE, FINITE, EXCEPTION };  // what the elements of an array must be
+
+// A raw array, read from the beginning to the end, a block at a time.
+struct array {
+    struct blocks blocks;
+    u64 left, first, count;  // elements not yet loaded; those of the block
+    const u8 *block;
+    u8 *buffer;
+    unsigned size;
+    bool planes;
+    int rule;
+    struct format type;      // for the rules: of the tensor
+};
+
+static struct array array_of(const ncz *f, struct blocks blocks, u64 elements, unsigned size, u8 *buffer, int rule)
+{
+    return (struct array){ .blocks = blocks, .left = elements, .buffer = buffer, .size = size, .planes = size > 1 && !f->mapped, .rule = rule };
+}
+
+static u64 element(const struct array *a, u64 i)
+{
+    if (!a->planes) return load(a->block + i * a->size, a->size);
+    u64 x = 0;
+    for (unsigned b = a->size; b-- > 0; ) x = x << 8 | a->block[b * a->count + i];
+    return x;
+}
+
+static int load_array(ncz *f, ZSTD_DCtx *z, struct array *a)
+{
+    struct format format = a->size == 8 ? FLOAT64 : FLOAT32;
+    a->first += a->count;
+    a->count = smaller(a->left, BLOCK / a->size);
+    a->left -= a->count;
+    TRY(next_block(f, z, &a->blocks, a->count * a->size, a->buffer, &a->block));
+    for (u64 i = 0; a->rule != ANYTHING && i < a->count; i++) {
+        u64 x = element(a, i);
+        if (a->rule == EXCEPTION) {
+            if (x > 1u << 24 && x < 0xFFFFFFFFu - (1u << 24) + 1) CORRUPT("an exception is out of range");
+            continue;
+        }
+        if (!is_finite(x, format)) CORRUPT("a scale or a factor is not finite");
+        if (a->rule == FINITE) continue;
+        if (x >> (8 * a->size - 1) != 0) CORRUPT("a scale is negative");
+        if (a->rule == SCALE_OF_TYPE && convert(convert(x, format, a->type), a->type, format) != x) CORRUPT("a scale is no value of the tensor's type");
+    }
+    return NCZ_OK;
+}
+
+// Element i, not before the one asked for last.
+static int array_at(ncz *f, ZSTD_DCtx *z, struct array *a, u64 i, u64 *x)
+{
+    while (i >= a->first + a->count) TRY(load_array(f, z, a));
+    *x = element(a, i - a->first);
+    return NCZ_OK;
+}
+
+// Puts the elements of the stored matrix, one after the other, where they belong in the tensor.
+struct writer { u8 *out; u64 at; unsigned size, rank; u64 index[MAX_RANK], dimension[MAX_RANK], stride[MAX_RANK]; };
+
+static struct writer writer_of(const ncz_tensor *t, void *out)
+{
+    struct writer w = { .out = out, .size = t->size, .rank = t->permuted ? t->rank : 0 };
+    for (unsigned i = 0; i < w.rank; i++) {
+        w.dimension[i] = t->shape[t->axes[i]];
+        w.stride[i] = t->size;
+        for (unsigned j = t->axes[i] + 1; j < t->rank; j++) w.stride[i] *= t->shape[j];
+    }
+    return w;
+}
+
+static void put(struct writer *w, u64 x)
+{
+    for (unsigned b = 0; b < w->size; b++) w->out[w->at + b] = (u8)(x >> 8 * b);
+    if (w->rank == 0) { w->at += w->size; return; }
+    for (unsigned i = w->rank; i-- > 0; ) {
+        w->at += w->stride[i];
+        if (++w->index[i] < w->dimension[i]) return;
+        w->at -= w->stride[i] * w->dimension[i];
+        w->index[i] = 0;
+    }
+}
+
+static int decode_raw(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, struct blocks b, u8 *out, struct scratch *s)
+{
+    for (u64 at = 0; at < t->bytes; at += BLOCK) {
+        u64 n = smaller(BLOCK, t->bytes - at), elements = n / t->size;
+        const u8 *p;
+        TRY(next_block(f, z, &b, n, t->planes ? s->arrays[0] : out + at, &p));
+        if (t->planes) for (u64 i = 0; i < n; i++) out[at + i % elements * t->size + i / elements] = p[i];
+        else if (p != out + at) memcpy(out + at, p, (size_t)n);
+    }
+    return NCZ_OK;
+}
+
+// `right`: room for the right factor, `sums` for a row of the product.
+static int decode_low_rank(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct blocks *b, u8 *out, struct scratch *s, float *right, double *sums)
+{
+    u64 r = t->factor_rank;
+    struct format type = *TYPES[t->type].format;
+    struct array a = array_of(f, b[0], t->rows * r, 4, s->arrays[0], FINITE), other = array_of(f, b[1], r * t->columns, 4, s->arrays[1], FINITE);
+    struct writer w = writer_of(t, out);
+    u64 x;
+    for (u64 i = 0; i < r * t->columns; i++) {
+        TRY(array_at(f, z, &other, i, &x));
+        u32 bits = (u32)x;
+        memcpy(right + i, &bits, 4);
+    }
+    for (u64 row = 0; row < t->rows; row++) {
+        for (u64 j = 0; j < t->columns; j++) sums[j] = 0;
+        for (u64 k = 0; k < r; k++) {
+            TRY(array_at(f, z, &a, row * r + k, &x));
+            double left = as_double(convert(x, FLOAT32, FLOAT64));
+            for (u64 j = 0; j < t->columns; j++) sums[j] += left * (double)right[k * t->columns + j];
+        }
+        for (u64 j = 0; j < t->columns; j++) {
+            x = convert(as_bits(sums[j]), FLOAT64, FLOAT32);
+            if (!is_finite(x, FLOAT32)) CORRUPT("a product of low rank is infinite");
+            put(&w, convert(x, FLOAT32, type));
+        }
+    }
+    return NCZ_OK;
 }
