@@ -109,7 +109,7 @@ struct space { u8 *base; u64 size, used; };
 static void *take(struct space *s, u64 bytes)
 {
     u64 at = s->used;
-    if (bytes > UINT64_MAX / 4 || at > UINT64_MAX / 4) { s->used = UINT64_MAX / 2; return NULL; }
+    if (bytes > UINT64_MAX / 4 || at > UINT64_MAX / 4) { s->used = UINT64_MAX; return NULL; }
     s->used = at + (bytes + 64) / 64 * 64;  // more than none, so that it is not null
     return s->used <= s->size ? s->base + at : NULL;
 }
@@ -1420,4 +1420,208 @@ static int decode_low_rank(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const stru
         }
     }
     return NCZ_OK;
+}
+
+// A block of codes of 1, 2, 4 or 8 bits, every row beginning with a byte.
+static int read_codes(ncz *f, ZSTD_DCtx *z, struct blocks *b, unsigned bits, u64 rows, u64 columns, u8 *buffer, u8 *codes)
+{
+    u64 bytes = divide_up(columns * bits, 8);
+    const u8 *p;
+    TRY(next_block(f, z, b, rows * bytes, buffer, &p));
+    for (u64 row = 0; row < rows; row++, p += bytes) {
+        for (u64 i = 0; i < columns; i++) *codes++ = (u8)(p[i * bits / 8] >> i * bits % 8 & ((1 << bits) - 1));
+        if (columns * bits % 8 != 0 && p[bytes - 1] >> columns * bits % 8 != 0) CORRUPT("unused bits that are not zero");
+    }
+    return NCZ_OK;
+}
+
+// Marks the stored weights of a row block and counts them.
+static int read_positions(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, struct blocks *b, u64 gaps, u64 rows, u64 columns, struct scratch *s, u64 *stored)
+{
+    u64 weights = rows * columns, at = 0;
+    const u8 *p;
+    *stored = 0;
+    if (t->positions == BITMAP) {
+        TRY(read_codes(f, z, b, 1, rows, columns, s->positions, s->marks));
+        for (u64 i = 0; i < weights; i++) *stored += s->marks[i];
+        return NCZ_OK;
+    }
+    if (gaps > weights) CORRUPT("a block has more gaps than weights");
+    TRY(next_block(f, z, b, gaps, s->positions, &p));
+    if (gaps > 0 && p[gaps - 1] == 255) CORRUPT("a gap without an end");
+    memset(s->marks, 0, (size_t)weights);
+    for (u64 i = 0; i < gaps; i++) {
+        at += p[i];
+        if (p[i] == 255) continue;
+        if (at >= weights) CORRUPT("a position outside its block");
+        s->marks[at++] = 1;
+        ++*stored;
+    }
+    return NCZ_OK;
+}
+
+// A table of frequencies, §4.7. `slots` may be null: then it is only checked.
+struct frequencies { unsigned frequency[256], start[256]; u8 slots[4096]; };
+
+static bool read_frequencies(const u8 **at, const u8 *end, struct frequencies *q)
+{
+    const u8 *p = *at;
+    if (end - p < 2 || p[0] + p[1] > 255) return false;
+    unsigned first = p[0], last = first + p[1], sum = 0;
+    p += 2;
+    for (unsigned i = first; i <= last; i++) {
+        if (p == end) return false;
+        unsigned x = *p++;
+        if (x >= 128) {
+            if (p == end || *p == 0) return false;
+            x = (x & 127) | (unsigned)*p++ << 7;
+        }
+        if (x > 4096 - sum || (x == 0 && (i == first || i == last))) return false;
+        memset(q->slots + sum, (int)i, x);
+        q->frequency[i] = x;
+        q->start[i] = sum;
+        sum += x;
+    }
+    *at = p;
+    return sum == 4096;
+}
+
+// A block of codes by frequency: the symbols go to s->codes. Without classes the classes are null.
+static int read_symbols(ncz *f, const u8 *p, u64 size, u64 rows, u64 columns, const u8 *row_class, const u8 *column_class, struct scratch *s)
+{
+    struct frequencies q;
+    u64 in_row[16] = { 0 }, starts[17] = { 0 }, next[16];
+    u32 state[32];
+    const u8 *end = p + size;
+    if (rows * columns == 0) return size == 0 ? NCZ_OK : fail(f, NCZ_CORRUPT, "a block without weights has bytes");
+    for (u64 i = 0; i < rows; i++) in_row[row_class == NULL ? 0 : row_class[i]]++;
+    for (u64 i = 0; i < columns; i++) starts[1 + (column_class == NULL ? 0 : column_class[i])]++;
+    for (int i = 0; i < 16; i++) { next[i] = starts[i]; starts[i + 1] += starts[i]; }
+    for (u64 i = 0; i < columns; i++) s->columns[next[column_class == NULL ? 0 : column_class[i]]++] = (u32)i;
+
+    if (size == 0 || *p > 5) CORRUPT("a block of codes has no number of lanes");
+    unsigned lanes = 1u << *p++;
+    const u8 *table = p;
+    for (int a = 0; a < 16; a++) for (int b = 0; b < 16; b++)
+        if (in_row[a] != 0 && starts[b + 1] > starts[b] && !read_frequencies(&p, end, &q)) CORRUPT("a table of frequencies is broken");
+    if (end - p < 4 * (ptrdiff_t)lanes) CORRUPT("a block of codes is too short");
+    for (unsigned i = 0; i < lanes; i++, p += 4) {
+        state[i] = (u32)load(p, 4);
+        if (state[i] >> 15 == 0 || state[i] >> 31 != 0) CORRUPT("a state is out of range");
+    }
+    for (int a = 0; a < 16; a++) for (int b = 0; b < 16; b++) {
+        if (in_row[a] == 0 || starts[b + 1] == starts[b]) continue;
+        u64 j = 0;
+        read_frequencies(&table, end, &q);
+        for (u64 row = 0; row < rows; row++) {
+            if (row_class != NULL && row_class[row] != a) continue;
+            for (u64 i = starts[b]; i < starts[b + 1]; i++, j++) {
+                u32 *x = &state[j % lanes], y = *x % 4096;
+                u8 symbol = q.slots[y];
+                *x = q.frequency[symbol] * (*x / 4096) + y - q.start[symbol];
+                if (*x < 1u << 15) {
+                    if (end - p < 2) CORRUPT("a block of codes is too short");
+                    *x = *x << 16 | (u32)load(p, 2);
+                    p += 2;
+                }
+                s->codes[row * columns + s->columns[i]] = symbol;
+            }
+        }
+    }
+    for (unsigned i = 0; i < lanes; i++) if (state[i] != 1u << 15) CORRUPT("a state does not end as it has to");
+    return p == end ? NCZ_OK : fail(f, NCZ_CORRUPT, "a block of codes is too long");
+}
+
+// Ternary, sparse and levels: by row blocks. `classes`: room for those of the rows and columns, where the tensor has any.
+static int decode_matrix(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct blocks *part, u8 *out, struct scratch *s, u8 *classes)
+{
+    const bool sparse = t->encoding == SPARSE, table = t->encoding == LEVELS && t->values == TABLE, grid = t->encoding == LEVELS && !table;
+    const struct format type = TYPES[t->type].format == NULL ? FLOAT64 : *TYPES[t->type].format, scale_type = t->size == 8 ? FLOAT64 : FLOAT32;
+    const struct format half = t->values == VALUES_FLOAT16 ? FLOAT16 : BFLOAT16;
+    const u64 sign = (u64)1 << (8 * t->size - 1), high = (u64)1 << (8 * (sparse && t->values != SIGN ? stored_bytes(t) : 1) - 1);
+    struct array counts = { .left = 0 }, scale = counts, exceptions = counts;
+    struct blocks positions = { 0 }, codes = { 0 }, planes[8] = { { 0 } };
+    struct writer w = writer_of(t, out);
+    u64 exception = 0, block = 0, height = t->columns <= WEIGHTS ? WEIGHTS / t->columns : 1, x;
+    if (t->positions == GAPS) counts = array_of(f, *part++, row_blocks(t), 4, s->arrays[0], ANYTHING);
+    if (t->positions != DENSE) positions = *part++;
+    if (sparse) for (unsigned i = 0; i < stored_bytes(t); i++) planes[i] = *part++;
+    if (t->row_classes != 0) {
+        struct array a = array_of(f, *part++, t->rows + t->columns, 1, s->arrays[0], ANYTHING);
+        for (u64 i = 0; i < t->rows + t->columns; i++) {
+            TRY(array_at(f, z, &a, i, &x));
+            if (x >= (i < t->rows ? t->row_classes : t->column_classes)) CORRUPT("a class is out of range");
+            classes[i] = (u8)x;
+        }
+    }
+    if (!sparse || t->values == SIGN) codes = *part++;
+    if (t->exceptions != 0) exceptions = array_of(f, *part++, t->exceptions, 4, s->arrays[1], EXCEPTION);
+    if (table) {
+        struct array a = array_of(f, *part++, t->levels, t->size, s->arrays[2], ANYTHING);
+        for (u64 i = 0; i < t->levels; i++) TRY(array_at(f, z, &a, i, &s->table[i]));
+    } else if (!sparse || t->values == SIGN) {
+        scale = array_of(f, *part++, scales(t), t->size == 8 ? 8 : 4, s->arrays[2], grid ? SCALE : SCALE_OF_TYPE);
+        scale.type = type;
+    }
+
+    for (u64 row = 0; row < t->rows; row += height) for (u64 column = 0; column < t->columns; column += WEIGHTS, block++) {
+        u64 rows = smaller(height, t->rows - row), columns = smaller(WEIGHTS, t->columns - column), stored = rows * columns, j = 0;
+        const u8 *plane[8] = { NULL };
+        if (t->positions == GAPS) TRY(array_at(f, z, &counts, block, &x));
+        if (t->positions != DENSE) TRY(read_positions(f, z, t, &positions, x, rows, columns, s, &stored));
+        u64 lines = t->positions == DENSE ? rows : 1, width = t->positions == DENSE ? columns : stored;
+        if (sparse && t->values != SIGN) {
+            for (unsigned i = 0; i < stored_bytes(t); i++) TRY(next_block(f, z, &planes[i], stored, s->planes[i], &plane[i]));
+        } else if (t->encoding == LEVELS && t->bits == 0) {
+            const u8 *p;
+            TRY(stored_block(f, &codes, &p, &x));
+            if (t->row_classes != 0) TRY(read_symbols(f, p, x, rows, columns, classes + row, classes + t->rows + column, s));
+            else TRY(read_symbols(f, p, x, 1, stored, NULL, NULL, s));
+            if (grid) for (u64 i = 0; i < stored; i++) s->codes[i] ^= 0x80;  // k + 128 to two's complement
+        } else {
+            unsigned bits = sparse ? 1 : t->encoding == TERNARY ? 2 : t->bits;
+            TRY(read_codes(f, z, &codes, bits, lines, width, s->planes[0], s->codes));
+            for (u64 i = 0; grid && i < stored; i++) {
+                if (bits < 8 && s->codes[i] == 1 << (bits - 1)) CORRUPT("the lowest code of few bits");
+                if (s->codes[i] >> (bits - 1) != 0) s->codes[i] |= (u8)(0xFF << bits);
+            }
+        }
+        for (u64 i = 0; i < rows * columns; i++) {
+            u64 value = 0, factor = 0, r = row + i / columns, c = column + i % columns;
+            if (scale.size != 0) {
+                u64 number = t->scale_per == SCALE_TENSOR ? 0 : t->scale_per == SCALE_ROW ? r : r * divide_up(t->columns, t->scale_per) + c / t->scale_per;
+                TRY(array_at(f, z, &scale, number, &factor));
+            }
+            if (t->positions != DENSE && s->marks[i] == 0) { put(&w, 0); continue; }
+            u8 code = s->codes[j];
+            if (sparse && t->values != SIGN) {
+                for (unsigned b = stored_bytes(t); b-- > 0; ) value = value << 8 | plane[b][j];
+                u64 magnitude = (value & (high - 1)) + t->least;
+                if (magnitude >= high) CORRUPT("a magnitude and `least` are too much");
+                value = (value & high) | magnitude;
+                if (value == 0) CORRUPT("a stored value is 0");
+                if (t->values != EXACT) value = convert(value, half, type);
+            } else if (table) {
+                if (code >= t->levels) CORRUPT("a code that is no level");
+                value = s->table[code];
+                if (value == 0 && t->positions != DENSE) CORRUPT("a stored level is 0");
+            } else if (grid) {
+                double k = code < 128 ? code : code - 256;
+                if (code == 128) {
+                    if (exception == t->exceptions) CORRUPT("a code −128 without an exception");
+                    TRY(array_at(f, z, &exceptions, exception++, &x));
+                    k = x >> 31 == 0 ? (double)x : (double)x - 4294967296.0;
+                }
+                if (k == 0 && t->positions != DENSE) CORRUPT("a stored weight is 0");
+                if (k != 0) value = convert(as_bits(as_double(convert(factor, scale_type, FLOAT64)) * k), FLOAT64, type);
+                if (!is_finite(value, type)) CORRUPT("a weight is infinite");
+            } else {  // ternary, or the signs of sparse
+                if (t->encoding == TERNARY && code == 2) CORRUPT("a code of ternary is 10");
+                if (sparse || code != 0) value = convert(factor, scale_type, type) | (code == (sparse ? 1 : 3) ? sign : 0);
+            }
+            put(&w, value);
+            j++;
+        }
+    }
+    return exception == t->exceptions ? NCZ_OK : fail(f, NCZ_CORRUPT, "exceptions that no code stands for");
 }
