@@ -1542,7 +1542,9 @@ static int decode_matrix(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct
     struct array counts = { .left = 0 }, scale = counts, exceptions = counts;
     struct blocks positions = { 0 }, codes = { 0 }, planes[8] = { { 0 } };
     struct writer w = writer_of(t, out);
-    u64 exception = 0, block = 0, height = t->columns <= WEIGHTS ? WEIGHTS / t->columns : 1, x;
+    u64 exception = 0, block = 0, height, x = 0;
+    if (t->bytes == 0) return t->exceptions == 0 ? NCZ_OK : fail(f, NCZ_CORRUPT, "exceptions without weights");
+    height = t->columns <= WEIGHTS ? WEIGHTS / t->columns : 1;
     if (t->positions == GAPS) counts = array_of(f, *part++, row_blocks(t), 4, s->arrays[0], ANYTHING);
     if (t->positions != DENSE) positions = *part++;
     if (sparse) for (unsigned i = 0; i < stored_bytes(t); i++) planes[i] = *part++;
@@ -1593,7 +1595,7 @@ static int decode_matrix(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct
                 TRY(array_at(f, z, &scale, number, &factor));
             }
             if (t->positions != DENSE && s->marks[i] == 0) { put(&w, 0); continue; }
-            u8 code = s->codes[j];
+            u8 code = sparse && t->values != SIGN ? 0 : s->codes[j];
             if (sparse && t->values != SIGN) {
                 for (unsigned b = stored_bytes(t); b-- > 0; ) value = value << 8 | plane[b][j];
                 u64 magnitude = (value & (high - 1)) + t->least;
@@ -1625,3 +1627,212 @@ static int decode_matrix(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct
     }
     return exception == t->exceptions ? NCZ_OK : fail(f, NCZ_CORRUPT, "exceptions that no code stands for");
 }
+
+int ncz_decode(ncz *f, const ncz_tensor *t, void *out, void *work, size_t work_size, int digest)
+{
+    struct space space = { work, work_size, 0 };
+    struct blocks part[MAX_PARTS];
+    u64 expected[MAX_PARTS], at = f->index[t->number].at, factor = 0, sums = 0, classes = 0;
+    const u8 *payloads = f->index[t->number].payload, *payload;
+    if (t->verdict != NCZ_OK) return fail(f, NCZ_UNSUPPORTED, "an encoding, type, key or parameter that is not known");
+    unsigned parts = part_blocks(t, expected);
+    for (unsigned i = 0; i < parts; i++) {
+        u64 start = at;
+        payload = next_payload(f, &payloads, &at);
+        if (payload == NULL || count_items(payload) / 2 != expected[i]) CORRUPT("a part has the wrong number of blocks");
+        part[i] = (struct blocks){ payload + 1, start, f->mapped && (t->encoding == RAW || t->encoding == TERNARY || t->encoding == LEVELS) };
+    }
+    if (t->encoding == LOW_RANK && t->bytes != 0) {
+        factor = t->factor_rank * t->columns;
+        sums = smaller(t->columns, UINT64_MAX / 16);
+    }
+    if (t->row_classes != 0 && t->bytes != 0) classes = t->rows + t->columns;
+    ZSTD_DCtx *z = take_zstd(&space);
+    struct scratch *s = take(&space, sizeof *s);
+    float *right = take(&space, factor * sizeof *right);
+    double *row = take(&space, sums * sizeof *row);
+    u8 *class_of = take(&space, classes);
+    if (z == NULL || s == NULL || right == NULL || row == NULL || class_of == NULL) return no_space(f, &space);
+    if (t->encoding == RAW) TRY(decode_raw(f, z, t, part[0], out, s));
+    else if (t->encoding == LOW_RANK) TRY(decode_low_rank(f, z, t, part, out, s, right, row));
+    else TRY(decode_matrix(f, z, t, part, out, s, class_of));
+    if (!digest) return NCZ_OK;
+
+    struct sha sha;
+    char text[32];
+    sha_begin(&sha);
+    sha_text(&sha, "ncz tensor ");
+    sha_text(&sha, t->type_name);
+    for (unsigned i = 0; i < t->rank; i++) {
+        snprintf(text, sizeof text, "%c%llu", i == 0 ? '[' : ',', (unsigned long long)t->shape[i]);
+        sha_text(&sha, text);
+    }
+    snprintf(text, sizeof text, "%s] %llu\n", t->rank == 0 ? "[" : "", (unsigned long long)t->bytes);
+    sha_text(&sha, text);
+    fold(f, &sha, out, t->bytes);
+    return same_digest(&sha, t->digest) ? NCZ_OK : fail(f, NCZ_CORRUPT, "the digest of a tensor is wrong");
+}
+
+static int test_container(ncz *f, void *work, size_t work_size, u64 limit)
+{
+    struct space space = { work, work_size, 0 };
+    struct blocks b = { f->container_payload + 1, f->container_at, false };
+    struct sha sha;
+    char text[64];
+    const u8 *p, *kind = f->container_kind + 1;
+    if (f->container_left > limit) return fail(f, NCZ_OVER, "a container larger than the reader's limit");
+    ZSTD_DCtx *z = take_zstd(&space);
+    u8 *buffer = take(&space, BLOCK);
+    if (z == NULL || buffer == NULL) return no_space(f, &space);
+    sha_begin(&sha);
+    sha_text(&sha, "ncz container ");
+    sha_add(&sha, kind, (u64)(after_string(kind - 1) - kind) - 1);
+    snprintf(text, sizeof text, " %llu %llu\n", (unsigned long long)f->container_size, (unsigned long long)f->container_left);
+    sha_text(&sha, text);
+    for (u64 left = f->container_left, n; left > 0; left -= n) {
+        n = smaller(left, BLOCK);
+        TRY(next_block(f, z, &b, n, buffer, &p));
+        fold(f, &sha, p, n);
+    }
+    return same_digest(&sha, f->container_digest) ? NCZ_OK : fail(f, NCZ_CORRUPT, "the digest of the container is wrong");
+}
+
+int ncz_test(ncz *f, void *work, size_t work_size, uint64_t limit)
+{
+    static const char *const KEYS = "axes? digest name outputs? role? shape type", *const SPELLED[] = { "axes", "digest", "name", "outputs", "role", "shape", "type" };
+    struct sha sha;
+    const u8 *p = f->payloads + 1, *payload, *v[7];
+    u64 at = f->mapped ? 64 : 32, n;
+    for (u64 end = 32; (payload = next_item(&p)) != NULL; end = at) {
+        if (f->mapped) at = (at + 63) / 64 * 64;
+        for (; end < at; end++) if (f->file[end] != 0) CORRUPT("a byte between payloads is not zero");
+        struct blocks b = { payload + 1, at, false };
+        while (*b.json != ']') {  // also of what cannot be decoded
+            const u8 *block;
+            TRY(stored_block(f, &b, &block, &n));
+        }
+        at = b.at;
+    }
+    if (f->container != NULL && !f->container_unsupported) TRY(test_container(f, work, work_size, limit));
+    sha_begin(&sha);
+    sha_text(&sha, "ncz file\n{");
+    if (f->container != NULL) {
+        sha_text(&sha, "\"container\":");
+        sha_add(&sha, f->container_digest, 34);
+        sha_text(&sha, ",");
+    }
+    if (f->network != NULL) {
+        sha_text(&sha, "\"network\":");
+        sha_add(&sha, f->network, (u64)(after(f->network) - f->network));
+        sha_text(&sha, ",");
+    }
+    sha_text(&sha, "\"tensors\":[");
+    for (u64 i = 0; i < f->tensors; i++) {
+        bool unknown, comma = false;
+        members(f->index[i].json, KEYS, v, true, &unknown);
+        sha_text(&sha, i == 0 ? "{" : ",{");
+        for (int k = 0; k < 7; k++) {
+            if (v[k] == NULL) continue;
+            sha_text(&sha, comma ? ",\"" : "\"");
+            sha_text(&sha, SPELLED[k]);
+            sha_text(&sha, "\":");
+            sha_add(&sha, v[k], (u64)(after(v[k]) - v[k]));
+            comma = true;
+        }
+        sha_text(&sha, "}");
+    }
+    sha_text(&sha, "]}");
+    return same_digest(&sha, f->digest) ? NCZ_OK : fail(f, NCZ_CORRUPT, "the digest of the file is wrong");
+}
+
+#ifdef NCZ_MAIN
+
+#define LIMIT ((u64)1 << 32)  // this program's own limit on decoded bytes
+
+static void *work;
+static size_t work_size;
+
+static bool more_work(const ncz *f)
+{
+    free(work);
+    work = malloc(work_size = f->need);
+    return work != NULL;
+}
+
+static int give_up(int verdict, const char *file, const char *why)
+{
+    fflush(stdout);
+    fprintf(stderr, "ncz: %s: %s\n", file, why);
+    return verdict;
+}
+
+static int decode(ncz *f, const ncz_tensor *t, u8 **out)
+{
+    int verdict;
+    void *decode_work = NULL;
+    if (t->verdict == NCZ_OK && (t->bytes > LIMIT || t->bytes > SIZE_MAX - 1)) return fail(f, NCZ_OVER, "a tensor larger than this program's limit");
+    verdict = ncz_decode(f, t, NULL, NULL, 0, 1);
+    if (verdict == NCZ_SPACE) {
+        *out = malloc((size_t)t->bytes + 1);
+        decode_work = malloc(f->need);
+        if (*out == NULL || decode_work == NULL) verdict = fail(f, NCZ_OVER, "not enough memory");
+        else verdict = ncz_decode(f, t, *out, decode_work, f->need, 1);
+    }
+    free(decode_work);
+    return verdict;
+}
+
+int main(int count, char **arguments)
+{
+    static ncz f;
+    ncz_tensor t;
+    size_t size = 0, room = 1 << 16, n;
+    u8 *file = malloc(room), *values = NULL;
+    int verdict, worst = NCZ_OK;
+    if (count < 2 || count > 3) return give_up(64, "usage", "ncz FILE [NAME]");
+    FILE *in = fopen(arguments[1], "rb");
+    if (in == NULL) return give_up(66, arguments[1], "cannot be opened");
+    while (file != NULL && (n = fread(file + size, 1, room - size, in)) > 0) if ((size += n) == room) file = realloc(file, room *= 2);
+    if (file == NULL || ferror(in) != 0) return give_up(74, arguments[1], "cannot be read");
+    fclose(in);
+    while ((verdict = ncz_open(&f, file, size, work, work_size)) == NCZ_SPACE)
+        if (!more_work(&f)) return give_up(NCZ_OVER, arguments[1], "not enough memory");
+    if (verdict != NCZ_OK) return give_up(verdict, arguments[1], f.why);
+
+    if (count == 3) {
+        if (ncz_find(&f, arguments[2], strlen(arguments[2]), &t) != NCZ_OK) return give_up(66, arguments[1], "no tensor of this name");
+        verdict = decode(&f, &t, &values);
+        if (verdict != NCZ_OK) return give_up(verdict, arguments[1], f.why);
+        bool written = fwrite(values, 1, (size_t)t.bytes, stdout) == t.bytes && fflush(stdout) == 0;
+        return written ? 0 : give_up(74, arguments[1], "cannot be written");
+    }
+    for (u64 i = 0; i < f.tensors; i++) {
+        ncz_tensor_at(&f, i, &t);
+        printf("%.*s %s[", (int)t.name_size, (const char *)t.name, t.type_name);
+        for (unsigned k = 0; k < t.rank; k++) printf(k == 0 ? "%llu" : ",%llu", (unsigned long long)t.shape[k]);
+        printf("] encoding %d%s\n", t.encoding, t.verdict == NCZ_OK ? "" : ": cannot be decoded");
+    }
+    if (f.network_unsupported) printf("(the network cannot be run)\n");
+    // The tensors, then the rest. What is not supported is told only where nothing is worse.
+    for (u64 i = 0; i < f.tensors; i++) {
+        ncz_tensor_at(&f, i, &t);
+        values = NULL;
+        verdict = decode(&f, &t, &values);
+        free(values);
+        if (verdict == NCZ_UNSUPPORTED) worst = verdict;
+        else if (verdict != NCZ_OK) return give_up(verdict, arguments[1], f.why);
+    }
+    size_t test_size = 1 << 22;
+    void *test_work = malloc(test_size);
+    verdict = test_work == NULL ? fail(&f, NCZ_OVER, "not enough memory") : ncz_test(&f, test_work, test_size, LIMIT);
+    if (verdict == NCZ_SPACE && (test_work = realloc(test_work, f.need)) != NULL) verdict = ncz_test(&f, test_work, f.need, LIMIT);
+    if (verdict != NCZ_OK) return give_up(verdict, arguments[1], f.why);
+    if (worst != NCZ_OK) return give_up(worst, arguments[1], "a tensor that this program cannot decode");
+    if (f.container_unsupported) return give_up(NCZ_UNSUPPORTED, arguments[1], "a container of a kind that this program does not know");
+    free(test_work);
+    free(work);
+    free(file);
+    return 0;
+}
+
+#endif
