@@ -1749,62 +1749,61 @@ int ncz_test(ncz *f, void *work, size_t work_size, uint64_t limit)
 
 #define LIMIT ((u64)1 << 32)  // this program's own limit on decoded bytes
 
-static void *work;
-static size_t work_size;
+static u8 *file, *open_work, *work, *values;  // all that is allocated; main frees it
 
-static bool more_work(const ncz *f)
+static bool allocate(u8 **p, u64 size)
 {
-    free(work);
-    work = malloc(work_size = f->need);
-    return work != NULL;
+    free(*p);
+    *p = size < SIZE_MAX ? malloc((size_t)size + 1) : NULL;
+    return *p != NULL;
 }
 
-static int give_up(int verdict, const char *file, const char *why)
+static int give_up(int verdict, const char *name, const char *why)
 {
     fflush(stdout);
-    fprintf(stderr, "ncz: %s: %s\n", file, why);
+    fprintf(stderr, "ncz: %s: %s\n", name, why);
     return verdict;
 }
 
-static int decode(ncz *f, const ncz_tensor *t, u8 **out)
+// Decodes a tensor to `values`. The blocks are counted before anything is allocated.
+static int decode(ncz *f, const ncz_tensor *t)
 {
-    int verdict;
-    void *decode_work = NULL;
-    if (t->verdict == NCZ_OK && (t->bytes > LIMIT || t->bytes > SIZE_MAX - 1)) return fail(f, NCZ_OVER, "a tensor larger than this program's limit");
-    verdict = ncz_decode(f, t, NULL, NULL, 0, 1);
-    if (verdict == NCZ_SPACE) {
-        *out = malloc((size_t)t->bytes + 1);
-        decode_work = malloc(f->need);
-        if (*out == NULL || decode_work == NULL) verdict = fail(f, NCZ_OVER, "not enough memory");
-        else verdict = ncz_decode(f, t, *out, decode_work, f->need, 1);
-    }
-    free(decode_work);
-    return verdict;
+    int verdict = ncz_decode(f, t, NULL, NULL, 0, 1);
+    if (verdict != NCZ_SPACE) return verdict;
+    if (t->bytes > LIMIT) return fail(f, NCZ_OVER, "a tensor larger than this program's limit");
+    if (!allocate(&values, t->bytes) || !allocate(&work, f->need)) return fail(f, NCZ_OVER, "not enough memory");
+    return ncz_decode(f, t, values, work, f->need, 1);
 }
 
-int main(int count, char **arguments)
+static int run(const char *path, const char *name)
 {
     static ncz f;
     ncz_tensor t;
     size_t size = 0, room = 1 << 16, n;
-    u8 *file = malloc(room), *values = NULL;
     int verdict, worst = NCZ_OK;
-    if (count < 2 || count > 3) return give_up(64, "usage", "ncz FILE [NAME]");
-    FILE *in = fopen(arguments[1], "rb");
-    if (in == NULL) return give_up(66, arguments[1], "cannot be opened");
-    while (file != NULL && (n = fread(file + size, 1, room - size, in)) > 0) if ((size += n) == room) file = realloc(file, room *= 2);
-    if (file == NULL || ferror(in) != 0) return give_up(74, arguments[1], "cannot be read");
+    FILE *in = fopen(path, "rb");
+    if (in == NULL) return give_up(66, path, "cannot be opened");
+    file = malloc(room);
+    while (file != NULL && (n = fread(file + size, 1, room - size, in)) > 0) {
+        if ((size += n) < room) continue;
+        u8 *larger = room > SIZE_MAX / 2 ? NULL : realloc(file, room *= 2);
+        if (larger == NULL) free(file);
+        file = larger;
+    }
+    bool failed = file == NULL || ferror(in) != 0;
     fclose(in);
-    while ((verdict = ncz_open(&f, file, size, work, work_size)) == NCZ_SPACE)
-        if (!more_work(&f)) return give_up(NCZ_OVER, arguments[1], "not enough memory");
-    if (verdict != NCZ_OK) return give_up(verdict, arguments[1], f.why);
+    if (failed) return give_up(74, path, "cannot be read");
+    size_t open_size = 0;
+    while ((verdict = ncz_open(&f, file, size, open_work, open_size)) == NCZ_SPACE)
+        if (!allocate(&open_work, open_size = f.need)) return give_up(NCZ_OVER, path, "not enough memory");
+    if (verdict != NCZ_OK) return give_up(verdict, path, f.why);
 
-    if (count == 3) {
-        if (ncz_find(&f, arguments[2], strlen(arguments[2]), &t) != NCZ_OK) return give_up(66, arguments[1], "no tensor of this name");
-        verdict = decode(&f, &t, &values);
-        if (verdict != NCZ_OK) return give_up(verdict, arguments[1], f.why);
+    if (name != NULL) {
+        if (ncz_find(&f, name, strlen(name), &t) != NCZ_OK) return give_up(66, path, "no tensor of this name");
+        verdict = decode(&f, &t);
+        if (verdict != NCZ_OK) return give_up(verdict, path, f.why);
         bool written = fwrite(values, 1, (size_t)t.bytes, stdout) == t.bytes && fflush(stdout) == 0;
-        return written ? 0 : give_up(74, arguments[1], "cannot be written");
+        return written ? 0 : give_up(74, path, "cannot be written");
     }
     for (u64 i = 0; i < f.tensors; i++) {
         ncz_tensor_at(&f, i, &t);
@@ -1813,26 +1812,30 @@ int main(int count, char **arguments)
         printf("] encoding %d%s\n", t.encoding, t.verdict == NCZ_OK ? "" : ": cannot be decoded");
     }
     if (f.network_unsupported) printf("(the network cannot be run)\n");
-    // The tensors, then the rest. What is not supported is told only where nothing is worse.
+    // What is not supported is told only where nothing is worse.
     for (u64 i = 0; i < f.tensors; i++) {
         ncz_tensor_at(&f, i, &t);
-        values = NULL;
-        verdict = decode(&f, &t, &values);
-        free(values);
+        verdict = decode(&f, &t);
         if (verdict == NCZ_UNSUPPORTED) worst = verdict;
-        else if (verdict != NCZ_OK) return give_up(verdict, arguments[1], f.why);
+        else if (verdict != NCZ_OK) return give_up(verdict, path, f.why);
     }
-    size_t test_size = 1 << 22;
-    void *test_work = malloc(test_size);
-    verdict = test_work == NULL ? fail(&f, NCZ_OVER, "not enough memory") : ncz_test(&f, test_work, test_size, LIMIT);
-    if (verdict == NCZ_SPACE && (test_work = realloc(test_work, f.need)) != NULL) verdict = ncz_test(&f, test_work, f.need, LIMIT);
-    if (verdict != NCZ_OK) return give_up(verdict, arguments[1], f.why);
-    if (worst != NCZ_OK) return give_up(worst, arguments[1], "a tensor that this program cannot decode");
-    if (f.container_unsupported) return give_up(NCZ_UNSUPPORTED, arguments[1], "a container of a kind that this program does not know");
-    free(test_work);
-    free(work);
-    free(file);
+    verdict = ncz_test(&f, NULL, 0, LIMIT);
+    if (verdict == NCZ_SPACE) verdict = !allocate(&work, f.need) ? fail(&f, NCZ_OVER, "not enough memory") : ncz_test(&f, work, f.need, LIMIT);
+    if (verdict != NCZ_OK) return give_up(verdict, path, f.why);
+    if (worst != NCZ_OK) return give_up(worst, path, "a tensor that this program cannot decode");
+    if (f.container_unsupported) return give_up(NCZ_UNSUPPORTED, path, "a container of a kind that this program does not know");
     return 0;
+}
+
+int main(int count, char **arguments)
+{
+    if (count != 2 && count != 3) return give_up(64, "usage", "ncz FILE [NAME]");
+    int verdict = run(arguments[1], count == 3 ? arguments[2] : NULL);
+    free(file);
+    free(open_work);
+    free(work);
+    free(values);
+    return verdict;
 }
 
 #endif
