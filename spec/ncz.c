@@ -93,8 +93,7 @@ static int fail(ncz *f, int verdict, const char *why) { f->why = why; return ver
 #define CORRUPT(why) return fail(f, NCZ_CORRUPT, why)
 #define TRY(call) do { int verdict_ = (call); if (verdict_ != NCZ_OK) return verdict_; } while (0)
 
-static u64 load(const u8 *p, unsigned bytes)
-{
+static u64 load(const u8 *p, unsigned bytes) {
     u64 x = 0;
     while (bytes-- > 0) x = x << 8 | p[bytes];
     return x;
@@ -106,16 +105,14 @@ static u64 divide_up(u64 a, u64 b) { return a / b + (a % b != 0); }
 // Takes `bytes` of a workspace; null where not so many are left. `used` counts on all the same, for NCZ_SPACE.
 struct space { u8 *base; u64 size, used; };
 
-static void *take(struct space *s, u64 bytes)
-{
+static void *take(struct space *s, u64 bytes) {
     u64 at = s->used;
     if (bytes > UINT64_MAX / 4 || at > UINT64_MAX / 4) { s->used = UINT64_MAX; return NULL; }
     s->used = at + (bytes + 64) / 64 * 64;  // more than none, so that it is not null
     return s->used <= s->size ? s->base + at : NULL;
 }
 
-static int no_space(ncz *f, const struct space *s)
-{
+static int no_space(ncz *f, const struct space *s) {
     if (s->used > SIZE_MAX / 2) return fail(f, NCZ_OVER, "more memory than there are addresses");
     f->need = (size_t)s->used;
     return fail(f, NCZ_SPACE, "the workspace is too small");
@@ -123,8 +120,7 @@ static int no_space(ncz *f, const struct space *s)
 
 // CRC-32 and SHA-256 ------------------------------------------------------------------------------------------------------
 
-static void crc_table(u32 table[256])
-{
+static void crc_table(u32 table[256]) {
     for (u32 i = 0; i < 256; i++) {
         u32 x = i;
         for (int bit = 0; bit < 8; bit++) x = x & 1 ? x >> 1 ^ 0xEDB88320u : x >> 1;
@@ -132,8 +128,7 @@ static void crc_table(u32 table[256])
     }
 }
 
-static u32 crc32_of(const ncz *f, const u8 *p, u64 n)
-{
+static u32 crc32_of(const ncz *f, const u8 *p, u64 n) {
     u32 x = 0xFFFFFFFFu;
     for (u64 i = 0; i < n; i++) x = x >> 8 ^ f->crc[(x ^ p[i]) & 255];
     return ~x;
@@ -143,8 +138,7 @@ struct sha { u32 h[8]; u64 bytes; u8 block[64]; };
 
 static u32 rotate(u32 x, unsigned n) { return x >> n | x << (32 - n); }
 
-static void sha_block(struct sha *s, const u8 *p)
-{
+static void sha_block(struct sha *s, const u8 *p) {
     static const u32 k[64] = {
         0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
         0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -172,15 +166,13 @@ static void sha_block(struct sha *s, const u8 *p)
     for (int i = 0; i < 8; i++) s->h[i] += v[i];
 }
 
-static void sha_begin(struct sha *s)
-{
+static void sha_begin(struct sha *s) {
     static const u32 h[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
     memcpy(s->h, h, sizeof h);
     s->bytes = 0;
 }
 
-static void sha_add(struct sha *s, const void *data, u64 n)
-{
+static void sha_add(struct sha *s, const void *data, u64 n) {
     for (const u8 *p = data, *end = p + n; p < end; ) {
         u64 at = s->bytes % 64, part = smaller(64 - at, (u64)(end - p));
         memcpy(s->block + at, p, (size_t)part);
@@ -192,8 +184,7 @@ static void sha_add(struct sha *s, const void *data, u64 n)
 
 static void sha_text(struct sha *s, const char *text) { sha_add(s, text, strlen(text)); }
 
-static void sha_end(struct sha *s, u8 digest[32])
-{
+static void sha_end(struct sha *s, u8 digest[32]) {
     u64 bits = s->bytes * 8;
     u8 tail[72] = { 0x80 }, n = (u8)((119 - s->bytes % 64) % 64 + 1);
     for (int i = 0; i < 8; i++) tail[n + i] = (u8)(bits >> (56 - 8 * i));
@@ -202,8 +193,7 @@ static void sha_end(struct sha *s, u8 digest[32])
 }
 
 // The digests of §3.1.
-static void make_key(ncz *f)
-{
+static void make_key(ncz *f) {
     for (unsigned i = 0; i < 130; i++) {
         struct sha s;
         u8 digest[32];
@@ -217,8 +207,7 @@ static void make_key(ncz *f)
 }
 
 // Adds values, of which only the last ones may be no multiple of 4096 bytes.
-static void fold(const ncz *f, struct sha *s, const u8 *p, u64 n)
-{
+static void fold(const ncz *f, struct sha *s, const u8 *p, u64 n) {
     while (n > 0) {
         u64 piece = smaller(n, 4096), h[4] = { 0 };
         for (u64 i = 0; i < piece; i += 8) {
@@ -236,8 +225,7 @@ static void fold(const ncz *f, struct sha *s, const u8 *p, u64 n)
 }
 
 // Is this the digest that the directory has as 32 hexadecimal digits?
-static bool same_digest(struct sha *s, const u8 *string)
-{
+static bool same_digest(struct sha *s, const u8 *string) {
     u8 digest[32];
     sha_end(s, digest);
     for (int i = 0; i < 32; i++) {
@@ -250,8 +238,7 @@ static bool same_digest(struct sha *s, const u8 *string)
 // JSON in canonical form, §2.4 ----------------------------------------------------------------------------------------------
 
 // Bytes of the UTF-8 character at p; 0 where there is none.
-static unsigned utf8(const u8 *p, const u8 *end)
-{
+static unsigned utf8(const u8 *p, const u8 *end) {
     static const u32 least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
     if (p == end) return 0;
     if (*p < 0x80) return 1;
@@ -266,8 +253,7 @@ static unsigned utf8(const u8 *p, const u8 *end)
 }
 
 // The end of the string at p, null where it is not canonical.
-static const u8 *check_string(const u8 *p, const u8 *end)
-{
+static const u8 *check_string(const u8 *p, const u8 *end) {
     if (p == end || *p != '"') return NULL;
     for (p++; p < end && *p != '"'; ) {
         if (*p == '\\') {
@@ -285,8 +271,7 @@ static const u8 *check_string(const u8 *p, const u8 *end)
 }
 
 // The next byte that a checked string stands for, from p on, which is inside; −1 at its end.
-static int next_byte(const u8 **p)
-{
+static int next_byte(const u8 **p) {
     const u8 *s = *p;
     if (*s == '"') return -1;
     *p = s + (*s != '\\' ? 1 : s[1] != 'u' ? 2 : 6);
@@ -295,8 +280,7 @@ static int next_byte(const u8 **p)
     return (s[4] - '0') * 16 + (s[5] <= '9' ? s[5] - '0' : s[5] - 'a' + 10);
 }
 
-static bool ascending(const u8 *a, const u8 *b)
-{
+static bool ascending(const u8 *a, const u8 *b) {
     int x, y;
     a++, b++;
     do { x = next_byte(&a); y = next_byte(&b); } while (x == y && x >= 0);
@@ -306,8 +290,7 @@ static bool ascending(const u8 *a, const u8 *b)
 #define NUMBER 32  // more than the bytes of any canonical number, with a zero
 
 // Copies the number at p into text, as far as it fits. Without an end, one is known to come.
-static const u8 *copy_number(const u8 *p, const u8 *end, char text[NUMBER])
-{
+static const u8 *copy_number(const u8 *p, const u8 *end, char text[NUMBER]) {
     size_t n = 0;
     for (; (end == NULL || p < end) && n < NUMBER - 1; p++) {
         if (!(*p >= '0' && *p <= '9') && *p != '-' && *p != '+' && *p != '.' && *p != 'e') break;
@@ -317,8 +300,7 @@ static const u8 *copy_number(const u8 *p, const u8 *end, char text[NUMBER])
     return p;
 }
 
-static bool check_number(const char *text)
-{
+static bool check_number(const char *text) {
     if (strchr(text, 'e') == NULL) {
         const char *digits = text + (*text == '-');
         size_t n = strspn(digits, "0123456789");
@@ -337,8 +319,7 @@ static bool check_number(const char *text)
     return false;
 }
 
-static int check_json(ncz *f, const u8 *p, const u8 *end)
-{
+static int check_json(ncz *f, const u8 *p, const u8 *end) {
     const u8 *key[MAX_DEPTH];  // the last key of an object
     u8 close[MAX_DEPTH];
     unsigned depth = 0;
@@ -387,14 +368,12 @@ static int check_json(ncz *f, const u8 *p, const u8 *end)
 
 // From here on JSON has been checked, so that no end need be looked for. A value is a pointer to its first byte.
 
-static const u8 *after_string(const u8 *p)
-{
+static const u8 *after_string(const u8 *p) {
     for (p++; *p != '"'; p++) p += *p == '\\';
     return p + 1;
 }
 
-static const u8 *after(const u8 *p)
-{
+static const u8 *after(const u8 *p) {
     unsigned depth = 0;
     do {
         if (*p == '"') p = after_string(p);
@@ -410,16 +389,14 @@ static const u8 *after(const u8 *p)
 }
 
 // Goes through an array: starts with *at = array + 1. Null at the end.
-static const u8 *next_item(const u8 **at)
-{
+static const u8 *next_item(const u8 **at) {
     const u8 *p = *at + (**at == ',');
     if (*p == ']') return NULL;
     *at = after(p);
     return p;
 }
 
-static const u8 *next_member(const u8 **at, const u8 **key)
-{
+static const u8 *next_member(const u8 **at, const u8 **key) {
     const u8 *p = *at + (**at == ',');
     if (*p == '}') return NULL;
     *key = p;
@@ -428,8 +405,7 @@ static const u8 *next_member(const u8 **at, const u8 **key)
     return p;
 }
 
-static u64 count_items(const u8 *array)
-{
+static u64 count_items(const u8 *array) {
     u64 n = 0;
     for (const u8 *at = array + 1; next_item(&at) != NULL; ) n++;
     return n;
@@ -437,8 +413,7 @@ static u64 count_items(const u8 *array)
 
 // The number of the word in a list, words being separated by spaces, that a string spells; −1 where there is none.
 // A word may end with `?`, which is no part of it.
-static int word(const u8 *string, const char *list)
-{
+static int word(const u8 *string, const char *list) {
     const char *text = (const char *)string + 1;
     size_t size = (size_t)(after_string(string) - string) - 2;
     for (int i = 0; *list != 0; i++) {
@@ -453,8 +428,7 @@ static int word(const u8 *string, const char *list)
 // Looks for the members of an object whose keys are the words of a list: values[i] is that of word i, null where it is not
 // there. False where one is missing whose word does not end with `?`. Sets *unknown where there are other keys, of which
 // those that begin with x- or d- do not count if `open`.
-static bool members(const u8 *object, const char *list, const u8 **values, bool open, bool *unknown)
-{
+static bool members(const u8 *object, const char *list, const u8 **values, bool open, bool *unknown) {
     const u8 *key, *value;
     int i = 0;
     for (const char *p = list; *p != 0; p += strspn(p, " ")) { values[i++] = NULL; p += strcspn(p, " "); }
@@ -471,16 +445,14 @@ static bool members(const u8 *object, const char *list, const u8 **values, bool 
     return true;
 }
 
-static bool is_integer(const u8 *p)
-{
+static bool is_integer(const u8 *p) {
     if (*p != '-' && !(*p >= '0' && *p <= '9')) return false;
     for (p++; *p != ',' && *p != '}' && *p != ']'; p++) if (*p == 'e') return false;
     return true;
 }
 
 // Is p an integer in least…most?
-static bool integer(const u8 *p, int64_t least, int64_t most, int64_t *x)
-{
+static bool integer(const u8 *p, int64_t least, int64_t most, int64_t *x) {
     u64 n = 0;
     if (!is_integer(p)) return false;
     for (const u8 *q = p + (*p == '-'); *q >= '0' && *q <= '9'; q++) n = n * 10 + (u64)(*q - '0');
@@ -488,16 +460,14 @@ static bool integer(const u8 *p, int64_t least, int64_t most, int64_t *x)
     return *x >= least && *x <= most;
 }
 
-static bool natural(const u8 *p, u64 least, u64 most, u64 *x)
-{
+static bool natural(const u8 *p, u64 least, u64 most, u64 *x) {
     int64_t n;
     if (!integer(p, (int64_t)least, (int64_t)most, &n)) return false;
     *x = (u64)n;
     return true;
 }
 
-static bool real(const u8 *p, double least, double most, double *x)
-{
+static bool real(const u8 *p, double least, double most, double *x) {
     char text[NUMBER];
     if ((*p != '-' && !(*p >= '0' && *p <= '9')) || is_integer(p)) return false;
     copy_number(p, NULL, text);
@@ -507,16 +477,14 @@ static bool real(const u8 *p, double least, double most, double *x)
 
 static bool is_true(const u8 *p) { return *p == 't'; }
 
-static bool is_digest(const u8 *p)
-{
+static bool is_digest(const u8 *p) {
     if (*p++ != '"') return false;
     for (int i = 0; i < 32; i++, p++) if (!(*p >= '0' && *p <= '9') && !(*p >= 'a' && *p <= 'f')) return false;
     return *p == '"';
 }
 
 // Is p a string, and how many bytes does it stand for? `plain`: it may have no control characters.
-static bool is_string(const u8 *p, bool plain, u64 *size)
-{
+static bool is_string(const u8 *p, bool plain, u64 *size) {
     int c;
     if (*p++ != '"') return false;
     for (*size = 0; (c = next_byte(&p)) >= 0; ++*size) if (plain && (c < 0x20 || c == 0x7F)) return false;
@@ -525,16 +493,14 @@ static bool is_string(const u8 *p, bool plain, u64 *size)
 
 // Frames and blocks, §2.3 -----------------------------------------------------------------------------------------------------
 
-static ZSTD_DCtx *take_zstd(struct space *s)
-{
+static ZSTD_DCtx *take_zstd(struct space *s) {
     size_t size = ZSTD_estimateDCtxSize();
     void *p = take(s, size);
     return p == NULL ? NULL : ZSTD_initStaticDCtx(p, size);
 }
 
 // Decodes exactly one frame into exactly `size` bytes, more than 0.
-static int unpack(ncz *f, ZSTD_DCtx *z, const u8 *p, size_t n, u8 *out, size_t size)
-{
+static int unpack(ncz *f, ZSTD_DCtx *z, const u8 *p, size_t n, u8 *out, size_t size) {
     static const unsigned dictionary_bytes[4] = { 0, 1, 2, 4 }, size_bytes[4] = { 0, 2, 4, 8 };
     if (n < 6 || load(p, 4) != 0xFD2FB528u) CORRUPT("no zstd frame");
     bool single = p[4] >> 5 & 1;
@@ -561,8 +527,7 @@ struct blocks {
     bool flat;       // all are stored uncompressed
 };
 
-static int stored_block(ncz *f, struct blocks *b, const u8 **p, u64 *n)
-{
+static int stored_block(ncz *f, struct blocks *b, const u8 **p, u64 *n) {
     const u8 *size = next_item(&b->json), *crc = size == NULL ? NULL : next_item(&b->json);
     u64 expected;
     if (crc == NULL) CORRUPT("a payload has too few blocks");
@@ -575,8 +540,7 @@ static int stored_block(ncz *f, struct blocks *b, const u8 **p, u64 *n)
 }
 
 // The next block, of a known decoded size: *p is in the file where it is uncompressed, else `buffer`.
-static int next_block(ncz *f, ZSTD_DCtx *z, struct blocks *b, u64 decoded, u8 *buffer, const u8 **p)
-{
+static int next_block(ncz *f, ZSTD_DCtx *z, struct blocks *b, u64 decoded, u8 *buffer, const u8 **p) {
     u64 n;
     TRY(stored_block(f, b, p, &n));
     if (n > decoded) CORRUPT("a block is larger than what it holds");
@@ -588,8 +552,7 @@ static int next_block(ncz *f, ZSTD_DCtx *z, struct blocks *b, u64 decoded, u8 *b
 }
 
 // Goes to the payload after the one at *json, both as next_item has them; the file's offset goes along. Null: there is none.
-static const u8 *next_payload(const ncz *f, const u8 **json, u64 *at)
-{
+static const u8 *next_payload(const ncz *f, const u8 **json, u64 *at) {
     const u8 *payload = next_item(json), *size;
     if (payload == NULL) return NULL;
     for (const u8 *p = payload + 1; (size = next_item(&p)) != NULL; next_item(&p)) {
@@ -619,14 +582,12 @@ enum { TABLE, GRID };                              // values of levels
 #define SCALE_ROW UINT64_MAX
 
 // Bytes of a stored value of sparse, the sign's being none.
-static unsigned stored_bytes(const ncz_tensor *t)
-{
+static unsigned stored_bytes(const ncz_tensor *t) {
     return t->values == SIGN ? 0 : t->values == EXACT ? t->size : 2;
 }
 
 // Whether a string follows the rule for `path` and `aliases`.
-static bool is_path(const u8 *p)
-{
+static bool is_path(const u8 *p) {
     u8 run[4];  // the escaped bytes just before, as many as a character of UTF-8 may have
     unsigned n = 0;
     int c;
@@ -647,8 +608,7 @@ static bool is_path(const u8 *p)
     return true;
 }
 
-static int read_history(ncz *f, const u8 *history)
-{
+static int read_history(ncz *f, const u8 *history) {
     const u8 *at = history + 1, *entry, *v[3];
     int64_t last = -1;
     while ((entry = next_item(&at)) != NULL) {
@@ -663,16 +623,14 @@ static int read_history(ncz *f, const u8 *history)
 }
 
 // A string among known words: its number; −1 and unsupported where it is another; corrupt where it is no string.
-static int read_word(ncz *f, const u8 *p, const char *list, int *number, int *verdict)
-{
+static int read_word(ncz *f, const u8 *p, const char *list, int *number, int *verdict) {
     if (*p != '"') CORRUPT("a value that has to be a string is none");
     *number = word(p, list);
     if (*number < 0) *verdict = NCZ_UNSUPPORTED;
     return NCZ_OK;
 }
 
-static int read_scale_per(ncz *f, const u8 *p, ncz_tensor *t)
-{
+static int read_scale_per(ncz *f, const u8 *p, ncz_tensor *t) {
     int which = 0;
     if (*p == '"') {
         TRY(read_word(f, p, "tensor row", &which, &t->verdict));
@@ -681,8 +639,7 @@ static int read_scale_per(ncz *f, const u8 *p, ncz_tensor *t)
     return NCZ_OK;
 }
 
-static int read_least(ncz *f, const u8 *p, ncz_tensor *t)
-{
+static int read_least(ncz *f, const u8 *p, ncz_tensor *t) {
     unsigned bytes = stored_bytes(t);
     int n = 0;
     if (*p++ != '"' || *p == '0') CORRUPT("`least` is out of range");
@@ -695,8 +652,7 @@ static int read_least(ncz *f, const u8 *p, ncz_tensor *t)
 }
 
 // The parameters of each encoding. Where one has a value that is not known, what depends on it is not looked at.
-static int read_parameters(ncz *f, const u8 *p, ncz_tensor *t)
-{
+static int read_parameters(ncz *f, const u8 *p, ncz_tensor *t) {
     static const char *const LISTS[] = { "planes?", "scale_per", "least? positions scale_per? values", "rank singular_values",
         "bits? classes? exceptions? levels? positions? scale_per? values" };
     const u8 *v[7], *item;
@@ -749,14 +705,12 @@ static int read_parameters(ncz *f, const u8 *p, ncz_tensor *t)
     return NCZ_OK;
 }
 
-static u64 row_blocks(const ncz_tensor *t)
-{
+static u64 row_blocks(const ncz_tensor *t) {
     if (t->rows == 0 || t->columns == 0) return 0;
     return t->columns <= WEIGHTS ? divide_up(t->rows, WEIGHTS / t->columns) : t->rows * divide_up(t->columns, WEIGHTS);
 }
 
-static u64 scales(const ncz_tensor *t)
-{
+static u64 scales(const ncz_tensor *t) {
     if (t->scale_per == SCALE_TENSOR || t->scale_per == SCALE_ROW) return t->scale_per == SCALE_ROW ? t->rows : 1;
     return t->rows * divide_up(t->columns, t->scale_per);
 }
@@ -764,8 +718,7 @@ static u64 scales(const ncz_tensor *t)
 #define MAX_PARTS 12
 
 // The numbers of blocks of the parts of a tensor that can be decoded; returns how many parts there are.
-static unsigned part_blocks(const ncz_tensor *t, u64 blocks[MAX_PARTS])
-{
+static unsigned part_blocks(const ncz_tensor *t, u64 blocks[MAX_PARTS]) {
     unsigned n = 0;
     u64 each = row_blocks(t), some = each != 0, scale = some * divide_up(scales(t) * (t->size == 8 ? 8 : 4), BLOCK);
     if (t->encoding == RAW) blocks[n++] = divide_up(t->bytes, BLOCK);
@@ -791,9 +744,8 @@ static unsigned part_blocks(const ncz_tensor *t, u64 blocks[MAX_PARTS])
     return n;
 }
 
-static int read_tensor(ncz *f, u64 number, const u8 *p, ncz_tensor *t)
-{
-    enum { ALIASES, AXES, BYTE_ORDER, DIGEST, ENCODING, HISTORY, NAME, OUTPUTS, PARAMETERS, PARTS, PATH, PLACE, ROLE, SHAPE, TYPE };
+static int read_tensor(ncz *f, u64 number, const u8 *p, ncz_tensor *t) {
+    enum { ALIASES, AXES, ORDER, DIGEST, ENCODING, HISTORY, NAME, OUTPUTS, PARAMETERS, PARTS, PATH, PLACE, ROLE, SHAPE, TYPE };
     const u8 *v[15], *item;
     bool unknown = false;
     u64 size, product, outputs, encoding = RAW, blocks[MAX_PARTS], seen = 0;
@@ -851,7 +803,7 @@ static int read_tensor(ncz *f, u64 number, const u8 *p, ncz_tensor *t)
         for (const u8 *at = v[ALIASES] + 1; (item = next_item(&at)) != NULL; ) if (!is_path(item)) CORRUPT("an alias is malformed");
     }
     if (v[PATH] != NULL && !is_path(v[PATH])) CORRUPT("the path of a tensor is malformed");
-    if (v[BYTE_ORDER] != NULL && (*v[BYTE_ORDER] != '"' || word(v[BYTE_ORDER], "big") != 0)) CORRUPT("`byte_order` is not \"big\"");
+    if (v[ORDER] != NULL && (*v[ORDER] != '"' || word(v[ORDER], "big") != 0)) CORRUPT("`byte_order` is not \"big\"");
     if (v[ROLE] != NULL && (*v[ROLE] != '"' || word(v[ROLE], "other") == 0)) CORRUPT("`role` is no string, or the default");
     if (v[HISTORY] != NULL) {
         if (*v[HISTORY] != '[' || v[HISTORY][1] == ']') CORRUPT("`history` is no array, or empty");
@@ -877,8 +829,7 @@ static int read_tensor(ncz *f, u64 number, const u8 *p, ncz_tensor *t)
 
 // The rest of the directory -------------------------------------------------------------------------------------------------
 
-static int read_steps(ncz *f, const u8 *steps)
-{
+static int read_steps(ncz *f, const u8 *steps) {
     const u8 *step, *item, *v[6], *c[2], *in[4];
     if (*steps != '[' || steps[1] == ']') CORRUPT("`steps` is no array, or empty");
     for (const u8 *at = steps + 1; (step = next_item(&at)) != NULL; f->steps++) {
@@ -902,8 +853,7 @@ static int read_steps(ncz *f, const u8 *steps)
     return NCZ_OK;
 }
 
-static int read_container(ncz *f)
-{
+static int read_container(ncz *f) {
     const u8 *v[4];
     bool unknown = false;
     u64 offset = 0;
@@ -919,8 +869,7 @@ static int read_container(ncz *f)
 }
 
 // Checks a tensor's place; its holes are added to the array, if there is one, and counted.
-static int read_place(ncz *f, const ncz_tensor *t, struct pair *holes, u64 *count)
-{
+static int read_place(ncz *f, const ncz_tensor *t, struct pair *holes, u64 *count) {
     const u8 *v[4], *chunk, *item;
     bool unknown = false;
     u64 hole[2], number, first[2][MAX_RANK];
@@ -972,12 +921,11 @@ static const struct { const char *names, *parameters; } ACTIVATIONS[] = {
     { "piecewise_constant", "levels thresholds" } };
 #define COUNT(array) ((int)(sizeof (array) / sizeof *(array)))
 
-static int check_parameter(ncz *f, const u8 *key, const u8 *p, bool reshape)
-{
+static int check_parameter(ncz *f, const u8 *key, const u8 *p, bool reshape) {
     enum { ALPHA, SLOPE, MAXIMUM, EPSILON, THRESHOLD, RATE, DIVISOR, LEVELS_, THRESHOLDS, OFFSET, SCALE, SHAPE, APPROXIMATE, KIND, CLASS };
     int which = word(key, "alpha slope maximum epsilon threshold rate divisor levels thresholds offset scale shape approximate kind class");
     const u8 *item;
-    double x, last = -INFINITY;
+    double x = 0, last = -INFINITY;
     int64_t d, open = 0;
     u64 n = 0;
     bool good = true;
@@ -987,7 +935,7 @@ static int check_parameter(ncz *f, const u8 *key, const u8 *p, bool reshape)
         for (const u8 *at = p + 1; good && (item = next_item(&at)) != NULL; n++) {
             if (which != SHAPE) good = real(item, -INFINITY, INFINITY, &x) && (which != THRESHOLDS || x > last);
             else if ((good = integer(item, -1, INT64_MAX, &d))) open += d == -1;
-            last = x = which == SHAPE ? 0 : x;
+            last = x;
         }
         if (good && which == SHAPE && n > MAX_RANK) return fail(f, NCZ_OVER, "a shape of more than 32 dimensions in the network");
         good = good && (which == SHAPE ? !reshape || open <= 1 : which == THRESHOLDS ? n < 256 : n > 0 && (which != LEVELS_ || n <= 256));
@@ -997,8 +945,7 @@ static int check_parameter(ncz *f, const u8 *key, const u8 *p, bool reshape)
 
 static struct pair *find_name(const ncz *f, const u8 *name, size_t size);
 
-static int read_node(ncz *f, const u8 *node, u64 number)
-{
+static int read_node(ncz *f, const u8 *node, u64 number) {
     char list[96];
     const u8 *v[9], *t[5], *key, *value, *kind, *item;
     bool unknown = false, ignored = false;
@@ -1048,8 +995,7 @@ static int read_node(ncz *f, const u8 *node, u64 number)
 }
 
 // `seen`: as many bytes as there are nodes, all 0.
-static int read_network(ncz *f, u8 *seen)
-{
+static int read_network(ncz *f, u8 *seen) {
     const u8 *v[5], *item;
     bool unknown = false;
     u64 count = 0, outputs = 0, output = 0;
@@ -1072,8 +1018,7 @@ static int read_network(ncz *f, u8 *seen)
 
 // Opening, §2 and step 2 of §7 ------------------------------------------------------------------------------------------------
 
-static int compare(const u8 *a, size_t a_size, const u8 *b, size_t b_size)
-{
+static int compare(const u8 *a, size_t a_size, const u8 *b, size_t b_size) {
     int order = memcmp(a, b, a_size < b_size ? a_size : b_size);
     return order != 0 ? order : (a_size > b_size) - (a_size < b_size);
 }
@@ -1081,8 +1026,7 @@ static int compare(const u8 *a, size_t a_size, const u8 *b, size_t b_size)
 // The bytes of the name at an offset of the directory; canonical spelling makes equal names equal bytes.
 static size_t name_size(const ncz *f, u64 at) { return (size_t)(after_string(f->directory + at - 1) - (f->directory + at)) - 1; }
 
-static struct pair *find_name(const ncz *f, const u8 *name, size_t size)
-{
+static struct pair *find_name(const ncz *f, const u8 *name, size_t size) {
     for (u64 low = 0, high = f->tensors; low < high; ) {
         u64 middle = (low + high) / 2;
         struct pair *p = &f->names[middle];
@@ -1093,15 +1037,13 @@ static struct pair *find_name(const ncz *f, const u8 *name, size_t size)
     return NULL;
 }
 
-static bool is_before(const ncz *f, bool names, struct pair a, struct pair b)
-{
+static bool is_before(const ncz *f, bool names, struct pair a, struct pair b) {
     if (!names) return a.a < b.a;
     return compare(f->directory + a.a, name_size(f, a.a), f->directory + b.a, name_size(f, b.a)) < 0;
 }
 
 // Heapsort, of names or of holes by their offsets.
-static void sort(const ncz *f, bool names, struct pair *p, u64 n)
-{
+static void sort(const ncz *f, bool names, struct pair *p, u64 n) {
     for (u64 start = n / 2, end = n; end > 1; ) {
         if (start > 0) start--;
         else { struct pair first = p[0]; p[0] = p[--end]; p[end] = first; }
@@ -1113,8 +1055,7 @@ static void sort(const ncz *f, bool names, struct pair *p, u64 n)
     }
 }
 
-static int read_payloads(ncz *f)
-{
+static int read_payloads(ncz *f) {
     const u8 *payload, *item;
     u64 at = f->mapped ? 64 : 32, crc, size = 0, end = 32;
     if (*f->payloads != '[') CORRUPT("`payloads` is no array");
@@ -1132,8 +1073,7 @@ static int read_payloads(ncz *f)
 }
 
 // Header and trailer: where the stored directory is.
-static int read_ends(ncz *f, u64 *stored, u64 *decoded)
-{
+static int read_ends(ncz *f, u64 *stored, u64 *decoded) {
     const u8 *p = f->file, *end = f->file + f->size - 32;
     if (memcmp(p, "\x89NCZ\r\n\x1a\n", 8) != 0) CORRUPT("not an .ncz file");
     if (load(p + 28, 4) != crc32_of(f, p, 28)) CORRUPT("the CRC-32 of the header is wrong");
@@ -1153,8 +1093,7 @@ static int read_ends(ncz *f, u64 *stored, u64 *decoded)
 }
 
 // Are the holes disjoint, and has the container the blocks for what they leave?
-static int read_holes(ncz *f, struct pair *holes, u64 count)
-{
+static int read_holes(ncz *f, struct pair *holes, u64 count) {
     u64 end = 0, blocks = count_items(f->container_payload) / 2;
     f->container_left = f->container_size;
     sort(f, false, holes, count);
@@ -1167,8 +1106,7 @@ static int read_holes(ncz *f, struct pair *holes, u64 count)
     return NCZ_OK;
 }
 
-int ncz_open(ncz *f, const void *file, size_t size, void *work, size_t work_size)
-{
+int ncz_open(ncz *f, const void *file, size_t size, void *work, size_t work_size) {
     struct space space = { work, work_size, 0 };
     const u8 *v[7], *item, *payload, *list;
     u64 stored, decoded, holes = 0, at, count = 0;
@@ -1233,13 +1171,11 @@ int ncz_open(ncz *f, const void *file, size_t size, void *work, size_t work_size
     return NCZ_OK;
 }
 
-int ncz_tensor_at(ncz *f, u64 i, ncz_tensor *t)
-{
+int ncz_tensor_at(ncz *f, u64 i, ncz_tensor *t) {
     return i < f->tensors ? read_tensor(f, i, f->index[i].json, t) : NCZ_ABSENT;
 }
 
-int ncz_find(ncz *f, const char *name, size_t size, ncz_tensor *t)
-{
+int ncz_find(ncz *f, const char *name, size_t size, ncz_tensor *t) {
     // Spelled as the directory has it; what cannot be a name is not there.
     u8 spelled[2 * MAX_NAME];
     size_t n = 0;
@@ -1255,8 +1191,7 @@ int ncz_find(ncz *f, const char *name, size_t size, ncz_tensor *t)
 // Decoding, §4 --------------------------------------------------------------------------------------------------------------
 
 // Rounds to nearest, ties to even, or widens exactly; a NaN keeps the high bits of its fraction, and is quiet.
-static u64 convert(u64 x, struct format from, struct format to)
-{
+static u64 convert(u64 x, struct format from, struct format to) {
     u64 top = ((u64)1 << to.exponent) - 1, infinity = top << to.fraction, fraction = x & (((u64)1 << from.fraction) - 1);
     u64 sign = (x >> (from.exponent + from.fraction) & 1) << (to.exponent + to.fraction);
     int exponent = (int)(x >> from.fraction & (((u64)1 << from.exponent) - 1));
@@ -1283,8 +1218,7 @@ static u64 convert(u64 x, struct format from, struct format to)
     return sign | (exponent <= 0 ? fraction : ((u64)(exponent - 1) << to.fraction) + fraction);
 }
 
-static bool is_finite(u64 x, struct format format)
-{
+static bool is_finite(u64 x, struct format format) {
     return (x >> format.fraction & (((u64)1 << format.exponent) - 1)) != ((u64)1 << format.exponent) - 1;
 }
 
@@ -1313,21 +1247,18 @@ struct array {
     struct format type;      // for the rules: of the tensor
 };
 
-static struct array array_of(const ncz *f, struct blocks blocks, u64 elements, unsigned size, u8 *buffer, int rule)
-{
+static struct array array_of(const ncz *f, struct blocks blocks, u64 elements, unsigned size, u8 *buffer, int rule) {
     return (struct array){ .blocks = blocks, .left = elements, .buffer = buffer, .size = size, .planes = size > 1 && !f->mapped, .rule = rule };
 }
 
-static u64 element(const struct array *a, u64 i)
-{
+static u64 element(const struct array *a, u64 i) {
     if (!a->planes) return load(a->block + i * a->size, a->size);
     u64 x = 0;
     for (unsigned b = a->size; b-- > 0; ) x = x << 8 | a->block[b * a->count + i];
     return x;
 }
 
-static int load_array(ncz *f, ZSTD_DCtx *z, struct array *a)
-{
+static int load_array(ncz *f, ZSTD_DCtx *z, struct array *a) {
     struct format format = a->size == 8 ? FLOAT64 : FLOAT32;
     a->first += a->count;
     a->count = smaller(a->left, BLOCK / a->size);
@@ -1348,8 +1279,7 @@ static int load_array(ncz *f, ZSTD_DCtx *z, struct array *a)
 }
 
 // Element i, not before the one asked for last.
-static int array_at(ncz *f, ZSTD_DCtx *z, struct array *a, u64 i, u64 *x)
-{
+static int array_at(ncz *f, ZSTD_DCtx *z, struct array *a, u64 i, u64 *x) {
     while (i >= a->first + a->count) TRY(load_array(f, z, a));
     *x = element(a, i - a->first);
     return NCZ_OK;
@@ -1358,8 +1288,7 @@ static int array_at(ncz *f, ZSTD_DCtx *z, struct array *a, u64 i, u64 *x)
 // Puts the elements of the stored matrix, one after the other, where they belong in the tensor.
 struct writer { u8 *out; u64 at; unsigned size, rank; u64 index[MAX_RANK], dimension[MAX_RANK], stride[MAX_RANK]; };
 
-static struct writer writer_of(const ncz_tensor *t, void *out)
-{
+static struct writer writer_of(const ncz_tensor *t, void *out) {
     struct writer w = { .out = out, .size = t->size, .rank = t->permuted ? t->rank : 0 };
     for (unsigned i = 0; i < w.rank; i++) {
         w.dimension[i] = t->shape[t->axes[i]];
@@ -1369,8 +1298,7 @@ static struct writer writer_of(const ncz_tensor *t, void *out)
     return w;
 }
 
-static void put(struct writer *w, u64 x)
-{
+static void put(struct writer *w, u64 x) {
     for (unsigned b = 0; b < w->size; b++) w->out[w->at + b] = (u8)(x >> 8 * b);
     if (w->rank == 0) { w->at += w->size; return; }
     for (unsigned i = w->rank; i-- > 0; ) {
@@ -1381,8 +1309,7 @@ static void put(struct writer *w, u64 x)
     }
 }
 
-static int decode_raw(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, struct blocks b, u8 *out, struct scratch *s)
-{
+static int decode_raw(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, struct blocks b, u8 *out, struct scratch *s) {
     for (u64 at = 0; at < t->bytes; at += BLOCK) {
         u64 n = smaller(BLOCK, t->bytes - at), elements = n / t->size;
         const u8 *p;
@@ -1394,8 +1321,7 @@ static int decode_raw(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, struct blocks b
 }
 
 // `right`: room for the right factor, `sums` for a row of the product.
-static int decode_low_rank(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct blocks *b, u8 *out, struct scratch *s, float *right, double *sums)
-{
+static int decode_low_rank(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct blocks *b, u8 *out, struct scratch *s, float *right, double *sums) {
     u64 r = t->factor_rank;
     struct format type = *TYPES[t->type].format;
     struct array a = array_of(f, b[0], t->rows * r, 4, s->arrays[0], FINITE), other = array_of(f, b[1], r * t->columns, 4, s->arrays[1], FINITE);
@@ -1423,8 +1349,7 @@ static int decode_low_rank(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const stru
 }
 
 // A block of codes of 1, 2, 4 or 8 bits, every row beginning with a byte.
-static int read_codes(ncz *f, ZSTD_DCtx *z, struct blocks *b, unsigned bits, u64 rows, u64 columns, u8 *buffer, u8 *codes)
-{
+static int read_codes(ncz *f, ZSTD_DCtx *z, struct blocks *b, unsigned bits, u64 rows, u64 columns, u8 *buffer, u8 *codes) {
     u64 bytes = divide_up(columns * bits, 8);
     const u8 *p;
     TRY(next_block(f, z, b, rows * bytes, buffer, &p));
@@ -1436,8 +1361,7 @@ static int read_codes(ncz *f, ZSTD_DCtx *z, struct blocks *b, unsigned bits, u64
 }
 
 // Marks the stored weights of a row block and counts them.
-static int read_positions(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, struct blocks *b, u64 gaps, u64 rows, u64 columns, struct scratch *s, u64 *stored)
-{
+static int read_positions(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, struct blocks *b, u64 gaps, u64 rows, u64 columns, struct scratch *s, u64 *stored) {
     u64 weights = rows * columns, at = 0;
     const u8 *p;
     *stored = 0;
@@ -1463,8 +1387,7 @@ static int read_positions(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, struct bloc
 // A table of frequencies, §4.7. `slots` may be null: then it is only checked.
 struct frequencies { unsigned frequency[256], start[256]; u8 slots[4096]; };
 
-static bool read_frequencies(const u8 **at, const u8 *end, struct frequencies *q)
-{
+static bool read_frequencies(const u8 **at, const u8 *end, struct frequencies *q) {
     const u8 *p = *at;
     if (end - p < 2 || p[0] + p[1] > 255) return false;
     unsigned first = p[0], last = first + p[1], sum = 0;
@@ -1487,8 +1410,7 @@ static bool read_frequencies(const u8 **at, const u8 *end, struct frequencies *q
 }
 
 // A block of codes by frequency: the symbols go to s->codes. Without classes the classes are null.
-static int read_symbols(ncz *f, const u8 *p, u64 size, u64 rows, u64 columns, const u8 *row_class, const u8 *column_class, struct scratch *s)
-{
+static int read_symbols(ncz *f, const u8 *p, u64 size, u64 rows, u64 columns, const u8 *row_class, const u8 *column_class, struct scratch *s) {
     struct frequencies q;
     u64 in_row[16] = { 0 }, starts[17] = { 0 }, next[16];
     u32 state[32];
@@ -1533,8 +1455,7 @@ static int read_symbols(ncz *f, const u8 *p, u64 size, u64 rows, u64 columns, co
 }
 
 // Ternary, sparse and levels: by row blocks. `classes`: room for those of the rows and columns, where the tensor has any.
-static int decode_matrix(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct blocks *part, u8 *out, struct scratch *s, u8 *classes)
-{
+static int decode_matrix(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct blocks *part, u8 *out, struct scratch *s, u8 *classes) {
     const bool sparse = t->encoding == SPARSE, table = t->encoding == LEVELS && t->values == TABLE, grid = t->encoding == LEVELS && !table;
     const struct format type = TYPES[t->type].format == NULL ? FLOAT64 : *TYPES[t->type].format, scale_type = t->size == 8 ? FLOAT64 : FLOAT32;
     const struct format half = t->values == VALUES_FLOAT16 ? FLOAT16 : BFLOAT16;
@@ -1628,8 +1549,7 @@ static int decode_matrix(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct
     return exception == t->exceptions ? NCZ_OK : fail(f, NCZ_CORRUPT, "exceptions that no code stands for");
 }
 
-int ncz_decode(ncz *f, const ncz_tensor *t, void *out, void *work, size_t work_size, int digest)
-{
+int ncz_decode(ncz *f, const ncz_tensor *t, void *out, void *work, size_t work_size, int digest) {
     struct space space = { work, work_size, 0 };
     struct blocks part[MAX_PARTS];
     u64 expected[MAX_PARTS], at = f->index[t->number].at, factor = 0, sums = 0, classes = 0;
@@ -1673,8 +1593,7 @@ int ncz_decode(ncz *f, const ncz_tensor *t, void *out, void *work, size_t work_s
     return same_digest(&sha, t->digest) ? NCZ_OK : fail(f, NCZ_CORRUPT, "the digest of a tensor is wrong");
 }
 
-static int test_container(ncz *f, void *work, size_t work_size, u64 limit)
-{
+static int test_container(ncz *f, void *work, size_t work_size, u64 limit) {
     struct space space = { work, work_size, 0 };
     struct blocks b = { f->container_payload + 1, f->container_at, false };
     struct sha sha;
@@ -1697,8 +1616,7 @@ static int test_container(ncz *f, void *work, size_t work_size, u64 limit)
     return same_digest(&sha, f->container_digest) ? NCZ_OK : fail(f, NCZ_CORRUPT, "the digest of the container is wrong");
 }
 
-int ncz_test(ncz *f, void *work, size_t work_size, uint64_t limit)
-{
+int ncz_test(ncz *f, void *work, size_t work_size, uint64_t limit) {
     static const char *const KEYS = "axes? digest name outputs? role? shape type", *const SPELLED[] = { "axes", "digest", "name", "outputs", "role", "shape", "type" };
     struct sha sha;
     const u8 *p = f->payloads + 1, *payload, *v[7];
@@ -1751,23 +1669,20 @@ int ncz_test(ncz *f, void *work, size_t work_size, uint64_t limit)
 
 static u8 *file, *open_work, *work, *values;  // all that is allocated; main frees it
 
-static bool allocate(u8 **p, u64 size)
-{
+static bool allocate(u8 **p, u64 size) {
     free(*p);
     *p = size < SIZE_MAX ? malloc((size_t)size + 1) : NULL;
     return *p != NULL;
 }
 
-static int give_up(int verdict, const char *name, const char *why)
-{
+static int give_up(int verdict, const char *name, const char *why) {
     fflush(stdout);
     fprintf(stderr, "ncz: %s: %s\n", name, why);
     return verdict;
 }
 
 // Decodes a tensor to `values`. The blocks are counted before anything is allocated.
-static int decode(ncz *f, const ncz_tensor *t)
-{
+static int decode(ncz *f, const ncz_tensor *t) {
     int verdict = ncz_decode(f, t, NULL, NULL, 0, 1);
     if (verdict != NCZ_SPACE) return verdict;
     if (t->bytes > LIMIT) return fail(f, NCZ_OVER, "a tensor larger than this program's limit");
@@ -1775,8 +1690,7 @@ static int decode(ncz *f, const ncz_tensor *t)
     return ncz_decode(f, t, values, work, f->need, 1);
 }
 
-static int run(const char *path, const char *name)
-{
+static int run(const char *path, const char *name) {
     static ncz f;
     ncz_tensor t;
     size_t size = 0, room = 1 << 16, n;
@@ -1827,8 +1741,7 @@ static int run(const char *path, const char *name)
     return 0;
 }
 
-int main(int count, char **arguments)
-{
+int main(int count, char **arguments) {
     if (count != 2 && count != 3) return give_up(64, "usage", "ncz FILE [NAME]");
     int verdict = run(arguments[1], count == 3 ? arguments[2] : NULL);
     free(file);
