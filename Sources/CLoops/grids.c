@@ -83,17 +83,6 @@ NC_BODY nc_grid_sums round_body(const void *x, bool wide, size_t n, double inver
   };
 }
 
-NC_BODY void values_body(const int8_t *codes, size_t n, double scale, float *out) {
-  size_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    code8 code;
-    memcpy(&code, codes + i, sizeof code);
-    float8 values = __builtin_convertvector(__builtin_convertvector(code, double8) * scale, float8);
-    memcpy(out + i, &values, sizeof values);
-  }
-  for (; i < n; i++) out[i] = (float)(codes[i] * scale);
-}
-
 /* -- The best scale ------------------------------------------------------------------------------------------------ */
 
 NC_BODY double8 steps8(double8 w, double inverse, double most) {
@@ -183,9 +172,6 @@ NC_BODY void level_body(const float *x, size_t n, const float *thresholds, size_
     if (wide) return round_body(x, true, n, inverse, codes);                                                          \
     return codes ? round_body(x, false, n, inverse, codes) : round_body(x, false, n, inverse, (int8_t *)0);           \
   }                                                                                                                   \
-  target static void values_##level(const int8_t *codes, size_t n, double scale, float *out) {                        \
-    values_body(codes, n, scale, out);                                                                                \
-  }                                                                                                                   \
   target static nc_scale_sums evaluate_##level(const void *x, bool wide, size_t n, double scale, double most) {       \
     return wide ? evaluate_body(x, true, n, scale, most) : evaluate_body(x, false, n, scale, most);                   \
   }                                                                                                                   \
@@ -217,8 +203,6 @@ NC_FORMS(avx512, NC_AVX512)
 nc_grid_sums nc_grid_round(const void *x, bool wide, size_t n, double inverse, int8_t *codes) {
   return NC_BEST(round, x, wide, n, inverse, codes);
 }
-
-void nc_grid_values(const int8_t *codes, size_t n, double scale, float *out) { NC_BEST(values, codes, n, scale, out); }
 
 nc_scale_sums nc_scale_evaluate(const void *x, bool wide, size_t n, double scale, double most) {
   return NC_BEST(evaluate, x, wide, n, scale, most);

@@ -230,6 +230,20 @@ extension Fraction: OptionValue {
   }
 }
 
+extension ScaleGroup: OptionValue {
+  public static let expected = "tensor, row or a number above 0"
+
+  public init?(argument: String) {
+    switch argument {
+    case "tensor": self = .tensor
+    case "row": self = .row
+    default:
+      guard let count = Int(argument), count > 0 else { return nil }
+      self = .inputs(count)
+    }
+  }
+}
+
 /// Which tensors a tool changes.
 public struct SelectionOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Select tensors whose name matches; may be repeated.", valueName: "glob"))

@@ -25,9 +25,6 @@ typedef struct {
    means nothing, but for `largest`, when a weight is not finite or |q| > 2^31. */
 nc_grid_sums nc_grid_round(const void *x, bool wide, size_t n, double inverse, int8_t *_Nullable codes);
 
-/* Writes the values of n codes, scale * code rounded to float. */
-void nc_grid_values(const int8_t *codes, size_t n, double scale, float *out);
-
 /* -- The best scale ------------------------------------------------------------------------------------------------ */
 
 /* Of magnitudes w = |x|, with k the integer in 0 ... most nearest to w / scale, and e = w - scale * k: */

@@ -86,7 +86,7 @@ struct GridValues {
           continue
         }
         if type == .float32 {
-          nc_grid_values(c, x.count, scale, floats)
+          nc_grid_values(c, x.count, scale, 4, false, floats)
         } else if table.isEmpty {
           for i in 0..<x.count { floats[i] = Float(value(Int32(c[i]))) }
         } else {
