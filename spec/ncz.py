@@ -147,29 +147,29 @@ def filled(v, **defaults):
     return defaults | v
 
 # §2.3 Blocks
-def decompressor():
-    """Decodes a frame that must give so many bytes; it gives no more than one byte too many."""
+def ways():
+    """The ways to decode a frame that are there: a function of it and of its decoded size (it gives at most one byte more), and what it throws."""
     try:
         from compression import zstd
-        return (lambda frame, size: zstd.ZstdDecompressor().decompress(frame, size + 1)), zstd.ZstdError
+        yield lambda frame, size: zstd.ZstdDecompressor().decompress(frame, size + 1), zstd.ZstdError
     except ImportError:
         pass
     try:
         import zstandard
-        return (lambda frame, size: zstandard.ZstdDecompressor().decompress(frame, size)), zstandard.ZstdError
+        yield lambda frame, size: zstandard.ZstdDecompressor().decompress(frame, size), zstandard.ZstdError
     except ImportError:
-        program = shutil.which("zstd")
-    if not program:
-        sys.exit("ncz: zstd is needed: Python 3.14 (compression.zstd), the package zstandard or the program zstd")
-    def run(frame, size):
-        with tempfile.TemporaryFile() as file:
-            file.write(frame)
-            file.seek(0)
-            with subprocess.Popen([program, "-dcq"], stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-                result = process.stdout.read(size + 1)
-                process.stdout.close()
-        return result if process.returncode == 0 else b""
-    return run, OSError
+        pass
+    if program := shutil.which("zstd"):
+        def run(frame, size):
+            with tempfile.TemporaryFile() as file:
+                file.write(frame)
+                file.seek(0)
+                with subprocess.Popen([program, "-dcq"], stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+                    result = process.stdout.read(size + 1)
+            return b"" if process.returncode else result
+        yield run, OSError
+
+way = next(ways(), None)
 
 def plain(stored, size):
     """The decoded bytes of a block: it is a frame when it has another size. What a frame may have is checked here, not by a library."""
@@ -196,16 +196,14 @@ def plain(stored, size):
     except IndexError:
         raise Corrupt("a zstd frame that was cut")
     need(at == len(stored), "bytes after a zstd frame")
-    global unzstd
-    unzstd = unzstd or decompressor()
+    if way is None:
+        sys.exit("zstd is needed: compression.zstd (Python 3.14), the package zstandard or the program zstd")
     try:
-        result = unzstd[0](bytes(stored), size)
-    except unzstd[1] as error:
+        result = way[0](bytes(stored), size)
+    except way[1] as error:
         raise Corrupt(f"zstd: {error}")
     need(len(result) == size, "a zstd frame with other contents than it says")
     return result
-
-unzstd = None
 
 class Part:
     """The blocks of a payload, which are read one after the other."""
@@ -215,7 +213,7 @@ class Part:
 
     def stored(self):
         size, crc = self.sizes[self.next], self.crcs[self.next]
-        data = self.file.bytes(self.at, size)
+        data = self.file.read(self.at, size)
         need(crc32(data) == crc, f"wrong CRC-32 of the block at {self.at}")
         self.at, self.next = self.at + size, self.next + 1
         return data
@@ -327,8 +325,8 @@ def symbols(data, groups):
     need(((states >= 2**15) & (states < 2**31)).all(), "a state out of its range")
     words, used = np.frombuffer(data, "<u2", offset=at + 4 * lanes).astype(np.int64), 0
     for count, (symbol, frequency, slot) in zip(groups, tables):
-        taken = np.empty(count, np.int64)
-        for j in range(0, count, lanes):
+        taken = np.zeros(count, np.int64)
+        for j in range(0, 0 if frequency[0] == 4096 else count, lanes):       # a single symbol changes no state
             x = states[:count - j]                   # a view: in the last round there may be fewer
             y = x & 4095
             taken[j:j + lanes] = y
@@ -365,12 +363,12 @@ class File(Mapping):
         self.data = self.window[1]
         need(self.size >= 66, "the file is too short")
         tail = self.size - min(TAIL, self.size) if self.source else 0
-        self.bytes(tail, self.size - tail)
+        self.read(tail, self.size - tail)
         if tail == 0:
             self.check_header()
         # §2.2
         end = self.size - 32
-        trailer = self.bytes(end, 32)
+        trailer = self.read(end, 32)
         whole, length, decoded, directory_crc, crc, mark = struct.unpack("<QIIII8s", trailer)
         need(mark == b"\n\x1a\n\rZCN\x89", "no end mark: the file was cut, or has bytes after its trailer")
         need(crc32(trailer[:20]) == crc, "wrong CRC-32 of the trailer")
@@ -381,8 +379,8 @@ class File(Mapping):
         need(self.start >= 32, "a directory larger than the file")
         if self.start < tail:
             known = bytes(self.window[1])
-            self.window = self.start, memoryview(bytes(self.bytes(self.start, tail - self.start)) + known)
-        stored = self.bytes(self.start, length)
+            self.window = self.start, memoryview(bytes(self.read(self.start, tail - self.start)) + known)
+        stored = self.read(self.start, length)
         need(crc32(stored) == directory_crc, "wrong CRC-32 of the directory")
         # §2.4
         self.directory = parse(bytes(plain(stored, decoded) if decoded else stored))
@@ -414,7 +412,7 @@ class File(Mapping):
         if self.network is not None:
             self.check_network(self.network)
 
-    def bytes(self, start, length):
+    def read(self, start, length):
         """Bytes of the file: a range of it is read when they are not there."""
         at, data = self.window
         if length and not at <= start <= start + length <= at + len(data):
@@ -425,7 +423,7 @@ class File(Mapping):
 
     def check_header(self):
         """§2.1"""
-        header = self.bytes(0, 32)
+        header = self.read(0, 32)
         signature, major, minor, features, zeros, crc = struct.unpack("<8sHHQ8sI", header)
         need(signature == b"\x89NCZ\r\n\x1a\n", "not an .ncz file")
         need(crc32(header[:28]) == crc, "wrong CRC-32 of the header")
@@ -553,14 +551,12 @@ class File(Mapping):
                 self.unsupported.setdefault(what, f"the operation {node['op']!r:.80}")
                 continue
             inputs, parameters, tensors = OPERATIONS[node["op"]]
+            kind = node.get("kind") if node["op"] == "activation" else None
             need(len(node["inputs"]) in inputs, f"node {number}: wrong number of inputs")
-            if node["op"] == "activation" and type(node.get("kind")) is str:
-                if node["kind"] not in KINDS:
-                    self.unsupported.setdefault(what, f"the activation {node['kind']!r:.80}")
-                    continue
-                parameters = parameters | KINDS[node["kind"]]
+            if type(kind) is str:
+                parameters = parameters | KINDS.get(kind, {})
             self.check(what, NODE | parameters | {"tensors": tensors}, node)
-            if node.get("kind") == "piecewise_constant":
+            if kind == "piecewise_constant":
                 levels, cuts = node["levels"], node["thresholds"]
                 need(1 <= len(levels) <= 256 and len(cuts) == len(levels) - 1, f"node {number}: wrong number of levels or thresholds")
                 need(all(a < b for a, b in zip(cuts, cuts[1:])), f"node {number}: thresholds that do not ascend")
@@ -568,7 +564,7 @@ class File(Mapping):
                 need(node["shape"].count(-1) <= 1, f"node {number}: two extents that are not said")
             if node["op"] == "rescaling":
                 need(node["scale"] and node["offset"], f"node {number}: no factor or no offset")
-            if node.get("kind") == "bounded_relu":
+            if kind == "bounded_relu":
                 need(node["threshold"] <= node.get("maximum", math.inf), f"node {number}: threshold out of its range")
 
     def matrix_size(self, t):
@@ -576,11 +572,11 @@ class File(Mapping):
         shape = [t["shape"][axis] for axis in t["axes"]]
         return math.prod(shape[:t["outputs"]]), math.prod(shape[t["outputs"]:])
 
-    def values(self, t):
+    def decoded(self, t):
         """§4 The decoded values as an array of bits."""
         encoding, kind, p, (R, C), parts, first = t["encoding"], t["type"], t["parameters"], self.matrix_size(t), {}, self.first[t["name"]]
         last = first + t["parts"] - 1
-        self.bytes(self.starts[first], self.starts[last] + sum(self.payloads[last][::2]) - self.starts[first])     # all of it in one range
+        self.read(self.starts[first], self.starts[last] + sum(self.payloads[last][::2]) - self.starts[first])     # all of it in one range
         for number, part in enumerate(parts_of(encoding, kind, p), first):
             parts.setdefault(part, []).append(Part(self, number, self.mapped and encoding in (0, 1, 4)))
         if encoding == 0:
@@ -704,7 +700,7 @@ class File(Mapping):
         need(not why, f"decoding {name}: {why}", Unsupported)
         need(TYPES[t["type"]] * math.prod(t["shape"]) <= LARGEST, f"{name}: more than {LARGEST} bytes", OverLimit)
         try:
-            data = self.values(t).tobytes()
+            data = self.decoded(t).tobytes()
         except MemoryError:                          # a small file may hold a large matrix
             raise OverLimit(f"{name}: it does not fit into memory")
         except (Corrupt, OverLimit) as error:
@@ -729,7 +725,7 @@ class File(Mapping):
         need(self.container is not None, "there is no container to restore", Unsupported)
         why = self.unsupported.get("restoring the source file")
         need(not why, f"restoring the source file: {why}", Unsupported)
-        self.bytes(self.starts[-1], sum(self.payloads[-1][::2]))
+        self.read(self.starts[-1], sum(self.payloads[-1][::2]))
         data = Part(self, len(self.payloads) - 1).array(self.remaining, "uint8", False).tobytes()
         text = f"ncz container {self.container['kind']} {self.container['size']}"
         need(digest(text, data) == self.container["digest"], "wrong digest of the container")
@@ -763,7 +759,7 @@ class File(Mapping):
         self.check_header()
         at = 32
         for start, p in zip(self.starts, self.payloads):
-            need(not any(self.bytes(at, start - at)), f"the bytes before the payload at {start} are not zero")
+            need(not any(self.read(at, start - at)), f"the bytes before the payload at {start} are not zero")
             at = start + sum(p[::2])
         for t in self.tensors:
             if f"decoding {t['name']}" not in self.unsupported:
@@ -794,8 +790,11 @@ class File(Mapping):
             return ["h5py is not installed: the container was not compared with the tensors"]
         known = lambda t: "offset" in t["place"] and f"decoding {t['name']}" not in self.unsupported
         source, notes = self.refilled(lambda t, length: self.in_source(t) if known(t) else bytes(length)), []
+        image = bytes(source[self.container["offset"]:])
+        if all(image[at:at + 8] != b"\x89HDF\r\n\x1a\n" for at in (0, *(2**i for i in range(9, 64)))):
+            return ["the container is no HDF5 file: it was not compared with the tensors"]
         try:
-            with h5py.File(io.BytesIO(source[self.container["offset"]:]), "r") as file:
+            with h5py.File(io.BytesIO(image), "r") as file:
                 for t in (t for t in self.tensors if "path" in t and f"decoding {t['name']}" not in self.unsupported):
                     notes += self.compare_tensor(h5py, file, t)
         except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
