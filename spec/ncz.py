@@ -33,13 +33,15 @@ aligned = lambda n: pieces(n, 64) * 64               # the first multiple of 64 
 dtype = lambda kind: "<u2" if kind == "bfloat16" else "<" + np.dtype(kind).str[1:]
 
 # §2.4 The directory is parsed, and spelled again: it is canonical when that gives the same bytes.
+ESCAPES = re.compile(r'(["\\])|[\x00-\x1f]')
+
 def spell(v):
+    if type(v) is str:
+        return '"%s"' % ESCAPES.sub(lambda m: "\\" + m[0] if m[1] else "\\u%04x" % ord(m[0]), v)
     if type(v) is dict:
         return "{" + ",".join(spell(key) + ":" + spell(v[key]) for key in sorted(v)) + "}"
     if type(v) is list:
         return "[" + ",".join(map(spell, v)) + "]"
-    if type(v) is str:
-        return '"%s"' % re.sub(r'(["\\])|[\x00-\x1f]', lambda m: "\\" + m[0] if m[1] else "\\u%04x" % ord(m[0]), v)
     if type(v) is float:                             # no precision below that of repr is enough, and seldom a higher one is needed
         digits, v = re.sub(r"e.*|\D", "", repr(v)).strip("0"), v + 0.0                           # + 0.0: there is no -0
         return next((s for p in range(max(len(digits) - 1, 0), 17) if float(s := "%.*e" % (p, v)) == v), "")
@@ -467,7 +469,7 @@ class File(Mapping):
         for entry in t["history"]:
             self.check(f"checking what step {entry.get('step')} claims", ENTRY, entry)
         steps = [entry["step"] for entry in t["history"]]
-        need(steps == sorted(steps) and all(step < len(self.steps) for step in steps), f"{name}: steps that do not ascend, or are not there")
+        need(steps == sorted(set(steps)) and all(step < len(self.steps) for step in steps), f"{name}: steps that do not ascend, or are not there")
         if "place" in t:
             self.check_place(t, t["place"], rank)
         if t["encoding"] not in ENCODINGS:
@@ -596,6 +598,7 @@ class File(Mapping):
         whole, cut = ROW_BLOCK // C, pieces(C, ROW_BLOCK)          # rows of a block, or blocks of a row
         count = R * cut if cut > 1 else pieces(R, whole)
         need(all(len(part.sizes) == count for name in BLOCKWISE & parts.keys() for part in parts[name]), "wrong number of blocks")
+        need(TYPES[kind] * R * C <= LARGEST, f"more than {LARGEST} bytes", OverLimit)
         array = lambda name, n, of: parts[name][0].array(n, of, not self.mapped)
         counts = array("counts", count, "uint32").tolist() if "counts" in parts else []
         scales = self.scales(array, p["scale_per"], R, C, kind, encoding != 4) if "scales" in parts else None
@@ -684,6 +687,7 @@ class File(Mapping):
         """§4.5"""
         A, B = (part.array(n, "float32", not self.mapped).astype(float) for part, n in ((left, R * rank), (right, rank * C)))
         need(np.isfinite(A).all() and np.isfinite(B).all(), "a factor that is not finite")
+        need(TYPES[kind] * R * C <= LARGEST, f"more than {LARGEST} bytes", OverLimit)
         A, B, result, rows = A.reshape(R, rank), B.reshape(rank, C), np.empty((R, C), f"<u{TYPES[kind]}"), max(ROW_BLOCK // max(C, 1), 1)
         for row in range(0, R if C else 0, rows):
             values = np.zeros((min(rows, R - row), C))
@@ -698,7 +702,6 @@ class File(Mapping):
         t = self.named[name]
         why = self.unsupported.get(f"decoding {name}")
         need(not why, f"decoding {name}: {why}", Unsupported)
-        need(TYPES[t["type"]] * math.prod(t["shape"]) <= LARGEST, f"{name}: more than {LARGEST} bytes", OverLimit)
         try:
             data = self.decoded(t).tobytes()
         except MemoryError:                          # a small file may hold a large matrix

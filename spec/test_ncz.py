@@ -3,7 +3,7 @@
 """Tests ncz.py with the fixtures; then with every truncation, and changes of every byte, of the small good ones,
 and with changes of their directories and of the blocks of all good ones under CRC-32s that are right.
 
-    python3 test_ncz.py [--all]        --all: all 255 changes of every byte, not only 3
+    python3 test_ncz.py [--all]        --all: all 255 changes of every byte, not only one
 """
 import hashlib, io, itertools, json, pathlib, struct, subprocess, sys
 from zlib import crc32
@@ -111,7 +111,7 @@ def changes(path, steps):
     """A file that was cut or changed is rejected, because every byte is under a CRC-32 or known."""
     data = path.read_bytes()
     cut = (data[:n] for n in range(len(data)))
-    flipped = (data[:i] + bytes([data[i] ^ x]) + data[i + 1:] for i in range(len(data)) for x in steps)
+    flipped = (data[:i] + bytes([data[i] ^ x]) + data[i + 1:] for i in range(len(data)) for x in steps(i))
     cases = list(itertools.chain(cut, flipped))
     found = [verdict(case) for case in cases]
     expect("good" not in found, f"{path.name}: a change was not found")
@@ -122,7 +122,7 @@ def directories(path, steps):
     f, count = ncz.load(path), 0
     data, body = ncz.spell(f.directory).encode(), bytes(f.data[:f.start])
     for i in range(len(data)):
-        for x in steps:
+        for x in steps(i):
             case = data[:i] + bytes([data[i] ^ x]) + data[i + 1:]
             try:
                 verdict(body + case + trailer(len(body), case))
@@ -135,17 +135,16 @@ def directories(path, steps):
 def contents(path, steps):
     """The same with the blocks: what is in them may be anything."""
     f, count = ncz.load(path), 0
+    expect(verdict(sealed(bytes(f.data[:f.start]), f.directory)) == "good", f"{path.name}: not good when sealed again")
     for at, p in zip(f.starts, f.payloads):
         for n in range(0, len(p), 2):
             size, crc = p[n:n + 2]
-            for i, x in itertools.product(range(at, at + size), (0, *steps)):
+            for i, x in ((i, x) for i in range(at, at + size) for x in steps(i)):
                 case = bytearray(f.data[:f.start])
                 case[i] ^= x
                 p[n + 1] = crc32(case[at:at + size])
                 try:
-                    found = verdict(sealed(bytes(case), f.directory))
-                    if x == 0 and found != "good":
-                        expect(False, f"{path.name}: {found}, but nothing was changed")
+                    verdict(sealed(bytes(case), f.directory))
                 except Exception as error:
                     expect(False, f"{path.name}: byte {i} of a block changed by {x}: {error!r}")
                 count += 1
@@ -173,9 +172,9 @@ def main():
     ranges()
     zstd()
     print(f"fixtures: {passed} passed, {failed} failed")
-    steps = range(1, 256) if sys.argv[1:] == ["--all"] else (1, 32, 128)
+    steps = lambda i: range(1, 256) if sys.argv[1:] == ["--all"] else ((1, 32, 128)[i % 3],)
     small = [path for path in sorted(FIXTURES.glob("good/*.ncz")) if path.stat().st_size <= SMALL]
-    small = [path for path in small if all(array.nbytes <= FEW for array in ncz.load(path).values())]
+    small = [path for path in small if len(ncz.spell((f := ncz.load(path)).directory)) <= SMALL and all(len(f.raw(name)) <= FEW for name in f)]
     print(f"changes: {sum(changes(path, steps) for path in small)} files, {sum(directories(path, steps) for path in small)} directories, "
           f"{sum(contents(path, steps) for path in small)} blocks")
     print(f"{passed} passed, {failed} failed")
