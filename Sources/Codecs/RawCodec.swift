@@ -97,17 +97,20 @@ public struct RawCodec: Sendable, Hashable {
     if piece.count <= smallSize { return smallest([standardLevel, effort, 19]) }
     let quick = codecs[codecs.count - 1]
     var best = (codec: quick, block: quick.encode(piece, levels: [standardLevel]))
-    // Matches that are worth their time save more than chance does.
     var deep = smallest([effort])
-    let isWorth = deep.block.count < best.block.count / 50 * 49
-    guard isWorth || level != .standard else { return best }
-    deep.codec.standard = effort
-    if deep.block.count < best.block.count { best = deep }
-    // The first piece is all: nothing else is to be encoded so.
-    if isWorth, piece.count < pieceSize {
-      let deepest = smallest([19])
-      if deepest.block.count < best.block.count { best = deepest }
+    let isSmaller = deep.block.count < best.block.count
+    if plain.blockCount == 1 {
+      // Matches that are worth the time save more than chance does.
+      if isSmaller, deep.block.count < best.block.count / 200 * 199 {
+        let deepest = smallest([19])
+        if deepest.block.count < deep.block.count { deep = deepest }
+      }
+      return isSmaller ? deep : best
     }
+    deep.codec.standard = effort
+    // The level was asked for; or it is worth the time, for what follows, too.
+    let isChosen = level == .standard ? deep.block.count < best.block.count / 50 * 49 : isSmaller
+    if isChosen { best = deep }
     return best
   }
 
