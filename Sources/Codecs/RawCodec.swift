@@ -98,15 +98,18 @@ public struct RawCodec: Sendable, Hashable {
     let quick = codecs[codecs.count - 1]
     var best = (codec: quick, block: quick.encode(piece, levels: [standardLevel]))
     var deep = smallest([effort])
-    let isSmaller = deep.block.count < best.block.count
     if plain.blockCount == 1 {
-      // Matches that are worth the time save more than chance does.
-      if isSmaller, deep.block.count < best.block.count / 200 * 199 {
-        let deepest = smallest([19])
-        if deepest.block.count < deep.block.count { deep = deepest }
+      // The best level is slow, and worth it where matches save more than chance does: all over the tensor, or short ones
+      // in its beginning.
+      let sample = UnsafeRawBufferPointer(rebasing: piece[..<smallSize])
+      if deep.block.count < best.block.count / 200 * 199
+        || plain.encode(sample, levels: [19]).count < quick.encode(sample, levels: [standardLevel]).count / 200 * 199
+      {
+        deep = smallest([effort, 19])
       }
-      return isSmaller ? deep : best
+      return deep.block.count < best.block.count ? deep : best
     }
+    let isSmaller = deep.block.count < best.block.count
     deep.codec.standard = effort
     // The level was asked for; or it is worth the time, for what follows, too.
     let isChosen = level == .standard ? deep.block.count < best.block.count / 50 * 49 : isSmaller
