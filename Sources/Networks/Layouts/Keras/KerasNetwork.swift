@@ -520,7 +520,8 @@ extension KerasNetwork {
         scale: scale, offset: offset)
       return operation.isInDomain ? append(operation, to: input) : nil
     }
-    guard !isInverse, isOverLastAxis || axes == [.null] else { return nil }
+    // Keras 3 writes `None` as an empty list.
+    guard !isInverse, isOverLastAxis || axes == [.null] || axes.isEmpty else { return nil }
     if isImagined {
       let (mean, variance) = (imagine("mean", index, shape: [nil]), imagine("variance", index, shape: [nil]))
       return append(.normalization(mean: mean, variance: variance, epsilon: epsilon), to: input)

@@ -248,17 +248,13 @@ private struct Builder {
       )
     case .normalization(let mean, let variance, let epsilon):
       try require(epsilon == 1e-7, "Normalization has another ε in Keras")
-      let isOne = try record(mean).shape.rank == 0
-      if isOne {
-        try require(try record(variance).shape.rank == 0, "\(variance) has another shape than \(mean)")
-      } else {
-        for vector in [mean, variance] { try requireVector(vector, shape.last ?? nil) }
-      }
+      // One mean for all values is in Keras as well, but Keras 3 does not load it from HDF5.
+      for vector in [mean, variance] { try requireVector(vector, shape.last ?? nil) }
       let count: TensorName = "\(WeightName.split(mean).layer)/count"
       let hasCount = records[count].map { $0.shape.rank == 0 && !$0.type.isFloat } ?? false
       return (
         Layer(
-          className: "Normalization", settings: [.init("axis", isOne ? .null : .integer(-1))],
+          className: "Normalization", settings: [.init("axis", .integer(-1))],
           weights: [
             .init(name: "mean", tensor: mean), .init(name: "variance", tensor: variance),
             .init(name: "count", tensor: hasCount ? count : nil),
@@ -298,7 +294,7 @@ private struct Builder {
     case .reshape(let target):
       return (Self.layer("Reshape", [.init("target_shape", .array(target.map { .integer($0) }))]), try reshaped(shape, target))
     case .dropout(let rate): return (Self.layer("Dropout", [.init("rate", .shortest(rate))]), shape)
-    case .opaque(let className, _): throw Misfit(reason: "its layer of class \(className) is not known here")
+    case .opaque(let className, _): throw Misfit(reason: "what its layer of class \(className) does is not known")
     }
   }
 
