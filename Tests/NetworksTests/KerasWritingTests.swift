@@ -86,7 +86,7 @@ struct KerasWritingTests {
   }
 
   /// A layer that is applied twice is one layer; inputs keep their names; layers stand as Keras counts them, the deepest
-  /// first, and those of one depth as a walk from the output meets them.
+  /// first, and those of one depth as a walk from the output meets them: `shared` is as deep as its deepest call.
   @Test func aGraphNamesItsCalls() throws {
     let dense = Network.Operation.dense(kernel: "shared/kernel", bias: nil)
     let model = try KerasModel(
@@ -109,7 +109,7 @@ struct KerasWritingTests {
     #expect(configuration?["input_layers"] == .array([
       .array([.string("left"), .integer(0), .integer(0)]), .array([.string("right"), .integer(0), .integer(0)]),
     ]))
-    #expect(model.layers.map(\.name) == ["right", "left", "shared", "activation", "subtract", "late", "concatenate"])
+    #expect(model.layers.map(\.name) == ["right", "shared", "left", "activation", "subtract", "late", "concatenate"])
   }
 
   @Test func typesAreThoseOfTheWeights() throws {
@@ -176,7 +176,7 @@ struct KerasWritingTests {
     #expect(
       reason(keras([input, .init(dense, inputs: [0]), .init(.dense(kernel: "m", bias: "b"), inputs: [1])]))
         == "two layers that differ have m")
-    #expect(reason(keras([input, .init(dense, inputs: [0]), .init(.flatten, inputs: [0])])) == "m leads to no output")
+    #expect(reason(keras([input, .init(dense, inputs: [0]), .init(.flatten, inputs: [0])])) == "dense leads to no output")
   }
 
   /// Thousands of layers: their description and their names are longer than an attribute may be.
