@@ -56,7 +56,8 @@ extension NetworkFile {
       _ = try written { () throws(HDF5Error) in try new.add(KerasFormat.frame(of: model)) }
       for layer in model.layers {
         let weights = layer.weights.map { weight in (weight.name, weight.tensor.flatMap { indices[$0] }) }
-        let additions = KerasFormat.additions(of: layer, weights.map { name, index in (name, index.map { records[$0] }) })
+        let additions = KerasFormat.additions(
+          of: layer, weights.map { name, index in (name, index.map { records[$0] }) })
         let places = try written { () throws(HDF5Error) in try new.add(additions) }.suffix(weights.count)
         for ((_, index), place) in zip(weights, places) {
           let offset = Int(clamping: place?.offset ?? 0)

@@ -106,9 +106,11 @@ struct KerasWritingTests {
     #expect(calls("shared") == #"[[["left",0,0,{}]],[["right",0,0,{}]]]"#)
     #expect(calls("subtract") == #"[[["activation",0,0,{}],["shared",0,0,{}]]]"#)
     #expect(calls("concatenate") == #"[[["subtract",0,0,{}],["late",0,0,{}]]]"#)
-    #expect(configuration?["input_layers"] == .array([
-      .array([.string("left"), .integer(0), .integer(0)]), .array([.string("right"), .integer(0), .integer(0)]),
-    ]))
+    #expect(
+      configuration?["input_layers"]
+        == .array([
+          .array([.string("left"), .integer(0), .integer(0)]), .array([.string("right"), .integer(0), .integer(0)]),
+        ]))
     #expect(model.layers.map(\.name) == ["right", "shared", "left", "activation", "subtract", "late", "concatenate"])
   }
 
@@ -145,7 +147,8 @@ struct KerasWritingTests {
     (.dense(kernel: "whole", bias: nil), "whole is int8"),
     (.dense(kernel: "short", bias: "v2"), "v2 is float32, and short of the same layer float16"),
     (.dense(kernel: "none", bias: nil), "there is no none"),
-    (.prelu(slope: "m"), "m has other axes than the values"), (.prelu(slope: "v3"), "v3 has another shape than the values"),
+    (.prelu(slope: "m"), "m has other axes than the values"),
+    (.prelu(slope: "v3"), "v3 has another shape than the values"),
     (.normalization(mean: "v2", variance: "v2", epsilon: 1e-3), "Normalization has another ε in Keras"),
     (.normalization(mean: "one", variance: "one", epsilon: 1e-7), "one is no vector of one number for each value"),
     (.rescaling(scale: [1, 2, 3], offset: [0]), "a rescaling of 3 values"),
@@ -171,12 +174,15 @@ struct KerasWritingTests {
       return nil
     }
     #expect(reason(Network(nodes: [input], outputs: [0])) == "no Keras configuration said how its layers are connected")
-    #expect(reason(keras([.init(.input(shape: nil), inputs: []), .init(dense, inputs: [0])])) == "the shape of its input is not known")
+    #expect(
+      reason(keras([.init(.input(shape: nil), inputs: []), .init(dense, inputs: [0])]))
+        == "the shape of its input is not known")
     #expect(reason(keras([.init(.input(shape: [-1]), inputs: []), .init(dense, inputs: [0])])) == "m takes 2 values")
     #expect(
       reason(keras([input, .init(dense, inputs: [0]), .init(.dense(kernel: "m", bias: "b"), inputs: [1])]))
         == "two layers that differ have m")
-    #expect(reason(keras([input, .init(dense, inputs: [0]), .init(.flatten, inputs: [0])])) == "dense leads to no output")
+    #expect(
+      reason(keras([input, .init(dense, inputs: [0]), .init(.flatten, inputs: [0])])) == "dense leads to no output")
   }
 
   /// Thousands of layers: their description and their names are longer than an attribute may be.

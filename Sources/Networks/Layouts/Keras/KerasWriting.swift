@@ -166,7 +166,9 @@ private struct Builder {
   private func policy(_ type: ElementType) throws(Misfit) -> String {
     guard let precision = network.precision else { return type == .float64 ? "float64" : "float32" }
     if type == precision { return precision.rawValue }
-    guard type != .float64 else { throw Misfit(reason: "weights of float64 in a network that computes in \(precision.rawValue)") }
+    guard type != .float64 else {
+      throw Misfit(reason: "weights of float64 in a network that computes in \(precision.rawValue)")
+    }
     return "mixed_" + precision.rawValue
   }
 
@@ -197,7 +199,8 @@ private struct Builder {
 
   /// A name that Keras takes, and that is one link of HDF5.
   private static func spelled(_ name: TensorName) -> String {
-    let spelled = String(String.UnicodeScalarView(name.text.unicodeScalars.map { "/\\".unicodeScalars.contains($0) ? "_" : $0 }))
+    let spelled = String(
+      String.UnicodeScalarView(name.text.unicodeScalars.map { "/\\".unicodeScalars.contains($0) ? "_" : $0 }))
     return spelled == "." ? "_" : spelled
   }
 
@@ -292,7 +295,9 @@ private struct Builder {
         [shape.contains(nil) ? nil : shape.reduce(1) { $0 * ($1 ?? 1) }]
       )
     case .reshape(let target):
-      return (Self.layer("Reshape", [.init("target_shape", .array(target.map { .integer($0) }))]), try reshaped(shape, target))
+      return (
+        Self.layer("Reshape", [.init("target_shape", .array(target.map { .integer($0) }))]), try reshaped(shape, target)
+      )
     case .dropout(let rate): return (Self.layer("Dropout", [.init("rate", .shortest(rate))]), shape)
     case .opaque(let className, _): throw Misfit(reason: "what its layer of class \(className) does is not known")
     }
@@ -446,7 +451,9 @@ extension Builder {
       .init("class_name", .string("Sequential")),
       .init(
         "config",
-        .object([.init("name", .string("sequential")), .init("layers", .array(layers.map { .object(Self.members($0)) }))])),
+        .object([
+          .init("name", .string("sequential")), .init("layers", .array(layers.map { .object(Self.members($0)) })),
+        ])),
     ])
   }
 
