@@ -17,8 +17,10 @@ package struct NCZSource {
   init(_ file: FileDescriptor, size: Int) throws {
     reader = try Reader(file, size: size, codec: .zstd)
     directory = try Directory(reader.content, payloadCount: reader.payloads.count)
-    let size = directory.container?.size ?? 0
-    remaining = RemainingBytes(size: size, holes: try Place.holes(of: directory.tensors, size: size))
+    let container = directory.container
+    let tensors = directory.tensors
+    let holes = try container.map { try Place.holes(of: tensors, size: $0.size) } ?? []
+    remaining = RemainingBytes(size: container?.size ?? 0, holes: holes)
   }
 
   func weights(of index: Int, threads: Threads) throws -> Weights {
