@@ -532,9 +532,13 @@ extension TensorRecord {
     let any = ElementType.allCases.randomElement(using: &random)!
     let (encoding, type, partCount): (Networks.Encoding, ElementType, Int) = [
       (.raw(planes: any.byteCount > 1 && Bool.random(using: &random)), any, 1), (.ternary(group), float, 2),
-      (.sparseSigns(group), float, 4), (.sparse(.gaps, .exact, least: 0), float, 2 + float.byteCount),
+      (.sparseSigns(.gaps, group), float, 4), (.sparseSigns(.bitmap, group), float, 3), (.sparse(.gaps, .exact, least: 0), float, 2 + float.byteCount),
       (.sparse(.bitmap, .float16, least: 77), wide, 3), (.sparse(.gaps, .bfloat16, least: 1), wide, 4),
-      (.lowRank(singularValues: []), float, 2), (.lowRank(singularValues: [2.5, 2.5, 0]), float, 2),
+      (.lowRank(singularValues: []), float, 2), (.lowRank(singularValues: [2.5, 2.5, 1 / 3.0]), float, 2),
+      (.levels(.init(.table(levels: 256))), any, 2), (.levels(.init(.table(levels: 2), bits: 1)), any, 2),
+      (.levels(.init(.table(levels: 3), positions: .gaps)), any, 4),
+      (.levels(.init(.grid(group, exceptions: 0), positions: .bitmap, bits: 2)), float, 3),
+      (.levels(.init(.grid(group, exceptions: 3), classes: .init(rows: 1, columns: 16))), float, 4),
     ].randomElement(using: &random)!
     let minDimension = if case .lowRank(let values) = encoding { values.count } else { 0 }
     let rank = Int.random(in: minDimension > 0 ? 2...4 : 0...4, using: &random)
