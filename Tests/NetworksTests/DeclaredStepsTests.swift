@@ -83,7 +83,9 @@ struct DeclaredStepsTests {
     let a = try plainNetwork(network, before)
     let (whole, digests) = try withNetwork(a) { file in
       let digests = try file.digests()
-      return (file.networkDigest(tensors: digests), Dictionary(uniqueKeysWithValues: zip(file.tensors.map(\.name), digests)))
+      return (
+        file.networkDigest(tensors: digests), Dictionary(uniqueKeysWithValues: zip(file.tensors.map(\.name), digests))
+      )
     }
     var step: [JSONValue.Member] = [
       .init("from", .string("\(record.from ?? whole)")), .init("options", .string("--by hand")),
@@ -177,7 +179,8 @@ struct DeclaredStepsTests {
   /// To six digits, both ways.
   @Test(
     arguments: [
-      (0.25, true), (0.2500001, true), (0.2499999, true), (0.2500004, false), (0.2499996, false), (0, false), (1, false),
+      (0.25, true), (0.2500001, true), (0.2499999, true), (0.2500004, false), (0.2499996, false), (0, false),
+      (1, false),
       (0.0625, false),
     ] as [(Double, Bool)])
   func aClaimThatIsWrongFails(claimed: Double, holds: Bool) throws {

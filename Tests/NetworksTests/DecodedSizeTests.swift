@@ -12,7 +12,7 @@ struct DecodedSizeTests {
   @Test(
     arguments: [
       .ternary(.row), .sparseSigns(.gaps, .row), .ternary(.inputs(1)), .lowRank(singularValues: []),
-      .levels(.init(.grid(.row, exceptions: 0))), .levels(.init(.table(levels: 5))),
+      .levels(.init(.grid(.row, exceptions: 0))),
     ] as [Networks.Encoding])
   func nothingTakesNothing(encoding: Networks.Encoding) throws {
     for dimensions in [[1 << 30, 0], [0, 1 << 30]] {

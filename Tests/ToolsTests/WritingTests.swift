@@ -33,7 +33,8 @@ import Testing
   /// Values by name.
   private func values(_ file: String) throws -> [TensorName: [UInt8]] {
     try withNetwork(OpenFile(folder / file)) { file in
-      Dictionary(uniqueKeysWithValues: try zip(file.tensors.map(\.name), file.tensors.indices.map { try file.values(of: $0) }))
+      Dictionary(
+        uniqueKeysWithValues: try zip(file.tensors.map(\.name), file.tensors.indices.map { try file.values(of: $0) }))
     }
   }
 
@@ -58,7 +59,8 @@ import Testing
     _ = try run("nc-ternarize -q --except '*' --container none whole.ncz later.ncz && cmp later.ncz bare.ncz")
     _ = try run("nc-ternarize -q --except '*' bare.ncz again.ncz && cmp again.ncz bare.ncz")
     _ = try run("nc-verify -q --measure weights net.h5 bare.ncz")
-    _ = try run("nc-restore -q --layout plain bare.ncz plain.h5 && nc-restore -q --layout plain whole.ncz - | cmp - plain.h5")
+    _ = try run(
+      "nc-restore -q --layout plain bare.ncz plain.h5 && nc-restore -q --layout plain whole.ncz - | cmp - plain.h5")
   }
 
   /// Dropped training state is zeros in the container, and absent without one: B's step says so.
@@ -143,7 +145,8 @@ import Testing
 
   @Test(arguments: [
     "nc-ternarize --container zip net.h5 o", "nc-prune --keep .1 --container hdf5 net.h5 o",
-    "nc-ternarize --biases int8 net.h5 o", "nc-prune --keep .1 --biases net.h5", "nc-prune --keep .1 --mapped=1 net.h5 o",
+    "nc-ternarize --biases int8 net.h5 o", "nc-prune --keep .1 --biases net.h5",
+    "nc-prune --keep .1 --mapped=1 net.h5 o",
     "nc-restore --mapped net.h5 o", "nc-info --container none net.h5",
   ])
   func whatIsNoSuchOptionIsRefused(line: String) throws {
