@@ -24,7 +24,7 @@ extension NetworkFile {
       let result = try tensor.pruningMagnitudes(
         bytes, rule, values, threshold: thresholds.map { $0[index] ?? .everything }, threads: self.options.threads)
       // What is ± a scale already stays so, in two bits a weight.
-      if values == .exact, tensor.encoding.isTernary, case .changed(.masked(let kept), let count) = result,
+      if values == .exact, tensor.encoding.mayBeTernary, case .changed(.masked(let kept), let count) = result,
         case .ternary(let matrix, let transposed) = try self.weights(of: index)
       {
         return .changed(.weights(.ternary(matrix.masked(by: kept.mask), transposed: transposed)), kept: count)

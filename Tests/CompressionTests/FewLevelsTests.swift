@@ -67,7 +67,8 @@ struct FewLevelsTests {
   @Test func negativeZeroIsKept() throws {
     let table = try #require(found([0, -0.0, 1, -0.0], rows: 2, columns: 2, transposed: false))
     #expect(restored(table, transposed: false) == bytes([0, -0.0, 1, -0.0]))
-    var values = (0..<600).map { Float($0 % 2 == 0 ? $0 / 2 + 1 : -($0 / 2) - 1) }
+    var values: [Float] = []
+    for row in 1...300 { values += [Float(row), -Float(row)] }
     #expect(found(values, rows: 300, columns: 2, transposed: false) != nil)
     values[599] = -0.0
     #expect(found(values, rows: 300, columns: 2, transposed: false) == nil)

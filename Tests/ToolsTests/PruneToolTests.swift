@@ -75,7 +75,7 @@ import Testing
     try run("nc-prune -q --keep .05 both.ncz less.ncz")
     for matrix in try matrices("less.ncz") {
       #expect(matrix["history"]?.array?.compactMap { $0["tool"]?.string } == ["nc-prune", "nc-ternarize", "nc-prune"])
-      #expect(["ternary", "sparse signs"].contains(matrix["encoding"]?.string), "what is ternary stays so")
+      #expect(["ternary", "sparse signs", "grid"].contains(matrix["encoding"]?.string), "what is ternary stays so")
     }
     for file in ["pruned.ncz", "both.ncz", "less.ncz"] { try run("nc-info --test \(file)") }
   }
