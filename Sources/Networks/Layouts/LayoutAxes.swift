@@ -10,8 +10,8 @@ internal import Tensors
 private struct NoMatrix: Error {
   let reason: String
 
-  static let depthwise = NoMatrix(reason: "depthwise, a filter for each channel and no matrix")
-  static let transposed = NoMatrix(reason: "transposed, its outputs are neither its first nor its last axis")
+  static let depthwise = NoMatrix(reason: "depthwise: a filter for each channel, no matrix")
+  static let transposed = NoMatrix(reason: "transposed: its outputs are neither its first nor its last axis")
   static let permuted = NoMatrix(reason: "its outputs are neither its first nor its last axes")
   static let unknown = NoMatrix(reason: "which of its axes count outputs is not known")
 }
