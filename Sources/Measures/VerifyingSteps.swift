@@ -60,13 +60,7 @@ extension Verifier {
         unchecked.append("\(step.tool) \(step.options): nothing is claimed about the outputs")
         continue
       }
-      let found: Double?
-      let reason: String
-      if let key = step.unknownKey {
-        (found, reason) = (nil, "its key \(key) is not known to this version")
-      } else {
-        (found, reason) = try outputError(claim.inputs, of: step)
-      }
+      let (found, reason) = try outputError(claim.inputs, of: step)
       let holds = found.map { ($0 - claim.error).magnitude <= 1e-6 * claim.error + 1e-12 }
       result.checks.append(
         .init(
@@ -80,6 +74,7 @@ extension Verifier {
   private func outputError(
     _ inputs: OutputClaim.Inputs, of step: Step
   ) throws(VerificationError) -> (Double?, reason: String) {
+    if let key = step.unknownKey { return (nil, "its key \(key) is not known to this version") }
     guard declared.all.count == 1, try on(.a, { try a.networkDigest(tensors: a.digests()) }) == step.networkBefore
     else { return (nil, "it started from another network than A") }
     guard let networkA = a.network, let networkB = b.network, networkA.isRunnable, networkB.isRunnable else {

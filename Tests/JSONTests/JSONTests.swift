@@ -149,7 +149,7 @@ private func text(_ value: JSONValue) -> String { String(decoding: value.seriali
       (0.4375, "4.375e-01"), (123456789.5, "1.234567895e+08"), (9.9999999996, "9.9999999996e+00"),
       (0.1 + 0.2, "3.0000000000000004e-01"), (1e23, "1e+23"), (1e100, "1e+100"), (1e-99, "1e-99"),
       // An integer of Double, not the number that is written here.
-      (9007199254740993, "9.007199254740992e+15"), (0x1p63, "9.223372036854776e+18"),
+      (9_007_199_254_740_993, "9.007199254740992e+15"), (0x1p63, "9.223372036854776e+18"),
       (.greatestFiniteMagnitude, "1.7976931348623157e+308"), (.leastNormalMagnitude, "2.2250738585072014e-308"),
       (0x1.0p-1074, "5e-324"), (3 * 0x1.0p-1074, "1.5e-323"),
       // 5.684341886080802e-14 is read back as the same number, but not what C writes with so many digits.

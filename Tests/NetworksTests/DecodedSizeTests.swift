@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Codecs
 import Tensors
 import Testing
 
@@ -8,8 +9,12 @@ import Testing
 @Suite("Decoded sizes")
 struct DecodedSizeTests {
   /// A matrix without weights has no scales, and no factors, however many rows or columns it has.
-  @Test(arguments: [Encoding.ternary(.row), .sparseSigns(.gaps, .row), .ternary(.inputs(1)), .lowRank(singularValues: [])])
-  func nothingTakesNothing(encoding: Encoding) throws {
+  @Test(
+    arguments: [
+      .ternary(.row), .sparseSigns(.gaps, .row), .ternary(.inputs(1)), .lowRank(singularValues: []),
+      .levels(.init(.grid(.row, exceptions: 0))),
+    ] as [Networks.Encoding])
+  func nothingTakesNothing(encoding: Networks.Encoding) throws {
     for dimensions in [[1 << 30, 0], [0, 1 << 30]] {
       let record = TensorRecord(
         name: "a", aliases: [], type: .float32, byteOrder: .little, shape: try #require(Shape(dimensions)),
@@ -19,8 +24,8 @@ struct DecodedSizeTests {
   }
 
   /// Scales may be more than the weights: what is decoded counts, not what the shape says.
-  @Test(arguments: [Encoding.ternary(.row), .sparseSigns(.gaps, .row), .ternary(.inputs(1))])
-  func scalesCount(encoding: Encoding) throws {
+  @Test(arguments: [.ternary(.row), .sparseSigns(.gaps, .row), .ternary(.inputs(1))] as [Networks.Encoding])
+  func scalesCount(encoding: Networks.Encoding) throws {
     let record = TensorRecord(
       name: "a", aliases: [], type: .float16, byteOrder: .little, shape: try #require(Shape([1 << 30, 1])),
       role: .kernel, axes: .standard(rank: 2), encoding: encoding, parts: [], history: [])

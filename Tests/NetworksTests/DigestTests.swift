@@ -94,7 +94,9 @@ struct DigestTests {
       var start = 0
       while start < count {
         let end = min(count, start + Int.random(in: 0...greatest, using: &random))
-        bytes[start..<end].withUnsafeBytes { folded.update($0, threads: Threads(Int.random(in: 1...2, using: &random))) }
+        bytes[start..<end].withUnsafeBytes {
+          folded.update($0, threads: Threads(Int.random(in: 1...2, using: &random)))
+        }
         start = end
       }
       #expect("\(folded.digest(type: .uint16, shape: shape))" == digest)

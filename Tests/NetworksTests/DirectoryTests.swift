@@ -123,7 +123,8 @@ struct DirectoryTests {
       ("steps/0/claim/error", [nil, "-5e-01", "0", "1", "\"0\"", "1e+999"]),
       ("steps/0/claim/inputs", [nil, "1", "[]", "{\"data\":1}", "{\"data\":\"0\"}"]),
       ("steps/0/claim/inputs/distribution", [nil, "1"]),
-      ("steps/0/claim/inputs/samples", [nil, "\"10\"", "1e+01"]), ("steps/0/claim/inputs/seed", [nil, "\"1\"", "1e+00"]),
+      ("steps/0/claim/inputs/samples", [nil, "\"10\"", "1e+01"]),
+      ("steps/0/claim/inputs/seed", [nil, "\"1\"", "1e+00"]),
 
       ("tensors/0/name", [nil, "\"\"", "1", "\"c\"", "\"a\\u000ab\"", "\"\u{7F}\""]),
       ("tensors/0/type", [nil, "1"]), ("tensors/0/byte_order", ["1", "\"middle\""]), ("tensors/0/role", ["1"]),
@@ -268,14 +269,16 @@ struct DirectoryTests {
   /// A backslash, and bytes that are no UTF-8: alone, cut short, overlong, surrogates.
   @Test(arguments: [
     "", "a/b", "é", #"\x5C"#, #"\x5Cx41"#, #"\xFF"#, #"\x80"#, #"a\xC3"#, #"\xC3a\xA9"#, #"\xC3\x5C\xA9"#, #"é\xA9"#,
-    #"\xE2\x82"#, #"\xE2\x82\x5C"#, #"\xF0\x9F\x98"#, #"\xC0\x80"#, #"\xED\xA0\x80"#, #"\xF4\x90\x80\x80"#, #"\xA9\xC3"#,
+    #"\xE2\x82"#, #"\xE2\x82\x5C"#, #"\xF0\x9F\x98"#, #"\xC0\x80"#, #"\xED\xA0\x80"#, #"\xF4\x90\x80\x80"#,
+    #"\xA9\xC3"#,
   ])
   func pathsEscapeWhatIsNoUTF8(text: String) {
     #expect(isPath(text))
   }
 
   @Test(arguments: [
-    #"\"#, #"a\"#, #"\x"#, #"\x8"#, #"\x41"#, #"\x7F"#, #"\x00"#, #"\xff"#, #"\xfF"#, #"\x5c"#, #"\n"#, #"\\"#, #"\u0041"#,
+    #"\"#, #"a\"#, #"\x"#, #"\x8"#, #"\x41"#, #"\x7F"#, #"\x00"#, #"\xff"#, #"\xfF"#, #"\x5c"#, #"\n"#, #"\\"#,
+    #"\u0041"#,
     #"\X5C"#, #"\x+F"#, #"\xC3\xA9"#, #"a\xC3\xA9b"#, #"\xE2\x82\xAC"#, #"\xF0\x9F\x98\x80"#, #"\xFF\xC3\xA9"#,
     #"\xE2\xC3\xA9"#, #"\xC3\xA9\xFF"#, #"\x5C\xC3\xA9"#,
   ])
@@ -361,7 +364,8 @@ struct DirectoryTests {
     + unknown(
       .network,
       [
-        ("network/later", ["1"]), ("network/layout", ["\"onnx\""]), ("network/precision", ["\"float8\"", "\"float32\""]),
+        ("network/later", ["1"]), ("network/layout", ["\"onnx\""]),
+        ("network/precision", ["\"float8\"", "\"float32\""]),
         ("network/nodes/0/later", ["1"]), ("network/nodes/1/op", ["\"bend\"", "\"\""]),
         ("network/nodes/1/tensors/later", ["\"c\""]), ("network/nodes/2/kind", ["\"bend\""]),
         ("network/nodes/2/later", ["1"]),
@@ -532,15 +536,25 @@ extension TensorRecord {
     let any = ElementType.allCases.randomElement(using: &random)!
     let (encoding, type, partCount): (Networks.Encoding, ElementType, Int) = [
       (.raw(planes: any.byteCount > 1 && Bool.random(using: &random)), any, 1), (.ternary(group), float, 2),
-      (.sparseSigns(group), float, 4), (.sparse(.gaps, .exact, least: 0), float, 2 + float.byteCount),
+      (.sparseSigns(.gaps, group), float, 4), (.sparseSigns(.bitmap, group), float, 3),
+      (.sparse(.gaps, .exact, least: 0), float, 2 + float.byteCount),
       (.sparse(.bitmap, .float16, least: 77), wide, 3), (.sparse(.gaps, .bfloat16, least: 1), wide, 4),
-      (.lowRank(singularValues: []), float, 2), (.lowRank(singularValues: [2.5, 2.5, 0]), float, 2),
+      (.lowRank(singularValues: []), float, 2), (.lowRank(singularValues: [2.5, 2.5, 1 / 3.0]), float, 2),
+      (.levels(.init(.table(levels: 256))), any, 2), (.levels(.init(.table(levels: 2), bits: 1)), any, 2),
+      (.levels(.init(.table(levels: 3), positions: .gaps)), any, 4),
+      (.levels(.init(.grid(group, exceptions: 0), positions: .bitmap, bits: 2)), float, 3),
+      (.levels(.init(.grid(group, exceptions: 1), classes: .init(rows: 1, columns: 16))), float, 4),
     ].randomElement(using: &random)!
-    let minDimension = if case .lowRank(let values) = encoding { values.count } else { 0 }
-    let rank = Int.random(in: minDimension > 0 ? 2...4 : 0...4, using: &random)
+    // Factors have inputs and outputs, and no exceptions are more than the weights.
+    let (minRank, minDimension) =
+      switch encoding {
+      case .lowRank(let values) where !values.isEmpty: (2, values.count)
+      case .levels(let parameters) where parameters.classes != nil: (0, 1)
+      default: (0, 0)
+      }
+    let rank = Int.random(in: minRank...4, using: &random)
     let dimensions = (0..<rank).map { _ in Int.random(in: minDimension...5, using: &random) }
-    // Of a low rank there are outputs and inputs.
-    let outputs = Int.random(in: minDimension > 0 ? 1...rank - 1 : 0...rank, using: &random)
+    let outputs = Int.random(in: minRank == 0 ? 0...rank : 1...rank - 1, using: &random)
     let texts = ["", "a/b", "é\"\\", "日本", "x-y"]
     // As a path spells a backslash and a byte that is no UTF-8.
     let paths: [TensorName] = ["a/b", "é\"\\x5C", "e\u{301}\"\\x5C", "日本\\xFF"]

@@ -627,7 +627,9 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
   /// With names, and with what is said of the whole.
   @Test func saysWhatIsKnownOfTheWhole() throws {
     var network = Self.network
-    for number in network.nodes.indices where number % 3 == 0 { network.nodes[number].name = TensorName("e\u{301}\(number)") }
+    for number in network.nodes.indices where number % 3 == 0 {
+      network.nodes[number].name = TensorName("e\u{301}\(number)")
+    }
     for precision in [nil, .float16, .bfloat16] as [ElementType?] {
       for flags in 0..<4 {
         (network.precision, network.isAssumed, network.isKeras) = (precision, flags & 1 == 1, flags & 2 == 2)

@@ -99,7 +99,8 @@ struct SelectionTests {
     var record = TensorRecord(
       name: "a", path: "a", aliases: [], type: .float32, byteOrder: .little, shape: try #require(Shape([2, 3])),
       role: role,
-      axes: .standard(rank: 2), encoding: .raw(planes: false), parts: [], history: [], place: .contiguous(.init(offset: 0, length: 24)))
+      axes: .standard(rank: 2), encoding: .raw(planes: false), parts: [], history: [],
+      place: .contiguous(.init(offset: 0, length: 24)))
     #expect(record.reasonNotChosen(including: []) != nil)
     record.role = .other
     #expect(record.reasonNotChosen(including: []) == nil)

@@ -88,11 +88,22 @@ struct CommandLineTests {
   @Test func aNewerVersionIsUnsupported() throws {
     var bytes = try contents(of: folder / "net.ncz")
     bytes.replaceSubrange(8..<10, with: [9, 0])
-    bytes.replaceSubrange(60..<64, with: littleEndianCRC(Array(bytes[..<60])))
+    bytes.replaceSubrange(28..<32, with: littleEndianCRC(Array(bytes[..<28])))
     try write(bytes, to: folder / "newer.ncz")
     for tool in ["nc-info", "nc-info --test", "nc-restore -n", "nc-ternarize -n"] {
       let run = try shell("\(tool) newer.ncz", in: folder)
       #expect(run.status == 69 && run.diagnostics.contains("version 9"), "\(run.diagnostics)")
+    }
+  }
+
+  /// A file of the first draft, by its version.
+  @Test func aFileOfAnOlderDraftIsUnsupported() throws {
+    var bytes = try contents(of: folder / "net.ncz")
+    bytes.replaceSubrange(10..<12, with: [1, 0])
+    try write(bytes, to: folder / "older.ncz")
+    for tool in ["nc-info", "nc-info --test", "nc-restore -n", "nc-prune -n --keep .5", "nc-verify net.h5"] {
+      let run = try shell("\(tool) older.ncz", in: folder)
+      #expect(run.status == 69 && run.diagnostics.contains("format version 0.1"), "\(run.diagnostics)")
     }
   }
 

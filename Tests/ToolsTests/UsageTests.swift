@@ -179,14 +179,14 @@ struct UsageTests {
 
   // MARK: Advice
 
-  /// Where the source file's remains are much of the output, level 19 pays, and is no longer advised once it was used.
-  @Test func aHigherLevelIsAdvisedWhereItPays() throws {
+  /// Where the source file's remains are much of the output, leaving them out pays, and is not advised once they are.
+  @Test func leavingOutTheContainerIsAdvisedWhereItPays() throws {
     let plain = try shell("nc-ternarize --drop optimizer net.h5 o", in: folder)
-    #expect(plain.diagnostics.contains("--level 19"), "\(plain.diagnostics)")
-    let smaller = try shell("nc-ternarize --drop optimizer --level 19 net.h5 p", in: folder)
-    #expect(smaller.status == 0 && !smaller.diagnostics.contains("--level"))
+    #expect(plain.diagnostics.contains("--container none"), "\(plain.diagnostics)")
+    let smaller = try shell("nc-ternarize --drop optimizer --container none net.h5 p", in: folder)
+    #expect(smaller.status == 0 && !smaller.diagnostics.contains("--container"))
     #expect(try contents(of: folder / "p").count * 10 < contents(of: folder / "o").count * 9)
-    #expect(!(try shell("nc-ternarize --except '*' net.h5 q", in: folder)).diagnostics.contains("--level"))
+    #expect(!(try shell("nc-ternarize --except '*' net.h5 q", in: folder)).diagnostics.contains("--container"))
   }
 
   /// None of a network's outputs can be dropped: the last layer has no curve for units, the others have.

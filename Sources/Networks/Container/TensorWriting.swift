@@ -156,8 +156,12 @@ extension NetworkFile {
       (tensor.parts, stored) = try write(
         change.values, change.digest, of: &tensor, to: &writer, writing, isMirrored: isMirrored
       ) { didReach(index, bytes: tensors[index].size / 2 + $0 / 2) }
-    } else if case .ncz(let source) = source, writing.isMapped, !source.reader.isMapped, tensor.unsupported == nil {
-      // Its blocks are frames.
+    } else if case .ncz(let source) = source, writing.isMapped != source.reader.isMapped {
+      // Arrays are in planes in the one, and not in the other.
+      if let reason = tensor.unsupported {
+        throw NetworkError(
+          .unsupported, "\(tensor.name): \(reason): whether the file is mapped must stay as it is")
+      }
       try forEachPiece(of: index, checkingDigest: true) { _ in }
       (tensor.parts, stored) = try write(
         .weights(try weights(of: index)), tensor.digest, of: &tensor, to: &writer, writing, isMirrored: isMirrored
