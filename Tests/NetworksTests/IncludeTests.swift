@@ -55,7 +55,8 @@ import Testing
     Case(path: "layers/depthwise_conv2d/vars/0", shape: [3, 3, 4, 1], role: .convolution, reason: "depthwise"),
     // Names say nothing, the bias does.
     Case(path: "model_weights/c/c/kernel", shape: [3, 3, 4, 1], bias: [4], role: .convolution, reason: "not known"),
-    Case(path: "model_weights/c/c/kernel", shape: [3, 3, 4, 1], bias: [1], role: .convolution, axes: ([3], [0, 1, 2])),
+    Case(
+      path: "model_weights/c/c/kernel", shape: [3, 3, 4, 1], bias: [1], role: .convolution, axes: ([3], [0, 1, 2])),
     Case(path: "model_weights/c/c/kernel", shape: [3, 3, 4, 1], role: .convolution, reason: "depthwise"),
     Case(path: "layers/conv2d_transpose/vars/0", shape: [2, 2, 3, 6], role: .convolution, reason: "transposed"),
     Case(
@@ -109,7 +110,8 @@ import Testing
       configuration: layer("EinsumDense", "d", #", "equation": "abc,dce->abde""#), role: .attention,
       reason: "neither its first nor its last"),
     Case(
-      path: "model_weights/d/d/kernel", shape: [2, 6], configuration: layer("EinsumDense", "d", #", "equation": "abc""#),
+      path: "model_weights/d/d/kernel", shape: [2, 6],
+      configuration: layer("EinsumDense", "d", #", "equation": "abc""#),
       role: .other, axes: nil, reason: "EinsumDense"),
   ]
 
@@ -204,7 +206,8 @@ import Testing
     let tensor = try record(dimensions, .convolution, axes)
     let (rows, columns) = tensor.matrixDimensions
     let isLast = axes.layout == .transposed
-    let dense = try record(isLast ? [columns, rows] : [rows, columns], .kernel, isLast ? .outputsLast() : .standard(rank: 2))
+    let dense = try record(
+      isLast ? [columns, rows] : [rows, columns], .kernel, isLast ? .outputsLast() : .standard(rank: 2))
     var random = SplitMix64(seed: 5)
     var numbers = [Double](repeating: 0, count: tensor.shape.count)
     numbers.withUnsafeMutableBufferPointer { random.fillGaussian($0) }
@@ -212,7 +215,8 @@ import Testing
     let options = ReadingOptions(memory: 1 << 30, threads: Threads(1))
     let half = try #require(Fraction("0.5"))
     let methods: [Step.Method] = [
-      .ternarize(.row, .optimal), .ternarize(.inputs(2), .sparsity(half)), .magnitude(.keep(half), .exact, isGlobal: false),
+      .ternarize(.row, .optimal), .ternarize(.inputs(2), .sparsity(half)),
+      .magnitude(.keep(half), .exact, isGlobal: false),
       .magnitude(.keep(half), .ternary, isGlobal: false), .singularValue(.keep(half)), .quantize(.bits(3, .row)),
       .quantize(.levels(4)), .quantize(.step(0.25)),
     ]

@@ -51,8 +51,8 @@ extension LayoutVariables {
 
   /// The axes that a plain file states; `.some(nil)` where what it states are none.
   private func statedAxes(of variable: LayoutVariable) -> MatrixAxes?? {
-    guard kind == .plain, let text = tree.text(TensorName(PlainFormat.axes), of: variable.tensor.object) else { return nil }
-    return .some(MatrixAxes(plainText: text))
+    guard kind == .plain else { return nil }
+    return tree.text(TensorName(PlainFormat.axes), of: variable.tensor.object).map { MatrixAxes(plainText: $0) }
   }
 
   // MARK: Kinds
@@ -73,16 +73,16 @@ extension LayoutVariables {
       else { throw .unknown }
       isOutputsLast = outputs > 0
     }
-    let (outputs, channels) = isOutputsLast ? (rank - 1, rank - 2) : (0, 1)
-    if let biases {
-      // A filter for each channel, or transposed, and its name does not say it.
-      guard biases == dimensions[outputs] else { throw .unknown }
-    } else if isOutputsLast, dimensions[outputs] == 1, className(of: variable) == nil {
-      throw .depthwise
+    let outputs = dimensions[isOutputsLast ? rank - 1 : 0]
+    // Depthwise or transposed, and its name does not say it.
+    if let biases, biases != outputs { throw .unknown }
+    if isOutputsLast {
+      if outputs == 1, biases == nil, className(of: variable) == nil { throw .depthwise }
+      return .outputsLast(rank: rank)
     }
     // PyTorch's depthwise convolutions look so; a first layer that takes one channel looks no different.
-    if !isOutputsLast, dimensions[channels] == 1, dimensions[outputs] > 1 { throw .depthwise }
-    return isOutputsLast ? .outputsLast(rank: rank) : .outputsFirst(rank: rank)
+    if dimensions[1] == 1, outputs > 1 { throw .depthwise }
+    return .outputsFirst(rank: rank)
   }
 
   /// Whether the last axis of a convolution counts its outputs, as in Keras and TensorFlow, or the first one; `nil` where
