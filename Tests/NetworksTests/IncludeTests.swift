@@ -71,7 +71,9 @@ import Testing
       path: "model_weights/c/c_W", shape: [3, 3, 4, 8],
       configuration: layer("Convolution2D", "c", #", "dim_ordering": "tf""#), role: .convolution,
       axes: ([3], [0, 1, 2])),
-    Case(path: "model_weights/lstm/lstm/cell/kernel", shape: [8, 16], role: .recurrent, axes: ([1], [0])),
+    Case(
+      path: "model_weights/lstm/lstm/cell/kernel", shape: [8, 16],
+      beside: "model_weights/lstm/lstm/cell/recurrent_kernel", role: .recurrent, axes: ([1], [0])),
     Case(path: "model_weights/lstm/lstm/cell/recurrent_kernel", shape: [4, 16], role: .recurrent, axes: ([1], [0])),
     Case(
       path: "model_weights/gru/gru/cell/bias", shape: [2, 12], configuration: layer("GRU", "gru"), role: .bias),
