@@ -120,7 +120,8 @@ extension TensorRecord {
     switch role {
     case .kernel, .other: break
     case .embedding, .convolution, .recurrent, .attention:
-      if !isIncludable { return "\(role.rawValue)\(type.isFloat ? ", no matrix" : " of \(type.rawValue)")" }
+      if !type.isFloat { break }
+      if !isMatrix { return "\(role.rawValue), \(reason ?? "no matrix")" }
       if !included.contains(role) { return "\(role.rawValue): --include \(role.rawValue) takes it" }
     case .bias: return "bias"
     case .normalization: return "normalization"
