@@ -55,7 +55,7 @@ extension NetworkFile {
               path, type: Datatype(tensor.type),
               dimensions: (keptUnits[indices[number]]?.dimensions(of: tensor) ?? tensor.shape.dimensions).map(
                 UInt64.init),
-              texts: [.init("role", tensor.role.rawValue)]))
+              texts: tensor.plainTexts))
         }
         let storage = try written { () throws(HDF5Error) in try plain.add(additions) }
         for (number, dataset) in zip(batch, datasets) {

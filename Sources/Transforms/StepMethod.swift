@@ -218,10 +218,11 @@ extension Step.Method {
   package func takes(_ tensor: TensorRecord) -> Bool {
     switch self {
     case .dropOptimizer: tensor.role == .optimizer && tensor.shape.rank > 0
-    case .narrowBiases: tensor.role == .bias && [.float32, .float64].contains(tensor.type) && tensor.shape.rank > 0
-    case .ternarize, .singularValue, .node, .quantize, .magnitude(_, .ternary, _):
-      tensor.type.isFloat && tensor.shape.rank == 2
-    case .magnitude: tensor.type.isFloat && tensor.shape.rank > 0
+    case .narrowBiases:
+      tensor.role == .bias && [.float32, .float64].contains(tensor.type) && tensor.shape.rank > 0
+        && tensor.axes.layout != .permuted
+    case .ternarize, .singularValue, .node, .quantize, .magnitude(_, .ternary, _): tensor.isMatrix
+    case .magnitude: tensor.type.isFloat && tensor.shape.rank > 0 && tensor.axes.layout != .permuted
     }
   }
 }

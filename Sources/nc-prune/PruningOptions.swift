@@ -48,7 +48,10 @@ struct PruningOptions: ParsableArguments {
   }
   enum Scope: String, CaseIterable, ExpressibleByArgument { case layer, network }
 
-  func check() throws {
+  func check(_ selection: SelectionOptions) throws {
+    if by == .node, !selection.include.isEmpty {
+      throw ValidationError("--include: nodes are those of dense layers; prune by magnitude or singular-value")
+    }
     guard [keep != nil, maxError != nil, targetSize != nil].count(where: { $0 }) == 1 else {
       throw ValidationError("expected exactly one of --keep, --max-error and --target-size")
     }

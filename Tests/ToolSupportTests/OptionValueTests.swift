@@ -29,6 +29,14 @@ struct OptionValueTests {
     #expect(ByteSize(argument: text) == nil)
   }
 
+  @Test func kindsOfMatrices() {
+    #expect(IncludedKinds(argument: "convolution")?.roles == [.convolution])
+    #expect(IncludedKinds(argument: "attention,recurrent,attention")?.roles == [.recurrent, .attention])
+    for text in ["", ",", "embedding,", "kernel", "bias", "Convolution", "embedding, recurrent", "all"] {
+      #expect(IncludedKinds(argument: text) == nil, "\(text)")
+    }
+  }
+
   /// What follows `--` are names, and long options are no clusters.
   @Test func clustersAreSeparated() {
     #expect(

@@ -173,8 +173,8 @@ extension TensorRecord {
     return StoredMatrix(values, type: type, rows: rows, columns: columns, transposed: isTransposed)
   }
 
-  /// Rows and columns of the source.
-  private var sourceDimensions: (rows: Int, columns: Int) {
+  /// Rows and columns in the order of its elements: those of the matrix, or of the transposed one.
+  package var sourceDimensions: (rows: Int, columns: Int) {
     let (rows, columns) = matrixDimensions
     return isTransposed ? (columns, rows) : (rows, columns)
   }
