@@ -388,7 +388,7 @@ extension Place {
       }
       end = run.end
     }
-    guard end <= size else {
+    for end in tensors.flatMap({ $0.place?.runs ?? [] }).map(\.end) where end > size {
       throw NetworkError(.corrupt, "a tensor ends at byte \(end) of a source file of \(size) bytes")
     }
     return runs

@@ -71,7 +71,7 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
   @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64]) func everyType(_ type: ElementType) throws {
     var random = SplitMix64(seed: 1)
     for (rows, columns) in [(1, 1), (3, 5), (7, 129), (33, 8500)] {
-      for step in [0.7, 0.01, 0x1p-5, 0.0003] {
+      for step in rows < 33 ? [0.7, 0.01, 0x1p-5, 0.0003] : [0.01] {
         let numbers = (0..<rows * columns).map { _ in type.nearest(random.sample(.student(3))) }
         let turned = (0..<columns).flatMap { c in (0..<rows).map { numbers[$0 * columns + c] } }
         let found = try #require(
@@ -191,10 +191,10 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
   /// Within the bound, and the next step is not.
   @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64]) func largestStepWithin(_ type: ElementType) {
     for (seed, sizes) in [
-      [(30, 20), (20, 10), (1, 1)], [(300, 700), (5, 100), (200, 300), (0, 0), (100, 1000)],
+      [(30, 20), (20, 10), (1, 1)], [(300, 300), (5, 100), (200, 300), (0, 0), (100, 100)],
     ].enumerated() {
       let matrices = matrices(type, sizes: sizes.map { (rows: $0.0, columns: $0.1) }, seed: UInt64(seed))
-      for bound in [0.9, 0.2, 0.03, 0.01, 1e-4] {
+      for bound in [0.9, 0.2, 0.01, 1e-4] {
         let found = matrices.step(bound)
         #expect(found == matrices.step(bound, threads: 3))
         #expect(found.isWithin && found.passes <= 6, "\(found)")
@@ -294,9 +294,9 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
     }
   }
 
-  private func check(_ w: [Double], bits: Int) {
+  private func check(_ w: [Float], bits: Int) {
     let most = 1 << (bits - 1) - 1
-    let magnitudes = w.map(\.magnitude)
+    let magnitudes = w.map { Double($0.magnitude) }
     let found = w.withUnsafeBufferPointer {
       ScaleSearch(
         weights: GridWeights($0.baseAddress!, w.count), largest: magnitudes.max()!, most: Double(most),
@@ -315,9 +315,11 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
     for distribution in Distribution.all {
       for n in [1, 2, 3, 5, 8, 13, 32, 40] {
         for _ in 0..<(n < 32 ? 5 : 2) {
-          var w = (0..<n).map { _ in random.sample(distribution) }
+          var w = random.floats(distribution, n)
           if w.allSatisfy({ $0 == 0 }) { w[0] = 1 }
           check(w, bits: bits)
+          // Subnormal.
+          if n == 13 { check(w.map { $0 * 0x1p-140 + 0x1p-149 }, bits: bits) }
         }
       }
     }
@@ -355,7 +357,7 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
     let (rows, columns) = (35, 8200)
     let numbers = (0..<rows * columns).map { _ in type.nearest(random.sample(.laplace) * 0.03) }
     let turned = (0..<columns).flatMap { c in (0..<rows).map { numbers[$0 * columns + c] } }
-    for group in [ScaleGroup.tensor, .row, .inputs(1000)] {
+    for group in [ScaleGroup.tensor, .inputs(1000)] {
       let found = try type.bytes(rounding: numbers).withUnsafeBytes {
         try quantize(
           StoredMatrix($0, type: type, rows: rows, columns: columns, transposed: false), bits: 5, group: group,
@@ -385,7 +387,8 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
     #expect(zeros.matrix.codes == [0, 0] && zeros.matrix.scales == [0] && zeros.relativeL2 == 0)
     #expect(try quantized([], .float32, 4).matrix.codes == [])
     for bits in 2...8 {
-      #expect(try quantized([0x1p-1074, 0, -0x1p-1074], .float64, bits).relativeL2 == 0)
+      #expect(
+        try quantized([0x1p-1074, 0, -0x1p-1074], .float64, bits).matrix.values(.float64) == [0x1p-1074, 0, -0x1p-1074])
       #expect(try quantized([0x1p-149, 0, -0x1p-149], .float32, bits).relativeL2 == 0)
       #expect(try quantized([0x1p-24, 0, -0x1p-24], .float16, bits).relativeL2 == 0)
       #expect(try quantized([1e308, 0, -1e308], .float64, bits).relativeL2 <= 1e-15)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import JSON
 import Random
 import Testing
@@ -144,30 +145,76 @@ private func text(_ value: JSONValue) -> String { String(decoding: value.seriali
 @Suite struct CanonicalForm {
   @Test(
     arguments: [
-      (0.0, "0.00000000e+00"), (-0.0, "0.00000000e+00"), (1, "1.00000000e+00"), (-0.1, "-1.00000000e-01"),
-      (123456789.5, "1.23456790e+08"), (0.4375, "4.37500000e-01"), (9.9999999949, "9.99999999e+00"),
-      (9.9999999996, "1.00000000e+01"), (.greatestFiniteMagnitude, "1.79769313e+308"),
-      (.leastNonzeroMagnitude, "4.94065646e-324"), (1e100, "1.00000000e+100"), (1e-99, "1.00000000e-99"),
+      (0.0, "0e+00"), (-0.0, "0e+00"), (1, "1e+00"), (-2.5, "-2.5e+00"), (1e-3, "1e-03"), (-0.1, "-1e-01"),
+      (0.4375, "4.375e-01"), (123456789.5, "1.234567895e+08"), (9.9999999996, "9.9999999996e+00"),
+      (0.1 + 0.2, "3.0000000000000004e-01"), (1e23, "1e+23"), (1e100, "1e+100"), (1e-99, "1e-99"),
+      // An integer of Double, not the number that is written here.
+      (9007199254740993, "9.007199254740992e+15"), (0x1p63, "9.223372036854776e+18"),
+      (.greatestFiniteMagnitude, "1.7976931348623157e+308"), (.leastNormalMagnitude, "2.2250738585072014e-308"),
+      (0x1.0p-1074, "5e-324"), (3 * 0x1.0p-1074, "1.5e-323"),
+      // 5.684341886080802e-14 is read back as the same number, but not what C writes with so many digits.
+      (0x1p-44, "5.6843418860808015e-14"),
     ] as [(Double, String)])
   func spellsReals(_ value: Double, _ spelling: String) throws {
     #expect(JSONValue.real(value) == .number(spelling))
     #expect(try canonical(spelling) == .number(spelling))
   }
 
-  @Test func keepsFloats() {
-    var random = SplitMix64(seed: 1)
-    for _ in 0..<2000 {
-      let value = Float(bitPattern: UInt32(truncatingIfNeeded: random.next()))
-      guard value.isFinite else { continue }
-      #expect(JSONValue.real(Double(value)).double.map { Float($0) } == value)
+  /// What C's `%.*e` writes with the smallest precision with which C reads the same number.
+  private func spelledByC(_ value: Double) -> String {
+    for precision in 0...16 {
+      let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 40) { text in
+        _ = withVaList([Int32(precision), value]) { vsnprintf(text.baseAddress!, text.count, "%.*e", $0) }
+        return String(cString: text.baseAddress!)
+      }
+      if strtod(text, nil) == value { return text }
+    }
+    return "none"
+  }
+
+  /// Every power of two, where the next number below is nearer than the one above, and its neighbours.
+  @Test func powersOfTwoAreSpelledAsByC() {
+    for exponent in -1074...1023 {
+      let power = Double(sign: .plus, exponent: exponent, significand: 1)
+      for value in [power, -power, power.nextUp, power.nextDown] where value != 0 {
+        #expect(JSONValue.real(value) == .number(spelledByC(value)))
+      }
     }
   }
 
+  /// Doubles of any bits, subnormal ones, floats, and such with few digits.
+  @Test func everyRealIsSpelledAsByC() {
+    var random = SplitMix64(seed: 1)
+    for _ in 0..<3000 {
+      let bits = random.next()
+      let decimal = Double(Int.random(in: 1...99999, using: &random)) / 1000
+      let values = [
+        Double(bitPattern: bits), Double(bitPattern: bits & 0x800F_FFFF_FFFF_FFFF),
+        Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits))), decimal, decimal * 1e-300, decimal.nextUp,
+      ]
+      for value in values where value.isFinite && value != 0 {
+        let real = JSONValue.real(value)
+        #expect(real == .number(spelledByC(value)))
+        #expect(real.double == value && real.integer == nil)
+        #expect(real.canonical() == real)
+      }
+    }
+  }
+
+  /// Integers of 64 bits are no reals, and lose nothing.
+  @Test(arguments: [0, 1, -1, 9_007_199_254_740_993, 999_999_999_999_999_999, .max, .min])
+  func integersAreSpelledInFull(_ value: Int) throws {
+    #expect(JSONValue.integer(value) == .number("\(value)"))
+    #expect(try canonical("\(value)").integer == value)
+    #expect(JSONValue.integer(value) != .real(Double(value)))
+  }
+
   @Test(arguments: [
-    " 1", "1 ", "[1, 2]", "{\"a\": 1}", "[ ]", #"{"b":1,"a":2}"#, #"{"a":1,"a":2}"#, "-0", "1.5", "1e0",
-    "1.00000000E+00",
-    "1.00000000e0", "1.00000000e+000", "10.0000000e+00", "0.10000000e+01", "-0.00000000e+00", "0.00000000e+01",
-    "1.00000000e-00", "9223372036854775808", "1e400", "9.00000000e+999", "1.00000000e-999",
+    " 1", "1 ", "[1, 2]", "{\"a\": 1}", "[ ]", #"{"b":1,"a":2}"#, #"{"a":1,"a":2}"#, "-0", "1.5", "1e0", "1e+0",
+    "1E+00", "1e00", "1.e+00", "1.0e+00", "1.50e+00", "1.00000000e+00", "1e+000", "10e+00", "0.1e+01", "-0e+00",
+    "0e+01", "0e-00", "1e-00", "9223372036854775808", "-9223372036854775809", "1e400", "9e+999", "1e-999",
+    "4.94065646e-324", "9.007199254740993e+15", "1.7976931348623158e+308", "5.684341886080802e-14",
+    "3.00000000000000044e-01",
     #""\/""#, #""\n""#, #""\u000A""#, #""\u0041""#, #""\u0020""#, #""\u00e9""#, #""\u0022""#, #""\ud83d\ude00""#,
   ])
   func refusesOtherSpellings(_ text: String) {
@@ -177,7 +224,7 @@ private func text(_ value: JSONValue) -> String { String(decoding: value.seriali
   @Test func sortsKeysByBytes() throws {
     // In UTF-16 the emoji would come before U+FFFF.
     let value = try parsed(#"{"\ud83d\ude00":0,"\uffff":1,"b":2,"":3,"B":4,"ab":{"z":1.5,"y":10}}"#)
-    let expected = "{\"\":3,\"B\":4,\"ab\":{\"y\":10,\"z\":1.50000000e+00},\"b\":2,\"\u{ffff}\":1,\"😀\":0}"
+    let expected = "{\"\":3,\"B\":4,\"ab\":{\"y\":10,\"z\":1.5e+00},\"b\":2,\"\u{ffff}\":1,\"😀\":0}"
     #expect(text(value.canonical()) == expected)
     #expect(try canonical(expected) == value.canonical())
   }

@@ -14,9 +14,10 @@ struct FileTests {
   struct Content: Equatable {
     var payloads: [[[UInt8]]]
     var directory: JSONValue
+    var isMapped = false
 
     func write(to file: FileDescriptor) throws -> Int {
-      var writer = try Writer(to: file)
+      var writer = try Writer(to: file, isMapped: isMapped)
       for (number, blocks) in payloads.enumerated() {
         #expect(try writer.beginPayload() == number)
         for block in blocks { try writer.append(block: block) }
@@ -24,9 +25,10 @@ struct FileTests {
       return try writer.finish(content: directory)
     }
 
-    init(payloads: [[[UInt8]]], directory: JSONValue) {
+    init(payloads: [[[UInt8]]], directory: JSONValue, isMapped: Bool = false) {
       self.payloads = payloads
       self.directory = directory
+      self.isMapped = isMapped
     }
 
     /// Reads and checks every byte.
@@ -41,6 +43,7 @@ struct FileTests {
         payloads.append(payload)
       }
       directory = reader.content
+      isMapped = reader.isMapped
     }
 
     /// Reads a file of these bytes.
@@ -52,6 +55,10 @@ struct FileTests {
     payloads: [[Array("payload".utf8), [0, 255]], [], [[7]]],
     directory: .object([.init("tensors", .array([.integer(1)])), .init("x-é", .string("\u{1}"))]))
 
+  private var smallMapped: Content {
+    Content(payloads: small.payloads, directory: small.directory, isMapped: true)
+  }
+
   private func bytes(of content: Content) throws -> [UInt8] {
     let file = try OpenFile()
     let size = try file.with { file, _ in try content.write(to: file) }
@@ -60,7 +67,8 @@ struct FileTests {
     return bytes
   }
 
-  /// read(write(x)) = x, every payload starts on a boundary, and the same content gives the same bytes.
+  /// read(write(x)) = x, and the same content gives the same bytes. Payloads follow one another without gaps; when
+  /// mapped, each starts at the next multiple of 64.
   @Test(arguments: 0..<40 as Range<UInt64>) func whatIsWrittenIsRead(seed: UInt64) throws {
     var random = SplitMix64(seed: seed)
     let payloads = (0..<Int.random(in: 0...6, using: &random)).map { _ in
@@ -68,18 +76,27 @@ struct FileTests {
         (0..<Int.random(in: 0...200, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
       }
     }
-    let content = Content(payloads: payloads, directory: .object([.init("seed", .integer(Int(seed)))]))
-    let written = try bytes(of: content)
-    #expect(try Content.read(written) == content)
-    #expect(try bytes(of: content) == written)
-    let reader = try OpenFile(written).with { try Reader($0, size: $1) }
-    #expect(reader.fileSize == written.count && reader.version == (0, 1))
-    #expect(reader.payloads.allSatisfy { $0.offset % 64 == 0 })
-    #expect(reader.payloads.map(\.size) == payloads.map { $0.reduce(0) { $0 + $1.count } })
-    for (number, payload) in payloads.enumerated() {
-      let blocks = reader.blocks(of: number)
-      #expect((0..<blocks.count).map { blocks.size($0) } == payload.map(\.count))
-      #expect((0..<blocks.count).map { blocks.crc($0) } == payload.map { crc32($0) })
+    for isMapped in [false, true] {
+      let content = Content(
+        payloads: payloads, directory: .object([.init("seed", .integer(Int(seed)))]), isMapped: isMapped)
+      let written = try bytes(of: content)
+      #expect(try Content.read(written) == content)
+      #expect(try bytes(of: content) == written)
+      let reader = try OpenFile(written).with { try Reader($0, size: $1) }
+      #expect(reader.fileSize == written.count && reader.version == (0, 2) && reader.isMapped == isMapped)
+      #expect(reader.payloads.map(\.size) == payloads.map { $0.reduce(0) { $0 + $1.count } })
+      var end = 32
+      for (number, payload) in payloads.enumerated() {
+        let blocks = reader.blocks(of: number)
+        #expect((0..<blocks.count).map { blocks.size($0) } == payload.map(\.count))
+        #expect((0..<blocks.count).map { blocks.crc($0) } == payload.map { crc32($0) })
+        let offset = reader.payloads[number].offset
+        #expect(offset == (isMapped ? (end + 63) / 64 * 64 : end))
+        #expect(written[end..<offset].allSatisfy { $0 == 0 })
+        #expect(Array(written[offset..<offset + reader.payloads[number].size]) == payload.flatMap { $0 })
+        end = offset + reader.payloads[number].size
+      }
+      #expect(reader.directoryOffset == end && end + reader.directorySize + 32 == written.count)
     }
   }
 
@@ -89,32 +106,33 @@ struct FileTests {
     #expect(try Content.read(bytes(of: content)) == content)
   }
 
-  /// A codec of bytes that are all the same, whose frame is one of them.
-  private static let runs = DirectoryCodec { bytes in
-    bytes.count > 1 ? Array(bytes.prefix(1)) : nil
+  /// A codec whose frame is the two bytes that the text begins with.
+  private static let beginnings = DirectoryCodec { bytes in
+    Array(bytes.prefix(2))
   } decompress: { (frame, count) throws(NCZError) in
-    guard frame == Array("{".utf8) else { throw .corrupt(offset: 0, "no run") }
+    guard frame == Array("{\"".utf8) else { throw .corrupt(offset: 0, "no beginning") }
     return Array("{\"payloads\":[]}".utf8) + [UInt8](repeating: 0x20, count: max(0, count - 15))
   }
 
-  /// A directory in a frame is decoded by the codec, to as many bytes as the trailer says.
+  /// A directory in a frame is decoded by the codec, to as many bytes as the trailer says. No file is smaller than one
+  /// with a directory of two bytes.
   @Test func aDirectoryMayBeAFrame() throws {
     let file = try OpenFile()
-    let size = try file.with { file, _ in try Writer(to: file, codec: Self.runs).finish(content: .object([])) }
-    #expect(size == 192)
+    let size = try file.with { file, _ in try Writer(to: file, codec: Self.beginnings).finish(content: .object([])) }
+    #expect(size == 66)
     try file.with { file, size in
-      let reader = try Reader(file, size: size, codec: Self.runs)
-      #expect(reader.directorySize == 1 && reader.payloads.isEmpty)
+      let reader = try Reader(file, size: size, codec: Self.beginnings)
+      #expect(reader.directorySize == 2 && reader.payloads.isEmpty)
       #expect(fault { _ = try Reader(file, size: size) } == "unsupported: a")
     }
-    try file.replace(at: 64, with: UInt8(ascii: "["))
-    #expect(fault { _ = try file.with { try Reader($0, size: $1, codec: Self.runs) } } == "corrupt 64: directory")
+    try file.replace(at: 32, with: UInt8(ascii: "["))
+    #expect(fault { _ = try file.with { try Reader($0, size: $1, codec: Self.beginnings) } } == "corrupt 32: directory")
   }
 
   // MARK: Damage
 
-  @Test func everyTruncationIsCorrupt() throws {
-    let sound = try bytes(of: small)
+  @Test(arguments: [false, true]) func everyTruncationIsCorrupt(isMapped: Bool) throws {
+    let sound = try bytes(of: isMapped ? smallMapped : small)
     for size in 0..<sound.count {
       let error = #expect(throws: NCZError.self) { try Content.read(Array(sound.prefix(size))) }
       guard case .corrupt = error else {
@@ -125,8 +143,9 @@ struct FileTests {
   }
 
   /// A byte that is changed leaves content or gives an error: nothing is covered by no check.
-  @Test func everyChangedByteIsRejected() throws {
-    let sound = try bytes(of: small)
+  @Test(arguments: [false, true]) func everyChangedByteIsRejected(isMapped: Bool) throws {
+    let content = isMapped ? smallMapped : small
+    let sound = try bytes(of: content)
     let file = try OpenFile(sound)
     var cases = 0
     for offset in sound.indices {
@@ -138,21 +157,22 @@ struct FileTests {
       try file.replace(at: offset, with: sound[offset])
     }
     #expect(cases == 9 * sound.count)
-    #expect(try Content.read(file) == small)
+    #expect(try Content.read(file) == content)
   }
 
   @Test func bytesAfterTheTrailerAreCorrupt() throws {
     let sound = try bytes(of: small)
-    #expect(fault { _ = try Content.read(sound + [0]) } == "corrupt \(sound.count + 1 - 64): no")
-    #expect(fault { _ = try Content.read(sound + sound) } == "corrupt \(2 * sound.count - 48): the")
+    #expect(fault { _ = try Content.read(sound + [0]) } == "corrupt \(sound.count + 1 - 32): no")
+    #expect(fault { _ = try Content.read(sound + sound) } == "corrupt \(2 * sound.count - 32): the")
   }
 
   @Test func whatIsNoneOfOursIsToldFromWhatWasCut() throws {
     #expect(fault { _ = try Content.read([]) } == "corrupt 0: no")
-    #expect(
-      fault { _ = try Content.read(Array("no network, a text that is longer than a header and shorter than two".utf8)) }
-        == "corrupt 0: no")
-    #expect(fault { _ = try Content.read(Array(bytes(of: small).prefix(100))) } == "corrupt 100: the")
+    for text in ["no network, a text longer than a header", String(repeating: "a text longer than a file ", count: 9)] {
+      #expect(fault { _ = try Content.read(Array(text.utf8)) } == "corrupt 0: no")
+    }
+    #expect(fault { _ = try Content.read(Array(bytes(of: small).prefix(65))) } == "corrupt 65: the")
+    #expect(fault { _ = try Content.read(Array(bytes(of: small).prefix(66))) } == "corrupt 34: no")
   }
 
   /// A file that shrinks while it is open.
@@ -160,57 +180,86 @@ struct FileTests {
     let sound = try bytes(of: small)
     try OpenFile(sound).with { file, size in
       let reader = try Reader(file, size: size)
-      try file.resize(to: 64)
-      #expect(fault { _ = try reader.blocks(of: 0).bytes(0) } == "corrupt 64: the")
+      try file.resize(to: 32)
+      #expect(fault { _ = try reader.blocks(of: 0).bytes(0) } == "corrupt 32: the")
     }
   }
 
   // MARK: Directories
 
-  /// A file without payloads around these bytes as its directory; checks and places are right.
-  private func file(directory: [UInt8], between: [UInt8] = []) -> [UInt8] {
-    var bytes = Header(major: 0, minor: 1, requiredFeatures: 0).bytes + between
-    bytes += [UInt8](repeating: 0, count: Format.padding(after: bytes.count))
-    let offset = bytes.count
-    bytes += directory
-    bytes += [UInt8](repeating: 0, count: Format.padding(after: bytes.count))
+  /// A file with these bytes as its payloads and its directory; checks and places are right.
+  private func file(directory: String, payloads: [UInt8] = []) -> [UInt8] {
+    let directory = Array(directory.utf8)
+    let bytes = Header(major: 0, minor: 2, requiredFeatures: 0).bytes + payloads + directory
     return bytes
-      + Trailer(
-        directoryOffset: offset, directorySize: directory.count, directoryCRC: crc32(directory),
-        fileSize: bytes.count + 64
-      ).bytes
+      + Trailer(directorySize: directory.count, directoryCRC: crc32(directory), fileSize: bytes.count + 32).bytes
   }
 
   @Test(arguments: [
-    "", "{", "[]", "null", "{}", "{\"payloads\":{}}", "{\"payloads\":[] }", "{\"payloads\":[]}\n",
+    "[]", "{}", "null", "{ ", "{\"payloads\":{}}", "{\"payloads\":[] }", "{\"payloads\":[]}\n",
     "{\"payloads\":[],\"a\":1}", "{\"a\":1,\"a\":1,\"payloads\":[]}", "{\"a\":1.0,\"payloads\":[]}",
     "{\"a\":-0,\"payloads\":[]}", "{\"a\":\"\\n\",\"payloads\":[]}", "{\"a\":\"\\/\",\"payloads\":[]}",
     "\u{FEFF}{\"payloads\":[]}",
   ])
   func onlyTheCanonicalFormIsADirectory(text: String) {
-    #expect(fault { _ = try Content.read(file(directory: Array(text.utf8))) } == "corrupt 64: directory:")
+    #expect(fault { _ = try Content.read(file(directory: text)) } == "corrupt 32: directory:")
   }
 
-  /// One payload of three bytes at 64: what its entry in the directory may not say.
+  @Test(arguments: ["", "0"]) func noDirectoryIsSmallerThanTwoBytes(text: String) {
+    #expect(fault { _ = try Content.read(file(directory: text)) } == "corrupt \(64 + text.utf8.count): the")
+  }
+
+  /// One payload of three bytes: what its entry in the directory may not say.
   @Test(arguments: [
-    "1", "{}", "{\"blocks\":[[3,1]]}", "{\"blocks\":[[3,1]],\"offset\":0}", "{\"blocks\":[[3,1]],\"offset\":128}",
-    "{\"blocks\":[[3,1]],\"offset\":-64}", "{\"blocks\":[[3,1]],\"offset\":\"64\"}", "{\"blocks\":[[3]],\"offset\":64}",
-    "{\"blocks\":[[3,1,1]],\"offset\":64}", "{\"blocks\":[[-3,1]],\"offset\":64}",
-    "{\"blocks\":[[3,-1]],\"offset\":64}", "{\"blocks\":[[3,4294967296]],\"offset\":64}",
-    "{\"blocks\":[3],\"offset\":64}", "{\"blocks\":[[65,1]],\"offset\":64}",
-    "{\"blocks\":[[1048576,1],[1048576,1]],\"offset\":64}",
+    "1", "{}", "[3]", "[3,1,1]", "[[3,1]]", "[-3,1]", "[3,-1]", "[3,4294967296]", "[\"3\",1]", "[3,null]",
+    "[3e+00,1]", "[4,1]", "[3,1,1,1]", "[1048576,1]", "[1048577,1]", "[9223372036854775807,1]",
+    "[1048576,1,1048576,1]",
   ])
   func payloadsMustBeWellFormed(entry: String) {
-    let bytes = file(directory: Array("{\"payloads\":[\(entry)]}".utf8), between: [1, 2, 3])
-    #expect(fault { _ = try Content.read(bytes) } == "corrupt 128: directory:")
+    let bytes = file(directory: "{\"payloads\":[\(entry)]}", payloads: [1, 2, 3])
+    #expect(fault { _ = try Content.read(bytes) } == "corrupt 35: directory:")
   }
 
   @Test func payloadsMustFillTheFile() {
-    for directory in ["{\"payloads\":[]}", "{\"payloads\":[{\"blocks\":[],\"offset\":64}]}"] {
-      #expect(fault { _ = try Content.read(file(directory: Array(directory.utf8), between: [1])) } == "corrupt 64: 64")
+    for (payloads, end) in [("", 32), ("[]", 32), ("[2,1]", 34), ("[0,0],[1,1,1,1]", 34)] {
+      let bytes = file(directory: "{\"payloads\":[\(payloads)]}", payloads: [1, 2, 3])
+      #expect(fault { _ = try Content.read(bytes) } == "corrupt \(end): \(35 - end)")
     }
-    let nothing = "{\"payloads\":[{\"blocks\":[],\"offset\":64},{\"blocks\":[],\"offset\":64}]}"
-    #expect(throws: Never.self) { try Content.read(file(directory: Array(nothing.utf8))) }
+    #expect(throws: Never.self) { try Content.read(file(directory: "{\"payloads\":[[],[0,0],[0,0,0,0]]}")) }
+  }
+
+  // MARK: Mapped files
+
+  @Test(arguments: ["false", "null", "1", "\"true\""]) func mappedIsTrueOrNothing(value: String) {
+    let bytes = file(directory: "{\"mapped\":\(value),\"payloads\":[]}")
+    #expect(fault { _ = try Content.read(bytes) } == "corrupt 32: directory:")
+  }
+
+  /// Where a mapped file has its payloads, another has none, and the other way round.
+  @Test func mappedDecidesWherePayloadsStart() {
+    let padding = [UInt8](repeating: 0, count: 32)
+    let entry = "[3,\(crc32([1, 2, 3]))]"
+    #expect(throws: Never.self) {
+      try Content.read(file(directory: "{\"payloads\":[\(entry)]}", payloads: [1, 2, 3]))
+      try Content.read(file(directory: "{\"mapped\":true,\"payloads\":[\(entry)]}", payloads: padding + [1, 2, 3]))
+      try Content.read(file(directory: "{\"mapped\":true,\"payloads\":[]}"))
+    }
+    #expect(
+      fault {
+        _ = try Content.read(file(directory: "{\"mapped\":true,\"payloads\":[\(entry)]}", payloads: [1, 2, 3]))
+      } == "corrupt 35: directory:")
+    #expect(
+      fault { _ = try Content.read(file(directory: "{\"payloads\":[\(entry)]}", payloads: padding + [1, 2, 3])) }
+        == "corrupt 35: 32")
+  }
+
+  @Test func paddingOfAMappedFileIsZero() throws {
+    let sound = try bytes(of: smallMapped)
+    for offset in 32..<64 {
+      var bytes = sound
+      bytes[offset] = 1
+      #expect(fault { _ = try Content.read(bytes) } == "corrupt 32: padding")
+    }
   }
 
   // MARK: Limits and failures
@@ -227,9 +276,9 @@ struct FileTests {
 
   @Test func aDeclaredDirectoryOverTheLimitIsNotRead() throws {
     var bytes = try bytes(of: small)
-    let start = bytes.count - 64
-    bytes.replaceSubrange(start + 8..<start + 16, with: [1, 0, 0, 16, 0, 0, 0, 0])
-    bytes = withCRC(bytes, of: start..<start + 52, at: start + 52)
+    let start = bytes.count - 32
+    bytes.replaceSubrange(start + 8..<start + 12, with: [1, 0, 0, 16])
+    bytes = withCRC(bytes, of: start..<start + 20, at: start + 20)
     #expect(fault { _ = try Content.read(bytes) } == "over limit: a")
   }
 

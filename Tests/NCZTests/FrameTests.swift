@@ -11,36 +11,30 @@ import Testing
 struct FrameTests {
   /// Bytes of `spec/ncz-v1.md` §2.1, the CRC-32 by zlib.
   private let header = bytes(
-    hexadecimal: """
-      894E435A0D0A1A0A 0000 0100 00000000 0000000000000000
-      000000000000000000000000000000000000000000000000000000000000000000000000 4CA85CEB
-      """)
+    hexadecimal: "894E435A0D0A1A0A 0000 0200 0000000000000000 0000000000000000 22DE31CE")
 
   @Test func headerHasTheSpecifiedBytes() throws {
-    #expect(Header(major: 0, minor: 1, requiredFeatures: 0).bytes == header)
+    #expect(Header(major: 0, minor: 2, requiredFeatures: 0).bytes == header)
     let read = try Header(header)
-    #expect((read.major, read.minor, read.requiredFeatures) == (0, 1, 0))
+    #expect((read.major, read.minor, read.requiredFeatures) == (0, 2, 0))
   }
 
-  /// `spec/ncz-v1.md` §2.2: directory of 15 bytes at 64, file of 192, `crc32("{\"payloads\":[]}")` = 0x6CCD650A.
+  /// `spec/ncz-v1.md` §2.2: directory of 15 bytes at 32, file of 79, `crc32("{\"payloads\":[]}")` = 0x6CCD650A.
   private let trailer = bytes(
-    hexadecimal: """
-      4000000000000000 0F00000000000000 C000000000000000 0A65CD6C
-      000000000000000000000000000000000000000000000000 5CB249A0 0A1A0A0D5A434E89
-      """)
+    hexadecimal: "4F00000000000000 0F000000 00000000 0A65CD6C 14B9D72F 0A1A0A0D5A434E89")
 
   @Test func trailerHasTheSpecifiedBytes() throws {
-    let made = Trailer(directoryOffset: 64, directorySize: 15, directoryCRC: 0x6CCD_650A, fileSize: 192)
+    let made = Trailer(directorySize: 15, directoryCRC: 0x6CCD_650A, fileSize: 79)
     #expect(made.bytes == trailer)
-    let read = try Trailer(trailer, fileSize: 192)
-    #expect((read.directoryOffset, read.directorySize, read.directoryCRC) == (64, 15, 0x6CCD_650A))
+    let read = try Trailer(trailer, fileSize: 79)
+    #expect((read.directoryOffset, read.directorySize, read.decodedSize, read.directoryCRC) == (32, 15, 0, 0x6CCD_650A))
   }
 
   @Test func emptyFileHasTheSpecifiedBytes() throws {
     let file = try OpenFile()
     let size = try file.with { file, _ in try Writer(to: file).finish(content: .object([])) }
-    #expect(size == 192)
-    #expect(try file.bytes == header + Array("{\"payloads\":[]}".utf8) + [UInt8](repeating: 0, count: 49) + trailer)
+    #expect(size == 79)
+    #expect(try file.bytes == header + Array("{\"payloads\":[]}".utf8) + trailer)
   }
 
   /// zlib's value for the nine digits, and its identity for nothing.
@@ -56,75 +50,99 @@ struct FrameTests {
   /// Each check of §2.1 breaks one more thing, checked before those broken already.
   @Test func headerIsCheckedInOrder() {
     var bytes = header
-    func sealed() -> [UInt8] { withCRC(bytes, of: 0..<60, at: 60) }
-    bytes[59] = 1
-    #expect(fault { _ = try Header(sealed()) } == "corrupt 12: reserved")
-    bytes[21] = 1
+    func sealed() -> [UInt8] { withCRC(bytes, of: 0..<28, at: 28) }
+    bytes[27] = 1
+    #expect(fault { _ = try Header(sealed()) } == "corrupt 20: reserved")
+    bytes[19] = 1
     #expect(fault { _ = try Header(sealed()) } == "unsupported: required")
     bytes[8] = 7
     #expect(fault { _ = try Header(sealed()) } == "unsupported: format")
-    bytes[60] = 0
-    #expect(fault { _ = try Header(bytes) } == "corrupt 60: header")
+    bytes[28] = 0
+    #expect(fault { _ = try Header(bytes) } == "corrupt 28: header")
     bytes[0] = 0
     #expect(fault { _ = try Header(bytes) } == "corrupt 0: no")
   }
 
-  @Test func everyMinorVersionIsRead() throws {
-    for minor in [UInt16.min, 2, .max] {
-      #expect(try Header(Header(major: 0, minor: minor, requiredFeatures: 0).bytes).minor == minor)
+  /// A draft promises nothing to the next one.
+  @Test(arguments: [(0, 0), (0, 1), (0, 3), (0, .max), (1, 0), (1, 2), (2, 0), (.max, 2)] as [(UInt16, UInt16)])
+  func everyOtherVersionIsUnsupported(major: UInt16, minor: UInt16) {
+    let error = NCZError.unsupported("format version \(major).\(minor); this reader knows 0.2")
+    #expect(throws: error) { try Header(Header(major: major, minor: minor, requiredFeatures: 0).bytes) }
+  }
+
+  /// The header of version 0.1 had 64 bytes, and its CRC-32 elsewhere: it is told from damage all the same.
+  @Test func theFirstDraftIsUnsupported() throws {
+    let file = bytes(hexadecimal: "894E435A0D0A1A0A 0000 0100") + [UInt8](repeating: 0, count: 180)
+    #expect(throws: NCZError.unsupported("format version 0.1; this reader knows 0.2")) {
+      try OpenFile(file).with { try Reader($0, size: $1) }
     }
   }
 
   @Test(arguments: 0..<64) func everyRequiredFeatureIsUnsupported(bit: UInt64) {
-    let bytes = Header(major: 0, minor: 1, requiredFeatures: 1 << bit).bytes
+    let bytes = Header(major: 0, minor: 2, requiredFeatures: 1 << bit).bytes
     #expect(fault { _ = try Header(bytes) } == "unsupported: required")
   }
 
   @Test func trailerIsCheckedInOrder() {
     var bytes = trailer
-    func sealed() -> [UInt8] { withCRC(bytes, of: 0..<52, at: 52) }
-    bytes[0] = 0x41
-    #expect(fault { _ = try Trailer(sealed(), fileSize: 192) } == "corrupt 128: directory")
-    bytes[13] = 1
-    #expect(fault { _ = try Trailer(sealed(), fileSize: 192) } == "over limit: a")
-    bytes[16] = 0
-    #expect(fault { _ = try Trailer(sealed(), fileSize: 192) } == "corrupt 144: the")
-    bytes[40] = 1
-    #expect(fault { _ = try Trailer(sealed(), fileSize: 192) } == "corrupt 164: reserved")
-    bytes[52] ^= 1
-    #expect(fault { _ = try Trailer(bytes, fileSize: 192) } == "corrupt 180: trailer")
-    bytes[63] = 0
-    #expect(fault { _ = try Trailer(bytes, fileSize: 192) } == "corrupt 128: no")
+    func sealed() -> [UInt8] { withCRC(bytes, of: 0..<20, at: 20) }
+    bytes[8] = 16
+    #expect(fault { _ = try Trailer(sealed(), fileSize: 79) } == "corrupt 55: a")
+    bytes[12] = 1
+    #expect(fault { _ = try Trailer(sealed(), fileSize: 79) } == "corrupt 59: a")
+    bytes[15] = 0x20
+    #expect(fault { _ = try Trailer(sealed(), fileSize: 79) } == "over limit: a")
+    bytes[0] = 0
+    #expect(fault { _ = try Trailer(sealed(), fileSize: 79) } == "corrupt 47: the")
+    bytes[20] ^= 1
+    #expect(fault { _ = try Trailer(bytes, fileSize: 79) } == "corrupt 67: trailer")
+    bytes[31] = 0
+    #expect(fault { _ = try Trailer(bytes, fileSize: 79) } == "corrupt 47: no")
   }
 
   /// A frame is smaller than what it holds, which is at most 256 MiB.
   @Test(
     arguments: [
-      (1, "corrupt 156: a"), (15, "corrupt 156: a"), (16, ""), (256 << 20, ""), (256 << 20 + 1, "over limit: a"),
+      (1, "corrupt 59: a"), (15, "corrupt 59: a"), (16, ""), (256 << 20, ""), (256 << 20 + 1, "over limit: a"),
       (.max, "over limit: a"),
-    ] as [(UInt64, String)])
-  func decodedSizeIsMoreThanIsStored(decoded: UInt64, expected: String) throws {
-    var bytes = Array(trailer[..<28])
-    append(decoded, to: &bytes)
-    let sealed = withCRC(bytes + trailer[36...], of: 0..<52, at: 52)
+    ] as [(UInt32, String)])
+  func decodedSizeIsMoreThanIsStored(decoded: UInt32, expected: String) throws {
+    let sealed = sealed(directorySize: 15, decodedSize: decoded, fileSize: 79)
     if expected.isEmpty {
-      #expect(try Trailer(sealed, fileSize: 192).decodedSize == Int(decoded))
+      #expect(try Trailer(sealed, fileSize: 79).decodedSize == Int(decoded))
     } else {
-      #expect(fault { _ = try Trailer(sealed, fileSize: 192) } == expected)
+      #expect(fault { _ = try Trailer(sealed, fileSize: 79) } == expected)
     }
   }
 
-  /// Offsets and sizes of 64 bits, none of which may trap.
+  /// A directory starts at 32 or later, and has at most 256 MiB.
   @Test(
     arguments: [
-      (0, 15), (63, 15), (64, 65), (64, 0), (192, 15), (.max, 1), (UInt64(Int.max) - 63, 64), (1 << 63, 15),
-    ] as [(UInt64, UInt64)])
-  func directoryMustEndAtTheTrailer(offset: UInt64, size: UInt64) {
+      (15, ""), (16, "corrupt 55: a"), (47, "corrupt 55: a"), (79, "corrupt 55: a"), (256 << 20, "corrupt 55: a"),
+      (256 << 20 + 1, "over limit: a"), (.max, "over limit: a"),
+    ] as [(UInt32, String)])
+  func directoryLiesAfterTheHeader(size: UInt32, expected: String) throws {
+    let sealed = sealed(directorySize: size, decodedSize: 0, fileSize: 79)
+    if expected.isEmpty {
+      #expect(try Trailer(sealed, fileSize: 79).directoryOffset == 32)
+    } else {
+      #expect(fault { _ = try Trailer(sealed, fileSize: 79) } == expected)
+    }
+  }
+
+  /// A size of 64 bits, which may not trap.
+  @Test(arguments: [0, 78, 80, 1 << 32 + 79, 1 << 63 + 79, .max] as [UInt64])
+  func theFileHasTheSizeThatItsTrailerSays(size: UInt64) {
+    let sealed = sealed(directorySize: 15, decodedSize: 0, fileSize: size)
+    #expect(fault { _ = try Trailer(sealed, fileSize: 79) } == "corrupt 47: the")
+  }
+
+  private func sealed(directorySize: UInt32, decodedSize: UInt32, fileSize: UInt64) -> [UInt8] {
     var bytes: [UInt8] = []
-    append(offset, to: &bytes)
-    append(size, to: &bytes)
-    bytes = withCRC(bytes + trailer[16...], of: 0..<52, at: 52)
-    #expect(fault { _ = try Trailer(bytes, fileSize: 192) } == "corrupt 128: directory")
+    append(fileSize, to: &bytes)
+    append(directorySize, to: &bytes)
+    append(decodedSize, to: &bytes)
+    return withCRC(bytes + trailer[16...], of: 0..<20, at: 20)
   }
 
   // MARK: Padding

@@ -62,7 +62,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
             .init(.activation(.relu), inputs: [3]),
             .init(.dense(kernel: "fc3/kernel", bias: "fc3/bias"), inputs: [4]),
             .init(.activation(.softmax), inputs: [5]),
-          ], outputs: [6]))
+          ], outputs: [6], isKeras: true))
     #expect(reading.notes == [])
     #expect(reading.byteCounts.optimizer == 64 * 64 * 4)
     let counts = [64 * 64, 64 * 64, 64, 64 * 32, 32, 32 * 10, 10]
@@ -624,14 +624,44 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     #expect(try Network(json: JSONValue.parseCanonical(bytes)) == Self.network)
   }
 
+  /// With names, and with what is said of the whole.
+  @Test func saysWhatIsKnownOfTheWhole() throws {
+    var network = Self.network
+    for number in network.nodes.indices where number % 3 == 0 { network.nodes[number].name = TensorName("e\u{301}\(number)") }
+    for precision in [nil, .float16, .bfloat16] as [ElementType?] {
+      for flags in 0..<4 {
+        (network.precision, network.isAssumed, network.isKeras) = (precision, flags & 1 == 1, flags & 2 == 2)
+        let bytes = network.json.canonical().serialized()
+        #expect(try Network(json: JSONValue.parseCanonical(bytes)) == network)
+      }
+    }
+  }
+
+  /// What has its default is left out.
+  @Test func hasOneSpelling() {
+    let network = Network(
+      nodes: [
+        .init(.input(shape: [-1, 4]), inputs: [], name: "x"), .init(.dense(kernel: "k", bias: nil), inputs: [0]),
+        .init(.activation(.leakyReLU(slope: 0.1)), inputs: [1]), .init(.combine(.add), inputs: [2]),
+        .init(.combine(.multiply), inputs: [3, 0]),
+      ], outputs: [4], precision: .bfloat16, isAssumed: true, isKeras: true)
+    #expect(
+      String(decoding: network.json.canonical().serialized(), as: UTF8.self) == """
+        {"assumed":true,"layout":"keras","nodes":[{"name":"x","op":"input","shape":[-1,4]},\
+        {"op":"dense","tensors":{"kernel":"k"}},{"kind":"leaky_relu","op":"activation","slope":1e-01},{"op":"add"},\
+        {"inputs":[3,0],"op":"multiply"}],"precision":"bfloat16"}
+        """)
+  }
+
   @Test(arguments: [
     (#""op":"dense""#, #""op":"conv""#, false), (#""kind":"softmax""#, #""kind":"mish""#, false),
     (#""bias":"b""#, #""scale":"b""#, false), (#""outputs":[15,9]"#, #""outputs":[15,9],"later":1"#, false),
     (#""outputs":[15,9]"#, #""outputs":[16]"#, true), (#""outputs":[15,9]"#, #""outputs":[]"#, true),
     (#""inputs":[14,0]"#, #""inputs":[15]"#, true), (#""inputs":[14,0]"#, #""inputs":[-1]"#, true),
-    (#""inputs":[13]"#, #""inputs":[13,12]"#, true), (#""kernel":"k""#, #""kernel":7"#, true),
+    (#""rate":5e-01"#, #""inputs":[13,12],"rate":5e-01"#, true),
+    (#""rate":5e-01"#, #""inputs":[13],"rate":5e-01"#, true), (#""kernel":"k""#, #""kernel":7"#, true),
     (#""kernel":"k""#, #""kernel":"""#, true), (#""op":"add""#, #""op":3"#, true),
-    (#""rate":5.00000000e-01"#, #""rate":2.00000000e+00"#, true),
+    (#""rate":5e-01"#, #""rate":2e+00"#, true), (#""rate":5e-01"#, #""rate":1"#, true), (#","rate":5e-01"#, "", true),
   ])
   func refuses(_ original: String, _ changed: String, _ isCorrupt: Bool) throws {
     let text = String(decoding: Self.network.json.canonical().serialized(), as: UTF8.self)

@@ -25,8 +25,9 @@ struct ReducingTests {
           let (difference, digest) = new.difference(
             from: values, type: tensor.type, shape: tensor.shape, threads: file.options.threads)
           let from = Digest(values: values, type: tensor.type, shape: tensor.shape, threads: file.options.threads)
-          let step = Step(tool: "test", version: "0", options: "", from: from, error: difference.error)
-          return try put(Change(values: new, digest: digest, step: step))
+          let entry = HistoryEntry(
+            Step(tool: "test", version: "0", options: ""), from: from, error: difference.error)
+          return try put(Change(values: new, digest: digest, entry: entry))
         }
       }
     }

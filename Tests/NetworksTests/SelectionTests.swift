@@ -97,8 +97,9 @@ struct SelectionTests {
   @Test(arguments: [TensorRole.convolution, .recurrent, .embedding, .attention, .optimizer, .bias, .normalization])
   func knownLayersAreNotReached(role: TensorRole) throws {
     var record = TensorRecord(
-      name: "a", aliases: [], type: .float32, byteOrder: .little, shape: try #require(Shape([2, 3])), role: role,
-      isTransposed: false, encoding: .raw, parts: [], history: [], place: .contiguous(.init(offset: 0, length: 24)))
+      name: "a", path: "a", aliases: [], type: .float32, byteOrder: .little, shape: try #require(Shape([2, 3])),
+      role: role,
+      axes: .standard(rank: 2), encoding: .raw(planes: false), parts: [], history: [], place: .contiguous(.init(offset: 0, length: 24)))
     #expect(record.reasonNotChosen != nil)
     record.role = .other
     #expect(record.reasonNotChosen == nil)
@@ -107,6 +108,9 @@ struct SelectionTests {
     record.type = .float32
     record.place = nil
     #expect(record.reasonNotChosen == "stored inside an object header")
+    // Without a source file there is nothing to put it back into.
+    record.path = nil
+    #expect(record.reasonNotChosen == nil)
     record.shape = try #require(Shape([6]))
     #expect(record.reasonNotChosen == "rank 1")
   }

@@ -29,7 +29,7 @@ struct WaitingBlocksTests {
   @Test func areTheSameFromMemoryAndFromAFile() throws {
     let expected = try written(most: .max)
     #expect(expected.starts(with: [0x89, 0x4E, 0x43, 0x5A]))
-    #expect(Array(expected[64..<168]) == blocks.flatMap { $0 })
+    #expect(Array(expected[32..<136]) == blocks.flatMap { $0 })
     for most in [0, 2, 3, 50, 103, 104] { #expect(try written(most: most) == expected, "\(most) bytes in memory") }
   }
 

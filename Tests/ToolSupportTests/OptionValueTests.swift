@@ -91,7 +91,7 @@ struct FailureTests {
     arguments: [
       (.memory, "--memory raises the limit"), (.time, "--time raises the limit"),
       (.carry("a/b"), "--except 'a/b' carries it unchanged"), (.dataset, "--x names another"),
-      (.plainLayout, "--layout plain writes a new one"), (nil, nil),
+      (.rebuilding, "without --layout container a new file is built"), (nil, nil),
     ] as [(Remedy?, String?)])
   func remediesAreSpelledByTools(remedy: Remedy?, advice: String?) {
     let error = NetworkError(.overLimit, "too much", file: "own", remedy: remedy)

@@ -45,10 +45,10 @@ struct LevelSearch<Value: BinaryFloatingPoint & Sendable> {
   /// Subtracted from all numbers, so that sums are of small ones; 0 where there are `zeros`.
   let center: Double
 
-  /// Candidates for all borders together in one round.
-  static var candidates: Int { 1 << 20 }
-  /// Buckets of the first round.
-  static var buckets: Int { 1 << 16 }
+  /// Buckets of the first round; as many distinct numbers are taken one by one.
+  let buckets: Int
+  /// Candidates for all borders together in later rounds.
+  let candidates: Int
 
   struct Solution {
     /// Where runs end; the last is n. Runs may be empty.
@@ -67,8 +67,13 @@ struct LevelSearch<Value: BinaryFloatingPoint & Sendable> {
     }
   }
 
-  init(values: UnsafeBufferPointer<Value>, zeros: Range<Int>, levels: Int) {
+  init(
+    values: UnsafeBufferPointer<Value>, zeros: Range<Int>, levels: Int, buckets: Int = 1 << 16,
+    candidates: Int = 1 << 20
+  ) {
     self.values = values
+    self.buckets = buckets
+    self.candidates = candidates
     self.zeros = zeros
     self.levels = levels
     center = zeros.isEmpty && !values.isEmpty ? values.reduce(0) { $0 + Double($1) } / Double(values.count) : 0
@@ -77,9 +82,9 @@ struct LevelSearch<Value: BinaryFloatingPoint & Sendable> {
   func solve() -> Solution {
     let n = values.count
     // A few buckets, for a first solution.
-    var best = Layers(Grid(self, starts: coarseStarts(1 << 10)), search: self).path()
-    var positions = distinctStarts(limit: Self.buckets) ?? coarseStarts(Self.buckets)
-    var candidates: [[Range<Int>]]?
+    var best = Layers(Grid(self, starts: coarseStarts(min(buckets, 1 << 10))), search: self).path()
+    var positions = distinctStarts(limit: buckets) ?? coarseStarts(buckets)
+    var places: [[Range<Int>]]?
     var lowerBound = 0.0
     var left = n * (levels - 1)
     var rounds = 0
@@ -87,17 +92,17 @@ struct LevelSearch<Value: BinaryFloatingPoint & Sendable> {
       rounds += 1
       var grid = Grid(self, starts: positions)
       grid.setRewards(self, bound: best.error)
-      let layers = Layers(grid, search: self, ranges: candidates)
+      let layers = Layers(grid, search: self, ranges: places)
       let path = layers.path()
       if path.error < best.error { best = path }
       lowerBound = max(lowerBound, min(layers.lowerBound, best.error))
       if best.error - lowerBound <= best.error * 0x1p-40 { break }
       // A sum of many roundings is not compared to the last bit.
       let survivors = layers.survivors(bound: best.error * (1 + 0x1p-40))
-      let places = survivors.reduce(0) { $0 + $1.reduce(0) { $0 + grid.places(inBucket: $1) } }
-      if places > left - left / 4 { break }
-      left = places
-      (positions, candidates) = divide(grid, survivors, places: places)
+      let count = survivors.reduce(0) { $0 + $1.reduce(0) { $0 + grid.places(inBucket: $1) } }
+      if count > left - left / 4 { break }
+      left = count
+      (positions, places) = divide(grid, survivors, places: count)
     }
     return Solution(borders: best.borders, error: best.error, lowerBound: lowerBound, rounds: rounds)
   }
@@ -113,7 +118,7 @@ struct LevelSearch<Value: BinaryFloatingPoint & Sendable> {
     where isAny[bucket] || bucket == 0 || bucket == isAny.count - 1 || isAny[bucket - 1] {
       let start = grid.borders[bucket].position
       let count = isAny[bucket] ? grid.places(inBucket: bucket) : 1
-      let share = Double(Self.candidates) / Double(max(1, places)) * Double(count)
+      let share = Double(candidates) / Double(max(1, places)) * Double(count)
       let parts = min(count, max(4, Int(share)))
       for part in 0..<parts { positions.append(start + count * part / parts) }
     }

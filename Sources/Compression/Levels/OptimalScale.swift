@@ -25,9 +25,10 @@ internal import Tensors
 /// is the difference of Σ k), these are sorted, and u is computed for the k of every piece.
 ///
 /// **Rounding.** f(x) = Σ e², e = w − x k, and u = f(x) − (Σ k e)² / ‖k‖², have no large terms that cancel: e is within
-/// 2⁻⁵² w. So f(x) is within 2⁻⁵¹ √(f(x) N) and a few 2⁻⁵³ n / 8 f(x) of what it is (n / 8 roundings a lane; of blocks,
-/// fewer), and so are the sums that a sweep over few breakpoints continues; `slack` is more than that. The scale found
-/// has an f within 10⁻⁹ of the least, or within 2⁻⁴⁰ N if this is more.
+/// 2⁻⁵² w, so f(x) is within 2⁻⁵¹ √(f(x) N), and some 2⁻⁵³ of itself for each addition in a lane; `radius` allows for
+/// more. A sweep adds m ≤ n / 16 terms to sums of e over an interval of relative width d ≤ ½ that has m breakpoints, so u
+/// is within 2⁻⁵² m d² N. All in all, f at the scale found is within 10⁻⁹ of the least, or within 2⁻⁴⁴ N (2⁻⁶² n N beyond
+/// 2¹⁸ weights) if this is more.
 struct ScaleSearch: Sendable {
   let weights: GridWeights
   /// The largest magnitude, > 0.

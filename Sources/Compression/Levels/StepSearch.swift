@@ -75,9 +75,11 @@ public func uniformStep<Failure>(
   let allowed = bound - bound * 0x1p-40
   let steps = StepRange(largest: largest)
   func found(_ j: Int, _ error: Double, passes: Int) -> UniformStep {
-    UniformStep(step: StepRange.step(j), error: error, isWithin: error <= allowed, passes: passes, nonFinite: nonFinite)
+    UniformStep(
+      step: StepRange.step(j), error: error, isWithin: error <= allowed || bound >= 1, passes: passes,
+      nonFinite: nonFinite)
   }
-  if bound >= 1 { return found(steps.most, 1, passes: 1) }
+  if bound >= 1 || steps.least == steps.most { return found(steps.most, 1, passes: 1) }
 
   var passes = 1
   /// The errors of some steps, of all weights.

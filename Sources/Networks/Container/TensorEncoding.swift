@@ -40,7 +40,7 @@ struct TensorEncoder {
       let (rows, columns) = tensor.matrixDimensions
       let codec = try LowRankCodec(rows: rows, columns: columns, rank: matrix.rank, isMapped: writing.isMapped)
       let factors = EncodedValues(
-        encoding: .lowRank(singularValues: matrix.singularValues),
+        encoding: .lowRank(singularValues: matrix.singularValues.map(\.roundedToNineDigits)),
         parts: try codec.encode(matrix, level: level, threads: threads).map(waiting))
       return try raw(values, smallerThan: factors) ?? factors
     }

@@ -163,7 +163,7 @@ extension TensorRecord {
 extension HistoryEntry {
   fileprivate var json: JSONValue {
     var members: [JSONValue.Member] = []
-    members.append("error", error.map { .real($0.roundedToNineDigits) })
+    members.append("error", error.map { .real($0) })
     members.append("from", from.map { .string("\($0)") })
     members.append("step", stepNumber.map { .integer($0) })
     return .object(members + extensions)
@@ -207,7 +207,7 @@ extension OutputClaim {
       }
     var members: [JSONValue.Member] = [.init("error", .real(error))]
     members.append("inputs", inputs)
-    return .object(members)
+    return .object(members + extensions)
   }
 }
 
@@ -492,7 +492,8 @@ extension OutputClaim {
       }
       if distribution != "normal" { self.inputs = unknown }
     }
-    if !inputs.rest.isEmpty || !object.rest.isEmpty { self.inputs = unknown }
+    extensions = object.rest
+    if !inputs.rest.isEmpty || !extensions.isEmpty { self.inputs = unknown }
   }
 }
 

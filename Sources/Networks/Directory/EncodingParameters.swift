@@ -33,7 +33,7 @@ extension Encoding {
     case .lowRank(let singularValues):
       [
         .init("rank", .integer(singularValues.count)),
-        .init("singular_values", .array(singularValues.map { .real($0.roundedToNineDigits) })),
+        .init("singular_values", .array(singularValues.map(JSONValue.real))),
       ]
     case .levels(let parameters): parameters.json
     case .unknown: []

@@ -155,7 +155,7 @@ public struct Step: Sendable, Equatable {
   /// Names of tensors that it left out.
   public var removed: [TensorName]
   /// A key of a later version: what the step claims may mean something else.
-  var unknownKey: TensorName?
+  package internal(set) var unknownKey: TensorName?
   /// Members that this version does not know and keeps.
   var extensions: [JSONValue.Member] = []
 
@@ -176,6 +176,13 @@ public struct Step: Sendable, Equatable {
 public struct OutputClaim: Sendable, Equatable {
   public var error: Double
   public var inputs: Inputs
+  /// Members that this version does not know and keeps; `inputs` are unknown then.
+  var extensions: [JSONValue.Member] = []
+
+  package init(error: Double, inputs: Inputs) {
+    self.error = error
+    self.inputs = inputs
+  }
 
   /// Over which inputs the means are taken.
   public enum Inputs: Sendable, Equatable {
@@ -204,10 +211,11 @@ public struct HistoryEntry: Sendable, Equatable {
   /// Members that this version does not know and keeps.
   var extensions: [JSONValue.Member] = []
 
+  /// An entry with its error as precise as errors are recorded.
   package init(_ step: Step, from: Digest?, error: Double?) {
     self.step = step
     self.from = from
-    self.error = error
+    self.error = error?.roundedToNineDigits
   }
 }
 
@@ -230,12 +238,17 @@ package enum Place: Sendable, Equatable {
     var origin: [UInt64]
   }
 
-  /// The runs that are missing in the container.
-  var holes: [Run] {
+  /// The runs of the source file where its values are, or were.
+  var runs: [Run] {
     switch self {
     case .contiguous(let run): [run]
-    case .chunked(_, let chunks, let isKept): isKept ? [] : chunks.map(\.run)
+    case .chunked(_, let chunks, _): chunks.map(\.run)
     }
+  }
+
+  /// The runs that are missing in the container.
+  var holes: [Run] {
+    if case .chunked(_, _, isKept: true) = self { [] } else { runs }
   }
 }
 
