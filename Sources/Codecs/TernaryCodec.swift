@@ -199,12 +199,14 @@ public struct TernaryCodec: Sendable {
     let counts = encoding == .sparse ? try gaps.decodeCounts(threads: threads) { try read(0, $0) } : []
     return try decodeCodes(threads: threads) { index, block, codes in
       try withUnsafeTemporaryAllocation(byteCount: bitBytes(block.weights), alignment: 8) { bits in
-        let stored =
-          encoding == .sparse
-          ? try locating("gaps", index) {
+        let stored: Int
+        if encoding == .sparse {
+          stored = try locating("gaps", index) {
             try gaps.decode(try read(1, index), count: counts[index], block: index, into: bits)
           }
-          : try locating("bitmap", index) { try decode(bitmap: try read(0, index), of: block, into: bits) }
+        } else {
+          stored = try locating("bitmap", index) { try decode(bitmap: try read(0, index), of: block, into: bits) }
+        }
         try locating("signs", index) {
           let signs = try restore(
             try read(encoding == .sparse ? 2 : 1, index), count: bitBytes(stored))

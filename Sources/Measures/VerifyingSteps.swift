@@ -60,9 +60,13 @@ extension Verifier {
         unchecked.append("\(step.tool) \(step.options): nothing is claimed about the outputs")
         continue
       }
-      let (found, reason) =
-        try step.unknownKey.map { (nil, "its key \($0) is not known to this version") }
-        ?? outputError(claim.inputs, of: step)
+      let found: Double?
+      let reason: String
+      if let key = step.unknownKey {
+        (found, reason) = (nil, "its key \(key) is not known to this version")
+      } else {
+        (found, reason) = try outputError(claim.inputs, of: step)
+      }
       let holds = found.map { ($0 - claim.error).magnitude <= 1e-6 * claim.error + 1e-12 }
       result.checks.append(
         .init(

@@ -34,6 +34,9 @@ extension NetworkFile {
 
   static let noNetwork = "how its layers are connected is not known"
 
+  /// Layers are made by so many: a message to the child takes longer than making one.
+  private static let layersAtOnce = 256
+
   private func kerasModel(of tensors: [TensorRecord]) throws(NetworkError) -> KerasModel {
     guard let network else { throw NetworkError(.unsupported, Self.noNetwork) }
     do throws(KerasModel.Misfit) {
@@ -54,16 +57,24 @@ extension NetworkFile {
     try about {
       var new = try written { () throws(HDF5Error) in try NewFile(file, limits: limits) }
       _ = try written { () throws(HDF5Error) in try new.add(KerasFormat.frame(of: model)) }
-      for layer in model.layers {
-        let weights = layer.weights.map { weight in (weight.name, weight.tensor.flatMap { indices[$0] }) }
-        let additions = KerasFormat.additions(
-          of: layer, weights.map { name, index in (name, index.map { records[$0] }) })
-        let places = try written { () throws(HDF5Error) in try new.add(additions) }.suffix(weights.count)
-        for ((_, index), place) in zip(weights, places) {
-          let offset = Int(clamping: place?.offset ?? 0)
+      for start in stride(from: 0, to: model.layers.count, by: Self.layersAtOnce) {
+        var additions: [NewFile.Addition] = []
+        var datasets: [(addition: Int, tensor: Int?)] = []
+        for layer in model.layers[start..<min(start + Self.layersAtOnce, model.layers.count)] {
+          additions += KerasFormat.groups(of: layer)
+          for weight in layer.weights {
+            let index = weight.tensor.flatMap { indices[$0] }
+            datasets.append((additions.count, index))
+            additions.append(KerasFormat.dataset(weight.name, of: layer, index.map { records[$0] }))
+          }
+        }
+        let storage = try written { () throws(HDF5Error) in try new.add(additions) }
+        for (addition, index) in datasets {
+          guard let place = storage[addition] else { continue }
+          let offset = Int(clamping: place.offset)
           if let index {
             try writeValues(of: index, reduction.keptUnits[index], to: file, at: offset)
-          } else if let place {
+          } else {
             try writeBytes([UInt8](repeating: 0, count: Int(clamping: place.length)), to: file, at: offset)
           }
         }
@@ -99,20 +110,18 @@ private enum KerasFormat {
     ]
   }
 
-  /// The groups of a layer, and then its weights.
-  static func additions(
-    of layer: KerasModel.Layer, _ weights: [(name: String, tensor: TensorRecord?)]
-  ) -> [NewFile.Addition] {
-    let names = list("weight_names", weights.map { "\(layer.name)/\($0.name)" })
-    let group = path("model_weights", layer.name)
-    if weights.isEmpty { return [.group(group, texts: names)] }
-    let inner = group + path(layer.name)
-    return [.group(group, texts: names), .group(inner)]
-      + weights.map { name, tensor in
-        .dataset(
-          inner + path(name), type: Datatype(tensor?.type ?? .int32),
-          dimensions: (tensor?.shape.dimensions ?? []).map(UInt64.init))
-      }
+  /// The groups of a layer.
+  static func groups(of layer: KerasModel.Layer) -> [NewFile.Addition] {
+    let names = list("weight_names", layer.weights.map { "\(layer.name)/\($0.name)" })
+    let group = NewFile.Addition.group(path("model_weights", layer.name), texts: names)
+    return layer.weights.isEmpty ? [group] : [group, .group(path("model_weights", layer.name, layer.name))]
+  }
+
+  /// - Parameter tensor: `nil` for a number that Keras asks for.
+  static func dataset(_ name: String, of layer: KerasModel.Layer, _ tensor: TensorRecord?) -> NewFile.Addition {
+    .dataset(
+      path("model_weights", layer.name, layer.name, name), type: Datatype(tensor?.type ?? .int32),
+      dimensions: (tensor?.shape.dimensions ?? []).map(UInt64.init))
   }
 
   /// Names as `name`, or where they are too many for one attribute, as `name0`, `name1`, …

@@ -54,7 +54,7 @@ import Testing
           let same = nc_grid_round(wide, true, n, inverse, nil)
           #expect(same.rest == sums.rest && same.slope == sums.slope && same.nonzero == sums.nonzero)
           var values = [Float](repeating: 7, count: n + 1)
-          nc_grid_values(codes, n, 0.3, &values)
+          nc_grid_values(codes, n, 0.3, 4, false, &values)
           #expect(values == codes.prefix(n).map { Float(0.3 * Double($0)) } + [7])
         }
       }

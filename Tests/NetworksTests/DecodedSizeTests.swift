@@ -8,7 +8,7 @@ import Testing
 @Suite("Decoded sizes")
 struct DecodedSizeTests {
   /// A matrix without weights has no scales, and no factors, however many rows or columns it has.
-  @Test(arguments: [Encoding.ternary(.row), .sparseSigns(.row), .ternary(.inputs(1)), .lowRank(singularValues: [])])
+  @Test(arguments: [Encoding.ternary(.row), .sparseSigns(.gaps, .row), .ternary(.inputs(1)), .lowRank(singularValues: [])])
   func nothingTakesNothing(encoding: Encoding) throws {
     for dimensions in [[1 << 30, 0], [0, 1 << 30]] {
       let record = TensorRecord(
@@ -19,7 +19,7 @@ struct DecodedSizeTests {
   }
 
   /// Scales may be more than the weights: what is decoded counts, not what the shape says.
-  @Test(arguments: [Encoding.ternary(.row), .sparseSigns(.row), .ternary(.inputs(1))])
+  @Test(arguments: [Encoding.ternary(.row), .sparseSigns(.gaps, .row), .ternary(.inputs(1))])
   func scalesCount(encoding: Encoding) throws {
     let record = TensorRecord(
       name: "a", aliases: [], type: .float16, byteOrder: .little, shape: try #require(Shape([1 << 30, 1])),

@@ -131,6 +131,7 @@ private struct Builder {
   /// Finds the activations that belong to the dense layers before them, as in most networks: where nothing else has the
   /// values between, at every call of the layer.
   private mutating func fuse() {
+    let outputs = Set(network.outputs)
     var users = [[Int]](repeating: [], count: network.nodes.count)
     var calls: [TensorName: [Int]] = [:]
     for (index, node) in network.nodes.enumerated() {
@@ -139,7 +140,7 @@ private struct Builder {
     }
     for (kernel, nodes) in calls {
       let following = nodes.map { node -> Activation? in
-        guard users[node].count == 1, !network.outputs.contains(node),
+        guard users[node].count == 1, !outputs.contains(node),
           case .activation(let function) = network.nodes[users[node][0]].operation, function.kerasName != nil
         else { return nil }
         return function
@@ -176,35 +177,37 @@ private struct Builder {
 
   private mutating func nameLayers() {
     // A group beside those of the layers, in files of Keras.
-    var taken: Set<String> = ["top_level_model_weights"]
-    var names: [Int: String] = [:]
+    var taken: Set<TensorName> = ["top_level_model_weights"]
+    var names: [Int: TensorName] = [:]
     for (index, node) in network.nodes.enumerated() where names[values[index].layer] == nil && !fused.contains(index) {
       names[values[index].layer] =
         (node.operation.tensors.first.map { WeightName.split($0.name).layer } ?? node.name).map(Self.spelled)
     }
+    var numbers: [TensorName: Int] = [:]
     for hasName in [true, false] {
       for layer in layers.indices where (names[layer]?.isEmpty == false) == hasName {
-        let wanted = hasName ? names[layer] ?? "" : KerasConfiguration.snakeCase(layers[layer].className).text
+        let wanted = hasName ? names[layer] ?? "" : KerasConfiguration.snakeCase(layers[layer].className)
         var name = wanted
-        var number = 0
         while !taken.insert(name).inserted {
-          number += 1
-          name = "\(wanted)_\(number)"
+          numbers[wanted, default: 0] += 1
+          name = "\(wanted)_\(numbers[wanted, default: 1])"
         }
-        layers[layer].name = name
-        layers[layer].settings.insert(.init("name", .string(name)), at: 0)
+        layers[layer].name = name.text
+        layers[layer].settings.insert(.init("name", .string(name.text)), at: 0)
       }
     }
   }
 
   /// A name that Keras takes, and that is one link of HDF5.
-  private static func spelled(_ name: TensorName) -> String {
-    let spelled = String(
-      String.UnicodeScalarView(name.text.unicodeScalars.map { "/\\".unicodeScalars.contains($0) ? "_" : $0 }))
-    return spelled == "." ? "_" : spelled
+  private static func spelled(_ name: TensorName) -> TensorName {
+    let scalars = name.text.unicodeScalars.map { $0 == "/" || $0 == "\\" ? "_" : $0 }
+    return name == "." ? "_" : TensorName(String(String.UnicodeScalarView(scalars)))
   }
 
   // MARK: Operations
+
+  /// Axes of a tensor, in files and in most of what Keras runs on.
+  private static let maxRank = 32
 
   /// The layer that a node is a call of, and the shape of its value.
   private func layer(of node: Network.Node) throws(Misfit) -> (Layer, shape: [Int?]) {
@@ -212,6 +215,7 @@ private struct Builder {
     switch node.operation {
     case .input(let shape):
       guard let shape else { throw Misfit(reason: "the shape of its input is not known") }
+      try require(shape.count <= Self.maxRank, "an input of \(shape.count) axes")
       let dimensions = shape.map { $0 == -1 ? nil : $0 }
       return (
         Self.layer("InputLayer", [.init("batch_input_shape", Self.json([nil] + dimensions))]), dimensions
@@ -287,14 +291,15 @@ private struct Builder {
       try require(!shape.isEmpty && others.allSatisfy { $0.count == shape.count }, "a concatenation of other axes")
       try require(others.allSatisfy { Self.agree($0.dropLast(), shape.dropLast()) }, "a concatenation of other shapes")
       let widths = others.compactMap { $0.last ?? nil }
-      let width = widths.count == others.count ? widths.reduce(0, +) : nil
+      let width = widths.count == others.count ? widths.reduce(0) { $0.addingOrMaximum($1) } : nil
       return (Self.layer("Concatenate", [.init("axis", .integer(-1))]), shape.dropLast() + [width])
     case .flatten:
       return (
         Self.layer("Flatten", [.init("data_format", .string("channels_last"))]),
-        [shape.contains(nil) ? nil : shape.reduce(1) { $0 * ($1 ?? 1) }]
+        [shape.contains(nil) ? nil : shape.reduce(1) { $0.multipliedOrMaximum(by: $1 ?? 1) }]
       )
     case .reshape(let target):
+      try require(target.count <= Self.maxRank, "a reshaping to \(target.count) axes")
       return (
         Self.layer("Reshape", [.init("target_shape", .array(target.map { .integer($0) }))]), try reshaped(shape, target)
       )
