@@ -109,8 +109,9 @@ extension Directory {
       problems.append("the source file cannot be restored by this version: \(foreignContainer.reason)")
     }
     let unknown = steps.compactMap(\.unknownKey) + tensors.flatMap { $0.history.compactMap(\.unknownKey) }
-    if let key = unknown.first {
-      problems.append("what a step claims cannot be checked by this version: unknown key \(key)")
+    let claim = steps.firstIndex { step in if case .unknown = step.claim?.inputs { true } else { false } }
+    if let reason = unknown.first.map({ "unknown key \($0)" }) ?? claim.map({ "step \($0): unknown key or inputs" }) {
+      problems.append("what a step claims cannot be checked by this version: \(reason)")
     }
     return problems
   }
