@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Damaged networks, made by what the formats say: HDF5 with its checksums made right again, zip archives member by member,
-.ncz files whose directory says something else while every CRC-32 and digest is right. The same (seed, number) gives the same bytes."""
-import ctypes, hashlib, io, json, pathlib, random, re, struct, subprocess, sys, tempfile, unicodedata, zipfile, zlib
+.ncz files (ncz_mutants.py). The same (seed, number) gives the same bytes."""
+import ctypes, io, json, pathlib, random, re, struct, subprocess, zipfile, zlib
 import h5py
 import numpy as np
 from h5py import h5d, h5o, h5p, h5s, h5t
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "spec"))
-import ncz
+from ncz_mutants import LARGEST, Draft, NCZMutants
 
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
-LARGEST = 60_000                                        # bytes of a fixture that is mutated
 CONFIGURATION = json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": [
     {"class_name": "InputLayer", "config": {"batch_shape": [None, 12], "dtype": "float32", "name": "input"}},
     *({"class_name": "Dense", "config": {"name": name, "units": units, "activation": activation, "use_bias": True, "dtype": "float32"}}
@@ -478,6 +476,10 @@ def known(tools):
     yield "h5", "a matrix on top of the text of an attribute", matrix_in_text(), ternarize
     yield "h5", "a group whose links lie in a heap, made smaller", network("contiguous", "v110"), nodes
 
+    for command in (("nc-ternarize",), ("nc-prune", "--keep", "0.4"), ("nc-prune", "--by", "singular-value", "--keep", "0.5"), ("nc-quantize", "--bits", "4")):
+        yield "ncz", "a mapped file, and then one that is not", packed(tools, (*command, "--mapped"), network("contiguous", "earliest")), carry
+        yield "ncz", "a file that is not mapped, and then one that is", packed(tools, command, network("contiguous", "earliest")), (*carry, "--mapped")
+
     # Sound in all that a .ncz says of itself, but of another container than the one it has.
     for command in (carry, ternarize):
         yield "ncz", "the HDF5 file of the archive elsewhere", changed(packed(tools, carry, archive), elsewhere_in_archive), command
@@ -510,32 +512,29 @@ def sound_archive(members):
 
 
 def changed(data, change):
-    """A .ncz file after a change of its directory and payloads, with all that it says of itself made right again."""
-    source = NCZ(data)
-    payloads, directory = bytearray(data[:source.start]), json.loads(source.text)
-    change(payloads, directory)
-    result = sealed(bytes(payloads), directory)
-    return with_digests(result, source.start) or result
+    """A .ncz file after a change, with all that it says of itself made right again."""
+    draft = Draft(data)
+    change(draft)
+    return draft.digests().bytes()
 
 
-def elsewhere_in_archive(payloads, directory):
-    directory["container"]["offset"] -= 8
+def elsewhere_in_archive(draft):
+    draft.directory["container"]["offset"] -= 8
 
 
 def other_bytes(name):
-    def change(payloads, directory):
-        tensor = next(t for t in directory["tensors"] if t.get("path") == name)
-        payload = directory["payloads"][tensor["parts"][0]]
-        (size, _), at = payload["blocks"][0], payload["offset"]
-        payloads[at + size - 1] ^= 1                      # plain, not a frame: the values are few and random
-        payload["blocks"][0][1] = zlib.crc32(payloads[at:at + size])
+    def change(draft):
+        tensors = draft.directory["tensors"]
+        number = next(n for n, tensor in enumerate(tensors) if tensor.get("path") == name)
+        blocks = draft.blocks[sum(tensor.get("parts", 1) for tensor in tensors[:number])]
+        blocks[0] = blocks[0][:-1] + bytes([blocks[0][-1] ^ 1])                     # plain, not a frame: the values are few and random
     return change
 
 
 def other_filter_mask(name):
-    def change(payloads, directory):
-        tensor = next(t for t in directory["tensors"] if t.get("path") == name)
-        tensor["place"]["chunks"][0][-1] ^= 1
+    def change(draft):
+        tensor = next(t for t in draft.directory["tensors"] if t.get("path") == name)
+        tensor["place"]["chunks"][0][2] ^= 1
     return change
 
 
@@ -551,7 +550,7 @@ class Mutants:
                 checksum = lookup3(self.tools)
                 self.sources[kind] = [(name, HDF5(data, checksum)) for name, data in hdf5_sources()]
             elif kind == "ncz":
-                self.sources[kind] = [(name, NCZ(data)) for name, data in ncz_sources(self.tools)]
+                self.sources[kind] = NCZMutants(self.seed, ncz_made(self.tools), shares=(0.15, 0.35))
             else:
                 self.sources[kind] = list(keras_members())
         return self.sources[kind]
@@ -564,8 +563,9 @@ class Mutants:
     def mutant(self, kind, number):
         generator = random.Random(f"{self.seed} {kind} {number}")
         sources = self.of(kind)
-        # The sources with a container, at the end, as often as those without.
-        name, source = generator.choice(sources if kind != "ncz" or generator.random() < 0.4 else sources[-20:])
+        if kind == "ncz":
+            return sources.mutant(number)[:2]
+        name, source = generator.choice(sources)
         if kind == "keras":
             if generator.random() < 0.3:                                            # sound, around damaged weights
                 weights, done = self.damaged_weights(generator)

@@ -387,6 +387,7 @@ def any_value(random, directory):
         target[key] = 1
 
 
+BROAD = {"graph", "several", "steps", "open_keys", "spelling"}       # those that may break several rules
 DIRECTORY = (parameter, parameter, parameter, form, form, several, open_keys, steps, steps, place, container, graph, graph, any_value, any_value, any_value)
 
 
@@ -566,12 +567,12 @@ def spelled(random, text):
 
 
 def mutant(random, data):
-    """Bytes, what was done, and whether it was one change, under CRC-32s that are right."""
+    """Bytes, what was done, and how many rules that may break, under CRC-32s that are right: 1, or 2 where one change may break several, or 3."""
     if random.random() < 0.06:
         data = bytearray(data)
         for _ in range(random.choice((1, 1, 2, 8))):
             data[random.randrange(len(data))] ^= 1 << random.randrange(8)
-        return bytes(data), "bytes", False
+        return bytes(data), "bytes", 3
     draft, done = Draft(data), []
     for _ in range(random.choice((0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3)) if random.random() < 0.9 else 1):
         what = random.choices((DIRECTORY, (block, block, block, run_of_blocks, payload_table), (header, trailer), (spelling,)), (45, 40, 6, 9))[0]
@@ -585,9 +586,9 @@ def mutant(random, data):
     try:
         if right and draft.spelling is None and draft.table is None:
             draft.digests()
-        return draft.bytes(), "+".join(done) + (" right" if right else ""), len(done) == 1 and change not in (graph, several, steps, open_keys)
+        return draft.bytes(), "+".join(done) + (" right" if right else ""), 3 if len(done) > 1 else 2 if set(done) & BROAD else 1
     except (ValueError, TypeError, KeyError, OverflowError, UnicodeError, StopIteration, AttributeError):
-        return bytes(data), "none", False                                           # cannot be spelled
+        return bytes(data), "none", 1                                               # cannot be spelled
 
 
 def fixtures():
@@ -601,17 +602,18 @@ def fixtures():
 
 
 class NCZMutants:
-    """mutant(number): bytes, and what was done to what."""
+    """mutant(number): bytes, what was done to what, and how many rules that may break."""
 
-    def __init__(self, seed, made):
-        self.seed, self.made, self.fixtures = seed, list(made), list(fixtures())
+    def __init__(self, seed, made, shares=(0.4, 0.35)):
+        """made: what the tools made; shares: of random tensors and of fixtures among the sources."""
+        self.seed, self.made, self.fixtures, self.shares = seed, list(made), list(fixtures()), shares
 
     def mutant(self, number):
         generator = random.Random(f"{self.seed} ncz {number}")
         chance = generator.random()
-        if chance < 0.4:
+        if chance < self.shares[0]:
             name, data = "generated", generated(generator)
         else:
-            name, data = generator.choice(self.fixtures if chance < 0.75 or not self.made else self.made)
-        data, done, single = mutant(generator, data)
-        return data, f"{name}: {done}", single and not name.startswith("unsupported/")
+            name, data = generator.choice(self.fixtures if chance < sum(self.shares) else self.made)
+        data, done, rules = mutant(generator, data)
+        return data, f"{name}: {done}", max(rules, 2) if name.startswith("unsupported/") else rules

@@ -616,7 +616,7 @@ static int read_history(ncz *f, const u8 *history) {
         double error;
         bool unknown = false;
         if (*entry != '{' || !members(entry, "error? from? step", v, true, &unknown)) CORRUPT("an entry of a history is malformed");
-        if (v[0] != NULL && !real(v[0], 0, 1.79769313e+308, &error)) CORRUPT("the error of a step is out of range");
+        if (v[0] != NULL && !real(v[0], 0, INFINITY, &error)) CORRUPT("the error of a step is out of range");
         if (v[1] != NULL && !is_digest(v[1])) CORRUPT("a digest in a history is malformed");
         if (!integer(v[2], last + 1, (int64_t)f->steps - 1, &last)) CORRUPT("the steps of a history are no ascending numbers of steps");
         if (unknown) f->steps_unsupported = true;
@@ -692,7 +692,7 @@ static int read_parameters(ncz *f, const u8 *p, ncz_tensor *t) {
         if (v[0] != NULL && (!natural(v[0], t->values == GRID ? 2 : 1, 8, &bits) || (bits & (bits - 1)) != 0)) CORRUPT("`bits` is out of range");
         t->bits = (unsigned)bits;
         if (v[2] != NULL && !natural(v[2], 1, INT64_MAX, &t->exceptions)) CORRUPT("`exceptions` is out of range");
-        if (v[3] != NULL && !natural(v[3], 1, 256, &t->levels)) CORRUPT("`levels` is out of range");
+        if (v[3] != NULL && !natural(v[3], 1, v[4] != NULL ? 255 : 256, &t->levels)) CORRUPT("`levels` is out of range");
         if (t->values == TABLE && (v[3] == NULL || v[2] != NULL || v[5] != NULL)) CORRUPT("parameters that do not belong to a table");
         if (t->values == GRID && (v[3] != NULL || v[5] == NULL)) CORRUPT("parameters that do not belong to a grid");
         if (v[1] != NULL) {
@@ -837,11 +837,15 @@ static int read_steps(ncz *f, const u8 *steps) {
     for (const u8 *at = steps + 1; (step = next_item(&at)) != NULL; f->steps++) {
         bool unknown = false;
         double error;
+        u64 size;
         if (*step != '{' || !members(step, "claim? from? options removed? tool version", v, true, &unknown)) CORRUPT("a step is malformed");
         if (*v[2] != '"' || *v[4] != '"' || *v[5] != '"' || (v[1] != NULL && !is_digest(v[1]))) CORRUPT("a step is malformed");
         if (v[3] != NULL) {
             if (*v[3] != '[' || v[3][1] == ']') CORRUPT("`removed` is no array, or empty");
-            for (const u8 *r = v[3] + 1; (item = next_item(&r)) != NULL; ) if (*item != '"') CORRUPT("`removed` has what is no name");
+            for (const u8 *r = v[3] + 1; (item = next_item(&r)) != NULL; ) {
+                if (!is_string(item, true, &size) || size == 0) CORRUPT("`removed` has what is no name");
+                if (size > MAX_NAME) return fail(f, NCZ_OVER, "a name of more than 4096 bytes");
+            }
         }
         if (unknown) f->steps_unsupported = true;
         if (v[0] == NULL) continue;

@@ -156,8 +156,8 @@ extension NetworkFile {
       (tensor.parts, stored) = try write(
         change.values, change.digest, of: &tensor, to: &writer, writing, isMirrored: isMirrored
       ) { didReach(index, bytes: tensors[index].size / 2 + $0 / 2) }
-    } else if case .ncz(let source) = source, writing.isMapped, !source.reader.isMapped, tensor.unsupported == nil {
-      // Its blocks are frames.
+    } else if case .ncz(let source) = source, writing.isMapped != source.reader.isMapped, tensor.unsupported == nil {
+      // The blocks of a mapped file are no frames, and the bytes of its arrays are not regrouped.
       try forEachPiece(of: index, checkingDigest: true) { _ in }
       (tensor.parts, stored) = try write(
         .weights(try weights(of: index)), tensor.digest, of: &tensor, to: &writer, writing, isMirrored: isMirrored
