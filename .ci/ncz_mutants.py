@@ -13,6 +13,7 @@ DECODED = 4 << 20                                       # and of its decoded val
 LOOKALIKES = ("\u00e9", "e\u0301", "\u212b", "\u00c5", "A\u030a", "\ufb01", "fi", "\u1e69", "s\u0323\u0307", "\u0000", "/", "\\x5C", "\u202e")
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 KEPT = object()
+MANY, IN_HDF5 = 2, 3
 
 
 class Draft:
@@ -29,6 +30,7 @@ class Draft:
                 at += size
         self.header, self.trailer, self.padding, self.between = {}, {}, 0, b""
         self.spelling = self.frame = self.table = None
+        self.hdf5 = False                                # whether bytes of the container are others
 
     def payloads(self):
         table = [[n for block in blocks for n in (len(block), writer.crc(block))] for blocks in self.blocks]
@@ -73,7 +75,7 @@ class Draft:
                 rest = ncz.Part(file, len(file.payloads) - 1).array(file.remaining, "uint8", False).tobytes()
                 container = self.directory["container"]
                 container["digest"] = ncz.digest("ncz container %s %d" % (container["kind"], container["size"]), rest)
-        except ncz.Corrupt:
+        except (ncz.Corrupt, ncz.OverLimit):
             pass
         try:
             self.directory["digest"] = writer.file_digest(self.directory)
@@ -150,8 +152,7 @@ def tensor(random, name, mapped):
     if kind == "table":
         type = random.choice(tuple(writer.SIZES))
         most = 2**bits if bits else 256
-        number = random.choice((1, 2, 3, 5, 16, most))
-        number = min(number, most)
+        number = min(random.choice((1, 2, 3, 5, 16, most)), most, 255 if where else 256)
         zero = 1 if where else 0                                                    # not stored, so no level
         table = [writer.Bits(random.randrange(zero, 2**(8 * writer.SIZES[type]))) for _ in range(number)]
         codes = [[random.randrange(number) if kept[r][c] or not where else None for c in range(C)] for r in range(R)]
@@ -230,6 +231,7 @@ def parameter(random, directory):
     put(random, parameters, key, near if near and random.random() < 0.4 else PARAMETERS[key])
     if not parameters and random.random() < 0.8:
         del tensor["parameters"]
+    return key not in own
 
 
 def form(random, directory):
@@ -385,9 +387,10 @@ def any_value(random, directory):
         target[key] = random.choice(({k: v for k, v in old.items() if k != name}, old | {"x-y": 1}, old | {"unknown": 1}, {}))
     else:
         target[key] = 1
+    return "nodes" in way
 
 
-BROAD = {"graph", "several", "steps", "open_keys", "spelling"}       # those that may break several rules
+BROAD = {"graph", "several", "steps", "open_keys"}                  # those that may break several rules, as others do that answer True
 DIRECTORY = (parameter, parameter, parameter, form, form, several, open_keys, steps, steps, place, container, graph, graph, any_value, any_value, any_value)
 
 
@@ -459,6 +462,7 @@ def bent(random, data):
 
 def block(random, draft):
     blocks = random.choice([blocks for blocks in draft.blocks if blocks])
+    draft.hdf5 = blocks is draft.blocks[-1] and "container" in draft.directory
     number = random.randrange(len(blocks))
     data, framed = plain(blocks[number])
     blocks[number] = stored(random, data if random.random() < 0.15 else bent(random, data), framed)
@@ -567,26 +571,27 @@ def spelled(random, text):
 
 
 def mutant(random, data):
-    """Bytes, what was done, and how many rules that may break, under CRC-32s that are right: 1, or 2 where one change may break several, or 3."""
+    """Bytes, what was done, and how many rules that may break, under CRC-32s that are right: 1, or MANY,
+    and IN_HDF5 those of the HDF5 file in the container."""
     if random.random() < 0.06:
         data = bytearray(data)
         for _ in range(random.choice((1, 1, 2, 8))):
             data[random.randrange(len(data))] ^= 1 << random.randrange(8)
-        return bytes(data), "bytes", 3
-    draft, done = Draft(data), []
+        return bytes(data), "bytes", MANY
+    draft, done, broad = Draft(data), [], False
     for _ in range(random.choice((0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3)) if random.random() < 0.9 else 1):
         what = random.choices((DIRECTORY, (block, block, block, run_of_blocks, payload_table), (header, trailer), (spelling,)), (45, 40, 6, 9))[0]
         change = random.choice(what)
         done.append(change.__name__)
         try:
-            change(random, draft.directory if what is DIRECTORY else draft)
+            broad = bool(change(random, draft.directory if what is DIRECTORY else draft))
         except (KeyError, TypeError, IndexError, ValueError, AttributeError):       # there is nothing of the kind, or no longer
             done[-1] += "?"
     right = random.random() < 0.75
     try:
         if right and draft.spelling is None and draft.table is None:
             draft.digests()
-        return draft.bytes(), "+".join(done) + (" right" if right else ""), 3 if len(done) > 1 else 2 if set(done) & BROAD else 1
+        return draft.bytes(), "+".join(done) + (" right" if right else ""), IN_HDF5 if draft.hdf5 else MANY if len(done) > 1 or broad or set(done) & BROAD else 1
     except (ValueError, TypeError, KeyError, OverflowError, UnicodeError, StopIteration, AttributeError):
         return bytes(data), "none", 1                                               # cannot be spelled
 
@@ -616,4 +621,4 @@ class NCZMutants:
         else:
             name, data = generator.choice(self.fixtures if chance < sum(self.shares) else self.made)
         data, done, rules = mutant(generator, data)
-        return data, f"{name}: {done}", max(rules, 2) if name.startswith("unsupported/") else rules
+        return data, f"{name}: {done}", max(rules, MANY) if name.startswith("unsupported/") else rules
