@@ -13,7 +13,7 @@ DECODED = 4 << 20                                       # and of its decoded val
 LOOKALIKES = ("\u00e9", "e\u0301", "\u212b", "\u00c5", "A\u030a", "\ufb01", "fi", "\u1e69", "s\u0323\u0307", "\u0000", "/", "\\x5C", "\u202e")
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 KEPT = object()
-MANY, IN_HDF5 = 2, 3
+SPELLED, MANY, IN_HDF5 = 2, 3, 4
 
 
 class Draft:
@@ -231,7 +231,7 @@ def parameter(random, directory):
     put(random, parameters, key, near if near and random.random() < 0.4 else PARAMETERS[key])
     if not parameters and random.random() < 0.8:
         del tensor["parameters"]
-    return key not in own
+    return key not in own or key == "values"
 
 
 def form(random, directory):
@@ -571,8 +571,8 @@ def spelled(random, text):
 
 
 def mutant(random, data):
-    """Bytes, what was done, and how many rules that may break, under CRC-32s that are right: 1, or MANY,
-    and IN_HDF5 those of the HDF5 file in the container."""
+    """Bytes, what was done, and how many rules that may break, under CRC-32s that are right: 1,
+    SPELLED for one of §2.4 and perhaps others, MANY, IN_HDF5 for those of the HDF5 file in the container."""
     if random.random() < 0.06:
         data = bytearray(data)
         for _ in range(random.choice((1, 1, 2, 8))):
@@ -591,7 +591,7 @@ def mutant(random, data):
     try:
         if right and draft.spelling is None and draft.table is None:
             draft.digests()
-        return draft.bytes(), "+".join(done) + (" right" if right else ""), IN_HDF5 if draft.hdf5 else MANY if len(done) > 1 or broad or set(done) & BROAD else 1
+        return draft.bytes(), "+".join(done) + (" right" if right else ""), IN_HDF5 if draft.hdf5 else MANY if len(done) > 1 or broad or set(done) & BROAD else SPELLED if draft.spelling else 1
     except (ValueError, TypeError, KeyError, OverflowError, UnicodeError, StopIteration, AttributeError):
         return bytes(data), "none", 1                                               # cannot be spelled
 

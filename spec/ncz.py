@@ -797,6 +797,10 @@ class File(Mapping):
         image = bytes(source[self.container["offset"]:])
         if all(image[at:at + 8] != b"\x89HDF\r\n\x1a\n" for at in (0, *(2**i for i in range(9, 64)))):
             return ["the container is no HDF5 file: it was not compared with the tensors"]
+        if self.container["kind"] == "keras":
+            at = source.rfind(b"PK\3\4", 0, self.container["offset"])                             # the local header of its member
+            name, extra = struct.unpack_from("<HH", source, at + 26) if at >= 0 else (0, 0)
+            need(source[at + 30:at + 30 + name] == b"model.weights.h5" and at + 30 + name + extra == self.container["offset"], "the container: no archive with an HDF5 file there")
         try:
             with h5py.File(io.BytesIO(image), "r") as file:
                 for t in (t for t in self.tensors if "path" in t and f"decoding {t['name']}" not in self.unsupported):
@@ -807,7 +811,8 @@ class File(Mapping):
 
     def compare_tensor(self, h5py, file, t):
         name, place, base = t["name"], t.get("place"), self.container["offset"]
-        need("\0" not in "".join([t["path"], *t["aliases"]]), f"{name}: no dataset has this path")
+        links = [link for path in (t["path"], *t["aliases"]) for link in path.split("/")]
+        need(not any(link in ("", ".") or "\0" in link for link in links), f"{name}: a path of what is no link")
         data = file[unescaped(t["path"])]
         need(all(file[unescaped(alias)] == data for alias in t["aliases"]), f"{name}: an alias of another dataset")
         need(data.shape == tuple(t["shape"]), f"{name}: the dataset has the shape {data.shape}")

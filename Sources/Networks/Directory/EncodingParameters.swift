@@ -192,7 +192,9 @@ extension LevelsCodec.Parameters {
     if object.keys.contains("positions") {
       positions = try object.word("positions")
       // A weight without a code is one value more.
-      if case .table(levels: 256) = self.values { throw NetworkError(.corrupt, "parameters: 256 levels with positions") }
+      if case .table(levels: 256) = self.values {
+        throw NetworkError(.corrupt, "parameters: 256 levels with positions")
+      }
     }
     bits = try object.optionalInteger("bits")
     if let json = object.optional("classes") {
