@@ -76,8 +76,9 @@ typedef struct ncz {
     const char *why;
     size_t need;
     u64 tensors;
-    bool network_unsupported;    // what only running the network, and only restoring the source file, would meet
+    bool network_unsupported;    // what only running the network, restoring the source file, checking what a step claims would meet
     bool container_unsupported;
+    bool steps_unsupported;
     // What follows is the reader's own.
     const u8 *file, *directory;
     u64 size, start, steps;      // `start`: where the directory starts in the file
@@ -615,9 +616,10 @@ static int read_history(ncz *f, const u8 *history) {
         double error;
         bool unknown = false;
         if (*entry != '{' || !members(entry, "error? from? step", v, true, &unknown)) CORRUPT("an entry of a history is malformed");
-        if (v[0] != NULL && !real(v[0], 0, 1.79769313e+308, &error)) CORRUPT("the error of a step is out of range");
+        if (v[0] != NULL && !real(v[0], 0, INFINITY, &error)) CORRUPT("the error of a step is out of range");
         if (v[1] != NULL && !is_digest(v[1])) CORRUPT("a digest in a history is malformed");
         if (!integer(v[2], last + 1, (int64_t)f->steps - 1, &last)) CORRUPT("the steps of a history are no ascending numbers of steps");
+        if (unknown) f->steps_unsupported = true;
     }
     return NCZ_OK;
 }
@@ -640,7 +642,7 @@ static int read_scale_per(ncz *f, const u8 *p, ncz_tensor *t) {
 }
 
 static int read_least(ncz *f, const u8 *p, ncz_tensor *t) {
-    unsigned bytes = stored_bytes(t);
+    unsigned bytes = t->values < 0 ? 0 : stored_bytes(t);
     int n = 0;
     if (*p++ != '"' || *p == '0') CORRUPT("`least` is out of range");
     for (; *p != '"'; p++) {
@@ -690,7 +692,7 @@ static int read_parameters(ncz *f, const u8 *p, ncz_tensor *t) {
         if (v[0] != NULL && (!natural(v[0], t->values == GRID ? 2 : 1, 8, &bits) || (bits & (bits - 1)) != 0)) CORRUPT("`bits` is out of range");
         t->bits = (unsigned)bits;
         if (v[2] != NULL && !natural(v[2], 1, INT64_MAX, &t->exceptions)) CORRUPT("`exceptions` is out of range");
-        if (v[3] != NULL && !natural(v[3], 1, 256, &t->levels)) CORRUPT("`levels` is out of range");
+        if (v[3] != NULL && !natural(v[3], 1, v[4] != NULL ? 255 : 256, &t->levels)) CORRUPT("`levels` is out of range");
         if (t->values == TABLE && (v[3] == NULL || v[2] != NULL || v[5] != NULL)) CORRUPT("parameters that do not belong to a table");
         if (t->values == GRID && (v[3] != NULL || v[5] == NULL)) CORRUPT("parameters that do not belong to a grid");
         if (v[1] != NULL) {
@@ -835,20 +837,26 @@ static int read_steps(ncz *f, const u8 *steps) {
     for (const u8 *at = steps + 1; (step = next_item(&at)) != NULL; f->steps++) {
         bool unknown = false;
         double error;
+        u64 size;
         if (*step != '{' || !members(step, "claim? from? options removed? tool version", v, true, &unknown)) CORRUPT("a step is malformed");
         if (*v[2] != '"' || *v[4] != '"' || *v[5] != '"' || (v[1] != NULL && !is_digest(v[1]))) CORRUPT("a step is malformed");
         if (v[3] != NULL) {
             if (*v[3] != '[' || v[3][1] == ']') CORRUPT("`removed` is no array, or empty");
-            for (const u8 *r = v[3] + 1; (item = next_item(&r)) != NULL; ) if (*item != '"') CORRUPT("`removed` has what is no name");
+            for (const u8 *r = v[3] + 1; (item = next_item(&r)) != NULL; ) {
+                if (!is_string(item, true, &size) || size == 0) CORRUPT("`removed` has what is no name");
+                if (size > MAX_NAME) return fail(f, NCZ_OVER, "a name of more than 4096 bytes");
+            }
         }
+        if (unknown) f->steps_unsupported = true;
         if (v[0] == NULL) continue;
         if (v[1] == NULL || *v[0] != '{' || !members(v[0], "error inputs", c, false, &unknown) || !real(c[0], 0, INFINITY, &error) || *c[1] != '{' ||
             !members(c[1], "data? distribution? samples? seed?", in, false, &unknown)) CORRUPT("a claim is malformed");
-        if (unknown) continue;
-        bool data = in[0] != NULL && is_digest(in[0]) && in[1] == NULL && in[2] == NULL && in[3] == NULL;
-        bool normal = in[0] == NULL && in[1] != NULL && *in[1] == '"' && word(in[1], "normal") == 0 && (in[2] != NULL) == (in[3] != NULL) &&
+        if (unknown) { f->steps_unsupported = true; continue; }
+        // The keys of one form beside those of the other are unknown there.
+        bool good = in[0] != NULL ? is_digest(in[0]) : in[1] != NULL && *in[1] == '"' && (in[2] != NULL) == (in[3] != NULL) &&
             (in[2] == NULL || (is_integer(in[2]) && is_integer(in[3])));
-        if (!data && !normal) CORRUPT("the inputs of a claim are malformed");
+        if (!good) CORRUPT("the inputs of a claim are malformed");
+        if (in[0] != NULL ? in[1] != NULL || in[2] != NULL || in[3] != NULL : word(in[1], "normal") != 0) f->steps_unsupported = true;
     }
     return NCZ_OK;
 }
@@ -877,9 +885,10 @@ static int read_place(ncz *f, const ncz_tensor *t, struct pair *holes, u64 *coun
     members(t->place, "address? chunks? kept? offset?", v, false, &unknown);
     if ((v[0] != NULL && !natural(v[0], 0, INT64_MAX, &number)) || (v[2] != NULL && !is_true(v[2])) || (v[1] != NULL && *v[1] != '[') ||
         (v[3] != NULL && !natural(v[3], 0, INT64_MAX, &hole[0]))) CORRUPT("a place is malformed");
+    if (v[3] != NULL && (v[0] != NULL || v[1] != NULL || v[2] != NULL)) unknown = true;  // the keys of the other form
     if (unknown || (v[3] != NULL && t->size == 0)) f->container_unsupported = true;
     if (unknown) return NCZ_OK;
-    if ((v[0] != NULL) != (v[1] != NULL) || (v[3] != NULL) == (v[1] != NULL) || (v[2] != NULL && v[1] == NULL)) CORRUPT("a place is malformed");
+    if (v[3] == NULL && (v[0] == NULL || v[1] == NULL)) CORRUPT("a place is malformed");
     if (v[3] != NULL) {
         if (f->container_unsupported) return NCZ_OK;
         if (hole[0] > f->container_size || t->bytes > f->container_size - hole[0]) CORRUPT("a place outside the source file");
@@ -1725,7 +1734,6 @@ static int run(const char *path, const char *name) {
         for (unsigned k = 0; k < t.rank; k++) printf(k == 0 ? "%llu" : ",%llu", (unsigned long long)t.shape[k]);
         printf("] encoding %d%s\n", t.encoding, t.verdict == NCZ_OK ? "" : ": cannot be decoded");
     }
-    if (f.network_unsupported) printf("(the network cannot be run)\n");
     // What is not supported is told only where nothing is worse.
     for (u64 i = 0; i < f.tensors; i++) {
         ncz_tensor_at(&f, i, &t);
@@ -1738,6 +1746,8 @@ static int run(const char *path, const char *name) {
     if (verdict != NCZ_OK) return give_up(verdict, path, f.why);
     if (worst != NCZ_OK) return give_up(worst, path, "a tensor that this program cannot decode");
     if (f.container_unsupported) return give_up(NCZ_UNSUPPORTED, path, "a container of a kind that this program does not know");
+    if (f.network_unsupported) return give_up(NCZ_UNSUPPORTED, path, "a network that could not be run");
+    if (f.steps_unsupported) return give_up(NCZ_UNSUPPORTED, path, "a step whose claim could not be checked");
     return 0;
 }
 
