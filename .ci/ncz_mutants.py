@@ -4,6 +4,7 @@ and digest is made right again, so that the damage reaches the decoders. The sam
 
 Sources are the fixtures, files of random tensors from the fixtures' own writer, and what the tools make of small networks."""
 import json, math, pathlib, random, re, struct, sys
+import zstandard
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "spec"), str(ROOT / "fixtures")]
 import ncz, writer
@@ -398,7 +399,6 @@ def plain(block):
     """What a block holds, whether it was a frame."""
     if block[:4] == b"\x28\xb5\x2f\xfd":
         try:
-            import zstandard
             return zstandard.ZstdDecompressor().decompress(block, 2**24), True
         except zstandard.ZstdError:
             pass
@@ -409,7 +409,6 @@ def stored(random, data, framed):
     """A block of these bytes: as it is, or as a frame, right or wrong."""
     if not framed and random.random() < 0.8:
         return data
-    import zstandard
     choice = random.randrange(14)
     if choice == 0:
         return writer.zstd(data, window=random.choice((0, 8, 0x50, 0x68, 0x69, 0x70, 0xFF)))

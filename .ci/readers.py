@@ -10,9 +10,9 @@ full test, and values. First all fixtures, against what their folders and JSON s
 Two verdicts are a disagreement where one of them is "sound" (0); corrupt (65) and unsupported (69) for one change alone (§7: a file that breaks
 several rules may be given the verdict of any of them). Over a limit (75) is none beside another refusal, or where a tensor is declared that is large. A digest is the
 last rule that a file breaks: where it is all that one reader finds, and another finds something else, the first has taken what the other refuses.
-Equal digests are equal values: of all that is sound and made by a mutation, and of a sample of it the values themselves are compared.
+Who finds a file sound has compared its digests, which are those of the values that ncz.py decodes: the values are equal. Of one mutant in eight they are compared all the same.
 """
-import argparse, collections, contextlib, hashlib, json, math, multiprocessing, os, pathlib, pickle, re, resource, signal, subprocess, sys, tempfile
+import argparse, collections, hashlib, json, multiprocessing, os, pathlib, pickle, re, resource, signal, subprocess, sys, tempfile
 import h5py
 from h5py import h5d, h5o
 from ncz_mutants import IN_HDF5, MANY, ROOT, SPELLED, NCZMutants, ncz, size_of
@@ -89,10 +89,9 @@ class Readers:
     def python(self, path):
         """The verdict without HDF5, which is that of the C reader, and with it, which is that of nc-info."""
         data = pathlib.Path(path).read_bytes()
-        compare = lambda file: elsewhere(verdict, file.real_compare)
         try:
             file = ncz.File(data)
-            file.real_compare, file.compare = file.compare, lambda: []
+            compare, file.compare = file.compare, lambda: []
         except (ncz.Corrupt, ncz.Unsupported, ncz.OverLimit) as error:
             return 2 * ((error.status, str(error)),)
         except Exception as error:
@@ -102,7 +101,7 @@ class Readers:
             return without, without
         # Where values are not known, what HDF5 reads there may be passed over, and nc-info reads nothing of a file in which they leave a hole.
         unknown = any("offset" in t.get("place", ()) or "chunks" in t.get("place", ()) for t in file.tensors if f"decoding {t['name']}" in file.unsupported)
-        with_hdf5 = compare(file) or (None, "h5py did not live to answer")
+        with_hdf5 = elsewhere(verdict, compare) or (None, "h5py did not live to answer")
         if any("no HDF5 file" in note for note in with_hdf5[2:]):
             with_hdf5 = 65, NO_HDF5
         return without, (69, PERHAPS) if unknown and with_hdf5[0] == 65 else with_hdf5[:2] if with_hdf5[0] != 0 else without
@@ -140,10 +139,10 @@ def verdict(act):
 def large(data):
     """Whether a tensor or the container is so large that a reader's own limit may come first."""
     try:
-        text = ncz.File(data)
-        return any(size_of(t) > LARGE for t in text.tensors) or (text.container or {}).get("size", 0) > LARGE
+        file = ncz.File(data)
+        return any(size_of(t) > LARGE for t in file.tensors) or (file.container or {}).get("size", 0) > LARGE
     except Exception:
-        return bool(re.search(rb"\d{8}", data[32:]))      # numbers that are not small
+        return False
 
 
 def differ(a, b, rules, is_large):
@@ -217,7 +216,7 @@ def table(readers):
             bare = {0} if folder == "truth" else wanted
             wrong = [f"{name}: {found[name][0]} {found[name][1]}" for name, right in zip(found, (hdf5, hdf5, bare, bare)) if found[name][0] not in right]
             if "tensors" in said and not wrong:
-                wrong += table_values(readers, path, said["tensors"], folder)
+                wrong += table_values(readers, path, said["tensors"])
             counts[folder].update([tuple(status for status, _ in found.values())])
             agree += not wrong
             problems += [f"{folder}/{path.name}: {what}" for what in wrong]
@@ -226,7 +225,8 @@ def table(readers):
     return agree, problems
 
 
-def table_values(readers, path, tensors, folder):
+def table_values(readers, path, tensors):
+    """The values of the tensors of a fixture against its JSON."""
     problems, file = [], ncz.load(path)
     for tensor in tensors:
         if "verdict" in tensor:

@@ -799,8 +799,8 @@ class File(Mapping):
             return ["the container is no HDF5 file: it was not compared with the tensors"]
         if self.container["kind"] == "keras":
             at = source.rfind(b"PK\3\4", 0, self.container["offset"])                             # the local header of its member
-            name, extra = struct.unpack_from("<HH", source, at + 26) if at >= 0 else (0, 0)
-            need(source[at + 30:at + 30 + name] == b"model.weights.h5" and at + 30 + name + extra == self.container["offset"], "the container: no archive with an HDF5 file there")
+            name, extra = (int.from_bytes(source[at + field:at + field + 2], "little") for field in (26, 28))
+            need(at >= 0 and source[at + 30:at + 30 + name] == b"model.weights.h5" and at + 30 + name + extra == self.container["offset"], "the container: no archive with an HDF5 file there")
         try:
             with h5py.File(io.BytesIO(image), "r") as file:
                 for t in (t for t in self.tensors if "path" in t and f"decoding {t['name']}" not in self.unsupported):
