@@ -40,9 +40,10 @@ extension LevelsMatrix {
     var patterns = DistinctPatterns(width: width)
     guard patterns.insert(values) else {
       guard type.isFloat else { return nil }
-      self.init(rowGridOf: StoredMatrix(
-        values, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
-        transposed: transposed), threads: threads)
+      self.init(
+        rowGridOf: StoredMatrix(
+          values, type: type, rows: transposed ? columns : rows, columns: transposed ? rows : columns,
+          transposed: transposed), threads: threads)
       return
     }
     let levels = patterns.sorted
@@ -85,6 +86,8 @@ extension LevelsMatrix {
     let (rows, columns, type) = (weights.rows, weights.columns, weights.type)
     // Nearly every matrix is none: its first row says so.
     guard RowGrid(row: 0, of: weights) != nil else { return nil }
+    // A thread costs more than a small matrix.
+    let threads = rows * columns < 1 << 16 ? Threads(1) : threads
     let grids = threads.results(rows) { RowGrid(row: $0, of: weights) }
     guard grids.allSatisfy({ $0 != nil }) else { return nil }
     self.init(

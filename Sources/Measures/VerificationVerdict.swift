@@ -55,7 +55,8 @@ extension Verifier {
     result.checks = limits + recorded + result.checks
     for check in result.checks where check.measure == .claimedOutput && check.holds == false {
       reasons.append(
-        "\(check.object ?? "") claims an output error of \(check.limit), found \(check.measured.map { "\($0)" } ?? "∞")")
+        "\(check.object ?? "") claims an output error of \(check.limit), found \(check.measured.map { "\($0)" } ?? "∞")"
+      )
     }
     // Nothing says that the outputs are near: without a limit of the caller's there is nothing to answer.
     if options.tolerances.isEmpty { reasons += unchecked } else { result.notes += unchecked }

@@ -81,7 +81,9 @@ public struct Reader: Sendable {
       next += payload.size
       guard next <= start else { throw .corrupt(offset: start, "directory: payload \(index) runs into the directory") }
     }
-    guard next == start else { throw .corrupt(offset: next, "\(start - next) bytes before the directory belong to nothing") }
+    guard next == start else {
+      throw .corrupt(offset: next, "\(start - next) bytes before the directory belong to nothing")
+    }
     self.file = file
     fileSize = size
     directoryOffset = start

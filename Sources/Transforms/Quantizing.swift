@@ -42,7 +42,8 @@ extension NetworkFile {
           .unusable, "no step has an error of at most \(bound): the smallest has \(significant(found.error, 3))")
       }
       var report = try apply(.quantize(.step(found.step)), to: file, options)
-      report.warnings.append("--step \(found.step): relative L2 error \(significant(found.error, 4)) of at most \(bound)")
+      report.warnings.append(
+        "--step \(found.step): relative L2 error \(significant(found.error, 4)) of at most \(bound)")
       return report
     case .size(let size):
       let step = try step(fitting: size, options)
@@ -88,7 +89,8 @@ extension NetworkFile {
     let least = try bytes(last)
     guard least <= room else {
       throw NetworkError(
-        .overLimit, "takes \(least) bytes with all weights zero, more than the \(size) of --target-size"
+        .overLimit,
+        "takes \(least) bytes with all weights zero, more than the \(size) of --target-size"
           + (options.writing.hasContainer ? "; --container none takes fewer" : ""))
     }
     var fits = last

@@ -50,7 +50,9 @@ extension MagnitudeValues: LosslessStringConvertible {
   }
 
   public init?(_ text: String) {
-    if let known = ([.exact, .float16, .bfloat16, .ternary] as [MagnitudeValues]).first(where: { $0.description == text }) {
+    if let known = ([.exact, .float16, .bfloat16, .ternary] as [MagnitudeValues]).first(where: {
+      $0.description == text
+    }) {
       self = known
     } else {
       guard text.hasPrefix(Self.levels), let count = Int(text.dropFirst(Self.levels.count)), (1...255).contains(count),

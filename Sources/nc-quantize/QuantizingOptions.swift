@@ -19,7 +19,8 @@ struct QuantizingOptions: ParsableArguments {
     transform: ByteSize.parsed)
   var targetSize: ByteSize?
 
-  @Option(help: ArgumentHelp("The step: weights become multiples of it.", valueName: "d"), transform: FiniteNumber.parsed)
+  @Option(
+    help: ArgumentHelp("The step: weights become multiples of it.", valueName: "d"), transform: FiniteNumber.parsed)
   var step: FiniteNumber?
 
   @Option(
@@ -28,7 +29,8 @@ struct QuantizingOptions: ParsableArguments {
       valueName: "b"))
   var bits: Int?
 
-  @Option(help: ArgumentHelp("The k values of each matrix that have the smallest squared error: 2…256.", valueName: "k"))
+  @Option(
+    help: ArgumentHelp("The k values of each matrix that have the smallest squared error: 2…256.", valueName: "k"))
   var levels: Int?
 
   @Option(

@@ -441,7 +441,8 @@ extension HistoryEntry {
     var object = try ObjectReader(json, "history \(index)")
     let number = try object.integer("step", in: 0...Int.max)
     guard steps.indices.contains(number), previous?.stepNumber.map({ $0 < number }) ?? true else {
-      throw NetworkError(.corrupt, "history \(index): step \(number) of \(steps.count), after \(previous?.stepNumber ?? -1)")
+      throw NetworkError(
+        .corrupt, "history \(index): step \(number) of \(steps.count), after \(previous?.stepNumber ?? -1)")
     }
     step = steps[number]
     stepNumber = number

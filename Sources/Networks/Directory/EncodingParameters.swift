@@ -26,7 +26,10 @@ extension Encoding {
     case .raw(let isInPlanes): isInPlanes ? [.init("planes", .bool(true))] : []
     case .ternary(let group): [.init("scale_per", group.json)]
     case .sparseSigns(let positions, let group):
-      [.init("positions", .string(positions.rawValue)), .init("scale_per", group.json), .init("values", .string("sign"))]
+      [
+        .init("positions", .string(positions.rawValue)), .init("scale_per", group.json),
+        .init("values", .string("sign")),
+      ]
     case .sparse(let positions, let values, let least):
       (least == 0 ? [] : [.init("least", .string(String(least, radix: 16)))])
         + [.init("positions", .string(positions.rawValue)), .init("values", .string(values.rawValue))]

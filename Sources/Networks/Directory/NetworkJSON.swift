@@ -43,7 +43,9 @@ extension Network {
     self.init(nodes: nodes, outputs: try object.integers("outputs", default: [array.count - 1]))
     if let precision = try object.optionalString("precision") {
       self.precision = [.float16, .bfloat16].first { $0.rawValue == precision }
-      if self.precision == nil { unknown = unknown ?? NetworkError(.unsupported, "network: unknown precision \(precision)") }
+      if self.precision == nil {
+        unknown = unknown ?? NetworkError(.unsupported, "network: unknown precision \(precision)")
+      }
     }
     if let layout = try object.optionalString("layout") {
       isKeras = layout == "keras"

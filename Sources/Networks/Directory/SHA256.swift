@@ -28,7 +28,9 @@ struct SHA256 {
   consuming func finalize() -> [UInt8] {
     let bits = byteCount &* 8
     let zeros = (2 * Self.block - 9 - pending.count) % Self.block
-    update([0x80] + [UInt8](repeating: 0, count: zeros) + (0..<8).map { UInt8(truncatingIfNeeded: bits &>> (56 - 8 * UInt64($0))) })
+    update(
+      [0x80] + [UInt8](repeating: 0, count: zeros)
+        + (0..<8).map { UInt8(truncatingIfNeeded: bits &>> (56 - 8 * UInt64($0))) })
     return state.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word &>> (24 - 8 * UInt32($0))) } }
   }
 }
