@@ -94,6 +94,7 @@ let package = Package(
     tool("nc-restore", ["JSON"]),
     tool("nc-info", ["HDF5", "JSON"]),
     tool("nc-prune", ["Compression"]),
+    tool("nc-quantize"),
     tool("nc-run", ["JSON"]),
     tool("nc-verify", ["JSON"]),
     // Not installed: measures inner loops and whole tools.

@@ -11,7 +11,7 @@ import os, pathlib, pty, re, select, shutil, subprocess, sys, tempfile, time
 from counting import counts, expect, finish
 
 tools = pathlib.Path(sys.argv[1]).resolve()
-NAMES = ["nc-ternarize", "nc-prune", "nc-restore", "nc-verify", "nc-run", "nc-info"]
+NAMES = ["nc-ternarize", "nc-prune", "nc-quantize", "nc-restore", "nc-verify", "nc-run", "nc-info"]
 FILE = "my net (1).h5"
 # What is typed, and the last argument that comes of it.
 CASES = [(f"{name} my", FILE) for name in NAMES] + [

@@ -10,7 +10,7 @@ import os, pathlib, shutil, subprocess, sys, tempfile
 from counting import counts, expect, finish
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-NAMES = ["nc-ternarize", "nc-prune", "nc-restore", "nc-verify", "nc-run", "nc-info"]
+NAMES = ["nc-ternarize", "nc-prune", "nc-quantize", "nc-restore", "nc-verify", "nc-run", "nc-info"]
 tools = pathlib.Path(sys.argv[1]).resolve()
 
 

@@ -54,7 +54,7 @@ with tempfile.TemporaryDirectory() as folder:
             taken.append(("nc-verify", peak("nc-verify", "-q", "--fast", "--measure", "weights", source, out)))
             taken.append(("nc-info --test", peak("nc-info", "--test", out)))
             if "node" in command:
-                for shape in ("source", "plain"):
+                for shape in ("container", "plain"):
                     options_of_shape = ("--shape", "reduced", "--layout", shape)
                     taken.append((f"nc-restore {' '.join(options_of_shape)}", peak("nc-restore", "-q", "-f", *options_of_shape, out, other)))
             for name, most in taken:

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Damaged networks, made by what the formats say: HDF5 with its checksums made right again, zip archives member by member,
-.ncz files whose directory says something else while every CRC-32 and digest is right. The same (seed, number) gives the same bytes."""
-import ctypes, hashlib, io, json, pathlib, random, re, struct, subprocess, sys, tempfile, unicodedata, zipfile, zlib
+.ncz files (ncz_mutants.py). The same (seed, number) gives the same bytes."""
+import ctypes, io, json, pathlib, random, re, struct, subprocess, zipfile, zlib
 import h5py
 import numpy as np
 from h5py import h5d, h5o, h5p, h5s, h5t
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "spec"))
-import ncz
+from ncz_mutants import LARGEST, Draft, NCZMutants
 
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
-LARGEST = 60_000                                        # bytes of a fixture that is mutated
 CONFIGURATION = json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": [
     {"class_name": "InputLayer", "config": {"batch_shape": [None, 12], "dtype": "float32", "name": "input"}},
     *({"class_name": "Dense", "config": {"name": name, "units": units, "activation": activation, "use_bias": True, "dtype": "float32"}}
@@ -428,192 +426,22 @@ def keras_members():
 
 # .ncz
 
-LOOKALIKES = ("\u00e9", "e\u0301", "\u212b", "\u00c5", "A\u030a", "\ufb01", "fi", "\u1e69", "s\u0323\u0307", "\u0000", "/", "\\x5C", "\u202e")
+MADE = (
+    ("contiguous", ("nc-ternarize",)), ("contiguous", ("nc-ternarize", "--scale-per", "5", "--mapped")), ("gzip", ("nc-prune", "--keep", "0.4")),
+    ("endless", ("nc-prune", "--by", "node", "--keep", "0.5")), ("lzf", ("nc-prune", "--by", "singular-value", "--keep", "0.5")), ("compact", ("nc-ternarize",)),
+    ("chunked", ("nc-ternarize", "--except", "*")), ("growing", ("nc-prune", "--keep", "0.3", "--values", "ternary")), ("contiguous", ("nc-quantize",)),
+    ("contiguous", ("nc-quantize", "--max-error", "0.01")), ("chunked", ("nc-quantize", "--bits", "4", "--scale-per", "3")), ("gzip", ("nc-quantize", "--levels", "5")),
+    ("contiguous", ("nc-prune", "--keep", "0.4", "--values", "levels:6")), ("contiguous", ("nc-quantize", "--bits", "8", "--mapped")),
+)
+BARE = (("contiguous", ("nc-ternarize", "--container", "none")), ("gzip", ("nc-prune", "--by", "node", "--keep", "0.5", "--container", "none")),
+        ("contiguous", ("nc-quantize", "--container", "none", "--biases", "float16", "--drop", "optimizer")), ("lzf", ("nc-prune", "--keep", "0.5", "--values", "bfloat16", "--container", "none")))
 
 
-def sealed(payloads, directory):
-    """A .ncz file of these bytes from its header to its last payload, and this directory."""
-    text = directory if isinstance(directory, bytes) else ncz.spell(directory).encode()
-    data = payloads + bytes(-len(payloads) % 64)
-    start = len(data)
-    data += text + bytes(-len(text) % 64)
-    trailer = struct.pack("<QQQI24s", start, len(text), len(data) + 64, zlib.crc32(text), bytes(24))
-    return data + trailer + struct.pack("<I8s", zlib.crc32(trailer), b"\n\x1a\n\rZCN\x89")
-
-
-def with_digests(data, start):
-    """The same file with the digests that belong to what its directory says now; nothing where it cannot be read."""
-    try:
-        file = ncz.File(data)
-        for tensor in file.tensors:
-            if tensor["encoding"] in ncz.ENCODINGS and tensor["size"] <= 2**22:
-                values = file.matrix(tensor) if tensor["encoding"] else file.planes(tensor["parts"][0], tensor["size"], ncz.TYPES[tensor["type"]])
-                form = "%s[%s]\n" % (tensor["type"], ",".join(map(str, tensor["shape"])))
-                tensor["digest"] = hashlib.sha256(form.encode() + ncz.crcs(values)).hexdigest()
-        whole = hashlib.sha256()
-        if file.container:
-            whole.update(b"container %s %d\n" % (file.container["kind"].encode(), file.container["size"]) + ncz.crcs(file.rest()))
-        for tensor in file.tensors:
-            whole.update(tensor["name"].encode() + b"\n" + bytes.fromhex(tensor["digest"]))
-        file.directory["digest"] = whole.hexdigest()
-        return sealed(data[:start], file.directory)
-    except Exception:
-        return None
-
-
-class NCZ:
-    def __init__(self, data):
-        self.data = data
-        self.start, = struct.unpack("<Q", data[-64:-56])
-        self.text = ncz.spell(ncz.File(data).directory)
-
-    def places(self, value, path=()):
-        """All values of the directory, with the way to them."""
-        if path:
-            yield path
-        parts = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
-        for key, part in parts:
-            yield from self.places(part, (*path, key))
-
-    def change(self, random, directory):
-        tensors = directory["tensors"]
-        choice = random.randrange(16)
-        if choice == 0 and tensors:                                                 # another name that looks alike
-            one, two = random.sample(LOOKALIKES, 2)
-            tensor = random.choice(tensors)
-            for key in random.sample(("name", "path"), random.randint(1, 2)):
-                if key in tensor:
-                    tensor[key] += one
-            other = random.choice(tensors)
-            if other is not tensor:
-                other["name"] = tensor["name"][:-len(one)] + two
-        elif choice == 1:                                                           # open keys
-            target = random.choice([directory, *tensors, *([directory["container"]] if "container" in directory else [])])
-            for one in random.sample(LOOKALIKES, 3):
-                target["x-" + one] = random.choice((1, one, [one], {one: 0.5}, None))
-        elif choice == 2 and len(tensors) > 1:                                      # what belongs to two tensors, exchanged
-            a, b = random.sample(tensors, 2)
-            for key in random.sample(("place", "path", "name", "parts", "aliases", "history", "digest", "shape", "byte_order", "role"), random.randint(1, 3)):
-                mine, theirs = a.pop(key, None), b.pop(key, None)
-                if theirs is not None:
-                    a[key] = theirs
-                if mine is not None:
-                    b[key] = mine
-        elif choice == 3 and tensors:
-            tensor = random.choice(tensors)
-            tensor["history"] = random.choice(([], tensor["history"][:-1], tensor["history"] * 2, [
-                {"error": 0.5, "from": tensor["digest"], "options": "--keep 0.5", "tool": "nc-prune", "version": "9"}]))
-        elif choice == 4 and tensors:
-            tensor = random.choice(tensors)
-            tensor["aliases"] = random.choice((tensor.get("aliases", []) + [random.choice(tensors).get("path", "a")], [], ["notes/fixed"]))
-        elif choice == 5 and tensors:
-            tensor = random.choice(tensors)
-            place = tensor.get("place", {})
-            if "extent" in place:
-                place["extent"][0] = max(0, place["extent"][0] + random.choice((-64, -8, -4, 4, 8, 64, 512)))
-            elif "chunks" in place and place["chunks"]:
-                switch = random.randrange(4)
-                chunk = random.choice(place["chunks"])
-                if switch == 0:
-                    place["kept"] = not place["kept"]
-                elif switch == 1:
-                    chunk[random.randrange(len(chunk))] += random.choice((-8, -1, 1, 4, 8))
-                elif switch == 2:
-                    place["chunks"].remove(chunk)
-                else:
-                    place["address"] += random.choice((-8, 8, 64, 800))
-            else:
-                tensor["place"] = random.choice(({"extent": [random.randrange(4096), tensor["size"]]}, {"address": 800, "chunks": [], "kept": True}))
-        elif choice == 6 and tensors:                                               # another shape of the same size
-            tensor = random.choice(tensors)
-            tensor["shape"] = random.choice((tensor["shape"][::-1], [1, *tensor["shape"]], tensor["shape"] + [1], [int(np.prod(tensor["shape"]))]))
-        elif choice == 7 and tensors:
-            tensor = random.choice(tensors)
-            random.choice((lambda: tensors.remove(tensor), lambda: tensors.append(dict(tensor)), lambda: random.shuffle(tensors),
-                           lambda: tensor.pop("path", None), lambda: tensor.update(transposed=True), lambda: tensor.pop("transposed", None),
-                           lambda: tensor.update(byte_order="big"), lambda: tensor.update(role="kernel"), lambda: tensor.update(role="optimizer")))()
-        elif choice == 8 and "container" in directory:
-            container = directory["container"]
-            random.choice((lambda: directory.pop("container"), lambda: container.update(kind="keras"), lambda: container.update(kind="hdf5"),
-                           lambda: container.update(size=container["size"] + random.choice((-8, 8, 4096))),
-                           lambda: container.update(offset=container["offset"] + random.choice((1, 8, 512)))))()
-        elif choice == 9 and "network" in directory:
-            directory["network"] = random.choice((None, directory["network"] | {"assumed": True}, directory["network"] | {"outputs": [0]}))
-            if directory["network"] is None:
-                del directory["network"]
-        else:
-            self.any_value(random, directory)
-
-    def any_value(self, random, directory):
-        path = random.choice(list(self.places(directory)))
-        *way, key = path
-        target = directory
-        for step in way:
-            target = target[step]
-        old = target[key]
-        if type(old) is bool:
-            target[key] = not old
-        elif type(old) is int:
-            target[key] = random.choice((old + 1, max(0, old - 1), 0, 1, 2 * old, 2**31, 2**62, 2**63 - 1, -1, float(old), random.randrange(4096)))
-        elif type(old) is float:
-            target[key] = random.choice((0.0, -old, 1e300, 1e-320, old * 1.0001, 1))
-        elif type(old) is str:
-            target[key] = random.choice(("", old + random.choice(LOOKALIKES), unicodedata.normalize("NFD", old), old[1:], old[::-1], old.upper(), "0" * 64,
-                                         "sparse", "little", "hdf5", "float64"))
-        elif type(old) is list:
-            target[key] = random.choice((old[::-1], old[1:], old + old[:1], [], {}))
-        elif type(old) is dict and type(target) is dict and random.random() < 0.3:
-            del target[key]
-        elif type(old) is dict:
-            name = random.choice(list(old) or ["a"])
-            target[key] = random.choice(({k: v for k, v in old.items() if k != name}, old | {"x-y": 1}, old | {"unknown": 1}, {}))
-
-    def mutant(self, random):
-        data = bytearray(self.data)
-        if random.random() < 0.25:
-            for _ in range(random.choice((1, 1, 2, 8))):
-                data[random.randrange(len(data))] ^= 1 << random.randrange(8)
-            return bytes(data), "bytes"
-        directory = json.loads(self.text)
-        for _ in range(random.choice((1, 1, 2, 3))):
-            try:
-                self.change(random, directory)
-            except (KeyError, TypeError, IndexError, ValueError):                   # an earlier change took away what this one changes
-                pass
-        start = self.start
-        if random.random() < 0.15 and start > 64:                                   # a payload's bytes, and its CRC-32 with them
-            directory, done = self.changed_block(random, data, directory), "block"
-        else:
-            done = "directory"
-        try:
-            result = sealed(bytes(data[:start]), directory)
-        except (ncz.Corrupt, ValueError, TypeError, UnicodeError):
-            return bytes(self.data), "none"
-        return random.random() < 0.7 and with_digests(result, start) or result, done
-
-    @staticmethod
-    def changed_block(random, data, directory):
-        try:
-            payload = random.choice(directory["payloads"])
-            at, blocks = payload["offset"], payload["blocks"]
-            number = random.randrange(len(blocks))
-            at += sum(size for size, _ in blocks[:number])
-            data[at + random.randrange(blocks[number][0])] ^= 1 << random.randrange(8)
-            blocks[number][1] = zlib.crc32(data[at:at + blocks[number][0]])
-        except (KeyError, IndexError, TypeError, ValueError):
-            pass
-        return directory
-
-
-def ncz_sources(tools):
-    for path in sorted((FIXTURES / "good").glob("*.ncz")):
-        yield path.name, path.read_bytes()
-    made = (("contiguous", ("nc-ternarize",)), ("gzip", ("nc-prune", "--keep", "0.4")), ("endless", ("nc-prune", "--by", "node", "--keep", "0.5")),
-            ("lzf", ("nc-prune", "--by", "singular-value", "--keep", "0.5")), ("compact", ("nc-ternarize",)), ("chunked", ("nc-ternarize", "--except", "*")),
-            ("growing", ("nc-prune", "--keep", "0.3", "--values", "ternary")))
-    for storage, command in made:
+def ncz_made(tools):
+    """What the tools make of small networks: name, bytes."""
+    for number, (storage, command) in enumerate((*MADE, *BARE)):
         for libver in ("earliest", "v110"):
-            yield f"{storage}.{libver}.ncz", packed(tools, command, network(storage, libver))
+            yield f"{number}.{storage}.{libver}.ncz", packed(tools, command, network(storage, libver))
     for storage, members in keras_members():
         yield f"{storage}.keras.ncz", packed(tools, ("nc-prune", "--keep", "0.5"), sound_archive(members))
 
@@ -648,6 +476,10 @@ def known(tools):
     yield "h5", "a matrix on top of the text of an attribute", matrix_in_text(), ternarize
     yield "h5", "a group whose links lie in a heap, made smaller", network("contiguous", "v110"), nodes
 
+    for command in (("nc-ternarize",), ("nc-prune", "--keep", "0.4"), ("nc-prune", "--by", "singular-value", "--keep", "0.5"), ("nc-quantize", "--bits", "4")):
+        yield "ncz", "a mapped file, and then one that is not", packed(tools, (*command, "--mapped"), network("contiguous", "earliest")), carry
+        yield "ncz", "a file that is not mapped, and then one that is", packed(tools, command, network("contiguous", "earliest")), (*carry, "--mapped")
+
     # Sound in all that a .ncz says of itself, but of another container than the one it has.
     for command in (carry, ternarize):
         yield "ncz", "the HDF5 file of the archive elsewhere", changed(packed(tools, carry, archive), elsewhere_in_archive), command
@@ -680,32 +512,29 @@ def sound_archive(members):
 
 
 def changed(data, change):
-    """A .ncz file after a change of its directory and payloads, with all that it says of itself made right again."""
-    source = NCZ(data)
-    payloads, directory = bytearray(data[:source.start]), json.loads(source.text)
-    change(payloads, directory)
-    result = sealed(bytes(payloads), directory)
-    return with_digests(result, source.start) or result
+    """A .ncz file after a change, with all that it says of itself made right again."""
+    draft = Draft(data)
+    change(draft)
+    return draft.digests().bytes()
 
 
-def elsewhere_in_archive(payloads, directory):
-    directory["container"]["offset"] -= 8
+def elsewhere_in_archive(draft):
+    draft.directory["container"]["offset"] -= 8
 
 
 def other_bytes(name):
-    def change(payloads, directory):
-        tensor = next(t for t in directory["tensors"] if t.get("path") == name)
-        payload = directory["payloads"][tensor["parts"][0]]
-        (size, _), at = payload["blocks"][0], payload["offset"]
-        payloads[at + size - 1] ^= 1                      # plain, not a frame: the values are few and random
-        payload["blocks"][0][1] = zlib.crc32(payloads[at:at + size])
+    def change(draft):
+        tensors = draft.directory["tensors"]
+        number = next(n for n, tensor in enumerate(tensors) if tensor.get("path") == name)
+        blocks = draft.blocks[sum(tensor.get("parts", 1) for tensor in tensors[:number])]
+        blocks[0] = blocks[0][:-1] + bytes([blocks[0][-1] ^ 1])                     # plain, not a frame: the values are few and random
     return change
 
 
 def other_filter_mask(name):
-    def change(payloads, directory):
-        tensor = next(t for t in directory["tensors"] if t.get("path") == name)
-        tensor["place"]["chunks"][0][-1] ^= 1
+    def change(draft):
+        tensor = next(t for t in draft.directory["tensors"] if t.get("path") == name)
+        tensor["place"]["chunks"][0][2] ^= 1
     return change
 
 
@@ -721,7 +550,7 @@ class Mutants:
                 checksum = lookup3(self.tools)
                 self.sources[kind] = [(name, HDF5(data, checksum)) for name, data in hdf5_sources()]
             elif kind == "ncz":
-                self.sources[kind] = [(name, NCZ(data)) for name, data in ncz_sources(self.tools)]
+                self.sources[kind] = NCZMutants(self.seed, ncz_made(self.tools), shares=(0.15, 0.35))
             else:
                 self.sources[kind] = list(keras_members())
         return self.sources[kind]
@@ -734,8 +563,9 @@ class Mutants:
     def mutant(self, kind, number):
         generator = random.Random(f"{self.seed} {kind} {number}")
         sources = self.of(kind)
-        # The sources with a container, at the end, as often as those without.
-        name, source = generator.choice(sources if kind != "ncz" or generator.random() < 0.4 else sources[-20:])
+        if kind == "ncz":
+            return sources.mutant(number)[:2]
+        name, source = generator.choice(sources)
         if kind == "keras":
             if generator.random() < 0.3:                                            # sound, around damaged weights
                 weights, done = self.damaged_weights(generator)

@@ -202,7 +202,7 @@ def main():
             reader.read()
             if document == "README.md":
                 installed = sorted(path.name for path in (reader.prefix / "bin").iterdir())
-                expect((reader.prefix / "share/man/man1/nc-prune.1").exists() and installed == sorted(f"nc-{name}" for name in ("ternarize", "prune", "restore", "verify", "run", "info")), f"installed: {installed}")
+                expect((reader.prefix / "share/man/man1/nc-prune.1").exists() and installed == sorted(f"nc-{name}" for name in ("ternarize", "prune", "quantize", "restore", "verify", "run", "info")), f"installed: {installed}")
                 measured(reader)
     size()
     links()

@@ -14,7 +14,7 @@ from counting import counts, expect, finish
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SCRATCH = ROOT / ".build-debian"
 tools = pathlib.Path(sys.argv[1]).resolve()
-NAMES = ["nc-ternarize", "nc-prune", "nc-restore", "nc-verify", "nc-run", "nc-info"]
+NAMES = ["nc-ternarize", "nc-prune", "nc-quantize", "nc-restore", "nc-verify", "nc-run", "nc-info"]
 LIBRARIES = ["libhdf5-103-1", "libzstd1", "libopenblas0", "libstdc++6"]
 COMMANDS = [
     "nc-info --version", "nc-ternarize net.h5 ternary.ncz", "nc-prune --by singular-value --keep .25 net.h5 narrow.ncz",

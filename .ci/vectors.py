@@ -78,3 +78,5 @@ if __name__ == "__main__":
     for l in [0, 1, 2]:
         print("rans", l, symbols, rans([symbols], [table], l).hex(" "))
     print("rans groups", rans([[7, 7, 7], [], [3, 5, 3]], [{7: 4096}, {}, {3: 4000, 5: 96}], 1).hex(" "))
+    table = {126: 1000, 127: 1000, 128: 1596, 129: 500}
+    print("rans of 0 1 -1 0 0 -2", rans([[128, 129, 127, 128, 128, 126]], [table], 0).hex(" "))

@@ -17,7 +17,7 @@ share=$prefix/share
 bash=$share/bash-completion/completions zsh=$share/zsh/site-functions fish=$share/fish/vendor_completions.d
 [ "$prefix" != /usr/local ] || [ ! -d /etc/fish ] || fish=/etc/fish/completions
 mkdir -p "$prefix/bin" "$share/man/man1" "$share/man/man5" "$share/misc" "$bash" "$zsh" "$fish"
-for name in nc-ternarize nc-prune nc-restore nc-verify nc-run nc-info; do
+for name in nc-ternarize nc-prune nc-quantize nc-restore nc-verify nc-run nc-info; do
   install -m 755 "$tools/$name" "$prefix/bin/"
   install -m 644 "spec/man/$name.1" "$share/man/man1/"
   "$tools/$name" --generate-completion-script bash >"$bash/$name"

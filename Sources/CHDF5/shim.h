@@ -29,6 +29,7 @@ static inline hid_t chdf5_int64(void) { return H5T_STD_I64LE; }
 static inline hid_t chdf5_uint64(void) { return H5T_STD_U64LE; }
 static inline hid_t chdf5_float64(void) { return H5T_IEEE_F64LE; }
 static inline hid_t chdf5_string(void) { return H5T_C_S1; }
+static inline size_t chdf5_variable_size(void) { return H5T_VARIABLE; }
 static inline hid_t chdf5_error_no_space(void) { return H5E_NOSPACE; }
 static inline hid_t chdf5_error_cannot_allocate(void) { return H5E_CANTALLOC; }
 static inline hsize_t chdf5_unlimited(void) { return H5S_UNLIMITED; }

@@ -317,32 +317,38 @@ public struct LevelsCodec: Sendable {
     _ place: RowBlocks.Block, _ index: Int, _ positions: Positions, _ gapCounts: [Int], zeroCode: UInt8,
     into out: UnsafeMutablePointer<UInt8>, read: (Part, Int) throws -> [UInt8]
   ) throws -> [UInt32] {
-    let weights = place.weights
-    return try withUnsafeTemporaryAllocation(byteCount: bitBytes(weights), alignment: 8) { bits in
-      let count = try locating(positions == .gaps ? "gaps" : "bitmap", index) {
-        let size = positions == .gaps ? gapCounts[index] : place.maskSize
-        let stored = try restore(packed: try read(positions == .gaps ? .gaps : .bitmap, index), count: size)
-        return positions == .gaps
-          ? try gaps.decode(stored, count: size, block: index, into: bits)
-          : try place.decode(bitmap: stored, into: bits)
-      }
-      return try locating("codes", index) {
-        let stored = try read(.codes, index)
-        out.update(repeating: zeroCode, count: weights)
-        return try withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(1, count)) { codes in
-          guard let base = codes.baseAddress, let bits = bits.baseAddress else {
-            return [UInt32](repeating: 0, count: 256)
-          }
-          if let width = parameters.bits {
-            try unpack(try restore(packed: stored, count: bitBytes(count * width))[...], count, width, base)
-          } else {
-            try decode(frequencies: stored, groups: [count], into: base)
-          }
-          nc_codes_place(bits, weights, base, out)
-          return counts(base, count)
+    try withUnsafeTemporaryAllocation(byteCount: bitBytes(place.weights), alignment: 8) { bits in
+      var count = 0
+      switch positions {
+      case .gaps:
+        try locating("gaps", index) {
+          let stored = try restore(packed: try read(.gaps, index), count: gapCounts[index])
+          count = try gaps.decode(stored, count: gapCounts[index], block: index, into: bits)
+        }
+      case .bitmap:
+        try locating("bitmap", index) {
+          let stored = try restore(packed: try read(.bitmap, index), count: place.maskSize)
+          count = try place.decode(bitmap: stored, into: bits)
         }
       }
+      out.update(repeating: zeroCode, count: place.weights)
+      return try locating("codes", index) {
+        let codes = try storedCodes(try read(.codes, index), count: count)
+        if let bits = bits.baseAddress { nc_codes_place(bits, place.weights, codes, out) }
+        return counts(codes, count)
+      }
     }
+  }
+
+  private func storedCodes(_ stored: [UInt8], count: Int) throws -> [UInt8] {
+    // One more, so that there is an address where there are no codes.
+    var codes = [UInt8](repeating: 0, count: count + 1)
+    if let width = parameters.bits {
+      try unpack(try restore(packed: stored, count: bitBytes(count * width))[...], count, width, &codes)
+    } else {
+      try decode(frequencies: stored, groups: [count], into: &codes)
+    }
+    return codes
   }
 
   /// As `restore(_:count:)`; in a mapped file the block is uncompressed.

@@ -53,13 +53,20 @@ public struct RawCodec: Sendable, Hashable {
 
   /// Encodes the bytes of one piece.
   public func encode(piece: UnsafeRawBufferPointer, level: CompressionLevel) -> [UInt8] {
-    if isMapped { return encode(piece, levels: []) }
-    let isSmall = piece.count <= Self.smallSize
-    switch level {
-    case .uncompressed: return encode(piece, levels: [])
-    case .standard: return encode(piece, levels: isSmall ? [Self.standardLevel, 3, 19] : [standard])
-    case .zstd(let level): return encode(piece, levels: isSmall ? [Self.standardLevel, level, 19] : [level])
+    var effort = 3
+    if case .zstd(let level) = level { effort = level }
+    if isMapped || level == .uncompressed { return encode(piece, levels: []) }
+    if piece.count > Self.smallSize { return encode(piece, levels: [level == .standard ? standard : effort]) }
+    var best = encode(piece, levels: [Self.standardLevel])
+    let deep = encode(piece, levels: [effort])
+    // The best level is slow, and finds nothing in planes of noise.
+    let isWorth = !planes || deep.count < best.count
+    if deep.count < best.count { best = deep }
+    if isWorth {
+      let deepest = encode(piece, levels: [19])
+      if deepest.count < best.count { best = deepest }
     }
+    return best
   }
 
   /// Encodes a piece at those of zstd's levels that make it smallest; uncompressed where none makes it smaller.
@@ -88,26 +95,35 @@ public struct RawCodec: Sendable, Hashable {
     let planes = try RawCodec(type, count: count, planes: true)
     if level == .uncompressed || piece.isEmpty { return (plain, plain.encode(piece: piece, level: level)) }
     let codecs = planes.planes ? [plain, planes] : [plain]
-    func smallest(_ levels: Set<Int>) -> (codec: RawCodec, block: [UInt8]) {
-      let blocks = codecs.map { codec in (codec, codec.encode(piece, levels: levels)) }
+    func smallest(_ encode: (RawCodec) -> [UInt8]) -> (codec: RawCodec, block: [UInt8]) {
+      let blocks = codecs.map { ($0, encode($0)) }
       return blocks.dropFirst().reduce(blocks[0]) { $1.1.count < $0.1.count ? $1 : $0 }
     }
+    func smallest(_ levels: Set<Int>) -> (codec: RawCodec, block: [UInt8]) {
+      smallest { $0.encode(piece, levels: levels) }
+    }
+    if piece.count <= smallSize { return smallest { $0.encode(piece: piece, level: level) } }
     var effort = 3
     if case .zstd(let level) = level { effort = level }
-    if piece.count <= smallSize { return smallest([standardLevel, effort, 19]) }
     let quick = codecs[codecs.count - 1]
     var best = (codec: quick, block: quick.encode(piece, levels: [standardLevel]))
-    // Matches that are worth their time save more than chance does.
     var deep = smallest([effort])
-    let isWorth = deep.block.count < best.block.count / 50 * 49
-    guard isWorth || level != .standard else { return best }
-    deep.codec.standard = effort
-    if deep.block.count < best.block.count { best = deep }
-    // The first piece is all: nothing else is to be encoded so.
-    if isWorth, piece.count < pieceSize {
-      let deepest = smallest([19])
-      if deepest.block.count < best.block.count { best = deepest }
+    if plain.blockCount == 1 {
+      // The best level is slow, and worth it where matches save more than chance does: all over the tensor, or short ones
+      // in its beginning.
+      let sample = UnsafeRawBufferPointer(rebasing: piece[..<smallSize])
+      if deep.block.count < best.block.count / 200 * 199
+        || plain.encode(sample, levels: [19]).count < quick.encode(sample, levels: [standardLevel]).count / 200 * 199
+      {
+        deep = smallest([effort, 19])
+      }
+      return deep.block.count < best.block.count ? deep : best
     }
+    let isSmaller = deep.block.count < best.block.count
+    deep.codec.standard = effort
+    // The level was asked for; or it is worth the time, for what follows, too.
+    let isChosen = level == .standard ? deep.block.count < best.block.count / 50 * 49 : isSmaller
+    if isChosen { best = deep }
     return best
   }
 

@@ -160,7 +160,7 @@ public struct TernaryCodec: Sendable {
   ) throws -> TernaryMatrix {
     guard blockCounts(encoding) != nil else { throw CodecError.corrupt("a ternary matrix in \(encoding) encoding") }
     let last = encoding.parts.count - 1
-    let scales = try decodeScales(threads: threads) { try read(last, $0) }
+    let scales = try decodeScales(encoding, threads: threads) { try read(last, $0) }
     let codes =
       encoding != .ternary
       ? try decodeSparse(encoding, threads: threads, read)
@@ -199,12 +199,14 @@ public struct TernaryCodec: Sendable {
     let counts = encoding == .sparse ? try gaps.decodeCounts(threads: threads) { try read(0, $0) } : []
     return try decodeCodes(threads: threads) { index, block, codes in
       try withUnsafeTemporaryAllocation(byteCount: bitBytes(block.weights), alignment: 8) { bits in
-        let stored =
-          encoding == .sparse
-          ? try locating("gaps", index) {
+        let stored: Int
+        if encoding == .sparse {
+          stored = try locating("gaps", index) {
             try gaps.decode(try read(1, index), count: counts[index], block: index, into: bits)
           }
-          : try locating("bitmap", index) { try decode(bitmap: try read(0, index), of: block, into: bits) }
+        } else {
+          stored = try locating("bitmap", index) { try decode(bitmap: try read(0, index), of: block, into: bits) }
+        }
         try locating("signs", index) {
           let signs = try restore(
             try read(encoding == .sparse ? 2 : 1, index), count: bitBytes(stored))
@@ -231,7 +233,13 @@ public struct TernaryCodec: Sendable {
     return nc_mask_count(mask, mask.count)
   }
 
-  private func decodeScales(threads: Threads, _ read: @Sendable (Int) throws -> [UInt8]) throws -> [Double] {
+  private func decodeScales(
+    _ encoding: Encoding, threads: Threads, _ read: @Sendable (Int) throws -> [UInt8]
+  ) throws -> [Double] {
+    // In a mapped file, those of the sparse forms may be frames all the same.
+    let count = blocks.count == 0 ? 0 : scaleCount
+    let scales =
+      encoding == .ternary ? self.scales : try RawCodec(self.scales.type, count: count, planes: !isMapped)
     let values =
       scales.type == .float64
       ? try scales.decode(as: Double.self, part: "scales", threads: threads, block: read)

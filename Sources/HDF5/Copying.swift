@@ -265,7 +265,7 @@ struct TreeCopy: ~Copyable {
     let made = try Handle(
       H5Acreate2(copy.id, cString(name), type.id, space.id, creation.id, byDefault), "create")
     if let text {
-      try check(write(Array(text.utf8) + [0], to: made, type, isVariable: isVariable), "write")
+      try check(writeStrings(Array(text.utf8) + [0], to: made, type, isVariable: isVariable), "write")
       return
     }
     if count == 0 { return }
@@ -295,8 +295,8 @@ struct TreeCopy: ~Copyable {
   }
 }
 
-/// Writes one string that ends by 0.
-private func write(
+/// Writes one string that ends by 0, or several of fixed length.
+func writeStrings(
   _ bytes: [UInt8], to attribute: borrowing Handle, _ type: borrowing Handle, isVariable: Bool
 ) -> herr_t {
   let (attribute, type) = (attribute.id, type.id)

@@ -35,7 +35,6 @@ struct Additions: ~Copyable {
   private let groupList: Handle
   private let datasetList: Handle
   private let text: Handle
-  private let scalar: Handle
   /// The type of the last dataset, of which there are often many.
   private var type: Handle?
   private var described: Datatype?
@@ -46,12 +45,10 @@ struct Additions: ~Copyable {
     let text = try Handle(H5Tcopy(chdf5_string()), "type")
     try check(H5Tset_strpad(text.id, H5T_STR_NULLPAD), "type")
     try check(H5Tset_cset(text.id, H5T_CSET_UTF8), "type")
-    let scalar = try Handle(H5Screate(H5S_SCALAR), "dataspace")
     self.file = file
     self.groupList = groupList
     self.datasetList = datasetList
     self.text = text
-    self.scalar = scalar
     type = nil
     described = nil
   }
@@ -73,7 +70,7 @@ struct Additions: ~Copyable {
       path.isEmpty
       ? try Handle(H5Gopen2(file, "/", byDefault), "root group")
       : try Handle(H5Gcreate2(file, path.cString, byDefault, groupList.id, byDefault), path.shown)
-    for (name, text) in texts { try addText(name, text, to: group) }
+    for text in texts { try add(text, to: group) }
     return nil
   }
 
@@ -89,17 +86,25 @@ struct Additions: ~Copyable {
     let space = try Handle(H5Screate_simple(CInt(dimensions.count), dimensions, nil), "extents \(dimensions)")
     let dataset = try Handle(
       H5Dcreate2(file, path.cString, typeID, space.id, byDefault, datasetList.id, byDefault), path.shown)
-    for (name, text) in texts { try addText(name, text, to: dataset) }
+    for text in texts { try add(text, to: dataset) }
     return try storage(of: dataset)
   }
 
-  private func addText(_ name: String, _ value: String, to object: borrowing Handle) throws(HDF5Error) {
-    let bytes = Array(value.utf8)
+  private func add(_ attribute: NewFile.Text, to object: borrowing Handle) throws(HDF5Error) {
+    let name = attribute.name
+    let texts = attribute.values.map { Array($0.utf8) }
     // HDF5 has no strings of length 0.
-    try check(H5Tset_size(text.id, max(1, bytes.count)), "size of text '\(name)'")
-    let attribute = try Handle(
-      H5Acreate2(object.id, name, text.id, scalar.id, byDefault, byDefault), "attribute '\(name)'")
-    try check(H5Awrite(attribute.id, text.id, bytes.isEmpty ? [0] : bytes), "attribute '\(name)'")
+    let longest = texts.reduce(1) { max($0, $1.count) }
+    let isVariable = !attribute.isList && longest > NewFile.Text.maxBytes
+    let type = try Handle(H5Tcopy(text.id), "type")
+    try check(H5Tset_size(type.id, isVariable ? chdf5_variable_size() : longest), "size of text '\(name)'")
+    let space = try Handle(
+      attribute.isList ? H5Screate_simple(1, [UInt64(texts.count)], nil) : H5Screate(H5S_SCALAR), "dataspace")
+    let made = try Handle(
+      H5Acreate2(object.id, name, type.id, space.id, byDefault, byDefault), "attribute '\(name)'")
+    if texts.isEmpty { return }
+    let padded = texts.flatMap { $0 + [UInt8](repeating: 0, count: longest - $0.count) }
+    try check(writeStrings(padded + [0], to: made, type, isVariable: isVariable), "attribute '\(name)'")
   }
 
   private static func type(_ description: Datatype) throws(HDF5Error) -> Handle {
@@ -152,9 +157,13 @@ private struct AbsolutePath {
 }
 
 extension WireReader {
-  fileprivate mutating func pathAndTexts() throws(HDF5Error) -> (AbsolutePath, [(String, String)]) {
+  fileprivate mutating func pathAndTexts() throws(HDF5Error) -> (AbsolutePath, [NewFile.Text]) {
     let names = try list { (reader) throws(HDF5Error) in try reader.run() }
-    let texts = try list { (reader) throws(HDF5Error) in (try reader.text(), try reader.text()) }
+    let texts = try list { (reader) throws(HDF5Error) in
+      let (name, isList) = (try reader.text(), try reader.bool())
+      let values = try reader.list { (reader) throws(HDF5Error) in try reader.text() }
+      return isList ? NewFile.Text(name, list: values) : NewFile.Text(name, values.joined())
+    }
     return (AbsolutePath(names: names), texts)
   }
 }

@@ -63,7 +63,7 @@ extension WireWriter {
     write(changes.without) { writer, path in writer.write(path) { $0.write($1.bytes) } }
     write(changes.texts) { writer, text in
       writer.write(text.name)
-      writer.write(text.value)
+      writer.write(text.values.joined())
     }
   }
 

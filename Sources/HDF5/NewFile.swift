@@ -9,14 +9,29 @@ public import SystemPackage
 public struct NewFile: ~Copyable {
   private var child: ChildProcess
 
-  /// A text attribute: one string of fixed length in UTF-8. An object holds at most 64 KiB of text in one.
+  /// A text attribute in UTF-8: one string, or a list of strings.
+  ///
+  /// Strings have a fixed length, those of a list that of the longest, and an object holds at most `maxBytes` of them in
+  /// one attribute. A longer string alone has a variable length, and lies elsewhere in the file.
   public struct Text: Sendable {
     public var name: String
-    public var value: String
+    public var values: [String]
+    public let isList: Bool
+
     public init(_ name: String, _ value: String) {
       self.name = name
-      self.value = value
+      values = [value]
+      isList = false
     }
+
+    public init(_ name: String, list: [String]) {
+      self.name = name
+      values = list
+      isList = true
+    }
+
+    /// HDF5 gives an attribute, with its header, no more than 64 KiB.
+    public static let maxBytes = 65_000
   }
 
   /// Starts a file.
@@ -94,7 +109,8 @@ extension WireWriter {
     write(path) { $0.write($1.bytes) }
     write(texts) { writer, text in
       writer.write(text.name)
-      writer.write(text.value)
+      writer.write(text.isList)
+      writer.write(text.values) { $0.write($1) }
     }
   }
 }

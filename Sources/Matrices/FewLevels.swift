@@ -93,6 +93,25 @@ extension LevelsMatrix {
   }
 }
 
+extension TernaryMatrix {
+  /// A grid of −1, 0 and 1 as a ternary matrix; `nil` for another, and where a scale is no value of the weights' type.
+  public init?(_ matrix: LevelsMatrix) {
+    guard case .grid(let scales, let group, let exceptions) = matrix.levels, exceptions.isEmpty,
+      scales.allSatisfy({ matrix.type.contains($0) }), matrix.codes.allSatisfy({ $0 &+ 1 <= 2 })
+    else { return nil }
+    let (rows, columns) = (matrix.rows, matrix.columns)
+    let rowBytes = TernaryMatrix.rowBytes(columns: columns)
+    let packed = [UInt8](unsafeUninitializedCapacity: rows * rowBytes) { packed, count in
+      matrix.codes.withUnsafeBufferPointer { codes in
+        guard let codes = codes.baseAddress, let out = packed.baseAddress else { return }
+        for row in 0..<rows { nc_codes_pack(codes + row * columns, columns, 2, out + row * rowBytes) }
+      }
+      count = rows * rowBytes
+    }
+    self.init(rows: rows, columns: columns, group: group, codes: packed, scales: scales)
+  }
+}
+
 /// A row as a scale times integers.
 private struct RowGrid: Sendable {
   var scale = 0.0

@@ -139,6 +139,8 @@ public struct SquaredError: Sendable {
   public var error: Double {
     guard norm.sum.isFinite else { return 1 }
     guard difference.sum.isFinite else { return .infinity }
+    // Of the smallest numbers the norm may be no number above zero.
+    if difference.sum == 0 { return 0 }
     return min(norm.sum > 0 ? difference.root(over: norm) : difference.root, .greatestFiniteMagnitude)
   }
 }

@@ -97,7 +97,7 @@ struct TensorPair {
   private func largestSingularValue(
     _ norm: Double, ofDifference: Bool
   ) throws(VerificationError) -> LargestSingularValue {
-    let (rows, columns) = (tensor.shape.dimensions[0], tensor.shape.dimensions[1])
+    let (rows, columns) = tensor.sourceDimensions
     let isInMemory =
       (a.file.isInPlace(a.index) || tensor.size <= Self.maxKeptBytes)
       && (!ofDifference || b.file.isInPlace(b.index) || tensor.size <= Self.maxKeptBytes)

@@ -148,7 +148,7 @@ struct Verifier {
         try ClaimCheck(a: a, index: index, b: other, difference, pair, options: options).claims(from: digest)
       }
     }
-    if tensor.isDenseMatrix, !comparison.isEqual {
+    if tensor.isDenseMatrix || tensor.isIncludable, !comparison.isEqual {
       try pair.measureSpectra(difference, &comparison, isFast: options.isFast)
       if options.wantsHistograms { comparison.histogram = try pair.histogram(difference.squaredError) }
     }

@@ -362,7 +362,9 @@ extension TensorRecord {
     }
     name = described.name.withoutControlCharacters
     role = described.role
-    axes = described.orientation == .inputsByOutputs ? .outputsLast() : .standard(rank: shape.rank)
+    axes =
+      described.axes
+      ?? (TensorRole.includable.contains(described.role) ? .oneRow(rank: shape.rank) : .standard(rank: shape.rank))
     reason = described.reason
     isAmbiguous = described.isAmbiguous
     self.path = path

@@ -81,8 +81,8 @@ public enum Remedy: Sendable, Hashable {
   case carry(TensorName)
   /// Name the dataset of samples.
   case dataset
-  /// Write the tensors alone, in a new HDF5 file.
-  case plainLayout
+  /// Build a new file.
+  case rebuilding
 }
 
 /// An error of a module that knows no network files, and what it means for one.

@@ -2,16 +2,20 @@
 
 package import Tensors
 
-/// Which weight matrices a tool changes: those that match one of `only` (all, when there is none) and none of `except`.
+/// Which weight matrices a tool changes: of dense layers, and of the kinds of `include`, those that match one of `only`
+/// (all, when there is none) and none of `except`.
 ///
 /// Globs choose among what the tools can change; see `NetworkFile.choose(by:)`.
 public struct Selection: Sendable {
   fileprivate let only: [String]
   fileprivate let except: [String]
+  /// Some of `TensorRole.includable`.
+  let include: Set<TensorRole>
 
-  public init(only: [String] = [], except: [String] = []) {
+  public init(only: [String] = [], except: [String] = [], include: Set<TensorRole> = []) {
     self.only = only
     self.except = except
+    self.include = include
   }
 
   package func includes(_ name: TensorName) -> Bool {
@@ -37,17 +41,24 @@ package struct Choice {
 }
 
 extension NetworkFile {
-  /// The tensors that a compressor takes: unasked dense weight matrices, with `--only` also matrices of unknown role.
+  /// The tensors that a compressor takes: unasked dense weight matrices, with `--include` those of other kinds, and with
+  /// `--only` also matrices of unknown role.
   ///
   /// Globs choose among matrices: floating-point tensors of rank 2 that are weights of dense layers or of which nobody
-  /// knows what they are. Vectors, convolutions, embeddings, recurrent and attention weights and training state are not
+  /// knows what they are, and those of the kinds included. Everything else, such as vectors and training state, is not
   /// reached; how many matches were passed over is noted.
   ///
   /// - Throws: `.usage` for a pattern of `--only` that matches no matrix, or of `--except` that matches nothing (`*`
   ///   means all there are, also none); `.unsupported` for a chosen matrix whose values cannot be read, or of which
   ///   nothing says which way round it is stored.
   package func choose(by selection: Selection) throws(NetworkError) -> Choice {
-    let matrices = tensors.indices.filter { tensors[$0].reasonNotChosen == nil }
+    func reason(_ tensor: TensorRecord) -> String? { tensor.reasonNotChosen(including: selection.include) }
+    /// The first few tensors with what they are.
+    func list(_ tensors: [TensorRecord]) -> String {
+      let shown = tensors.prefix(3).map { "\($0.name) (\(reason($0) ?? "matrix"))" }.joined(separator: ", ")
+      return shown + (tensors.count > 3 ? ", …" : "")
+    }
+    let matrices = tensors.indices.filter { reason(tensors[$0]) == nil }
     for (option, patterns) in [("--only", selection.only), ("--except", selection.except)] {
       for pattern in patterns where pattern != "*" {
         let others = tensors.filter { matches($0.name, pattern) }
@@ -56,8 +67,8 @@ extension NetworkFile {
             .usage, "\(option): no tensor matches \(pattern); there are \(abbreviated(tensors.map(\.name)))")
         }
         // What is excepted may be what nobody would change.
-        if option == "--only", !others.isEmpty, others.allSatisfy({ $0.reasonNotChosen != nil }) {
-          throw NetworkError(.usage, "--only: \(pattern) matches no weight matrix: \(Self.list(others))")
+        if option == "--only", !others.isEmpty, others.allSatisfy({ reason($0) != nil }) {
+          throw NetworkError(.usage, "--only: \(pattern) matches no weight matrix: \(list(others))")
         }
       }
     }
@@ -75,41 +86,50 @@ extension NetworkFile {
     var choice = Choice()
     choice.tensors = Set(
       matrices.filter {
-        selection.includes(tensors[$0].name) && (tensors[$0].isDenseMatrix || selection.insists(on: tensors[$0].name))
+        selection.includes(tensors[$0].name) && (tensors[$0].role != .other || selection.insists(on: tensors[$0].name))
       })
+    for role in TensorRole.includable where selection.include.contains(role) {
+      if !matrices.contains(where: { tensors[$0].role == role }) {
+        choice.notes.append("--include \(role.rawValue): there is no such matrix")
+      }
+    }
     let matched = tensors.filter { selection.insists(on: $0.name) && selection.includes($0.name) }
-    let others = matched.filter { $0.reasonNotChosen != nil }
+    let others = matched.filter { reason($0) != nil }
     if !others.isEmpty {
       choice.notes.append(
-        "--only: \(others.count) of \(matched.count) matches are not weight matrices and stay as they are: \(Self.list(others))"
+        "--only: \(others.count) of \(matched.count) matches are not weight matrices and stay as they are: \(list(others))"
       )
     }
     return choice
   }
 
-  /// The first few tensors with what they are.
-  private static func list(_ tensors: [TensorRecord]) -> String {
-    let shown = tensors.prefix(3).map { "\($0.name) (\($0.reasonNotChosen ?? "matrix"))" }.joined(separator: ", ")
-    return shown + (tensors.count > 3 ? ", …" : "")
-  }
 }
 
 extension TensorRecord {
-  /// Whether compressors take it unasked.
-  package var isDenseMatrix: Bool { role == .kernel && shape.rank == 2 && type.isFloat }
+  /// Whether it can be seen as a matrix of outputs × inputs.
+  package var isMatrix: Bool { type.isFloat && axes.isMatrix }
 
-  /// Why no compressor takes a tensor, whatever is asked, in a word or two; `nil` for a matrix that can be taken.
-  var reasonNotChosen: String? {
+  /// Whether compressors take it unasked.
+  package var isDenseMatrix: Bool { role == .kernel && shape.rank == 2 && isMatrix }
+
+  /// Whether compressors take it where they are told to include tensors of its role.
+  package var isIncludable: Bool { TensorRole.includable.contains(role) && isMatrix }
+
+  /// Why no compressor takes a tensor, in a few words; `nil` for a matrix that can be taken.
+  func reasonNotChosen(including included: Set<TensorRole>) -> String? {
     switch role {
     case .kernel, .other: break
-    case .bias, .embedding, .convolution: return role.rawValue
-    case .recurrent: return "recurrent weights"
-    case .attention: return "attention weights"
+    case .embedding, .convolution, .recurrent, .attention:
+      if !type.isFloat { break }
+      if !isMatrix { return "\(role.rawValue), \(reason ?? "no matrix")" }
+      if !included.contains(role) { return "\(role.rawValue): --include \(role.rawValue) takes it" }
+    case .bias: return "bias"
     case .normalization: return "normalization"
     case .optimizer: return "training state"
     }
     if !type.isFloat { return type.rawValue }
-    if shape.rank != 2 { return "rank \(shape.rank)" }
+    if role == .kernel || role == .other, shape.rank != 2 { return "rank \(shape.rank)" }
+    if !isMatrix { return "no matrix" }
     return isReplaceable ? nil : "stored inside an object header"
   }
 

@@ -28,7 +28,14 @@ public struct MatrixAxes: Sendable, Hashable {
     MatrixAxes((0..<rank).map { ($0 + rank - outputs) % rank }, outputs)
   }
 
+  /// No axis counts outputs: of a tensor that is no matrix, all of it is one row.
+  public static func oneRow(rank: Int) -> MatrixAxes { MatrixAxes(Array(0..<rank), 0) }
+
   public var rank: Int { order.count }
+
+  /// Whether there are outputs and inputs, and the elements follow each other as those of the matrix or of the transposed
+  /// one.
+  public var isMatrix: Bool { outputs > 0 && outputs < rank && layout != .permuted }
 
   /// How the elements of a tensor follow each other, row by row, beside those of its matrix.
   public enum Layout: Sendable {

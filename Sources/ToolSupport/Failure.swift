@@ -92,7 +92,7 @@ extension Remedy {
     case .orientation: "say --orientation inputs-outputs or outputs-inputs"
     case .carry(let name): "--except '\(name)' carries it unchanged"
     case .dataset: "--x names another"
-    case .plainLayout: "--layout plain writes a new one"
+    case .rebuilding: "without --layout container a new file is built"
     }
   }
 }

@@ -230,6 +230,20 @@ extension Fraction: OptionValue {
   }
 }
 
+extension ScaleGroup: OptionValue {
+  public static let expected = "tensor, row or a number above 0"
+
+  public init?(argument: String) {
+    switch argument {
+    case "tensor": self = .tensor
+    case "row": self = .row
+    default:
+      guard let count = Int(argument), count > 0 else { return nil }
+      self = .inputs(count)
+    }
+  }
+}
+
 /// Which tensors a tool changes.
 public struct SelectionOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Select tensors whose name matches; may be repeated.", valueName: "glob"))
@@ -238,9 +252,31 @@ public struct SelectionOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Exclude tensors whose name matches; may be repeated.", valueName: "glob"))
   public var except: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "Select matrices of other layers too: convolution, recurrent, embedding, attention.", valueName: "kind,…"),
+    completion: .list(TensorRole.includable.map(\.rawValue)), transform: IncludedKinds.parsed)
+  public var include: [IncludedKinds] = []
+
   public init() {}
 
-  public var selection: Selection { Selection(only: only, except: except) }
+  public var selection: Selection {
+    Selection(only: only, except: except, include: include.reduce(into: []) { $0.formUnion($1.roles) })
+  }
+}
+
+/// Kinds of matrices on a command line, with commas between them.
+public struct IncludedKinds: OptionValue, Sendable {
+  public static let expected = "some of \(TensorRole.includable.map(\.rawValue).joined(separator: ","))"
+
+  public let roles: Set<TensorRole>
+
+  public init?(argument: String) {
+    let words = argument.split(separator: ",", omittingEmptySubsequences: false)
+    let roles = words.compactMap { word in TensorRole.includable.first { $0.rawValue == word } }
+    guard roles.count == words.count else { return nil }
+    self.roles = Set(roles)
+  }
 }
 
 /// What the file itself does not say about the network.

@@ -35,17 +35,25 @@ extension TensorRecord {
   fileprivate var reasonLeft: String? {
     guard shape.rank >= 2, history.isEmpty else { return nil }
     guard type.isFloat else { return role == .other || role == .kernel ? "\(type.rawValue), not floating-point" : nil }
+    let kind: String? =
+      switch role {
+      case .convolution: "a convolution"
+      case .recurrent: "recurrent"
+      case .attention: "attention"
+      case .embedding: "an embedding"
+      case .kernel, .bias, .normalization, .optimizer, .other: nil
+      }
+    if let kind {
+      return isIncludable
+        ? "\(kind), not a dense layer; --include \(role.rawValue) changes it" : "\(kind), \(reason ?? "no matrix")"
+    }
     return switch role {
-    case .convolution: "a convolution, not a dense layer"
-    case .recurrent: "recurrent, not a dense layer"
-    case .attention: "attention, not a dense layer"
-    case .embedding: "an embedding, not a dense layer"
     case .other:
       reason
         ?? (shape.rank == 2
           ? "not known to be the weights of a dense layer; --only NAME changes a matrix"
           : "not known to be of a dense layer")
-    case .kernel, .bias, .normalization, .optimizer: nil
+    case .kernel, .bias, .normalization, .optimizer, .convolution, .recurrent, .attention, .embedding: nil
     }
   }
 }

@@ -24,7 +24,7 @@ extension NetworkFile {
       let result = try tensor.pruningMagnitudes(
         bytes, rule, values, threshold: thresholds.map { $0[index] ?? .everything }, threads: self.options.threads)
       // What is ± a scale already stays so, in two bits a weight.
-      if values == .exact, tensor.encoding.isTernary, case .changed(.masked(let kept), let count) = result,
+      if values == .exact, tensor.encoding.mayBeTernary, case .changed(.masked(let kept), let count) = result,
         case .ternary(let matrix, let transposed) = try self.weights(of: index)
       {
         return .changed(.weights(.ternary(matrix.masked(by: kept.mask), transposed: transposed)), kept: count)
@@ -77,18 +77,50 @@ extension TensorRecord {
       }
       let stored: KeptValues =
         switch values {
-        case .exact, .ternary: encoding.keptValues
+        case .exact, .ternary, .levels: encoding.keptValues
         case .float16: .float16
         case .bfloat16: .bfloat16
         }
       var result = try pruned(stored, threshold: threshold)
       // Rounded, they may exceed the bound though all are kept.
       if case .error(let bound) = rule, result.relativeL2 > bound { result = try pruned(.exact, threshold: nil) }
-      return .changed(.masked(result.matrix), kept: Kept(count: result.nonzeroCount, of: shape.count))
+      let kept = Kept(count: result.nonzeroCount, of: shape.count)
+      if case .levels(let count) = values {
+        return .changed(try levels(count, of: .masked(result.matrix), threads), kept: kept)
+      }
+      return .changed(.masked(result.matrix), kept: kept)
     } catch {
       guard let narrow = error.rounded else { return .nonFinite(index: error.index) }
       return .unchanged("the weight at \(shape.position(of: error.index)) is too large for \(narrow)")
     }
+  }
+}
+
+extension TensorRecord {
+  /// The best levels for what pruning left, beside zero.
+  private func levels(_ count: Int, of pruned: NewValues, _ threads: Threads) throws(NonFiniteWeight) -> NewValues {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(size)
+    pruned.forEachPiece(type: type, threads: threads) { bytes.append(contentsOf: $0) }
+    let quantized = try bytes.withUnsafeBytes { bytes in
+      Result { () throws(NonFiniteWeight) in
+        // Zeros are one level more, where there are so many that `quantize` keeps them.
+        let zeros = SourceZeros.count(bytes, type: type)
+        return try Compression.quantize(
+          matrix(bytes), levels: max(2, zeros * 1024 >= shape.count ? count + 1 : count), threads: threads)
+      }
+    }.get()
+    guard let levels = LevelsMatrix(quantized.matrix, type: type) else {
+      preconditionFailure("a quantised matrix is none of levels")
+    }
+    return .weights(.levels(levels, transposed: isTransposed))
+  }
+}
+
+/// Zeros among elements.
+private enum SourceZeros {
+  static func count(_ bytes: UnsafeRawBufferPointer, type: ElementType) -> Int {
+    (0..<bytes.count / type.byteCount).count { type.number($0, of: bytes) == 0 }
   }
 }
 

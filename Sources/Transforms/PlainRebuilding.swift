@@ -18,7 +18,7 @@ extension NetworkFile {
   /// state, whose shapes would no longer fit.
   public func writePlainReduced(to file: FileDescriptor) throws(NetworkError) -> ReductionReport {
     guard let network else {
-      throw NetworkError(.unsupported, "cannot be reduced: how its layers are connected is not known")
+      throw NetworkError(.unsupported, "cannot be reduced: \(Self.noNetwork)")
     }
     let reduction = try reduction(of: network)
     let kept = tensors.indices.filter { reduction.keptUnits.isEmpty || tensors[$0].role != .optimizer }
@@ -55,7 +55,7 @@ extension NetworkFile {
               path, type: Datatype(tensor.type),
               dimensions: (keptUnits[indices[number]]?.dimensions(of: tensor) ?? tensor.shape.dimensions).map(
                 UInt64.init),
-              texts: [.init("role", tensor.role.rawValue)]))
+              texts: tensor.plainTexts))
         }
         let storage = try written { () throws(HDF5Error) in try plain.add(additions) }
         for (number, dataset) in zip(batch, datasets) {
@@ -72,7 +72,7 @@ extension NetworkFile {
   /// Objects are made by so many: a message to the child takes longer than making one.
   private static let tensorsAtOnce = 1024
 
-  private func writeValues(
+  func writeValues(
     of index: Int, _ keptUnits: KeptUnits?, to file: FileDescriptor, at offset: Int
   ) throws(NetworkError) {
     didReach(index)
@@ -84,7 +84,7 @@ extension NetworkFile {
     }
   }
 
-  private func close(_ plain: consuming NewFile) throws(NetworkError) {
+  func close(_ plain: consuming NewFile) throws(NetworkError) {
     do throws(HDF5Error) { try plain.close() } catch { throw NetworkError(writing: error) }
   }
 

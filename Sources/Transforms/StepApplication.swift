@@ -22,7 +22,7 @@ extension NetworkFile {
     _ method: Step.Method, to file: FileDescriptor, _ options: CompressingOptions, _ decompositions: Decompositions
   ) throws(NetworkError) -> WritingReport {
     switch method {
-    case .ternarize:
+    case .ternarize, .quantize:
       return try compress(to: file, options, method, try choose(by: options.selection)) { index, values in
         try method.result(of: values, tensors[index], self.options)
       }

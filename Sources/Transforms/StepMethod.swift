@@ -15,6 +15,7 @@ extension Step {
     case magnitude(PruningRule, MagnitudeValues, isGlobal: Bool)
     case singularValue(PruningRule)
     case node(PruningRule)
+    case quantize(Quantization)
     /// Biases are rounded to float16.
     case narrowBiases
     /// Training state becomes zero.
@@ -23,13 +24,41 @@ extension Step {
 }
 
 /// How kept weights are stored.
-public enum MagnitudeValues: String, Sendable, CaseIterable {
+public enum MagnitudeValues: Sendable, Equatable {
   /// Bit for bit.
   case exact
   /// Rounded.
   case float16, bfloat16
   /// ± one scale for each output unit.
   case ternary
+  /// The best K values of each matrix, beside zero.
+  case levels(Int)
+}
+
+extension MagnitudeValues: LosslessStringConvertible {
+  /// The values that a number follows.
+  private static let levels = "levels:"
+
+  public var description: String {
+    switch self {
+    case .exact: "exact"
+    case .float16: "float16"
+    case .bfloat16: "bfloat16"
+    case .ternary: "ternary"
+    case .levels(let count): "\(Self.levels)\(count)"
+    }
+  }
+
+  public init?(_ text: String) {
+    if let known = ([.exact, .float16, .bfloat16, .ternary] as [MagnitudeValues]).first(where: { $0.description == text }) {
+      self = known
+    } else {
+      guard text.hasPrefix(Self.levels), let count = Int(text.dropFirst(Self.levels.count)), (1...255).contains(count),
+        text == "\(Self.levels)\(count)"
+      else { return nil }
+      self = .levels(count)
+    }
+  }
 }
 
 // MARK: - As a history spells it
@@ -41,13 +70,19 @@ extension Step.Method {
     case .ternarize(let group, .optimal): "--scale-per \(group.text)"
     case .ternarize(let group, .sparsity(let fraction)): "--scale-per \(group.text) --sparsity \(fraction)"
     case .magnitude(let rule, let values, let isGlobal):
-      rule.options + (isGlobal ? " --scope network" : "") + (values == .exact ? "" : " --values \(values.rawValue)")
+      rule.options + (isGlobal ? " --scope network" : "") + (values == .exact ? "" : " --values \(values)")
     case .singularValue(let rule): "--by singular-value \(rule.options)"
     case .node(let rule): "--by node \(rule.options)"
+    case .quantize(.step(let step)): "--step \(step)"
+    case .quantize(.bits(let bits, let group)): "--bits \(bits) --scale-per \(group.text)"
+    case .quantize(.levels(let levels)): "--levels \(levels)"
     case .narrowBiases: "--biases float16"
     case .dropOptimizer: "--drop optimizer"
     }
   }
+
+  /// The steps of a grid that can be divided by.
+  package static let steps = 0x1p-1022...0x1p1022
 
   /// The tools that take such steps.
   package static let tools: Set<String> = ["nc-ternarize", "nc-prune", "nc-quantize"]
@@ -69,13 +104,25 @@ extension Step.Method {
       } else {
         self = .ternarize(group, .optimal)
       }
+    case ("nc-quantize", _):
+      if let step = values["--step"].flatMap(Double.init), Self.steps.contains(step) {
+        self = .quantize(.step(step))
+      } else if let bits = values["--bits"].flatMap({ Int($0) }), (2...8).contains(bits),
+        let group = values["--scale-per"].flatMap(ScaleGroup.init(text:))
+      {
+        self = .quantize(.bits(bits, group))
+      } else if let levels = values["--levels"].flatMap({ Int($0) }), (2...256).contains(levels) {
+        self = .quantize(.levels(levels))
+      } else {
+        return nil
+      }
     case ("nc-prune", let by):
       guard let rule = PruningRule(keep: values["--keep"], maxError: values["--max-error"]) else { return nil }
       switch by {
       case "singular-value": self = .singularValue(rule)
       case "node": self = .node(rule)
       default:
-        guard let kept = MagnitudeValues(rawValue: values["--values"] ?? "exact") else { return nil }
+        guard let kept = MagnitudeValues(values["--values"] ?? "exact") else { return nil }
         self = .magnitude(rule, kept, isGlobal: values["--scope"] != nil)
       }
     default: return nil
@@ -130,7 +177,7 @@ extension Step.Method {
   /// Whether the values of one tensor decide what becomes of it.
   package var isLocal: Bool {
     switch self {
-    case .ternarize, .singularValue, .narrowBiases, .dropOptimizer: true
+    case .ternarize, .singularValue, .quantize, .narrowBiases, .dropOptimizer: true
     case .magnitude(_, _, let isGlobal): !isGlobal
     case .node: false
     }
@@ -155,6 +202,8 @@ extension Step.Method {
     case .singularValue(let rule):
       var decomposition: SingularValueDecomposition?
       return try tensor.pruningSingularValues(values, rule, options, known: &decomposition)
+    case .quantize(let quantization):
+      return try tensor.quantizing(values, quantization, threads: options.threads)
     case .narrowBiases:
       return try tensor.pruningMagnitudes(
         values, .keep(.one), .float16, threshold: nil, threads: options.threads)
@@ -169,9 +218,11 @@ extension Step.Method {
   package func takes(_ tensor: TensorRecord) -> Bool {
     switch self {
     case .dropOptimizer: tensor.role == .optimizer && tensor.shape.rank > 0
-    case .narrowBiases: tensor.role == .bias && [.float32, .float64].contains(tensor.type) && tensor.shape.rank > 0
-    case .ternarize, .singularValue, .node, .magnitude(_, .ternary, _): tensor.type.isFloat && tensor.shape.rank == 2
-    case .magnitude: tensor.type.isFloat && tensor.shape.rank > 0
+    case .narrowBiases:
+      tensor.role == .bias && [.float32, .float64].contains(tensor.type) && tensor.shape.rank > 0
+        && tensor.axes.layout != .permuted
+    case .ternarize, .singularValue, .node, .quantize, .magnitude(_, .ternary, _): tensor.isMatrix
+    case .magnitude: tensor.type.isFloat && tensor.shape.rank > 0 && tensor.axes.layout != .permuted
     }
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Formatting
+internal import Glibc
 public import Networks
 public import SystemPackage
 public import Tensors
@@ -77,7 +78,7 @@ extension Step.Method {
   fileprivate var hasPositions: Bool {
     switch self {
     case .magnitude: true
-    case .singularValue, .node, .ternarize, .narrowBiases, .dropOptimizer: false
+    case .singularValue, .node, .ternarize, .quantize, .narrowBiases, .dropOptimizer: false
     }
   }
 
@@ -87,6 +88,8 @@ extension Step.Method {
     case .magnitude(_, .exact, _), .node: 25
     case .magnitude(_, .float16, _), .magnitude(_, .bfloat16, _): 11
     case .magnitude(_, .ternary, _), .ternarize: 1
+    case .magnitude(_, .levels(let count), _): log2(Double(max(2, count)))
+    case .quantize: 8
     case .singularValue: 50
     case .narrowBiases, .dropOptimizer: 0
     }

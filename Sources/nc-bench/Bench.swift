@@ -55,6 +55,7 @@ struct Bench: ParsableCommand {
     try measureLoops(into: &bench)
     try measurePruning(into: &bench)
     try measureSparse(into: &bench)
+    try measureLevels(into: &bench)
     try report(json ? bench.json : bench.text)
   }
 

@@ -32,7 +32,7 @@ struct Prune: Tool {
   @OptionGroup var common: CommonOptions
 
   func check() throws {
-    try pruning.check()
+    try pruning.check(selection)
     try writing.check(output)
     try compressing.check()
     try architecture.check()

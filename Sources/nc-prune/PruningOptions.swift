@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import ArgumentParser
+import ArgumentParser
 import Compression
 internal import Networks
 import SystemPackage
 internal import Tensors
-import ToolSupport
+public import ToolSupport
 public import Transforms
 
 /// What is pruned, and how far.
@@ -37,8 +37,9 @@ struct PruningOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How kept weights are stored: exact, float16, bfloat16 or ternary (± one scale for each unit).", valueName: "type"
-    ))
+      "How kept weights are stored: exact, float16, bfloat16, ternary (± one scale for each unit) or levels:K (the best K values).",
+      valueName: "type"),
+    completion: .list(["exact", "float16", "bfloat16", "ternary", "levels:8"]), transform: MagnitudeValues.parsed)
   var values = MagnitudeValues.exact
 
   enum Method: String, CaseIterable, ExpressibleByArgument {
@@ -47,7 +48,10 @@ struct PruningOptions: ParsableArguments {
   }
   enum Scope: String, CaseIterable, ExpressibleByArgument { case layer, network }
 
-  func check() throws {
+  func check(_ selection: SelectionOptions) throws {
+    if by == .node, !selection.include.isEmpty {
+      throw ValidationError("--include: nodes are those of dense layers; prune by magnitude or singular-value")
+    }
     guard [keep != nil, maxError != nil, targetSize != nil].count(where: { $0 }) == 1 else {
       throw ValidationError("expected exactly one of --keep, --max-error and --target-size")
     }
@@ -57,8 +61,8 @@ struct PruningOptions: ParsableArguments {
     if by != .magnitude, scope != .layer || values != .exact {
       throw ValidationError("--scope and --values are for --by magnitude")
     }
-    if values == .ternary, maxError != nil {
-      throw ValidationError("--max-error: the error of ternary values does not fall with what is kept; use --keep")
+    if values.isCoarse, maxError != nil {
+      throw ValidationError("--max-error: the error of \(values) values does not fall with what is kept; use --keep")
     }
     if scope == .network, maxError != nil { throw ValidationError("--max-error bounds each layer's error") }
   }
@@ -81,4 +85,16 @@ struct PruningOptions: ParsableArguments {
   }
 }
 
-extension MagnitudeValues: ExpressibleByArgument {}
+extension MagnitudeValues: OptionValue {
+  public static let expected = "exact, float16, bfloat16, ternary or levels:K, K from 1 to 255"
+
+  public init?(argument: String) { self.init(argument) }
+
+  /// Whether values are so few that more kept weights may lose more.
+  fileprivate var isCoarse: Bool {
+    switch self {
+    case .ternary, .levels: true
+    case .exact, .float16, .bfloat16: false
+    }
+  }
+}

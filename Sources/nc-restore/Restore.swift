@@ -25,8 +25,11 @@ struct Restore: Tool {
 
   @Option(
     help: ArgumentHelp(
-      "source: the original file. plain: a new HDF5 file of the tensors and the network only.", valueName: "layout"))
-  var layout = RestoredLayout.source
+      """
+      container: the original file. keras: a new HDF5 file that Keras loads. plain: a new HDF5 file of the tensors and \
+      the network only. By default the first of these that can be.
+      """, valueName: "layout"))
+  var layout: RestoredLayout?
   @Option(help: "source: the original shapes. reduced: without unused hidden nodes and without training state.")
   var shape = RestoredShape.source
 
@@ -41,19 +44,23 @@ struct Restore: Tool {
   func run() throws {
     let input = try Input(input)
     let output = try Output(
-      try writing.path(output), layout == .plain ? .hdf5 : .source, permissions: input.permissions,
+      try writing.path(output), [.keras, .plain].contains(layout) ? .hdf5 : .source, permissions: input.permissions,
       force: writing.force, dryRun: writing.dryRun)
     let network = try naming(input.name) {
       try NetworkFile(input.file, size: input.size, options: common.reading(tool: Self.self))
     }
-    let result = try naming(input.name, output.name) {
+    let (layout, note) = layout(of: network)
+    var result = try naming(input.name, output.name) {
       switch (layout, shape) {
-      case (.source, .source): ReductionReport(byteCount: try network.restore(to: output.file))
+      case (.container, .source): ReductionReport(byteCount: try network.restore(to: output.file))
+      case (.keras, .source): try network.writeKeras(to: output.file)
       case (.plain, .source): ReductionReport(byteCount: try network.writePlain(to: output.file))
-      case (.source, .reduced): try network.restoreReduced(to: output.file)
+      case (.container, .reduced): try network.restoreReduced(to: output.file)
+      case (.keras, .reduced): try network.writeKerasReduced(to: output.file)
       case (.plain, .reduced): try network.writePlainReduced(to: output.file)
       }
     }
+    if let note { result.notes.insert(note, at: 0) }
     try input.checkUnchanged()
     try output.finish()
     common.tell(result.notes, about: input.name, tool: Self.self)
@@ -70,9 +77,19 @@ struct Restore: Tool {
   }
 }
 
+extension Restore {
+  /// The layout that was asked for, or else the first that there can be, and what is to be said of it.
+  private func layout(of network: NetworkFile) -> (RestoredLayout, note: String?) {
+    if let layout { return (layout, nil) }
+    guard let reason = network.reasonWithoutContainer else { return (.container, nil) }
+    guard let obstacle = network.reasonAgainstKeras else { return (.keras, "\(reason): built anew as a Keras file") }
+    return (.plain, "\(reason): built anew as plain HDF5: \(obstacle)")
+  }
+}
+
 /// What the written file is like.
 enum RestoredLayout: String, CaseIterable, ExpressibleByArgument {
-  case source, plain
+  case container, keras, plain
 }
 
 /// How large its layers are.

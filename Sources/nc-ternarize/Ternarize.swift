@@ -3,8 +3,8 @@
 import ArgumentParser
 import Compression
 import Networks
-public import Tensors
-public import ToolSupport
+import Tensors
+import ToolSupport
 import Transforms
 
 @main
@@ -55,20 +55,6 @@ struct Ternarize: Tool {
     try common.convert(input, architecture, to: output, writing, tool: Self.self) { network, file in
       try network.apply(
         method, to: file, compressing.options(selection.selection, tool: Self.self))
-    }
-  }
-}
-
-extension ScaleGroup: OptionValue {
-  public static let expected = "tensor, row or a number above 0"
-
-  public init?(argument: String) {
-    switch argument {
-    case "tensor": self = .tensor
-    case "row": self = .row
-    default:
-      guard let count = Int(argument), count > 0 else { return nil }
-      self = .inputs(count)
     }
   }
 }

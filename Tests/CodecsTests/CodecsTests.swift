@@ -109,6 +109,77 @@ private func decoded(_ blocks: [[UInt8]], _ codec: RawCodec, threads: Int = 1) t
     #expect(pieces == values)
   }
 
+  /// Never larger than what gzip -9 makes of the bytes (the figures) and a few bytes more.
+  @Test func choosesWhatIsSmaller() throws {
+    var state: UInt32 = 1
+    func next(_ limit: UInt32) -> UInt32 {
+      state = 1_664_525 &* state &+ 1_013_904_223
+      return (state >> 16) % limit
+    }
+    func little<Number: BitwiseCopyable>(_ numbers: [Number]) -> [UInt8] { numbers.withUnsafeBytes { Array($0) } }
+    func fresh<Number>(_ count: Int, _ limit: UInt32, _ make: (UInt32) -> Number) -> [Number] {
+      state = 1
+      return (0..<count).map { _ in make(next(limit)) }
+    }
+    let row = little(fresh(100, 65_536) { $0 &* 0x9E37_79B9 })
+    let cases: [(ElementType, [UInt8], Int)] = [
+      (.int32, little((0..<5000).map { Int32($0) }), 6968),
+      (.float32, (0..<50).flatMap { _ in row }, 598),
+      (.float32, little(fresh(9000, 3) { [Float(1), -0.5, 0.3][Int($0)] }), 3038),
+      (.float32, little((0..<30_000).map { Float($0) / 64 }), 36_046),
+      (.uint16, little(fresh(3000, 700) { UInt16($0) }), 4513),
+      (.float32, (0..<1000).flatMap { _ in row }, 2277),
+      (.float64, [UInt8](repeating: 0, count: 40), 24),
+      (.float32, little(fresh(20_000, 65_536) { $0 &* 0x9E37_79B9 }), 77_846),
+    ]
+    for (type, bytes, gzip) in cases {
+      var blocks: [[UInt8]] = []
+      let codec = try bytes.withUnsafeBytes { try RawCodec.encodeSmallest($0, type) { blocks.append($0) } }
+      #expect(blocks.reduce(0) { $0 + $1.count } <= gzip + 16, "\(type) \(bytes.count)")
+      #expect(blocks.count == codec.blockCount)
+      #expect(try decoded(blocks, codec) == bytes)
+      // What is uncompressed is an array.
+      blocks = []
+      let plain = try bytes.withUnsafeBytes {
+        try RawCodec.encodeSmallest($0, type, level: .uncompressed) { blocks.append($0) }
+      }
+      #expect(!plain.planes && blocks == [bytes])
+    }
+  }
+
+  /// The first piece decides for all.
+  @Test(arguments: [CompressionLevel.standard, .zstd(1)])
+  func choosesForLargeTensors(_ level: CompressionLevel) throws {
+    var random = SplitMix64(seed: 8)
+    let pattern = bytes(5003, noise: 1, &random)
+    let repeated = (0..<(5 << 19) + 8).map { pattern[$0 % 5003] }
+    let noise = (0..<(5 << 17) + 2).map { _ in Float.random(in: 1..<2, using: &random) }.withUnsafeBytes { Array($0) }
+    for (values, most) in [(repeated, 100_000), (noise, noise.count * 13 / 16)] {
+      var blocks: [[UInt8]] = []
+      let codec = try values.withUnsafeBytes { values in
+        try RawCodec.encodeSmallest(values, .float32, level: level, threads: Threads(2)) { blocks.append($0) }
+      }
+      #expect(codec.planes == (values.count == noise.count && values == noise))
+      #expect(blocks.count == 3)
+      #expect(blocks.reduce(0) { $0 + $1.count } < most)
+      #expect(try decoded(blocks, codec) == values)
+    }
+  }
+
+  @Test func storesArraysInMappedFiles() throws {
+    let zeros = [UInt8](repeating: 0, count: 400)
+    let codec = try RawCodec(.float32, count: 100, isMapped: true)
+    #expect(!codec.planes)
+    #expect(try encoded(zeros, codec) == [zeros])
+    #expect(try decoded([zeros], codec) == zeros)
+    let frame = try encoded(zeros, RawCodec(.float32, count: 100))
+    #expect(frame[0].count < 40)
+    #expect(throws: CodecError.self) { try decoded(frame, codec) }
+    // The uncompressed blocks of another file have planes.
+    #expect(try encoded(hex("00 01 02 03"), RawCodec(.int16, count: 2), level: .uncompressed) == [hex("00 02 01 03")])
+    #expect(try encoded(hex("00 01 02 03"), RawCodec(.int16, count: 2, planes: false)) == [hex("00 01 02 03")])
+  }
+
   @Test func refusesSizesThatOverflow() {
     #expect(throws: CodecError.self) { try RawCodec(.float64, count: .max / 4) }
     #expect(throws: CodecError.self) { try RawCodec(.uint8, count: -1) }
@@ -174,6 +245,30 @@ private let shapes = [
     #expect(ternary.parts == [[hex("34 01 03 00")], [hex("00 00 00 00 80 80 3f 00")]])
     let wide = try codec(Self.small, source: .float64).encode(Self.small, level: .uncompressed)
     #expect(wide.parts[1] == [hex("00 00 00 00 00 00 00 00 00 00 00 00 f0 10 3f 38")])
+  }
+
+  @Test func storesArraysInMappedFiles() throws {
+    let codec = try TernaryCodec(rows: 2, columns: 5, group: .row, source: .float32, isMapped: true)
+    let stored = try codec.encode(Self.small)
+    #expect(stored.parts == [[hex("34 01 03 00")], [hex("00 00 80 3f 00 00 80 00")]])
+    #expect(try decoded(stored, codec) == Self.small)
+    let ones = TernaryMatrix(
+      rows: 40, columns: 40, group: .tensor, codes: [UInt8](repeating: 0x55, count: 400), scales: [1])!
+    let compressed = try TernaryCodec(rows: 40, columns: 40, group: .tensor, source: .float32).encode(ones)
+    let mapped = try TernaryCodec(rows: 40, columns: 40, group: .tensor, source: .float32, isMapped: true)
+    #expect(throws: CodecError.self) { try decoded(compressed, mapped) }
+  }
+
+  /// No weights, no blocks.
+  @Test func storesNothingOfEmptyMatrices() throws {
+    for group in [ScaleGroup.tensor, .row, .inputs(2)] {
+      let codec = try TernaryCodec(rows: 3, columns: 0, group: group, source: .float32)
+      for encoding in [Encoding.ternary, .sparse] {
+        #expect(codec.blockCounts(encoding)?.allSatisfy { $0 == 0 } == true)
+        let count = group.count(rows: 3, columns: 0)
+        #expect(try codec.decode(encoding) { _, _ in [] }.scales == [Double](repeating: 0, count: count))
+      }
+    }
   }
 
   @Test func readsSparseBlocks() throws {

@@ -56,7 +56,8 @@ struct ConformanceTests {
       try OpenFile(fixture.file).with { try Content($0, size: $1) }
     }
     let found = error.map { "\($0.verdict)" } ?? "accepted"
-    #expect(found == expected, "\(error?.message ?? "")")
+    // Of what is too large for anybody, a limit may be told first.
+    #expect([expected, twin["also"]?.string].contains(found), "\(error?.message ?? "")")
   }
 
   /// What is unknown costs what needs it, and nothing else.
@@ -71,7 +72,7 @@ struct ConformanceTests {
     try withNetwork(OpenFile(fixture.file)) { network in
       try compare(network, with: twin)
       #expect((network.networkProblem != nil) == scope.contains("network"))
-      #expect(network.notes.isEmpty == (scope == "steps"))
+      #expect(!network.notes.isEmpty)
       let restoring = fault { _ = try OpenFile().with { file, _ in try network.restore(to: file) } }
       if scope.contains("source") { #expect(restoring?.verdict == .unsupported) }
     }

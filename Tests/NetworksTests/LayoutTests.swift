@@ -62,7 +62,7 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
             .init(.activation(.relu), inputs: [3]),
             .init(.dense(kernel: "fc3/kernel", bias: "fc3/bias"), inputs: [4]),
             .init(.activation(.softmax), inputs: [5]),
-          ], outputs: [6]))
+          ], outputs: [6], isKeras: true))
     #expect(reading.notes == [])
     #expect(reading.byteCounts.optimizer == 64 * 64 * 4)
     let counts = [64 * 64, 64 * 64, 64, 64 * 32, 32, 32 * 10, 10]

@@ -101,18 +101,18 @@ struct SelectionTests {
       role: role,
       axes: .standard(rank: 2), encoding: .raw(planes: false), parts: [], history: [],
       place: .contiguous(.init(offset: 0, length: 24)))
-    #expect(record.reasonNotChosen != nil)
+    #expect(record.reasonNotChosen(including: []) != nil)
     record.role = .other
-    #expect(record.reasonNotChosen == nil)
+    #expect(record.reasonNotChosen(including: []) == nil)
     record.type = .int32
-    #expect(record.reasonNotChosen == "int32")
+    #expect(record.reasonNotChosen(including: []) == "int32")
     record.type = .float32
     record.place = nil
-    #expect(record.reasonNotChosen == "stored inside an object header")
+    #expect(record.reasonNotChosen(including: []) == "stored inside an object header")
     // Without a source file there is nothing to put it back into.
     record.path = nil
-    #expect(record.reasonNotChosen == nil)
+    #expect(record.reasonNotChosen(including: []) == nil)
     record.shape = try #require(Shape([6]))
-    #expect(record.reasonNotChosen == "rank 1")
+    #expect(record.reasonNotChosen(including: []) == "rank 1")
   }
 }

@@ -29,6 +29,14 @@ struct OptionValueTests {
     #expect(ByteSize(argument: text) == nil)
   }
 
+  @Test func kindsOfMatrices() {
+    #expect(IncludedKinds(argument: "convolution")?.roles == [.convolution])
+    #expect(IncludedKinds(argument: "attention,recurrent,attention")?.roles == [.recurrent, .attention])
+    for text in ["", ",", "embedding,", "kernel", "bias", "Convolution", "embedding, recurrent", "all"] {
+      #expect(IncludedKinds(argument: text) == nil, "\(text)")
+    }
+  }
+
   /// What follows `--` are names, and long options are no clusters.
   @Test func clustersAreSeparated() {
     #expect(
@@ -91,7 +99,7 @@ struct FailureTests {
     arguments: [
       (.memory, "--memory raises the limit"), (.time, "--time raises the limit"),
       (.carry("a/b"), "--except 'a/b' carries it unchanged"), (.dataset, "--x names another"),
-      (.plainLayout, "--layout plain writes a new one"), (nil, nil),
+      (.rebuilding, "without --layout container a new file is built"), (nil, nil),
     ] as [(Remedy?, String?)])
   func remediesAreSpelledByTools(remedy: Remedy?, advice: String?) {
     let error = NetworkError(.overLimit, "too much", file: "own", remedy: remedy)

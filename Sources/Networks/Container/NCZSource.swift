@@ -72,6 +72,8 @@ package struct NCZSource {
         rows: rows, columns: columns, type: tensor.type, parameters, isMapped: reader.isMapped)
       let parts = try self.parts(of: tensor, blockCounts: codec.blockCounts)
       let matrix = try codec.decode(threads: threads) { part, index in try parts[part].bytes(index) }
+      // The same in fewer bits, which steps know and products are fast with.
+      if let ternary = TernaryMatrix(matrix) { return .ternary(ternary, transposed: tensor.isTransposed) }
       return .levels(matrix, transposed: tensor.isTransposed)
     case .unknown(let id):
       throw NetworkError(.unsupported, tensor.unsupported ?? "encoding \(id) is not known to this version")
@@ -171,8 +173,8 @@ extension TensorRecord {
     return StoredMatrix(values, type: type, rows: rows, columns: columns, transposed: isTransposed)
   }
 
-  /// Rows and columns of the source.
-  private var sourceDimensions: (rows: Int, columns: Int) {
+  /// Rows and columns in the order of its elements: those of the matrix, or of the transposed one.
+  package var sourceDimensions: (rows: Int, columns: Int) {
     let (rows, columns) = matrixDimensions
     return isTransposed ? (columns, rows) : (rows, columns)
   }

@@ -24,15 +24,21 @@ extension NetworkFile {
     try restore(to: file, .everything)
   }
 
-  /// - Parameter part: how much of it is written.
+  /// Why the source file cannot be restored from a `.ncz`, as what it does; `nil` where it can be, and of other files.
+  public var reasonWithoutContainer: String? {
+    guard case .ncz(let source) = source, source.directory.container == nil else { return nil }
+    return source.directory.foreignContainer.map { "has a container that this version cannot use (\($0.reason))" }
+      ?? "has no container"
+  }
+
+  /// - Parameter content: how much of it is written.
   func restore(to file: FileDescriptor, _ content: RestoredContent) throws(NetworkError) -> Int {
     let isStructureOnly = content != .everything
     guard case .ncz(let source) = source else {
       throw NetworkError(.usage, "is \(kind.rawValue) already; expected .ncz")
     }
     guard let container = source.directory.container else {
-      throw NetworkError(
-        .unsupported, "was not made from an HDF5 file, so there is none to restore", remedy: .plainLayout)
+      throw NetworkError(.unsupported, reasonWithoutContainer ?? "has no container", remedy: .rebuilding)
     }
     try checkProportion(container.size, "the source file has")
     try about { try writeContainer(source, container, to: file) }

@@ -109,8 +109,9 @@ extension Directory {
       problems.append("the source file cannot be restored by this version: \(foreignContainer.reason)")
     }
     let unknown = steps.compactMap(\.unknownKey) + tensors.flatMap { $0.history.compactMap(\.unknownKey) }
-    if let key = unknown.first {
-      problems.append("what a step claims cannot be checked by this version: unknown key \(key)")
+    let claim = steps.firstIndex { step in if case .unknown = step.claim?.inputs { true } else { false } }
+    if let reason = unknown.first.map({ "unknown key \($0)" }) ?? claim.map({ "step \($0): unknown key or inputs" }) {
+      problems.append("what a step claims cannot be checked by this version: \(reason)")
     }
     return problems
   }
@@ -323,17 +324,22 @@ extension Directory.Container {
   }
 }
 
+extension TensorName {
+  /// Checks that a tensor may have this name.
+  fileprivate func check(_ what: String) throws(NetworkError) {
+    guard utf8.count <= 4096 else { throw NetworkError(.overLimit, "a name of \(utf8.count) bytes, limit 4096") }
+    guard !isEmpty, !utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
+      throw NetworkError(.corrupt, "\(what) \(self): expected at least one byte, no control characters")
+    }
+  }
+}
+
 extension TensorRecord {
   /// - Parameter firstPart: the number of its first payload.
   fileprivate init(_ json: JSONValue, index: Int, steps: [Step], firstPart: Int) throws(NetworkError) {
     var object = try ObjectReader(json, "tensor \(index)")
     let name = try object.name("name")
-    guard name.utf8.count <= 4096 else {
-      throw NetworkError(.overLimit, "a name of \(name.utf8.count) bytes, limit 4096")
-    }
-    guard !name.isEmpty, !name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
-      throw NetworkError(.corrupt, "tensor \(index): name \(name): expected at least one byte, no control characters")
-    }
+    try name.check("tensor \(index): name")
     self.name = name
     // What makes this tensor one that cannot be decoded; the file is sound all the same.
     var unknown: String?
@@ -457,6 +463,7 @@ extension Step {
     for name in try object.array("removed", default: []) {
       guard let name = name.string else { throw NetworkError(.corrupt, "step \(number): removed: expected names") }
       removed.append(TensorName(name))
+      try removed[removed.count - 1].check("step \(number): removed")
     }
     claim = try object.optional("claim").map { json throws(NetworkError) in try OutputClaim(json) }
     guard claim == nil || networkBefore != nil else {

@@ -189,7 +189,13 @@ extension LevelsCodec.Parameters {
       self.init(.grid(try object.group(), exceptions: exceptions))
     default: throw NetworkError(.unsupported, "parameters: unknown values \(values)")
     }
-    if object.keys.contains("positions") { positions = try object.word("positions") }
+    if object.keys.contains("positions") {
+      positions = try object.word("positions")
+      // A weight without a code is one value more.
+      if case .table(levels: 256) = self.values {
+        throw NetworkError(.corrupt, "parameters: 256 levels with positions")
+      }
+    }
     bits = try object.optionalInteger("bits")
     if let json = object.optional("classes") {
       guard let counts = json.integers, counts.count == 2 else {

@@ -98,11 +98,12 @@ public enum Encoding: Sendable, Equatable {
 
   package var isRaw: Bool { if case .raw = self { true } else { false } }
 
-  /// Whether it holds a ternary matrix.
-  package var isTernary: Bool {
+  /// Whether it may hold a ternary matrix.
+  package var mayBeTernary: Bool {
     switch self {
     case .ternary, .sparseSigns: true
-    case .raw, .sparse, .lowRank, .levels, .unknown: false
+    case .levels(let parameters): if case .grid(_, exceptions: 0) = parameters.values { true } else { false }
+    case .raw, .sparse, .lowRank, .unknown: false
     }
   }
 

@@ -117,7 +117,7 @@ extension FoundLayers {
   // MARK: HDF5
 
   init(_ file: LayoutVariables) {
-    let isKeras = [.kerasModel, .kerasWeights, .keras3Weights].contains(file.kind)
+    let isKeras = file.isKeras
     let parts = file.variables.filter { !$0.layer.isEmpty }.map { variable in
       LayerPart(
         name: variable.tensor.name, layer: variable.layerName, group: variable.group, weight: variable.weight,

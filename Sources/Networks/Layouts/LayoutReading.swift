@@ -33,12 +33,14 @@ public enum TensorRole: String, Sendable, Hashable, CaseIterable {
   /// The weight matrix of a dense layer: rank 2, floating-point. An object in its place that cannot be read also has
   /// this role, without type and shape.
   case kernel
+  /// Also of several axes, as those of recurrent and attention layers may have.
   case bias
   case embedding
   case convolution
   /// A matrix of a layer with a state of its own (LSTM, GRU, …): rank 2 or more, floating-point.
   case recurrent
-  /// A projection of an attention layer, known by its class or name: rank 2 or more, floating-point.
+  /// A projection of an attention layer, known by its class or name, or the weights of an `EinsumDense`, of which Keras
+  /// makes these: rank 2 or more, floating-point.
   case attention
   /// Scale, offset, mean or variance of a normalization.
   case normalization
@@ -46,6 +48,9 @@ public enum TensorRole: String, Sendable, Hashable, CaseIterable {
   case optimizer
   /// Anything else, also matrices of integers and whatever lies outside the layout.
   case other
+
+  /// The roles whose tensors are matrices of other layers than dense ones: compressors take them on request.
+  public static let includable: [TensorRole] = [.convolution, .recurrent, .embedding, .attention]
 }
 
 /// Which way round a weight matrix is stored.
@@ -54,6 +59,10 @@ public enum MatrixOrientation: String, Sendable, Hashable, CaseIterable {
   case inputsByOutputs = "inputs-outputs"
   /// A row for every output unit, as PyTorch has it.
   case outputsByInputs = "outputs-inputs"
+}
+
+extension MatrixOrientation {
+  var axes: MatrixAxes { self == .inputsByOutputs ? .outputsLast() : .standard(rank: 2) }
 }
 
 /// A dataset, or an object that may be one, as its layout understands it.
@@ -65,8 +74,8 @@ public struct LayoutTensor: Sendable, Equatable {
   /// The name users see and globs match: short, and no other dataset's.
   public var name: TensorName
   public var role: TensorRole
-  /// Of a kernel; `nil` for every other role.
-  public var orientation: MatrixOrientation?
+  /// How it is seen as a matrix of outputs × inputs; `nil` where it is none, or it is not known how.
+  public var axes: MatrixAxes?
   /// Why it is no weight matrix of a dense layer, where its role does not say it.
   public var reason: String?
   /// Whether it would be one, did anything say which way round it is stored.
@@ -79,6 +88,11 @@ public struct LayoutTensor: Sendable, Equatable {
   public var shape: Shape?
   /// Bytes of all elements, were they stored uncompressed.
   public var byteCount: UInt64
+
+  /// Of a kernel; `nil` for every other role.
+  public var orientation: MatrixOrientation? {
+    role == .kernel ? MatrixOrientation.allCases.first { $0.axes == axes } : nil
+  }
 }
 
 /// Why the order or the activations asked for do not fit the file.
@@ -154,7 +168,7 @@ public struct LayoutReading: Sendable, Equatable {
   /// The text attributes `read` needs, for `Session.tableOfContents(texts:)`.
   public static let wantedTexts = [
     "layer_names*", "weight_names*", "nb_layers", "model_config", "keras_version", "name", "dtype", "activation",
-    "format", "network*", "role",
+    "format", "network*", "role", PlainFormat.axes,
   ]
 
   /// The bytes of optimizer state and of all tensors, stored uncompressed.
@@ -218,7 +232,7 @@ public struct LayoutReading: Sendable, Equatable {
   ) throws(LayoutError) -> LayoutReading {
     let file = LayoutVariables(table, configuration: configuration, orientation: assumption.orientation)
     let replaced = file.saysHowLayersAreConnected ? [Network.replaced] : []
-    let isKeras = [.kerasModel, .kerasWeights, .keras3Weights].contains(file.kind)
+    let isKeras = file.isKeras
     if isKeras, let text = like.configuration {
       var other = LayoutVariables(table, configuration: text, version: like.version)
       if let described = other.configuration, described.describesLayers,

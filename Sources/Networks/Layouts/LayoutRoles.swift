@@ -6,22 +6,22 @@ internal import Tensors
 /// What is found out about a dataset: what it is to the network and, where compressors leave it, why.
 struct LayoutFinding {
   var role: TensorRole
-  /// Of a weight matrix.
-  var orientation: MatrixOrientation?
+  /// Of a matrix, where it is known how it is one.
+  var axes: MatrixAxes?
   /// Why it is no weight matrix of a dense layer, where its role does not say it.
   var reason: String?
   /// Whether it is a weight matrix but for this: its orientation is not known.
   var isAmbiguous = false
 
-  init(_ role: TensorRole, _ orientation: MatrixOrientation? = nil, reason: String? = nil, isAmbiguous: Bool = false) {
-    (self.role, self.orientation, self.reason, self.isAmbiguous) = (role, orientation, reason, isAmbiguous)
+  init(_ role: TensorRole, _ axes: MatrixAxes? = nil, reason: String? = nil, isAmbiguous: Bool = false) {
+    (self.role, self.axes, self.reason, self.isAmbiguous) = (role, axes, reason, isAmbiguous)
   }
 
   static func other(_ reason: String? = nil) -> LayoutFinding { LayoutFinding(.other, reason: reason) }
 
   /// A matrix of a dense layer; with `nil`, one whose orientation the shapes of the file must tell.
   static func kernel(_ orientation: MatrixOrientation?) -> LayoutFinding {
-    LayoutFinding(.kernel, orientation, isAmbiguous: orientation == nil)
+    LayoutFinding(.kernel, orientation?.axes, isAmbiguous: orientation == nil)
   }
 }
 
@@ -65,7 +65,10 @@ extension LayoutVariables {
       let isFirst = variable.ordinal == 0 && !group(of: variable).hasKernel
       return mayBeMatrix(variable) && (isNamed || isFirst) ? .kernel(.inputsByOutputs) : nil
     }
-    return ofClass(className, variable) ?? byVectors(variable) ?? .other("of class \(className), not a dense layer")
+    let inner = configuration.unwrapped(layer)
+    return einsum(variable, inner) ?? ofClass(className, variable)
+      ?? ofClass(configuration.layers[inner].className, variable) ?? byVectors(variable)
+      ?? .other("of class \(className), not a dense layer")
   }
 
   /// A variable of a part of a layer, of which the configuration says no more.
@@ -79,8 +82,10 @@ extension LayoutVariables {
     guard variable.isFloat, let rank = variable.rank, rank >= 2 else { return nil }
     let name = className.lowercased()
     if variable.weight == "embeddings" || name == "embedding" { return LayoutFinding(.embedding) }
-    if ["lstm", "gru", "rnn", "bidirectional"].contains(where: name.contains) { return LayoutFinding(.recurrent) }
-    if name.contains("attention") { return LayoutFinding(.attention) }
+    if ["lstm", "gru", "rnn", "bidirectional"].contains(where: name.contains) {
+      return LayoutFinding(isBias(variable) ? .bias : .recurrent)
+    }
+    if name.contains("attention") { return LayoutFinding(isBias(variable) ? .bias : .attention) }
     return rank >= 3 && name.contains("conv") ? LayoutFinding(.convolution) : nil
   }
 
@@ -145,6 +150,11 @@ extension LayoutVariables {
   private func named(_ variable: LayoutVariable) -> LayoutFinding? {
     let group = group(of: variable)
     if let finding = byWords(variable) { return finding }
+    if variable.isFloat, let rank = variable.rank, rank >= 3, variable.weight == "kernel",
+      AttentionPart(variable.innermost) != nil
+    {
+      return LayoutFinding(.attention)
+    }
     guard mayBeMatrix(variable), !group.isRecurrent else { return nil }
     guard let naming = DenseNaming.known.first(where: { $0.kernel == variable.weight }) else { return nil }
     if variable.isOwnSpelling || naming.orientation == nil {

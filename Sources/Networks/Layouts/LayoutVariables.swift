@@ -70,9 +70,9 @@ package struct LayoutVariables {
       groups[variable.group, default: LayoutGroup()].add(variable)
     }
     for index in variables.indices {
-      let finding = finding(for: variables[index])
+      let finding = withAxes(finding(for: variables[index]), variables[index])
       variables[index].tensor.role = finding.role
-      variables[index].tensor.orientation = finding.orientation
+      variables[index].tensor.axes = finding.axes
       variables[index].tensor.reason = finding.reason
       variables[index].tensor.isAmbiguous = finding.isAmbiguous
     }
@@ -191,7 +191,7 @@ extension LayoutVariables {
     let element = dataset?.type.element(opaqueIsBFloat16: said == "bfloat16" || isSilentBFloat16)
     return LayoutVariable(
       tensor: LayoutTensor(
-        object: index, path: path, name: name, role: .other, orientation: nil,
+        object: index, path: path, name: name, role: .other, axes: nil,
         elementType: element?.type, byteOrder: element?.order ?? .little,
         shape: dataset?.shape, byteCount: dataset?.byteCount ?? 0),
       weight: weight, group: group)
@@ -524,7 +524,7 @@ extension LayoutVariables {
     var open = variables.indices.filter { variables[$0].tensor.isAmbiguous }
     guard !open.isEmpty else { return }
     func settle(_ index: Int, _ orientation: MatrixOrientation) {
-      variables[index].tensor.orientation = orientation
+      variables[index].tensor.axes = orientation.axes
       variables[index].tensor.isAmbiguous = false
     }
     let all = open

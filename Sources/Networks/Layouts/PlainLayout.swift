@@ -11,6 +11,9 @@ package enum PlainFormat {
   /// The text attribute `format`.
   package static let name = "nc-plain"
 
+  /// The text attribute of a matrix of another layer than a dense one, which says its axes.
+  package static let axes = "axes"
+
   /// HDF5 gives an attribute, with its header, no more than 64 KiB.
   private static let maxTextBytes = 60_000
 
@@ -85,6 +88,12 @@ package struct PlainPlaces {
 }
 
 extension TensorRecord {
+  /// What a plain file says of it.
+  package var plainTexts: [NewFile.Text] {
+    [NewFile.Text("role", role.rawValue)]
+      + (TensorRole.includable.contains(role) ? [NewFile.Text(PlainFormat.axes, axes.plainText)] : [])
+  }
+
   /// `LAYER/kernel`, `LAYER/weight` or the tensor's name, whoever else may have the same.
   fileprivate var plainPath: [LinkName] {
     var path: [LinkName]

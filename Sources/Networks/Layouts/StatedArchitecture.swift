@@ -119,7 +119,9 @@ extension FoundLayers {
     }
     let used = Set(pairs.map(\.own.name))
     let left = (layers.map(\.name) + self.others).filter { !used.contains($0) }
-    let network = other.network.renamingTensors { names[$0] ?? $0 }
+    var network = other.network.renamingTensors { names[$0] ?? $0 }
+    // What the other file's configuration says is not said here.
+    network.isKeras = false
     return (
       network,
       ["as in \(other.name): \(network.arrows)"]

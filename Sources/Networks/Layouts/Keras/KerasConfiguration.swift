@@ -105,10 +105,16 @@ package struct KerasConfiguration {
       "\(layers[first].className) \(abbreviated(quantised.map { layers[$0].name })): quantised when it is applied; here the stored weights are used as they are"
   }
 
-  /// The dense layer that `layer` is or is a wrapper of.
-  package func dense(_ layer: Int) -> Int? {
+  /// The layer itself, or that inside wrappers.
+  func unwrapped(_ layer: Int) -> Int {
     var layer = layer
     while let wrapped = layers[layer].wrapped { layer = wrapped }
+    return layer
+  }
+
+  /// The dense layer that `layer` is or is a wrapper of.
+  package func dense(_ layer: Int) -> Int? {
+    let layer = unwrapped(layer)
     return Self.denseClasses.contains(layers[layer].className) ? layer : nil
   }
 

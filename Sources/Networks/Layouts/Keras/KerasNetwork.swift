@@ -28,13 +28,17 @@ package struct KerasNetwork {
     _ configuration: KerasConfiguration, variables: [LayoutVariable]
   ) throws(Contradiction) -> (network: Network, applications: [Application]) {
     var builder = KerasNetwork(configuration: configuration, variables: variables)
-    return (try builder.network(), builder.applied)
+    var network = try builder.network()
+    network.isKeras = true
+    return (network, builder.applied)
   }
 
   private mutating func network() throws(Contradiction) -> Network {
     let outputs = try apply(model: 0, to: nil)
     var distinct: [Int] = []
     for output in outputs where !distinct.contains(output) { distinct.append(output) }
+    // A single input needs no name to be found by.
+    if inputNames.count > 1 { for (node, name) in inputNames where !name.isEmpty { nodes[node].name = name } }
     let network = Network(nodes: nodes, outputs: distinct, precision: configuration.precision)
     do throws(GraphError) {
       try network.validate()
@@ -62,6 +66,8 @@ package struct KerasNetwork {
   private var nodes: [Network.Node] = []
   /// The shape of one sample of each node's value, as far as it is known; `nil` when not even the rank is.
   private var shapes: [[Int?]?] = []
+  /// What the layers of the inputs are called, by node.
+  private var inputNames: [Int: TensorName] = [:]
   /// Whether there is no file, and tensors are those that the configuration asks for.
   private var isImagined = false
   private var imaginedShapes: [TensorName: [Int?]] = [:]
@@ -89,8 +95,10 @@ package struct KerasNetwork {
     return nodes.count - 1
   }
 
-  private mutating func appendInput(shape: [Int?]?) -> Int {
-    append(.input(shape: shape?.map { $0 ?? -1 }), [], shape: shape)
+  private mutating func appendInput(shape: [Int?]?, name: TensorName) -> Int {
+    let node = append(.input(shape: shape?.map { $0 ?? -1 }), [], shape: shape)
+    inputNames[node] = name
+    return node
   }
 }
 
@@ -116,7 +124,8 @@ extension KerasNetwork {
     } else {
       let settings = configuration.layers[model].settings
       current = appendInput(
-        shape: inputShape(first) ?? settings["build_input_shape"].flatMap(Self.shapeOfSample) ?? widthOfKernel(first))
+        shape: inputShape(first) ?? settings["build_input_shape"].flatMap(Self.shapeOfSample) ?? widthOfKernel(first),
+        name: configuration.layers[first].name)
     }
     for part in parts where configuration.layers[part].className == "InputLayer" {
       applied.append(Application(layer: part, inputs: [current], outputs: [current]))
@@ -159,7 +168,8 @@ extension KerasNetwork {
     for (index, input) in inputs.enumerated() {
       let id = try callID(input, in: model)
       guard values[id] == nil else { throw contradiction(model, "has an input twice") }
-      let node = arguments?[index] ?? appendInput(shape: inputShape(id.layer))
+      let node =
+        arguments?[index] ?? appendInput(shape: inputShape(id.layer), name: configuration.layers[id.layer].name)
       applied.append(Application(layer: id.layer, inputs: [node], outputs: [node]))
       values[id] = [node]
     }
@@ -510,7 +520,8 @@ extension KerasNetwork {
         scale: scale, offset: offset)
       return operation.isInDomain ? append(operation, to: input) : nil
     }
-    guard !isInverse, isOverLastAxis || axes == [.null] else { return nil }
+    // Keras 3 writes `None` as an empty list.
+    guard !isInverse, isOverLastAxis || axes == [.null] || axes.isEmpty else { return nil }
     if isImagined {
       let (mean, variance) = (imagine("mean", index, shape: [nil]), imagine("variance", index, shape: [nil]))
       return append(.normalization(mean: mean, variance: variance, epsilon: epsilon), to: input)

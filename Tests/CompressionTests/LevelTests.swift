@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Parallel
+import Random
+import Tensors
+import Testing
+
+@testable import Compression
+@testable import Matrices
+
+@Suite("Levels") struct LevelTests {
+  private func quantized(
+    _ w: [Double], _ levels: Int, _ type: ElementType = .float64, rows: Int = 1, transposed: Bool = false,
+    threads: Int = 1
+  ) throws -> TableQuantization {
+    try type.bytes(rounding: w).withUnsafeBytes {
+      try quantize(
+        StoredMatrix($0, type: type, rows: rows, columns: w.count / max(1, rows), transposed: transposed),
+        levels: levels, threads: Threads(threads))
+    }
+  }
+
+  /// The least squared error of all divisions of the sorted weights into at most `levels` runs, each about its mean, or
+  /// about 0 where it holds a zero.
+  private func exhaustive(_ w: [Double], _ levels: Int) -> Double {
+    let sorted = w.sorted()
+    func cost(_ run: ArraySlice<Double>) -> Double {
+      let mean = run.contains(0) ? 0 : run.reduce(0, +) / Double(run.count)
+      return run.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+    }
+    func least(from start: Int, _ runs: Int) -> Double {
+      if start == sorted.count { return 0 }
+      if runs == 0 { return .infinity }
+      return (start + 1...sorted.count).reduce(Double.infinity) {
+        // Zeros stay together.
+        if $1 < sorted.count, sorted[$1] == 0, sorted[$1 - 1] == 0 { return $0 }
+        return min($0, cost(sorted[start..<$1]) + least(from: $1, runs - 1))
+      }
+    }
+    return least(from: 0, levels)
+  }
+
+  private func squaredError(_ found: TableQuantization, _ w: [Double]) -> Double {
+    zip(w, found.matrix.codes).reduce(0) {
+      let difference = $1.0 - found.matrix.levels[Int($1.1)]
+      return $0 + difference * difference
+    }
+  }
+
+  /// 2,000 cases and more.
+  @Test(arguments: Distribution.all) func equalsExhaustiveSearch(_ distribution: Distribution) throws {
+    var random = SplitMix64(seed: 1)
+    for n in 1...12 {
+      for levels in [2, 3, 4, 5, 7] {
+        for _ in 0..<(n < 10 ? 5 : 2) {
+          let w = (0..<n).map { _ in random.sample(distribution) }
+          let found = try quantized(w, levels)
+          let best = exhaustive(w, levels)
+          let norm = w.reduce(0) { $0 + $1 * $1 }
+          #expect(squaredError(found, w) <= best * (1 + 1e-11) + 1e-14 * norm, "\(levels) levels of \(w)")
+          #expect(found.excess == 0 && found.matrix.levels.count <= levels)
+          for i in w.indices where w[i] == 0 { #expect(found.matrix.levels[Int(found.matrix.codes[i])] == 0) }
+        }
+      }
+    }
+  }
+
+  /// The recursion over all places, for the search that leaves out most of them.
+  private func recursion(_ sorted: [Double], _ levels: Int) -> Double {
+    var sums = [(0.0, 0.0)]
+    for x in sorted { sums.append((sums.last!.0 + x, sums.last!.1 + x * x)) }
+    var costs = sums.map { _ in Double.infinity }
+    costs[0] = 0
+    for _ in 0..<levels {
+      var next = costs
+      for j in 1...sorted.count {
+        for i in 0..<j {
+          let (sum, squares) = (sums[j].0 - sums[i].0, sums[j].1 - sums[i].1)
+          next[j] = min(next[j], costs[i] + squares - sum * sum / Double(j - i))
+        }
+      }
+      costs = next
+    }
+    return costs[sorted.count]
+  }
+
+  @Test(arguments: [Distribution.gaussian, .uniform, .student(2), .tails]) func equalsTheRecursion(
+    _ distribution: Distribution
+  ) throws {
+    var random = SplitMix64(seed: 2)
+    let w = (0..<500).map { _ in random.sample(distribution) }
+    for levels in [2, 6] {
+      let found = try quantized(w, levels)
+      let best = recursion(w.sorted(), levels)
+      #expect(abs(squaredError(found, w) - best) <= 1e-11 * best)
+    }
+  }
+
+  /// Few buckets, which leave most places out round by round, against the recursion over all places.
+  @Test(arguments: Distribution.all) func bucketsLoseNothing(_ distribution: Distribution) {
+    var random = SplitMix64(seed: 5)
+    for (n, buckets) in [(600, 40), (1500, 100), (1500, 400)] {
+      let w = (0..<n).map { _ in random.sample(distribution) }.sorted()
+      let zeros = (w.firstIndex { $0 >= 0 } ?? n)..<(w.firstIndex { $0 > 0 } ?? n)
+      for levels in [2, 5, 12] {
+        w.withUnsafeBufferPointer { values in
+          let all = LevelSearch(values: values, zeros: zeros, levels: levels).solve()
+          let few = LevelSearch(
+            values: values, zeros: zeros, levels: levels, buckets: buckets, candidates: 4 * buckets
+          ).solve()
+          #expect(all.excess == 0 && all.rounds == 1)
+          #expect(few.lowerBound <= all.error * (1 + 1e-12) && few.error >= all.error * (1 - 1e-12))
+          if few.excess == 0 { #expect(few.error <= all.error * (1 + 1e-11)) }
+          if buckets == 400, levels <= 5 { #expect(few.excess == 0, "\(n) \(levels) \(few)") }
+        }
+      }
+    }
+  }
+
+  @Test func fewDistinctValuesStay() throws {
+    let w = [3, 1, 3, -0.0, 0, 2, 1, 1] as [Double]
+    for type in [ElementType.float16, .bfloat16, .float32, .float64] {
+      let found = try quantized(w, 4, type, rows: 2)
+      #expect(found.matrix.levels == [0, 1, 2, 3] && found.matrix.codes == [3, 1, 3, 0, 0, 2, 1, 1])
+      #expect(found.matrix.levels[0].sign == .plus && found.relativeL2 == 0 && found.excess == 0)
+    }
+    #expect(try quantized([7, 7], 2).matrix.levels == [7])
+    #expect(try quantized([0, -0.0], 2).matrix.levels == [0])
+    #expect(try quantized([], 2).matrix == TableMatrix(rows: 1, columns: 0, codes: [], levels: []))
+  }
+
+  /// The example of the documentation.
+  @Test func threeWeights() throws {
+    let found = try quantized([1, 2, 6], 2)
+    #expect(found.matrix.levels == [1.5, 6] && found.matrix.codes == [0, 0, 1])
+  }
+
+  @Test func zerosOfPrunedMatricesStay() throws {
+    var random = SplitMix64(seed: 3)
+    let w = (0..<20000).map { _ in random.next() % 3 == 0 ? random.gaussian() + 0.3 : 0 }
+    for levels in [2, 3, 16] {
+      let found = try quantized(w, levels, .float32, rows: 100)
+      let zero = try #require(found.matrix.levels.firstIndex(of: 0))
+      #expect(found.matrix.levels[zero].sign == .plus)
+      for (w, code) in zip(w, found.matrix.codes) where w == 0 { #expect(Int(code) == zero) }
+    }
+    // A single zero among many is no mass.
+    let dense = [0] + (0..<5000).map { _ in 1 + random.uniform() }
+    #expect(try quantized(dense, 2).matrix.levels.contains(0) == false)
+  }
+
+  @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64]) func everyType(_ type: ElementType) throws {
+    var random = SplitMix64(seed: 4)
+    let (rows, columns) = (35, 8200)
+    let w = (0..<rows * columns).map { _ in type.nearest(random.sample(.laplace) * 0.03) }
+    let turned = (0..<columns).flatMap { c in (0..<rows).map { w[$0 * columns + c] } }
+    var last = 1.0
+    for levels in type == .float32 ? [2, 5] : [3] {
+      let found = try quantized(w, levels, type, rows: rows)
+      let values = found.matrix.codes.map { found.matrix.levels[Int($0)] }
+      #expect(abs(found.relativeL2 - relativeError(w, values)) <= 1e-12)
+      #expect(found.matrix.levels.allSatisfy { type.nearest($0) == $0 })
+      // Exact, and better than fewer.
+      #expect(found.excess == 0 && found.relativeL2 < last)
+      last = found.relativeL2
+      // No weight has a nearer level.
+      for (w, value) in zip(w, values).prefix(3000) {
+        #expect(found.matrix.levels.allSatisfy { abs(w - $0) >= abs(w - value) })
+      }
+      let other = try quantized(turned, levels, type, rows: columns, transposed: true, threads: 3)
+      #expect(other.matrix == found.matrix && other.relativeL2 == found.relativeL2)
+    }
+  }
+
+  @Test func extremes() throws {
+    #expect(try quantized([1e308, 1.5e308, -1e308], 2).relativeL2 < 0.4)
+    #expect(try quantized([0x1p-1074, 0x1p-1073, 0x1p-1072], 2).matrix.levels.count == 2)
+    for type in [ElementType.float16, .bfloat16, .float32, .float64] {
+      for bad in [Double.infinity, -.infinity, .nan] {
+        #expect(throws: NonFiniteWeight(index: 1)) { _ = try quantized([1, bad, 2], 2, type) }
+      }
+    }
+  }
+}
