@@ -267,15 +267,15 @@ import Testing
     let target = try OpenFile()
     try withNetwork(try OpenFile(folder / "net.ncz")) { network in
       let index = try #require(network.tensors.firstIndex { $0.name == "fc1/kernel" })
-      var values = ElementType.float32.numbers(try network.values(of: index))
-      // Of inputs × outputs, those of the first output that is not zero.
-      let outputs = network.tensors[index].shape.dimensions[1]
-      let output = try #require(values.firstIndex { $0 != 0 }) % outputs
-      for place in stride(from: output, to: values.count, by: outputs) { values[place] *= 1.01 }
-      let bytes = ElementType.float32.bytes(rounding: values)
+      guard case .ternary(var matrix, let transposed) = try network.weights(of: index) else {
+        Issue.record("not ternary")
+        return
+      }
+      let row = try #require(matrix.scales.indices.first { matrix.scales[$0] > 0 })
+      matrix.scales[row] = Double(Float(matrix.scales[row] * 1.01))
       _ = try target.with { file, _ in
         try network.write(to: file, WritingOptions()) { number, put in
-          try put(number == index ? Change(values: .weights(.dense(bytes))) : nil)
+          try put(number == index ? Change(values: .weights(.ternary(matrix, transposed: transposed))) : nil)
         }
       }
     }
