@@ -343,13 +343,14 @@ struct DirectoryTests {
   private static let unknown =
     unknown(
       .nothing,
-      [
-        ("later", ["1", "{\"a\":[null]}"]), ("tensors/0/role", ["\"hat\"", "\"\""]), ("steps/0/claim/later", ["1"]),
-        ("steps/0/claim/inputs/later", ["1"]), ("steps/0/claim/inputs/distribution", ["\"uniform\""]),
-      ])
+      [("later", ["1", "{\"a\":[null]}"]), ("tensors/0/role", ["\"hat\"", "\"\""])])
     + unknown(
       .steps,
-      [("steps/0/later", ["1"]), ("steps/1/later", ["[]"]), ("tensors/0/history/1/later", ["{}"])])
+      [
+        ("steps/0/later", ["1"]), ("steps/1/later", ["[]"]), ("tensors/0/history/1/later", ["{}"]),
+        ("steps/0/claim/later", ["1"]), ("steps/0/claim/inputs/later", ["1"]),
+        ("steps/0/claim/inputs/distribution", ["\"uniform\""]),
+      ])
     + unknown(
       .tensor(0),
       [
