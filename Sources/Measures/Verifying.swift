@@ -300,7 +300,7 @@ private struct ClaimCheck {
       guard case .changed(let weights, _) = compressed else {
         return refuted("'\(step.options)' does not change the values that it started from")
       }
-      let (difference, found) = weights.difference(
+      let (difference, _, found) = weights.difference(
         from: values, type: b.type, shape: b.shape, threads: reading.threads)
       if found == digest {
         let values = isLast ? nil : weights.bytes(size: b.size, type: b.type, threads: reading.threads)

@@ -54,14 +54,13 @@ extension NetworkFile {
       _ outcome: TensorReport.Outcome, kept: Kept? = nil
     ) -> (change: Change, difference: ValueDifference) {
       let tensor = tensors[index]
-      let (difference, digest) = new.difference(from: values, type: tensor.type, shape: tensor.shape, threads: threads)
+      let (difference, from, digest) = new.difference(
+        from: values, type: tensor.type, shape: tensor.shape, threads: threads)
       {
         // What follows, to encode them, takes about as long.
         didReach(index, bytes: $0 / 2)
       }
-      let entry = HistoryEntry(
-        step(method), from: Digest(values: values, type: tensor.type, shape: tensor.shape, threads: threads),
-        error: difference.error)
+      let entry = HistoryEntry(step(method), from: from, error: difference.error)
       return (Change(values: new, digest: digest, entry: entry, outcome: outcome, kept: kept), difference)
     }
 

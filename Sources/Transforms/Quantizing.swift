@@ -42,6 +42,8 @@ extension NetworkFile {
           .unusable, "no step has an error of at most \(bound): the smallest has \(significant(found.error, 3))")
       }
       var report = try apply(.quantize(.step(found.step)), to: file, options)
+      // Without a matrix there was nothing to find a step for.
+      guard report.tensors.contains(where: { $0.outcome == .changed }) else { return report }
       report.warnings.append(
         "--step \(found.step): relative L2 error \(significant(found.error, 4)) of at most \(bound)")
       return report

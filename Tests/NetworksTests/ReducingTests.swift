@@ -22,7 +22,7 @@ struct ReducingTests {
         let tensor = file.tensors[index]
         return try file.withValues(of: index) { values in
           guard let new = file.pruned(index, values, by: pruning) else { return try put(nil) }
-          let (difference, digest) = new.difference(
+          let (difference, _, digest) = new.difference(
             from: values, type: tensor.type, shape: tensor.shape, threads: file.options.threads)
           let from = Digest(values: values, type: tensor.type, shape: tensor.shape, threads: file.options.threads)
           let entry = HistoryEntry(
