@@ -55,8 +55,8 @@ extension NetworkFile {
     ) -> (change: Change, difference: ValueDifference) {
       let tensor = tensors[index]
       let (difference, from, digest) = new.difference(
-        from: values, type: tensor.type, shape: tensor.shape, threads: threads)
-      {
+        from: values, type: tensor.type, shape: tensor.shape, threads: threads
+      ) {
         // What follows, to encode them, takes about as long.
         didReach(index, bytes: $0 / 2)
       }
