@@ -22,7 +22,7 @@ A line `= VALUE text` is about a value of an option. A block between lines of th
 import json, pathlib, re, subprocess, sys, textwrap
 
 HERE = pathlib.Path(__file__).resolve().parent
-TOOLS = ("ternarize", "prune", "restore", "verify", "run", "info")
+TOOLS = ("ternarize", "prune", "quantize", "restore", "verify", "run", "info")
 DATE = "November 28, 2026"
 # Shown by groff and mandoc in UTF-8, and spelled in ASCII where a locale has no more.
 SHOWN = "±×÷−≤≥→·½²–"
