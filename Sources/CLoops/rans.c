@@ -14,16 +14,17 @@ static const uint32_t lower = (uint32_t)1 << 15, upper = (uint32_t)1 << 31;
 
 /* Equal neighbours count in different tables, so that no count waits for the one before. */
 void nc_histogram(const uint8_t *bytes, size_t n, uint32_t *counts) {
-  uint32_t table[4][256];
+  uint32_t table[8][256];
   memset(table, 0, sizeof table);
   size_t i = 0;
   for (; i + 8 <= n; i += 8) {
     uint64_t word;
     memcpy(&word, bytes + i, 8);
-    for (size_t k = 0; k < 8; k++) table[k % 4][word >> 8 * k & 255]++;
+    for (size_t k = 0; k < 8; k++) table[k][word >> 8 * k & 255]++;
   }
   for (; i < n; i++) table[0][bytes[i]]++;
-  for (size_t b = 0; b < 256; b++) counts[b] += table[0][b] + table[1][b] + table[2][b] + table[3][b];
+  for (size_t k = 0; k < 8; k++)
+    for (size_t b = 0; b < 256; b++) counts[b] += table[k][b];
 }
 
 /* log2 of x >= 1 from arithmetic alone, as libraries differ in their last bits. With x = m * 2^e, m in

@@ -173,7 +173,7 @@ public struct LevelsCodec: Sendable {
     let arrangement = try decodeClasses(threads: threads) { try block(.classes, $0) }
     let gapCounts =
       parameters.positions == .gaps ? try gaps.decodeCounts(threads: threads) { try block(.counts, $0) } : []
-    let isAllowed = allowedCodes(levels, exceptions: exceptions.count)
+    let allowed = allowedCodes(levels, exceptions: exceptions.count)
     let (rows, columns) = (blocks.rows, blocks.columns)
     var marks = 0
     var codes = try [UInt8](unsafeUninitializedCapacity: rows * columns) { codes, count in
@@ -181,16 +181,14 @@ public struct LevelsCodec: Sendable {
       marks = try threads.map(blocks.count) { index in
         let place = blocks[index]
         guard let out = all.map({ $0 + place.rows.lowerBound * columns + place.columns.lowerBound }) else { return 0 }
-        let counts =
-          if let positions = parameters.positions {
-            try decodeStored(place, index, positions, gapCounts, zeroCode: zeroCode, into: out, read: block)
-          } else {
-            try locating("codes", index) {
-              try decodeCodes(try block(.codes, index), place, arrangement?.groups(of: place), into: out)
-            }
-          }
-        try locating("codes", index) { try check(counts, isAllowed) }
-        return Int(counts[Int(LevelsMatrix.exceptionCode)])
+        if let positions = parameters.positions {
+          return try decodeStored(
+            place, index, positions, gapCounts, zeroCode: zeroCode, allowed, into: out, read: block)
+        }
+        return try locating("codes", index) {
+          try decodeCodes(try block(.codes, index), place, arrangement?.groups(of: place), into: out)
+          return try check(UnsafeBufferPointer(start: out, count: place.weights), allowed)
+        }
       }.reduce(0, +)
       count = rows * columns
     }
@@ -261,19 +259,43 @@ public struct LevelsCodec: Sendable {
   }
 
   /// Which codes may be stored.
-  private func allowedCodes(_ levels: LevelsMatrix.Levels, exceptions: Int) -> [Bool] {
-    var isAllowed = [Bool](repeating: true, count: 256)
+  private struct AllowedCodes {
+    /// Codes are below it.
+    var end = 256
+    /// Some that are not allowed nevertheless.
+    var others: [UInt8] = []
+  }
+
+  private func allowedCodes(_ levels: LevelsMatrix.Levels, exceptions: Int) -> AllowedCodes {
+    var allowed = AllowedCodes()
     switch levels {
     case .grid:
-      isAllowed[Int(LevelsMatrix.exceptionCode)] = exceptions > 0 && parameters.bits ?? 8 == 8
-      // The lowest of few bits, in two's complement.
-      if let bits = parameters.bits, bits < 8 { isAllowed[256 - 1 << (bits - 1)] = false }
-      if parameters.positions != nil { isAllowed[0] = false }
+      // The lowest of few bits, in two's complement; of eight it stands for an exception.
+      let bits = parameters.bits ?? 8
+      if bits < 8 || exceptions == 0 { allowed.others.append(UInt8(256 - 1 << (bits - 1))) }
+      if parameters.positions != nil { allowed.others.append(0) }
     case .table(let table):
-      if case .table(let levels) = parameters.values { for code in levels..<256 { isAllowed[code] = false } }
-      if parameters.positions != nil { for zero in Self.zeroLevels(of: table, type) { isAllowed[Int(zero)] = false } }
+      if case .table(let levels) = parameters.values { allowed.end = levels }
+      if parameters.positions != nil { allowed.others += Self.zeroLevels(of: table, type) }
     }
-    return isAllowed
+    return allowed
+  }
+
+  /// Refuses codes that may not be stored; returns how many stand for exceptions.
+  private func check(_ codes: UnsafeBufferPointer<UInt8>, _ allowed: AllowedCodes) throws(CodecError) -> Int {
+    if allowed.end < 256, let largest = codes.largest, largest >= allowed.end { throw wrong(UInt8(largest)) }
+    // Of a table with many levels for zero one pass is for all.
+    if allowed.others.count <= 4 {
+      for code in allowed.others where codes.count(of: code) > 0 { throw wrong(code) }
+    } else {
+      let others = Set(allowed.others)
+      if let code = codes.first(where: { others.contains($0) }) { throw wrong(code) }
+    }
+    return isGrid && parameters.exceptions > 0 ? codes.count(of: LevelsMatrix.exceptionCode) : 0
+  }
+
+  private func wrong(_ code: UInt8) -> CodecError {
+    .corrupt("code \(isGrid ? String(Int8(bitPattern: code)) : String(code))")
   }
 
   private func decodeClasses(
@@ -288,11 +310,11 @@ public struct LevelsCodec: Sendable {
     return ClassArrangement(classes, rows: rows, columns: columns)
   }
 
-  /// Decodes the codes of a block without positions; returns how often each occurs.
+  /// Decodes the codes of a block without positions.
   private func decodeCodes(
     _ stored: [UInt8], _ place: RowBlocks.Block, _ groups: ClassArrangement.Groups?,
     into out: UnsafeMutablePointer<UInt8>
-  ) throws -> [UInt32] {
+  ) throws {
     let (rows, columns) = (place.rows.count, place.columns.count)
     if let bits = parameters.bits {
       let rowBytes = bitBytes(columns * bits)
@@ -309,14 +331,13 @@ public struct LevelsCodec: Sendable {
     } else {
       try decode(frequencies: stored, groups: [place.weights], into: out)
     }
-    return counts(out, place.weights)
   }
 
-  /// Decodes a block with positions; returns how often each stored code occurs.
+  /// Decodes a block with positions; returns how many codes stand for exceptions.
   private func decodeStored(
     _ place: RowBlocks.Block, _ index: Int, _ positions: Positions, _ gapCounts: [Int], zeroCode: UInt8,
-    into out: UnsafeMutablePointer<UInt8>, read: (Part, Int) throws -> [UInt8]
-  ) throws -> [UInt32] {
+    _ allowed: AllowedCodes, into out: UnsafeMutablePointer<UInt8>, read: (Part, Int) throws -> [UInt8]
+  ) throws -> Int {
     try withUnsafeTemporaryAllocation(byteCount: bitBytes(place.weights), alignment: 8) { bits in
       var count = 0
       switch positions {
@@ -334,8 +355,11 @@ public struct LevelsCodec: Sendable {
       out.update(repeating: zeroCode, count: place.weights)
       return try locating("codes", index) {
         let codes = try storedCodes(try read(.codes, index), count: count)
+        let marks = try codes.withUnsafeBufferPointer {
+          try check(UnsafeBufferPointer(rebasing: $0[..<count]), allowed)
+        }
         if let bits = bits.baseAddress { nc_codes_place(bits, place.weights, codes, out) }
-        return counts(codes, count)
+        return marks
       }
     }
   }
@@ -384,17 +408,6 @@ public struct LevelsCodec: Sendable {
     }
   }
 
-  private func counts(_ codes: UnsafePointer<UInt8>, _ count: Int) -> [UInt32] {
-    var counts = [UInt32](repeating: 0, count: 256)
-    nc_histogram(codes, count, &counts)
-    return counts
-  }
-
-  private func check(_ counts: [UInt32], _ isAllowed: [Bool]) throws(CodecError) {
-    if let wrong = (0..<256).first(where: { counts[$0] > 0 && !isAllowed[$0] }) {
-      throw .corrupt("code \(isGrid ? String(Int8(truncatingIfNeeded: wrong)) : String(wrong))")
-    }
-  }
 }
 
 extension LevelsCodec.Parameters {

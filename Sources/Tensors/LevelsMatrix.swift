@@ -94,7 +94,7 @@ public struct LevelsMatrix: Sendable, Equatable {
 
 extension Collection where Element == UInt8 {
   /// The largest element. (Written so that it is done many at a time, as `max()` is not.)
-  fileprivate var largest: Int? {
+  package var largest: Int? {
     if isEmpty { return nil }
     return withContiguousStorageIfAvailable { bytes in
       var most: UInt8 = 0
@@ -103,10 +103,21 @@ extension Collection where Element == UInt8 {
     } ?? self.max().map { Int($0) }
   }
 
-  fileprivate func count(of code: UInt8) -> Int {
+  /// How many elements are `code`. (As `largest`; counted in bytes at first, which hold 255.)
+  package func count(of code: UInt8) -> Int {
     withContiguousStorageIfAvailable { bytes in
+      guard var next = bytes.baseAddress else { return 0 }
+      let end = next + bytes.count
       var count = 0
-      for byte in bytes { count &+= byte == code ? 1 : 0 }
+      while next < end {
+        var few: UInt8 = 0
+        let stop = next + Swift.min(255, end - next)
+        while next < stop {
+          few &+= next.pointee == code ? 1 : 0
+          next += 1
+        }
+        count &+= Int(few)
+      }
       return count
     } ?? self.reduce(0) { $0 + ($1 == code ? 1 : 0) }
   }

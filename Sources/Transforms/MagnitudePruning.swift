@@ -104,23 +104,10 @@ extension TensorRecord {
     pruned.forEachPiece(type: type, threads: threads) { bytes.append(contentsOf: $0) }
     let quantized = try bytes.withUnsafeBytes { bytes in
       Result { () throws(NonFiniteWeight) in
-        // Zeros are one level more, where there are so many that `quantize` keeps them.
-        let zeros = SourceZeros.count(bytes, type: type)
-        return try Compression.quantize(
-          matrix(bytes), levels: max(2, zeros * 1024 >= shape.count ? count + 1 : count), threads: threads)
+        try Compression.quantize(matrix(bytes), levels: count, keepsZeros: true, threads: threads)
       }
     }.get()
-    guard let levels = LevelsMatrix(quantized.matrix, type: type) else {
-      preconditionFailure("a quantised matrix is none of levels")
-    }
-    return .weights(.levels(levels, transposed: isTransposed))
-  }
-}
-
-/// Zeros among elements.
-private enum SourceZeros {
-  static func count(_ bytes: UnsafeRawBufferPointer, type: ElementType) -> Int {
-    (0..<bytes.count / type.byteCount).count { type.number($0, of: bytes) == 0 }
+    return .weights(.levels(quantized.matrix, transposed: isTransposed))
   }
 }
 

@@ -125,13 +125,13 @@ extension TensorRecord {
         guard let result = try Compression.quantize(source, step: step, threads: threads) else {
           throw NonFiniteWeight(index: -1)
         }
-        return try changed(LevelsMatrix(result.matrix, type: type), kept: result.nonzeroCount)
+        return changed(result.matrix, kept: result.nonzeroCount)
       case .bits(let bits, let group):
         let result = try Compression.quantize(source, bits: bits, group: group, threads: threads)
-        return try changed(LevelsMatrix(result.matrix, type: type), kept: result.nonzeroCount)
+        return changed(result.matrix, kept: result.nonzeroCount)
       case .levels(let levels):
         let result = try Compression.quantize(source, levels: levels, threads: threads)
-        return try changed(LevelsMatrix(result.matrix, type: type), kept: nil)
+        return changed(result.matrix, kept: nil)
       }
     } catch {
       if error.index < 0 { throw NetworkError(.unusable, "a weight is more than 2²⁴ steps") }
@@ -139,24 +139,7 @@ extension TensorRecord {
     }
   }
 
-  private func changed(_ matrix: LevelsMatrix?, kept: Int?) throws(NonFiniteWeight) -> Compressed {
-    guard let matrix else { preconditionFailure("a quantised matrix is none of levels") }
-    return .changed(
-      .weights(.levels(matrix, transposed: isTransposed)), kept: kept.map { Kept(count: $0, of: shape.count) })
-  }
-}
-
-extension LevelsMatrix {
-  fileprivate init?(_ matrix: GridMatrix, type: ElementType) {
-    self.init(
-      rows: matrix.rows, columns: matrix.columns, type: type, codes: matrix.codes.map { UInt8(bitPattern: $0) },
-      levels: .grid(scales: matrix.scales, group: matrix.group, exceptions: matrix.exceptions))
-  }
-
-  init?(_ matrix: TableMatrix, type: ElementType) {
-    let table = matrix.levels.flatMap { level in
-      withUnsafeBytes(of: type.bits(level).littleEndian) { Array($0.prefix(type.byteCount)) }
-    }
-    self.init(rows: matrix.rows, columns: matrix.columns, type: type, codes: matrix.codes, levels: .table(table))
+  private func changed(_ matrix: LevelsMatrix, kept: Int?) -> Compressed {
+    .changed(.weights(.levels(matrix, transposed: isTransposed)), kept: kept.map { Kept(count: $0, of: shape.count) })
   }
 }

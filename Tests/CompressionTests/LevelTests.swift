@@ -8,6 +8,14 @@ import Testing
 @testable import Compression
 @testable import Matrices
 
+extension LevelsMatrix {
+  /// The levels of a table.
+  var table: [Double] {
+    guard case .table(let bytes) = levels else { return [] }
+    return type.numbers(bytes)
+  }
+}
+
 @Suite("Levels") struct LevelTests {
   private func quantized(
     _ w: [Double], _ levels: Int, _ type: ElementType = .float64, rows: Int = 1, transposed: Bool = false,
@@ -41,8 +49,9 @@ import Testing
   }
 
   private func squaredError(_ found: TableQuantization, _ w: [Double]) -> Double {
-    zip(w, found.matrix.codes).reduce(0) {
-      let difference = $1.0 - found.matrix.levels[Int($1.1)]
+    let levels = found.matrix.table
+    return zip(w, found.matrix.codes).reduce(0) {
+      let difference = $1.0 - levels[Int($1.1)]
       return $0 + difference * difference
     }
   }
@@ -58,8 +67,8 @@ import Testing
           let best = exhaustive(w, levels)
           let norm = w.reduce(0) { $0 + $1 * $1 }
           #expect(squaredError(found, w) <= best * (1 + 1e-11) + 1e-14 * norm, "\(levels) levels of \(w)")
-          #expect(found.excess == 0 && found.matrix.levels.count <= levels)
-          for i in w.indices where w[i] == 0 { #expect(found.matrix.levels[Int(found.matrix.codes[i])] == 0) }
+          #expect(found.excess == 0 && found.matrix.table.count <= levels)
+          for i in w.indices where w[i] == 0 { #expect(found.matrix.table[Int(found.matrix.codes[i])] == 0) }
         }
       }
     }
@@ -121,18 +130,18 @@ import Testing
     let w = [3, 1, 3, -0.0, 0, 2, 1, 1] as [Double]
     for type in [ElementType.float16, .bfloat16, .float32, .float64] {
       let found = try quantized(w, 4, type, rows: 2)
-      #expect(found.matrix.levels == [0, 1, 2, 3] && found.matrix.codes == [3, 1, 3, 0, 0, 2, 1, 1])
-      #expect(found.matrix.levels[0].sign == .plus && found.relativeL2 == 0 && found.excess == 0)
+      #expect(found.matrix.table == [0, 1, 2, 3] && found.matrix.codes == [3, 1, 3, 0, 0, 2, 1, 1])
+      #expect(found.matrix.table[0].sign == .plus && found.excess == 0)
     }
-    #expect(try quantized([7, 7], 2).matrix.levels == [7])
-    #expect(try quantized([0, -0.0], 2).matrix.levels == [0])
-    #expect(try quantized([], 2).matrix == TableMatrix(rows: 1, columns: 0, codes: [], levels: []))
+    #expect(try quantized([7, 7], 2).matrix.table == [7])
+    #expect(try quantized([0, -0.0], 2).matrix.table == [0])
+    #expect(try quantized([], 2).matrix.table == [])
   }
 
   /// The example of the documentation.
   @Test func threeWeights() throws {
     let found = try quantized([1, 2, 6], 2)
-    #expect(found.matrix.levels == [1.5, 6] && found.matrix.codes == [0, 0, 1])
+    #expect(found.matrix.table == [1.5, 6] && found.matrix.codes == [0, 0, 1])
   }
 
   @Test func zerosOfPrunedMatricesStay() throws {
@@ -140,13 +149,13 @@ import Testing
     let w = (0..<20000).map { _ in random.next() % 3 == 0 ? random.gaussian() + 0.3 : 0 }
     for levels in [2, 3, 16] {
       let found = try quantized(w, levels, .float32, rows: 100)
-      let zero = try #require(found.matrix.levels.firstIndex(of: 0))
-      #expect(found.matrix.levels[zero].sign == .plus)
+      let zero = try #require(found.matrix.table.firstIndex(of: 0))
+      #expect(found.matrix.table[zero].sign == .plus)
       for (w, code) in zip(w, found.matrix.codes) where w == 0 { #expect(Int(code) == zero) }
     }
     // A single zero among many is no mass.
     let dense = [0] + (0..<5000).map { _ in 1 + random.uniform() }
-    #expect(try quantized(dense, 2).matrix.levels.contains(0) == false)
+    #expect(try quantized(dense, 2).matrix.table.contains(0) == false)
   }
 
   @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64]) func everyType(_ type: ElementType) throws {
@@ -157,24 +166,43 @@ import Testing
     var last = 1.0
     for levels in type == .float32 ? [2, 5] : [3] {
       let found = try quantized(w, levels, type, rows: rows)
-      let values = found.matrix.codes.map { found.matrix.levels[Int($0)] }
-      #expect(abs(found.relativeL2 - relativeError(w, values)) <= 1e-12)
-      #expect(found.matrix.levels.allSatisfy { type.nearest($0) == $0 })
+      let values = found.matrix.codes.map { found.matrix.table[Int($0)] }
+      let error = relativeError(w, values)
+      #expect(found.matrix.table.allSatisfy { type.nearest($0) == $0 })
       // Exact, and better than fewer.
-      #expect(found.excess == 0 && found.relativeL2 < last)
-      last = found.relativeL2
+      #expect(found.excess == 0 && error < last)
+      last = error
       // No weight has a nearer level.
       for (w, value) in zip(w, values).prefix(3000) {
-        #expect(found.matrix.levels.allSatisfy { abs(w - $0) >= abs(w - value) })
+        #expect(found.matrix.table.allSatisfy { abs(w - $0) >= abs(w - value) })
       }
       let other = try quantized(turned, levels, type, rows: columns, transposed: true, threads: 3)
-      #expect(other.matrix == found.matrix && other.relativeL2 == found.relativeL2)
+      #expect(other.matrix == found.matrix)
     }
   }
 
+  /// Beside a level for zeros, which stay zeros however few they are, there are K.
+  @Test func zerosKept() throws {
+    func quantized(_ w: [Double], _ levels: Int) throws -> LevelsMatrix {
+      try w.withUnsafeBytes {
+        try quantize(
+          StoredMatrix($0, type: .float64, rows: 1, columns: w.count, transposed: false), levels: levels,
+          keepsZeros: true, threads: .one
+        ).matrix
+      }
+    }
+    let w = [0] + (1...2000).map { Double($0) }
+    let found = try quantized(w, 2)
+    #expect(found.table.count == 3 && found.table[0] == 0 && found.codes.count { $0 == 0 } == 1)
+    #expect(try quantized([1, 3], 1).table == [2])
+    #expect(try quantized([0, 1, 3, 0], 1).codes == [0, 1, 1, 0])
+    #expect(try quantized((0...255).map { Double($0) }, 255).table == (0...255).map { Double($0) })
+  }
+
   @Test func extremes() throws {
-    #expect(try quantized([1e308, 1.5e308, -1e308], 2).relativeL2 < 0.4)
-    #expect(try quantized([0x1p-1074, 0x1p-1073, 0x1p-1072], 2).matrix.levels.count == 2)
+    let large = try quantized([1e308, 1.5e308, -1e308], 2).matrix
+    #expect(relativeError([1e308, 1.5e308, -1e308], large.codes.map { large.table[Int($0)] }) < 0.4)
+    #expect(try quantized([0x1p-1074, 0x1p-1073, 0x1p-1072], 2).matrix.table.count == 2)
     for type in [ElementType.float16, .bfloat16, .float32, .float64] {
       for bad in [Double.infinity, -.infinity, .nan] {
         #expect(throws: NonFiniteWeight(index: 1)) { _ = try quantized([1, bad, 2], 2, type) }

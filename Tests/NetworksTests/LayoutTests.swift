@@ -199,6 +199,36 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     }
   }
 
+  /// Keras 3 counts them from 0 where calls take their values, and from 1 where outputs are named.
+  @Test(arguments: [([], 1), ([0], 2), ([0], 1), ([0, 1], 3), ([0, 1], 2)] as [([Int], Int)])
+  func nestedFunctionalModelOfKeras3(taken: [Int], output: Int) throws {
+    func call(_ layer: String, _ number: Int) -> String {
+      #"{"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": ["\#(layer)", \#(number), 0]}}], "#
+        + #""kwargs": {}}"#
+    }
+    func input(_ name: String) -> String {
+      #"{"class_name": "InputLayer", "name": "\#(name)", "config": {"name": "\#(name)", "batch_shape": [null, 4]}, "#
+        + #""inbound_nodes": []}"#
+    }
+    let calls = [call("in", 0)] + taken.map { call("inner", $0) }
+    // The last call is used by another layer where it is no output.
+    let sum = call("inner", taken.count)
+    let text = """
+      {"class_name": "Functional", "config": {"name": "outer", "layers": [\(input("in")),
+        {"class_name": "Functional", "name": "inner", "config": {"name": "inner", "layers": [\(input("x")),
+          {"class_name": "Dense", "name": "d", "config": {"name": "d", "units": 4, "activation": "linear"},
+           "inbound_nodes": [\(call("x", 0))]}], "input_layers": ["x", 0, 0], "output_layers": ["d", 0, 0]},
+         "inbound_nodes": [\(calls.joined(separator: ", "))]}\(output > taken.count ? "" : """
+        , {"class_name": "ReLU", "name": "sum", "config": {"name": "sum"}, "inbound_nodes": [\(sum)]}
+        """)
+      ], "input_layers": ["in", 0, 0], "output_layers": ["inner", \(output), 0]}}
+      """
+    var file = TableBuilder.kerasModel(nil, [], configuration: text)
+    file.dense("model_weights/inner/outer/inner/d", 4, 4)
+    #expect(
+      try read(file).steps == ["input"] + [String](repeating: "dense inner/d/kernel", count: output), "\(output)")
+  }
+
   @Test func listsSplitIntoSeveralAttributes() throws {
     var file = TableBuilder()
     file.group("", ["layer_names0": ["b"], "layer_names1": ["a"]])

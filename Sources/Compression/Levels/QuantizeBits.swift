@@ -32,7 +32,7 @@ public func quantize(
   precondition((2...8).contains(bits), "2 to 8 bits")
   let weights = source.weights
   let grid = SymmetricGrid(type: weights.type, most: 1 << (bits - 1) - 1)
-  var codes = [Int8](repeating: 0, count: weights.rows * weights.columns)
+  var codes = [UInt8](repeating: 0, count: weights.rows * weights.columns)
   var scales = [Double](repeating: 0, count: group.count(rows: weights.rows, columns: weights.columns))
   var whole: Double?
   if group == .tensor {
@@ -42,14 +42,15 @@ public func quantize(
   }
   let scale = whole
   let blocks = codes.withUnsafeMutableBufferPointer { codes in
-    scales.withUnsafeMutableBufferPointer { scales -> [QuantizedBlock?] in
-      guard let c = codes.baseAddress, let s = scales.baseAddress else { return [] }
+    scales.withUnsafeMutableBufferPointer { scales -> [Int?] in
+      guard let c = codes.integers, let s = scales.baseAddress else { return [] }
       nonisolated(unsafe) let (codes, scales) = (c, s)
       let groups = group.perRow(columns: weights.columns)
-      return threads.results(weights.blocks) { block -> QuantizedBlock? in
+      // How many integers of each block are not 0.
+      return threads.results(weights.blocks) { block -> Int? in
         let range = weights.rows(ofBlock: block)
-        return weights.withGridWeights(range) { x -> QuantizedBlock? in
-          var result = QuantizedBlock()
+        return weights.withGridWeights(range) { x -> Int? in
+          var nonzeroCount = 0
           for row in range {
             for g in 0..<groups {
               let run = group.inputs(g, columns: weights.columns)
@@ -57,33 +58,21 @@ public func quantize(
               let w = x[first + run.lowerBound..<first + run.upperBound]
               guard let best = scale ?? grid.scale(of: w, threads: .one) else { return nil }
               if scale == nil { scales[row * groups + g] = best }
-              result.add(grid.write(w, scale: best, to: codes + row * weights.columns + run.lowerBound))
+              nonzeroCount += grid.write(w, scale: best, to: codes + row * weights.columns + run.lowerBound)
             }
           }
-          return result
+          return nonzeroCount
         }
       }
     }
   }
-  var total = QuantizedBlock()
+  var nonzeroCount = 0
   for block in blocks {
     guard let block else { throw NonFiniteWeight(index: weights.firstNonFinite() ?? 0) }
-    total.add(block)
+    nonzeroCount += block
   }
   return GridQuantization(
-    matrix: GridMatrix(
-      rows: weights.rows, columns: weights.columns, group: group, codes: codes, exceptions: [], scales: scales),
-    error: total.error, nonzeroCount: total.nonzeroCount)
-}
-
-private struct QuantizedBlock: Sendable {
-  var error = SquaredError()
-  var nonzeroCount = 0
-
-  mutating func add(_ other: QuantizedBlock) {
-    error.add(other.error)
-    nonzeroCount += other.nonzeroCount
-  }
+    matrix: .grid(weights, codes: codes, scales: scales, group: group), nonzeroCount: nonzeroCount)
 }
 
 /// The levels −most…most of a type.
@@ -140,20 +129,16 @@ private struct SymmetricGrid: Sendable {
         : GridWeights(UnsafePointer(room.assumingMemoryBound(to: Float.self)), count), threads: threads)
   }
 
-  /// Writes the codes of weights with one scale, and measures what is lost.
-  func write(_ weights: GridWeights, scale: Double, to codes: UnsafeMutablePointer<Int8>) -> QuantizedBlock {
-    var result = QuantizedBlock()
-    if scale > 0 {
-      let limit = Double(type.finiteSteps(scale, most: most))
-      // Subnormal doubles have no reciprocal.
-      result.nonzeroCount =
-        scale > 0x1p-900 && scale < 0x1p900
-        ? nc_scale_codes(weights.base, weights.isWide, weights.count, scale, limit, codes)
-        : withUnit(weights, largest: scale) {
-          nc_scale_codes($0.base, $0.isWide, $0.count, scale / $1, limit, codes)
-        }
+  /// Writes the codes of weights with one scale over zeros; returns how many are not 0.
+  func write(_ weights: GridWeights, scale: Double, to codes: UnsafeMutablePointer<Int8>) -> Int {
+    if scale == 0 { return 0 }
+    let limit = Double(type.finiteSteps(scale, most: most))
+    if scale > 0x1p-900 && scale < 0x1p900 {
+      return nc_scale_codes(weights.base, weights.isWide, weights.count, scale, limit, codes)
     }
-    result.error = GridValues(type: type).error(of: weights, codes: codes, scale: scale) { 0 }
-    return result
+    // Subnormal doubles have no reciprocal.
+    return withUnit(weights, largest: scale) {
+      nc_scale_codes($0.base, $0.isWide, $0.count, scale / $1, limit, codes)
+    }
   }
 }

@@ -3,30 +3,15 @@
 internal import CLoops
 public import Matrices
 public import Parallel
-internal import Tensors
-
-/// A matrix of few distinct values, output unit by output unit.
-public struct TableMatrix: Sendable, Equatable {
-  /// Output units.
-  public let rows: Int
-  /// Inputs.
-  public let columns: Int
-  /// The number of the level of each weight, row by row.
-  public let codes: [UInt8]
-  /// At most 256 values of the tensor's type, ascending, none twice and no −0.
-  public let levels: [Double]
-}
+public import Tensors
 
 /// A matrix of few distinct values, and what was lost.
 public struct TableQuantization: Sendable {
-  public let matrix: TableMatrix
-  /// Between W and the restored values, of the tensor's type.
-  public let error: SquaredError
+  /// The levels are ascending, none twice and no −0.
+  public let matrix: LevelsMatrix
   /// How much more ‖W − Ŵ‖² may be than the least of all, relative to it and before rounding: 0 where the levels are
   /// known to be the best.
   public let excess: Double
-  /// ‖W − Ŵ‖ / ‖W‖; 0 for a matrix of zeros.
-  public var relativeL2: Double { error.error }
 }
 
 /// Replaces the weights of a matrix by the K values that minimise the squared error.
@@ -38,22 +23,23 @@ public struct TableQuantization: Sendable {
 /// takes the nearest level, of two the lower. Levels that become equal are one.
 ///
 /// Where at least one weight in 1024 is zero (a pruned matrix), one of the K levels is +0, and zeros stay zeros; the
-/// other levels are the best beside it. (A weight may become zero that was not.)
+/// other levels are the best beside it. (A weight may become zero that was not.) With `keepsZeros` the same holds of any
+/// zero, and its level is one more than K.
 ///
 /// Example: K = 2 and w = (1, 2, 6): levels 1.5 and 6, with the error .5.
 ///
 /// - Parameters:
 ///   - source: the weights; the result is output units × inputs, whichever way they are stored.
-///   - levels: K, 2…256.
+///   - levels: K, 2…256; with `keepsZeros` 1…255.
 ///   - threads: the result does not depend on it.
 /// - Throws: `NonFiniteWeight` for an infinity or NaN.
 ///
 /// Laws: a matrix of at most K distinct values stays as it is (but for −0); the error does not rise with K; multiplying
 /// W by a power of two multiplies the levels and keeps the codes (nothing being subnormal).
 public func quantize(
-  _ source: StoredMatrix, levels: Int, threads: Threads
+  _ source: StoredMatrix, levels: Int, keepsZeros: Bool = false, threads: Threads
 ) throws(NonFiniteWeight) -> TableQuantization {
-  precondition((2...256).contains(levels), "2 to 256 levels")
+  precondition((keepsZeros ? 1...255 : 2...256).contains(levels), "2 to 256 levels, or 1 to 255 beside zero")
   let weights = source.weights
   let elements = source.elements
   let largestKey = elements.largestKey(threads: threads)
@@ -64,24 +50,31 @@ public func quantize(
     let largest = weights.type.magnitude(ofKey: largestKey)
     let unit = largest == 0 || largest > 0x1p-200 && largest < 0x1p200 ? 1 : largest.binade
     found = weights.sortedDoubles().withUnsafeBufferPointer {
-      FoundLevels(sorted: $0, count: levels, type: .float64, unit: unit)
+      FoundLevels(sorted: $0, count: levels, type: .float64, unit: unit, keepsZeros: keepsZeros)
     }
   } else {
     let sorted = weights.sortedFloats(threads: threads)
-    found = sorted.withUnsafeBufferPointer { FoundLevels(sorted: $0, count: levels, type: weights.type, unit: 1) }
-  }
-  var codes = [UInt8](repeating: 0, count: weights.rows * weights.columns)
-  let errors = codes.withUnsafeMutableBufferPointer { codes -> [SquaredError] in
-    guard let base = codes.baseAddress else { return [] }
-    nonisolated(unsafe) let codes = base
-    return threads.results(weights.blocks) { block in
-      let rows = weights.rows(ofBlock: block)
-      return weights.withGridWeights(rows) { found.write($0, to: codes + rows.lowerBound * weights.columns) }
+    found = sorted.withUnsafeBufferPointer {
+      FoundLevels(sorted: $0, count: levels, type: weights.type, unit: 1, keepsZeros: keepsZeros)
     }
   }
-  return TableQuantization(
-    matrix: TableMatrix(rows: weights.rows, columns: weights.columns, codes: codes, levels: found.levels),
-    error: errors.reduce(into: SquaredError()) { $0.add($1) }, excess: found.excess)
+  var codes = [UInt8](repeating: 0, count: weights.rows * weights.columns)
+  codes.withUnsafeMutableBufferPointer { codes in
+    guard let base = codes.baseAddress else { return }
+    nonisolated(unsafe) let codes = base
+    threads.forEach(weights.blocks) { block in
+      let rows = weights.rows(ofBlock: block)
+      weights.withGridWeights(rows) { found.write($0, to: codes + rows.lowerBound * weights.columns) }
+    }
+  }
+  let table = found.levels.flatMap { level in
+    withUnsafeBytes(of: weights.type.bits(level).littleEndian) { Array($0.prefix(weights.type.byteCount)) }
+  }
+  guard
+    let matrix = LevelsMatrix(
+      rows: weights.rows, columns: weights.columns, type: weights.type, codes: codes, levels: .table(table))
+  else { preconditionFailure("codes without levels") }
+  return TableQuantization(matrix: matrix, excess: found.excess)
 }
 
 /// The levels of a matrix, of its type.
@@ -95,16 +88,16 @@ private struct FoundLevels: Sendable {
   static let fewestZeros = 1024
 
   init<Value: BinaryFloatingPoint & Sendable>(
-    sorted: UnsafeBufferPointer<Value>, count: Int, type: ElementType, unit: Double
+    sorted: UnsafeBufferPointer<Value>, count levels: Int, type: ElementType, unit: Double, keepsZeros: Bool
   ) {
+    let all = sorted.partitioningIndex { $0 >= 0 }..<sorted.partitioningIndex { $0 > 0 }
+    let zeros = keepsZeros || all.count * Self.fewestZeros >= sorted.count ? all : 0..<0
+    let count = keepsZeros && !all.isEmpty ? levels + 1 : levels
     var levels: [Double] = []
     var excess = 0.0
     if let distinct = Self.distinct(sorted, limit: count) {
       levels = distinct
     } else {
-      let first = sorted.partitioningIndex { $0 >= 0 }
-      let end = sorted.partitioningIndex { $0 > 0 }
-      let zeros = (end - first) * Self.fewestZeros >= sorted.count && first < end ? first..<end : 0..<0
       if unit == 1 {
         (levels, excess) = Self.best(sorted, zeros: zeros, count: count)
       } else {
@@ -154,41 +147,20 @@ private struct FoundLevels: Sendable {
     return distinct
   }
 
-  /// Writes the codes of weights, and measures what is lost.
-  func write(_ weights: GridWeights, to codes: UnsafeMutablePointer<UInt8>) -> SquaredError {
-    guard !levels.isEmpty else { return SquaredError() }
+  /// Writes the codes of weights.
+  func write(_ weights: GridWeights, to codes: UnsafeMutablePointer<UInt8>) {
+    if levels.isEmpty { return }
     if weights.isWide {
-      var restored = [Double](repeating: 0, count: weights.count)
       for i in 0..<weights.count {
         let w = weights.doubles[i]
         let above = levels.partitioningIndex { $0 >= w }
         // Of the levels beside it the nearer one.
         let isLower = above == levels.count || above > 0 && w - levels[above - 1] <= levels[above] - w
-        let code = isLower ? above - 1 : above
-        codes[i] = UInt8(code)
-        restored[i] = levels[code]
+        codes[i] = UInt8(isLower ? above - 1 : above)
       }
-      return restored.withUnsafeBytes {
-        SquaredError(
-          UnsafeRawBufferPointer(start: weights.base, count: 8 * weights.count), $0, type: .float64, threads: .one)
-      }
+    } else {
+      nc_level_codes(weights.floats, weights.count, thresholds, thresholds.count, codes)
     }
-    nc_level_codes(weights.floats, weights.count, thresholds, thresholds.count, codes)
-    let table = levels.map(Float.init)
-    let chunk = 1 << 12
-    var (norm, difference) = (0.0, 0.0)
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: chunk) { room in
-      guard let restored = room.baseAddress else { return }
-      for start in stride(from: 0, to: weights.count, by: chunk) {
-        let count = min(chunk, weights.count - start)
-        for i in 0..<count { restored[i] = table[Int(codes[start + i])] }
-        var sums = (norm: 0.0, difference: 0.0)
-        nc_squared_errors(weights.floats + start, restored, count, &sums.norm, &sums.difference)
-        norm += sums.norm
-        difference += sums.difference
-      }
-    }
-    return SquaredError(norm: norm, difference: difference, unit: 1)
   }
 }
 

@@ -32,9 +32,9 @@ public func quantize(
   let weights = source.weights
   let type = weights.type
   let inverse = 1 / step
-  var codes = [Int8](repeating: 0, count: weights.rows * weights.columns)
+  var codes = [UInt8](repeating: 0, count: weights.rows * weights.columns)
   let blocks = codes.withUnsafeMutableBufferPointer { codes -> [RoundedBlock] in
-    guard let base = codes.baseAddress else { return [] }
+    guard let base = codes.integers else { return [] }
     nonisolated(unsafe) let out = base
     return threads.results(weights.blocks) { block in
       let rows = weights.rows(ofBlock: block)
@@ -46,18 +46,16 @@ public func quantize(
   let largest = blocks.reduce(0) { max($0, $1.sums.largest) }
   guard Double(bitPattern: largest).isFinite else { throw NonFiniteWeight(index: weights.firstNonFinite() ?? 0) }
   let most = (Double(bitPattern: largest) * inverse).rounded(.toNearestOrEven)
-  guard most <= Double(GridMatrix.most) else { return nil }
+  guard most <= Double(LevelsMatrix.exceptionLimit) else { return nil }
 
   let slope = blocks.reduce(0) { $0 + $1.sums.slope }
   let squares = blocks.reduce(0) { $0 + $1.sums.squares }
   let scale = squares > 0 ? type.scaleType.nearest(step + step * (slope / squares)) : 0
-  var matrix = GridMatrix(
-    rows: weights.rows, columns: weights.columns, group: .tensor, codes: codes,
-    exceptions: blocks.flatMap(\.exceptions), scales: [scale])
-  codes = []
-  matrix.limit(to: scale == 0 ? 0 : type.finiteSteps(scale, most: Int(most)), most: Int(most))
+  var exceptions = blocks.flatMap(\.exceptions)
+  let limit = scale == 0 ? 0 : type.finiteSteps(scale, most: Int(most))
+  if limit < Int(most) { exceptions = limited(&codes, exceptions, to: limit) }
   return GridQuantization(
-    matrix: matrix, error: matrix.error(against: weights, threads: threads),
+    matrix: .grid(weights, codes: codes, scales: [scale], group: .tensor, exceptions: exceptions),
     nonzeroCount: scale == 0 ? 0 : blocks.reduce(0) { $0 + Int($1.sums.nonzero) })
 }
 
@@ -70,7 +68,7 @@ private struct RoundedBlock: Sendable {
     sums = nc_grid_round(weights.base, weights.isWide, weights.count, inverse, codes)
     guard sums.exceptions > 0 else { return }
     exceptions.reserveCapacity(Int(sums.exceptions))
-    for i in 0..<weights.count where codes[i] == GridMatrix.exception {
+    for i in 0..<weights.count where codes[i] == exceptionCode {
       let k = (weights[i] * inverse).rounded(.toNearestOrEven)
       // What does not fit is refused when all blocks are there.
       exceptions.append(Int32(exactly: k) ?? .max)
@@ -78,55 +76,40 @@ private struct RoundedBlock: Sendable {
   }
 }
 
-extension GridMatrix {
-  /// Brings integers of up to `most` in magnitude down to `limit`.
-  fileprivate mutating func limit(to limit: Int, most: Int) {
-    guard limit < most else { return }
-    var left: [Int32] = []
-    var number = 0
-    for i in codes.indices where codes[i] == Self.exception || codes[i].magnitude > limit {
-      var k = Int32(codes[i])
-      if codes[i] == Self.exception {
-        k = exceptions[number]
-        number += 1
-      }
-      k = k.signum() * min(Int32(limit), k < 0 ? -k : k)
-      if k.magnitude > 127 { left.append(k) } else { codes[i] = Int8(k) }
+/// Brings integers down to `limit` in magnitude; returns the exceptions that are left.
+private func limited(_ codes: inout [UInt8], _ exceptions: [Int32], to limit: Int) -> [Int32] {
+  var left: [Int32] = []
+  var number = 0
+  for i in codes.indices {
+    var k = Int32(Int8(bitPattern: codes[i]))
+    if codes[i] == LevelsMatrix.exceptionCode {
+      k = exceptions[number]
+      number += 1
     }
-    exceptions = left
+    k = k.signum() * min(Int32(limit), k < 0 ? -k : k)
+    if let code = Int8(exactly: k), code != exceptionCode { codes[i] = UInt8(bitPattern: code) } else { left.append(k) }
   }
+  return left
+}
 
-  /// The squared error of a matrix with one scale, summed block by block.
-  fileprivate func error(against weights: WeightRows, threads: Threads) -> SquaredError {
-    let starts = exceptionStarts(weights)
-    let values = GridValues(type: weights.type)
-    let errors = codes.withUnsafeBufferPointer { codes -> [SquaredError] in
-      guard let base = codes.baseAddress else { return [] }
-      nonisolated(unsafe) let codes = base
-      return threads.results(weights.blocks) { block in
-        let rows = weights.rows(ofBlock: block)
-        var number = starts[block]
-        return weights.withGridWeights(rows) {
-          values.error(of: $0, codes: codes + rows.lowerBound * columns, scale: scales[0]) {
-            number += 1
-            return exceptions[number - 1]
-          }
-        }
-      }
-    }
-    return errors.reduce(into: SquaredError()) { $0.add($1) }
+extension LevelsMatrix {
+  /// The grid of a matrix.
+  static func grid(
+    _ weights: WeightRows, codes: [UInt8], scales: [Double], group: ScaleGroup, exceptions: [Int32] = []
+  ) -> LevelsMatrix {
+    guard
+      let matrix = LevelsMatrix(
+        rows: weights.rows, columns: weights.columns, type: weights.type, codes: codes,
+        levels: .grid(scales: scales, group: group, exceptions: exceptions))
+    else { preconditionFailure("a grid whose parts do not agree") }
+    return matrix
   }
+}
 
-  /// The number of the first exception of each block.
-  private func exceptionStarts(_ weights: WeightRows) -> [Int] {
-    guard !exceptions.isEmpty else { return [Int](repeating: 0, count: weights.blocks) }
-    var start = 0
-    return (0..<weights.blocks).map { block in
-      let rows = weights.rows(ofBlock: block)
-      let first = start
-      start += codes[rows.lowerBound * columns..<rows.upperBound * columns].count { $0 == Self.exception }
-      return first
-    }
+extension UnsafeMutableBufferPointer<UInt8> {
+  /// The codes of a grid as what they are.
+  var integers: UnsafeMutablePointer<Int8>? {
+    baseAddress.map { UnsafeMutableRawPointer($0).assumingMemoryBound(to: Int8.self) }
   }
 }
 

@@ -253,7 +253,19 @@ extension StoredMatrix {
     guard let found = try? quantize(self, step: step, threads: threads) else {
       preconditionFailure("finite weights of at most 2²⁴ steps")
     }
-    return found.error
+    let slabs = LevelsSlabs(found.matrix, transposed: weights.transposed)
+    var error = SquaredError()
+    for slab in 0..<slabs.count {
+      let range = slabs.bytes(of: slab)
+      withUnsafeTemporaryAllocation(byteCount: range.count, alignment: 64) { restored in
+        slabs.decode(slab, into: restored)
+        error.add(
+          SquaredError(
+            UnsafeRawBufferPointer(rebasing: weights.bytes[range]), UnsafeRawBufferPointer(restored),
+            type: weights.type, threads: threads))
+      }
+    }
+    return error
   }
 }
 
@@ -271,7 +283,7 @@ struct StepRange {
       return j
     }
     let octave = Int(largest.exponent)
-    least = first(from: max(-1022, octave - 25) * 32) { $0 <= Double(GridMatrix.most) }
+    least = first(from: max(-1022, octave - 25) * 32) { $0 <= Double(LevelsMatrix.exceptionLimit) }
     most = first(from: max(least, min(1021, octave) * 32)) { $0 == 0 }
   }
 

@@ -73,8 +73,8 @@ package struct KerasNetwork {
   private var imaginedShapes: [TensorName: [Int?]] = [:]
   private var applications = 0
   private var applied: [Application] = []
-  /// Models whose calls others refer to by numbers from 1.
-  private var countedFromOne: Set<Int> = []
+  /// How calls of models are counted, where that is not from 0.
+  private var countings: [Int: CallCounting] = [:]
 
   private init(configuration: KerasConfiguration, variables: [LayoutVariable]) {
     self.configuration = configuration
@@ -150,15 +150,7 @@ extension KerasNetwork {
     let inputs = References(described.settings["input_layers"] ?? .null).all
     let outputs = References(described.settings["output_layers"] ?? .null).all
     guard !outputs.isEmpty else { throw contradiction(model, "has no outputs") }
-    // Keras counts calls of a model that is a graph from 1: making it was the first.
-    for reference in outputs
-      + described.parts.flatMap({ configuration.layers[$0].calls.flatMap { References($0).all } })
-    {
-      guard let layer = described.partsByName[reference.layer] else { continue }
-      if configuration.layers[layer].isModel, reference.call == configuration.layers[layer].calls.count {
-        countedFromOne.insert(layer)
-      }
-    }
+    countCalls(of: described, outputs: outputs)
 
     /// The nodes of the outputs of each call; empty while its own inputs are being looked for.
     var values: [CallID: [Int]] = [:]
@@ -166,7 +158,7 @@ extension KerasNetwork {
       throw contradiction(model, "has \(inputs.count) inputs and is applied to \(arguments.count) values")
     }
     for (index, input) in inputs.enumerated() {
-      let id = try callID(input, in: model)
+      let id = try callID(input, in: model, isOutput: true)
       guard values[id] == nil else { throw contradiction(model, "has an input twice") }
       let node =
         arguments?[index] ?? appendInput(shape: inputShape(id.layer), name: configuration.layers[id.layer].name)
@@ -176,7 +168,7 @@ extension KerasNetwork {
 
     // Depth first without recursion: a chain of layers may be long.
     for output in outputs {
-      var pending = [try callID(output, in: model)]
+      var pending = [try callID(output, in: model, isOutput: true)]
       while let id = pending.last {
         if let done = values[id], !done.isEmpty {
           pending.removeLast()
@@ -188,7 +180,7 @@ extension KerasNetwork {
         var arguments: [Int] = []
         var waitsFor: [CallID] = []
         for reference in references.all {
-          let source = try callID(reference, in: model)
+          let source = try callID(reference, in: model, isOutput: false)
           switch values[source] {
           case nil: waitsFor.append(source)
           case let nodes? where nodes.isEmpty: throw contradiction(id.layer, "depends on its own value")
@@ -212,7 +204,8 @@ extension KerasNetwork {
     }
     var nodes: [Int] = []
     for output in outputs {
-      guard let found = values[try callID(output, in: model)], found.indices.contains(output.output) else {
+      guard let found = values[try callID(output, in: model, isOutput: true)], found.indices.contains(output.output)
+      else {
         throw contradiction(model, "has no output \(output.layer) \(output.output)")
       }
       nodes.append(found[output.output])
@@ -220,11 +213,42 @@ extension KerasNetwork {
     return nodes
   }
 
-  private func callID(_ reference: References.Reference, in model: Int) throws(Contradiction) -> CallID {
+  /// Finds how the calls of the models in a model are counted.
+  ///
+  /// Every call is used, by another one or as an output: mostly only one counting agrees with that.
+  private mutating func countCalls(of model: KerasConfiguration.Layer, outputs: [References.Reference]) {
+    var uses: [Int: (outputs: Set<Int>, inputs: Set<Int>)] = [:]
+    var isKeras3 = false
+    func isModel(_ layer: Int) -> Bool { configuration.layers[layer].isModel }
+    for reference in outputs {
+      guard let layer = model.partsByName[reference.layer], isModel(layer) else { continue }
+      uses[layer, default: ([], [])].outputs.insert(reference.call)
+    }
+    for part in model.parts {
+      for reference in configuration.layers[part].calls.flatMap({ References($0).all }) {
+        isKeras3 = isKeras3 || reference.isTensor
+        guard let layer = model.partsByName[reference.layer], isModel(layer) else { continue }
+        uses[layer, default: ([], [])].inputs.insert(reference.call)
+      }
+    }
+    for (layer, uses) in uses {
+      let calls = Set(configuration.layers[layer].calls.indices)
+      let usual = CallCounting.usual(isKeras3: isKeras3, isGraph: configuration.layers[layer].className != "Sequential")
+      countings[layer] =
+        usual.first { counting in
+          Set(uses.outputs.map { $0 - counting.outputs } + uses.inputs.map { $0 - counting.inputs }) == calls
+        } ?? usual[0]
+    }
+  }
+
+  private func callID(
+    _ reference: References.Reference, in model: Int, isOutput: Bool
+  ) throws(Contradiction) -> CallID {
     guard let layer = configuration.layers[model].partsByName[reference.layer] else {
       throw contradiction(model, "mentions the layer '\(reference.layer)', which it does not have")
     }
-    return CallID(layer: layer, call: countedFromOne.contains(layer) ? reference.call - 1 : reference.call)
+    let counting = countings[layer] ?? CallCounting(outputs: 0, inputs: 0)
+    return CallID(layer: layer, call: reference.call - (isOutput ? counting.outputs : counting.inputs))
   }
 
   private func contradiction(_ layer: Int, _ what: String) -> Contradiction {
@@ -254,6 +278,23 @@ extension KerasNetwork {
   }
 }
 
+/// The numbers of the first call of a model: where the outputs of the model around it are named, and the inputs of calls.
+///
+/// Keras takes the making of a graph for a call, the one of number 0.
+private struct CallCounting {
+  let outputs: Int
+  let inputs: Int
+
+  /// All that there are, the usual ones of a version of Keras first. In Keras 2 a sequence may be a graph as well.
+  static func usual(isKeras3: Bool, isGraph: Bool) -> [CallCounting] {
+    let (graph, outputs, sequence) = (
+      CallCounting(outputs: 1, inputs: 1), CallCounting(outputs: 1, inputs: 0), CallCounting(outputs: 0, inputs: 0)
+    )
+    if !isKeras3 { return [graph, sequence, outputs] }
+    return isGraph ? [outputs, graph, sequence] : [sequence, outputs, graph]
+  }
+}
+
 /// The values a call takes, as both generations of Keras write them: `[name, call, output, …]`, or an object of class
 /// `__keras_tensor__` whose `keras_history` is `[name, call, output]`; at any depth in lists and objects.
 private struct References {
@@ -261,6 +302,8 @@ private struct References {
     let layer: TensorName
     let call: Int
     let output: Int
+    /// Whether it stood in an object.
+    var isTensor = false
   }
 
   private(set) var all: [Reference] = []
@@ -282,10 +325,11 @@ private struct References {
       }
     case .object(let members):
       if json["class_name"]?.string == "__keras_tensor__" {
-        guard let history = json["config"]?["keras_history"]?.array, let reference = Self.reference(history) else {
+        guard let history = json["config"]?["keras_history"]?.array, var reference = Self.reference(history) else {
           isPlain = false
           return
         }
+        reference.isTensor = true
         all.append(reference)
       } else if let arguments = json["args"] {
         collect(arguments)
