@@ -34,6 +34,7 @@ let package = Package(
   name: "nc",
   products: [
     .executable(name: "nc-ternarize", targets: ["nc-ternarize"]),
+    .executable(name: "nc-quantize", targets: ["nc-quantize"]),
     .executable(name: "nc-prune", targets: ["nc-prune"]),
     .executable(name: "nc-restore", targets: ["nc-restore"]),
     .executable(name: "nc-info", targets: ["nc-info"]),

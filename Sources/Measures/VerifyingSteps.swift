@@ -70,7 +70,7 @@ extension Verifier {
     }
   }
 
-  /// The root of E‖f − g‖² ÷ E‖f‖², or why it cannot be had.
+  /// The root of E‖f − g‖² ÷ E‖f‖² of logits, or why it cannot be had.
   private func outputError(
     _ inputs: OutputClaim.Inputs, of step: Step
   ) throws(VerificationError) -> (Double?, reason: String) {
@@ -116,7 +116,7 @@ extension Verifier {
     fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
   ) -> (squaredNorm: Double, squaredError: Double) {
     let (a, b) = outputs(of: f, g, samples: samples, fill: fill)
-    return zip(a.values, b.values).reduce(into: (0.0, 0.0)) { sums, pair in
+    return zip(a.logits, b.logits).reduce(into: (0.0, 0.0)) { sums, pair in
       sums.0 += pair.0 * pair.0
       sums.1 += (pair.0 - pair.1) * (pair.0 - pair.1)
     }

@@ -18,7 +18,7 @@ struct Tradeoff: Tool {
         nc-experiments tradeoff net.h5 --data test.h5 -o tradeoff.svg
       """)
 
-  /// What one curve shows: one method with several options. `F` stands for a fraction that is kept.
+  /// What one curve shows: one method with several options. `F` stands for one of the values.
   private static let methods: [(name: String, recipe: String, values: [String])] = [
     ("magnitude", "nc-prune --keep F", ["0.7", "0.5", "0.3", "0.2", "0.15", "0.1", "0.05"]),
     ("magnitude, float16", "nc-prune --keep F --values float16", ["1", "0.7", "0.5", "0.3", "0.2", "0.15", "0.1"]),
@@ -26,6 +26,9 @@ struct Tradeoff: Tool {
       "magnitude, then ternary", "nc-prune --keep F | nc-ternarize --scale-per row",
       ["0.7", "0.5", "0.3", "0.2", "0.1"]
     ),
+    ("one step", "nc-quantize --max-error F", ["0.02", "0.05", "0.1", "0.15", "0.2", "0.25", "0.3", "0.4"]),
+    ("grid, a scale for each row", "nc-quantize --bits F --scale-per row", ["8", "6", "5", "4", "3"]),
+    ("best levels", "nc-quantize --levels F", ["64", "32", "16", "8", "4"]),
     ("ternary", "nc-ternarize --scale-per F", ["16", "32", "64", "row", "tensor"]),
     ("node", "nc-prune --by node --keep F", ["0.9", "0.8", "0.7", "0.6", "0.5", "0.4", "0.3"]),
     ("singular value", "nc-prune --by singular-value --keep F", ["0.75", "0.5", "0.4", "0.3", "0.25", "0.1"]),
