@@ -4,11 +4,9 @@
 
     verdicts.py TOOLS
 """
-import struct, tempfile
-from zlib import crc32
+import tempfile
 from oracle import *
-sys.path.insert(0, str(ROOT / "spec"))
-import ncz
+from ncz_mutants import Draft, ncz
 
 tools = pathlib.Path(sys.argv[1]).resolve()
 folder = tempfile.TemporaryDirectory()
@@ -35,13 +33,10 @@ def data(name, y=None, count=40, inputs=8):
 
 
 def edited(source, name, change):
-    """A .ncz with another directory and no payloads but its own; every check is right."""
-    file = ncz.load(source)
-    change(file.directory)
-    start = struct.unpack("<Q", file.data[-64:-56])[0]
-    text = ncz.spell(file.directory).encode()
-    trailer = struct.pack("<QQQI24x", start, len(text), start + ncz.aligned(len(text)) + 64, crc32(text))
-    (scratch / name).write_bytes(bytes(file.data[:start]) + text.ljust(ncz.aligned(len(text)), b"\0") + trailer + struct.pack("<I", crc32(trailer)) + bytes(file.data[-8:]))
+    """A .ncz with another directory, or other payloads; every check is right."""
+    draft = Draft(source.read_bytes())
+    change(draft)
+    (scratch / name).write_bytes(draft.digests().bytes())
     return scratch / name
 
 
@@ -90,11 +85,8 @@ def histories():
     false += [(singular, options) for options in ("--by singular-value --keep 0.9", "--by singular-value --max-error 0.01", "--keep 0.5")]
     for source, options in false:
         for version, wanted, status in ((None, "differs", 1), ("0.0.0", "within tolerance", 0)):
-            def change(directory):
-                for tensor in directory["tensors"]:
-                    if tensor["history"]:
-                        tensor["history"][0]["options"] = options
-                        tensor["history"][0]["version"] = version or tensor["history"][0]["version"]
+            def change(draft):
+                draft.directory["steps"][0] |= {"options": options} | ({"version": version} if version else {})
             expect(run(tools, "nc-info", "--test", edited(source, "edited.ncz", change)) is not None, options)
             what = f"{source.stem}, history {options}, version {version}"
             report = verdict(what, wanted, status, plain, scratch / "edited.ncz")
@@ -103,9 +95,9 @@ def histories():
             expect(report and bool(fails) == (version is None) and all(options in claim["reason"] or claim["measured"] is not None for claim in fails), f"{what}: {fails}")
     # A recorded error that is another, of the last step and of the one before.
     for number in (0, 1):
-        def change(directory):
-            for tensor in directory["tensors"]:
-                if len(tensor["history"]) > 1:
+        def change(draft):
+            for tensor in draft.directory["tensors"]:
+                if len(tensor.get("history", ())) > 1:
                     tensor["history"][number]["error"] *= 1 + 1e-6
         report = verdict(f"the error of step {number}", "differs", 1, plain, edited(steps, "edited.ncz", change))
         expect(report and sum(claim["status"] == "fails" for claim in report["claims"]) == 2, f"the error of step {number}: {report and report['claims']}")
@@ -246,11 +238,15 @@ def shapes():
     plain, packed = network("plain.h5"), scratch / "packed.ncz"
     run(tools, "nc-prune", "-q", "-f", "--keep", ".5", plain, packed)
 
-    def change(directory):
-        for tensor in directory["tensors"]:
+    def change(draft):
+        at = 0
+        for tensor in draft.directory["tensors"]:
+            parts = tensor.get("parts", 1)
             if tensor["name"] == "fc1.weight":
-                tensor["shape"], tensor["size"] = [2**30, 2**30], 2**62
+                tensor |= {"encoding": 3, "parameters": {"rank": 0, "singular_values": []}, "parts": 2, "shape": [2**30, 2**30]}
                 tensor.pop("place", None)
+                draft.blocks[at:at + parts] = [[], []]
+            at += tensor.get("parts", 1)
     vast = edited(packed, "vast.ncz", change)
     for arguments in (("nc-run", "--data", data("some.h5"), vast), ("nc-verify", vast, vast), ("nc-verify", plain, vast)):
         result = subprocess.run([tools / arguments[0], *arguments[1:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, env=OUTSIDE)
