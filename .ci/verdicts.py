@@ -79,10 +79,14 @@ def histories():
     verdict("singular values, then ternary", "within tolerance", 0, plain, singular)
     single = scratch / "single.ncz"
     run(tools, "nc-prune", "-q", "-f", "--keep", ".5", plain, single)
+    grid, grids = scratch / "grid.ncz", ("--step 0.5", "--step 0.250", "--step 0", "--step nan", "--step 0.25 --x y", "--bits 4 --scale-per row", "--bits 9", "--levels 4", "--levels 257")
+    run(tools, "nc-quantize", "-q", "-f", "--step", ".25", plain, grid)
+    verdict("a grid", "within tolerance", 0, plain, grid)
     spelled = ("--max-error -1", "--max-error nan", "--keep 9", "--by singular-value --max-error -1", "--rm", "--keep 0.50", "--max-error 0.30", "--keep 0.5 --x y")
     false = [(steps, options) for options in (*spelled, "--max-error 0.9", "--keep 0.5", "--keep 0.01 --values ternary")]
     false += [(single, options) for options in (*spelled, "--keep 0.1", "--keep 0.5 --values ternary", "--max-error 0.01")]
     false += [(singular, options) for options in ("--by singular-value --keep 0.9", "--by singular-value --max-error 0.01", "--keep 0.5")]
+    false += [(grid, options) for options in grids]
     for source, options in false:
         for version, wanted, status in ((None, "differs", 1), ("0.0.0", "within tolerance", 0)):
             def change(draft):
@@ -112,11 +116,15 @@ def units():
             with h5py.File(path, "w") as file:
                 file["fc1.weight"], file["fc1.bias"] = random.standard_normal((20, 30)) * scale, np.zeros(20)
                 file["fc2.weight"], file["fc2.bias"] = random.standard_normal((5, 20)) * (0 if zeros else scale), np.zeros(5)
-            for method in ("--keep .3", "--keep .3 --values ternary", "--keep .3 --scope network --values ternary", "--by node --keep .5", "--by singular-value --keep .5", "--max-error .5", None):
+            prunings = ("--keep .3", "--keep .3 --values ternary", "--keep .3 --scope network --values ternary", "--by node --keep .5", "--by singular-value --keep .5", "--max-error .5")
+            for command in (*(f"nc-prune {options}" for options in prunings), "nc-ternarize", "nc-quantize", "nc-quantize --bits 4", "nc-quantize --levels 4"):
                 packed = scratch / "unit.ncz"
-                run(tools, *(("nc-prune", *method.split()) if method else ("nc-ternarize",)), "-q", "-f", path, packed)
-                what = f"weights × {scale}, {method or 'ternary'}"
+                if command == "nc-quantize" and scale == 1e-320:                     # the squares of all errors vanish: no step is found
+                    refuses(tools, command, "-q", "-f", path, packed, status=65)
+                    continue
+                what = f"weights × {scale}{', some zero' if zeros else ''}, {command}"
                 try:
+                    run(tools, *command.split(), "-q", "-f", path, packed)
                     report = run(tools, "nc-verify", "--json", "--measure", "weights", path, packed)
                     expect(all(claim["status"] == "holds" for claim in report["claims"]), f"{what}: {report['claims']}")
                 except RuntimeError as error:
