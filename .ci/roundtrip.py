@@ -20,7 +20,6 @@ COMPRESSORS = [
     ("nc-prune", "--by", "singular-value", "--keep", "0.25"),
     ("nc-prune", "--by", "node", "--keep", "0.5"),
     ("nc-quantize",),
-    ("nc-quantize", "--levels", "16"),
 ]
 tools = pathlib.Path(sys.argv[1]).resolve()
 
