@@ -24,7 +24,7 @@ EXCEPTIONS = {
     "layers.latest.2.h5": (128, "12 weights, fewer bytes than the record of the step that changed them"),
     "layers.v108.2.h5": (128, "12 weights, fewer bytes than the record of the step that changed them"),
 }
-TENSORS = {("fashion_300_100", "optimizer/vars/4"): (22, "zstd at its highest level finds no more")}
+TENSORS = {("fashion_300_100", "optimizer/vars/4"): (22, "by --level 19 it is 7 kB smaller, which the default level does not try")}
 
 parser = argparse.ArgumentParser()
 parser.add_argument("tools")
