@@ -20,7 +20,8 @@ CASES = [(f"{name} my", FILE) for name in NAMES] + [
     ("nc-ternarize --like my", FILE), ("nc-prune --by nod", "node"), ("nc-prune --by sing", "singular-value"), ("nc-prune --scope net", "network"),
     ("nc-prune --values bf", "bfloat16"), ("nc-ternarize --scale-per ten", "tensor"), ("nc-ternarize --drop opt", "optimizer"),
     ("nc-ternarize --orientation inp", "inputs-outputs"), ("nc-restore --layout pl", "plain"), ("nc-restore --shape red", "reduced"),
-    ("nc-run --precision fu", "full"), ("nc-run --activation tan", "tanh"), ("nc-verify --activation leaky", "leaky_relu"), ("nc-verify --law mix", "mixture"), ("nc-verify --measure spec", "spectrum"),
+    ("nc-quantize --scale-per ten", "tensor"), ("nc-quantize --container non", "none"), ("nc-quantize --biases flo", "float16"), ("nc-quantize --ste", "--step"),
+    ("nc-ternarize --map", "--mapped"), ("nc-run --precision fu", "full"), ("nc-run --activation tan", "tanh"), ("nc-verify --activation leaky", "leaky_relu"), ("nc-verify --law mix", "mixture"), ("nc-verify --measure spec", "spectrum"),
     ("nc-prune --target", "--target-size"), ("nc-info --tes", "--test")]
 
 

@@ -33,7 +33,7 @@ nc-ternarize -q "$network" net.ncz && nc-restore -q net.ncz net.h5 || { echo "FA
 
 # Each tool with an input it takes, writing to its standard output.
 declare -A run=([nc-ternarize]="nc-ternarize '$network'" ["nc-prune --keep .1"]="nc-prune --keep .1 '$network'"
-  ["nc-prune --by node --keep .5"]="nc-prune --by node --keep .5 '$network'"
+  [nc-quantize]="nc-quantize '$network'" ["nc-prune --by node --keep .5"]="nc-prune --by node --keep .5 '$network'"
   [nc-restore]="nc-restore net.ncz" ["nc-restore --shape reduced"]="nc-restore --shape reduced net.ncz" [nc-info]="nc-info net.ncz"
   ["nc-info --stats"]="nc-info --stats net.ncz" ["nc-run --data '$data'"]="nc-run --data '$data' net.ncz"
   ["nc-verify --points 64 '$network'"]="nc-verify --points 64 '$network' net.ncz")
@@ -58,7 +58,7 @@ for tool in "${!run[@]}"; do
   expect 74 "$tool - <&-"; silent "$tool <&-"
   expect 64 "script -qec '$tool' /dev/null </dev/null"
 done
-for tool in nc-ternarize 'nc-prune --keep .1' nc-restore; do
+for tool in nc-ternarize 'nc-prune --keep .1' nc-quantize nc-restore; do
   ok "$tool: binary to a terminal" [ "$(script -qec "${run[$tool]}; echo status \$?" /dev/null | grep -ao 'status [0-9]*')" = "status 64" ]
 done
 
@@ -81,6 +81,19 @@ expect 0 "nc-prune -n --keep .1 '$network' o"; ok "--dry-run" [ ! -e o ]; ok "a 
 expect 0 "nc-prune --target-size 100k '$network' fits.ncz"; ok "--target-size 100k" [ "$(stat -c %s fits.ncz)" -le 100000 ]
 ok "--target-size 100k is used" [ "$(stat -c %s fits.ncz)" -ge 99000 ]
 expect 75 "nc-prune --target-size 100 '$network' o"; ok "no output after an error" [ ! -e o ]
+
+# The same of the other ways to few values.
+for aim in "--max-error 2" "--max-error .1 --bits 4" "--step 0" "--bits 1" "--bits 9" "--levels 1" "--levels 257" "--target-size x" "--bits 4 --scale-per 0" "--levels 4 --scale-per row"; do
+  expect 64 "nc-quantize $aim '$network' o"; ok "no output after 64" [ ! -e o ]
+done
+expect 0 "nc-quantize -n --max-error .3 '$network' o"; ok "--dry-run" [ ! -e o ]; ok "a table" grep -q grid out
+expect 0 "nc-quantize --target-size 60k '$network' small.ncz"; ok "--target-size 60k" [ "$(stat -c %s small.ncz)" -le 60000 ]
+ok "--target-size 60k is used" [ "$(stat -c %s small.ncz)" -ge 58000 ]
+expect 75 "nc-quantize --target-size 100 '$network' o"; ok "no output after an error" [ ! -e o ]
+for options in "--container none" --mapped "--biases float16" "--bits 4" "--levels 16"; do
+  expect 0 "nc-quantize -q $options '$network' | tee other.ncz | nc-restore -q | nc-info"; expect 0 "nc-info --test other.ncz"
+done
+
 expect 0 "nc-info --stats --json net.ncz"; ok "nc-info --stats --json" python3 -m json.tool out /dev/null
 expect 0 "nc-info --stats --plot plot.svg net.ncz"; ok "--plot" python3 -c 'import xml.dom.minidom as x; x.parse("plot.svg")'
 expect 73 "nc-info --stats --plot plot.svg net.ncz"
@@ -111,7 +124,7 @@ expect 0 "nc-verify -q $quick --report page.html '$network' net.ncz"; ok "a page
 expect 73 "nc-verify $quick --report page.html '$network' net.ncz"; silent "an existing page"
 expect 74 "nc-verify $quick --report /dev/full '$network' net.ncz"
 for number in inf nan 1e999 0x10 -inf; do
-  for command in "nc-prune --max-error" "nc-prune --keep" "nc-prune --target-size" "nc-ternarize --sparsity" "nc-ternarize --memory" \
+  for command in "nc-prune --max-error" "nc-prune --keep" "nc-prune --target-size" "nc-quantize --max-error" "nc-quantize --step" "nc-quantize --bits" "nc-ternarize --sparsity" "nc-ternarize --memory" \
     "nc-ternarize --level" "nc-run --data '$data' --input-scale" "nc-verify --max-weight" "nc-verify --max-accuracy-loss" "nc-verify --seed"; do
     expect 64 "$command $number '$network' o"; ok "no output after 64" [ ! -e o ]
   done
@@ -127,7 +140,7 @@ expect 73 "nc-ternarize '$network' no/such/folder.ncz"
 expect 0 "nc-ternarize -f '$network' net.ncz"
 nc-ternarize -q net.ncz twice.ncz; cp net.ncz same
 expect 0 "nc-ternarize -f same same"; ok "the same file in and out" cmp -s same twice.ncz
-for command in "nc-ternarize -f '$network' net.h5" "nc-prune --keep .5 -f net.ncz net.h5" "nc-restore --force same same" \
+for command in "nc-ternarize -f '$network' net.h5" "nc-prune --keep .5 -f net.ncz net.h5" "nc-quantize -f net.ncz net.h5" "nc-restore --force same same" \
   "nc-run -f --data '$data' -o same net.h5" "nc-info --stats -f --plot same net.h5" "nc-verify -f --report net.h5 '$network' same"; do
   expect 73 "$command"; silent "$command"
 done
@@ -141,7 +154,7 @@ expect 0 "nc-ternarize -f '$network' dangling"; ok "also one that leads nowhere"
 cp "$network" private.h5; chmod 600 private.h5; umask 027
 for mode in 600 640; do
   chmod $mode private.h5
-  for command in "nc-ternarize private.h5 p" "nc-prune --keep .5 private.h5 p" "nc-run --data '$data' -o p private.h5" \
+  for command in "nc-ternarize private.h5 p" "nc-prune --keep .5 private.h5 p" "nc-quantize private.h5 p" "nc-run --data '$data' -o p private.h5" \
     "nc-info --stats --plot p private.h5" "nc-verify $quick --report p private.h5 net.ncz"; do
     rm -f p; expect 0 "$command"; ok "$command: mode $(stat -c %a p)" [ "$(stat -c %a p)" = $mode ]
   done
@@ -197,14 +210,14 @@ nc-ternarize -q big.h5 big.ncz
 mkdir killed
 for signal in KILL TERM INT; do
   for delay in .005 .01 .02 .03 .04 .05 .06 .08 .10 .13 .16 .2; do
-    for command in "nc-ternarize big.h5" "nc-prune --keep .1 big.h5" "nc-restore big.ncz"; do
+    for command in "nc-ternarize big.h5" "nc-prune --keep .1 big.h5" "nc-quantize big.h5" "nc-restore big.ncz"; do
       rm -rf killed/* killed/.[!.]*
       timeout --foreground --preserve-status -s "$signal" "$delay" $command -q killed/out </dev/null 2>err
       status=$?
       ok "$command after $signal: exit $status" [ $status = 0 -o $status = $((128 + $(kill -l $signal))) ]
       [ ! -e killed/out ] || case $command in
         nc-ternarize*) ok "half file after $signal, $delay s" cmp -s killed/out big.ncz ;;
-        nc-prune*) ok "half file after $signal, $delay s" nc-info --test -q killed/out ;;
+        nc-prune* | nc-quantize*) ok "half file after $signal, $delay s" nc-info --test -q killed/out ;;
         *) ok "half file after $signal, $delay s" [ "$(stat -c %s killed/out)" = "$(stat -c %s big.h5)" ] ;;
       esac
       rm -f killed/out

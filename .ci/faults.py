@@ -79,6 +79,7 @@ COMMANDS = [
     ("nc-ternarize digits.f16_gzip_shuffle_fletcher.h5 out", "out"),
     ("nc-prune --keep .2 digits_relu.h5 out", "out"), ("nc-prune --by node --keep .5 digits_relu.h5 out", "out"),
     ("nc-prune --by singular-value --keep .3 digits_relu.h5 out", "out"), ("nc-prune --target-size 80k digits_relu.h5 out", "out"),
+    ("nc-quantize digits_relu.h5 out", "out"), ("nc-quantize --target-size 50k digits_relu.h5 out", "out"), ("nc-quantize -f --levels 16 digits_relu.h5 old.ncz", "old.ncz"),
     ("nc-restore net.ncz out", "out"), ("nc-restore -f net.ncz old.h5", "old.h5"), ("nc-restore chunked.ncz out", "out"),
     ("nc-restore net.ncz | cat > out", None), ("nc-restore old.ncz out", "out"), ("nc-restore --layout plain net.ncz out", "out"),
     ("nc-restore --shape reduced node.ncz out", "out"),

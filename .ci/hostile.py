@@ -14,7 +14,8 @@ import ncz
 
 ALLOWED, SECONDS, BYTES = {0, 65, 69, 75}, 10, 2**30
 UNDEFINED = {"cve-2025-2308.h5"}               # of its damaged scale-offset chunk every version of libhdf5 makes something else
-FURTHER = (("--keep", "0.3"), ("--by", "node", "--keep", "0.5"), ("--by", "singular-value", "--keep", "0.5", "--memory", "512M"), None, "run", "verify")
+FURTHER = (("nc-prune", "--keep", "0.3"), ("nc-prune", "--by", "node", "--keep", "0.5"), ("nc-prune", "--by", "singular-value", "--keep", "0.5", "--memory", "512M"),
+           ("nc-quantize",), ("nc-quantize", "--levels", "5"), None, "run", "verify")
 DATA = pathlib.Path(__file__).resolve().parent.parent / "fixtures/data/digits_relu.ref.h5"
 SMALL = 150_000                                # bytes of the files that are mutated
 PLUGIN = """
@@ -104,7 +105,7 @@ def forked(function, *arguments):
 
 
 def further(problems, tools, source, folder, options):
-    """Applies it to data and it to a network as data; compares it with itself; statistics without options; else prunes and restores."""
+    """Applies it to data and it to a network as data; compares it with itself; statistics without options; else compresses and restores."""
     if options == "run":
         run(problems, tools + "/nc-run", "-q", "--data", source, DATA.parent.parent / "networks/digits_relu.h5")
         return run(problems, tools + "/nc-run", "-q", "--data", DATA, source)
@@ -112,13 +113,14 @@ def further(problems, tools, source, folder, options):
         return run(problems, tools + "/nc-verify", "-q", "--points", "32", "--samples", "256", "--memory", "64M", source, source)
     if options is None:
         return run(problems, tools + "/nc-info", "--stats", "--memory", "64M", source)      # of a huge sound matrix it takes minutes
-    packed, restored = os.path.join(folder, "pruned"), os.path.join(folder, "smaller")
-    status = run(problems, tools + "/nc-prune", "-fq", *options, source, packed)
+    packed, restored = os.path.join(folder, "further"), os.path.join(folder, "back")
+    tool, *options = options
+    status = run(problems, f"{tools}/{tool}", "-fq", *options, source, packed)
     if status == 0 and not ncz_input(source):
         shape = "reduced" if "node" in options else "source"
         answer = run(problems, tools + "/nc-restore", "-fq", "--shape", shape, packed, restored)
         if answer and shape == "source":                                  # a reduced file is built anew, from a sound tree only
-            problems.append(f"nc-restore refuses what nc-prune wrote: {answer}")
+            problems.append(f"nc-restore refuses what {tool} wrote: {answer}")
     return status
 
 

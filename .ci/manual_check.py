@@ -105,23 +105,23 @@ def check_magic():
             data = bytearray(content)
             data[offset:offset + len(replacement)] = replacement
             if header:
-                data[60:64] = struct.pack("<I", zlib.crc32(data[:60]))
+                data[28:32] = struct.pack("<I", zlib.crc32(data[:28]))
             file.write_bytes(data)
             return told(file)
         newer = changed(8, b"\x09\x00")
         expect("version 9" in newer and "newer" in newer, newer)
-        features = changed(16, b"\x01")
-        expect("features" in features, features)
+        features = changed(12, b"\x01")
+        expect("required features 0x1" in features, features)
         # As a transfer in text mode or seven bits leaves it.
         for name, damaged in {"CR LF to LF": content.replace(b"\r\n", b"\n"), "LF to CR LF": content.replace(b"\n", b"\r\n"), "seven bits": bytes([content[0] & 127]) + content[1:]}.items():
             file.write_bytes(damaged)
             expect("damaged" in told(file) and "NCZ" in told(file), f"{name}: {told(file)}")
         file.write_bytes(b"\x89NCX" + content[4:])
         expect("NCZ" not in told(file), f"another signature: {told(file)}")
-        for name, cut in {"cut": content[:-64], "joined": content + b"\n"}.items():
+        for name, cut in {"cut": content[:-32], "joined": content + b"\n"}.items():
             file.write_bytes(cut)
             expect("damaged" in told(file) and "NCZ" in told(file), f"{name}: {told(file)}")
-        expect("damaged" in changed(12, b"\x01"), f"header: {told(file)}")
+        expect("damaged: header" in changed(20, b"\x01"), f"header: {told(file)}")
 
 
 def main():

@@ -47,6 +47,7 @@ with tempfile.TemporaryDirectory() as folder:
             ("nc-prune", "--scope", "network", "--keep", ".5"), ("nc-prune", "--keep", ".5", "--values", "float16"),
             ("nc-prune", "--target-size", f"{options.mebibytes // 2}Mi"),
             ("nc-prune", "--by", "node", "--activation", "relu", "--keep", ".7"), ("nc-prune", "--keep", ".95"),
+            ("nc-quantize",), ("nc-quantize", "--levels", "16"),
         ):
             taken = [(" ".join(command), peak(command[0], "-q", "-f", *command[1:], source, out))]
             taken.append(("nc-restore", peak("nc-restore", "-q", "-f", out, other)))

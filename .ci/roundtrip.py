@@ -19,6 +19,7 @@ COMPRESSORS = [
     ("nc-prune", "--keep", "0.2", "--values", "ternary"),
     ("nc-prune", "--by", "singular-value", "--keep", "0.25"),
     ("nc-prune", "--by", "node", "--keep", "0.5"),
+    ("nc-quantize",),
 ]
 tools = pathlib.Path(sys.argv[1]).resolve()
 

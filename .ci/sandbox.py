@@ -365,7 +365,7 @@ def refusals(check):
         for refusal in Refusal(number), Refusal(number, landlock=True):
             words = f"no seccomp ({os.strerror(number)})" + (", no Landlock" if refusal.code.raw.count(struct.pack("<I", 444)) else "")
             packed, restored = folder / "packed.ncz", folder / "restored.h5"
-            for tool in ("nc-info", "nc-ternarize", "nc-prune", "nc-restore", "nc-run", "nc-verify"):
+            for tool in ("nc-info", "nc-ternarize", "nc-prune", "nc-quantize", "nc-restore", "nc-run", "nc-verify"):
                 text = check.run(tool, "--version", refusal=refusal)[1]
                 check.expect(f"{tool} --version, {words}", words in text, text)
             status, text = check.run("nc-ternarize", "-vf", check.network, packed, refusal=refusal)

@@ -16,7 +16,7 @@ fixtures, fashion = ROOT / "fixtures/networks", ROOT / "fixtures/data/fashion_te
 folder = tempfile.TemporaryDirectory()
 scratch = pathlib.Path(folder.name)
 FORMS = {"ternary": [("nc-ternarize",)], "half": [("nc-prune", "--keep", ".5")], "nodes": [("nc-prune", "--by", "node", "--keep", ".7")],
-         "singular": [("nc-prune", "--by", "singular-value", "--keep", ".25")]}
+         "singular": [("nc-prune", "--by", "singular-value", "--keep", ".25")], "grid": [("nc-quantize",)]}
 
 
 # Kernels

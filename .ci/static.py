@@ -18,10 +18,10 @@ NAMES = ["nc-ternarize", "nc-prune", "nc-quantize", "nc-restore", "nc-verify", "
 LIBRARIES = ["libhdf5-103-1", "libzstd1", "libopenblas0", "libstdc++6"]
 COMMANDS = [
     "nc-info --version", "nc-ternarize net.h5 ternary.ncz", "nc-prune --by singular-value --keep .25 net.h5 narrow.ncz",
-    "nc-prune --by node --keep .5 net.h5 nodes.ncz", "nc-restore ternary.ncz back.h5", "nc-restore --shape reduced nodes.ncz smaller.h5",
+    "nc-prune --by node --keep .5 net.h5 nodes.ncz", "nc-quantize net.h5 grid.ncz", "nc-quantize --levels 16 net.h5 levels.ncz", "nc-restore ternary.ncz back.h5", "nc-restore --shape reduced nodes.ncz smaller.h5",
     "nc-restore --layout plain narrow.ncz plain.h5", "nc-verify --data test.h5 --report report.html net.h5 narrow.ncz",
     "nc-verify -q --data test.h5 --max-accuracy-loss .04 net.h5 ternary.ncz", "nc-run --data test.h5 -o outputs.h5 ternary.ncz", "nc-info --stats --plot net.svg net.h5",
-    "nc-info --test ternary.ncz narrow.ncz nodes.ncz"]
+    "nc-info --test ternary.ncz narrow.ncz nodes.ncz grid.ncz levels.ncz"]
 
 
 def check_libraries():
@@ -76,7 +76,7 @@ def main():
         expect(a.returncode in (0, 1), f"{command}: status {a.returncode}: {a.stderr[-300:]}")
         expect((a.returncode, a.stdout, a.stderr) == (b.returncode, b.stdout, b.stderr), f"{command}: status {b.returncode} instead of {a.returncode}: {b.stderr[-300:]}")
     names = sorted(path.name for path in outside.iterdir())
-    expect(len(names) == 11 and names == sorted(path.name for path in inside.iterdir()), f"files: {names}")
+    expect(len(names) == 13 and names == sorted(path.name for path in inside.iterdir()), f"files: {names}")
     for name in names:
         expect((inside / name).is_file() and (outside / name).read_bytes() == (inside / name).read_bytes(), f"{name} has other bytes without Swift")
     shutil.rmtree(debian)
