@@ -58,10 +58,10 @@ private struct LevelsEncoder: Sendable {
 
   init(_ matrix: LevelsMatrix, _ level: CompressionLevel, isMapped: Bool, threads: Threads) throws {
     self.matrix = matrix
-    self.level = level
     self.isMapped = isMapped
     self.threads = threads
     blocks = try RowBlocks(rows: matrix.rows, columns: matrix.columns)
+    self.level = level.forBlocks(blocks.count)
     var isZero = [UInt8](repeating: 0, count: 256)
     switch matrix.levels {
     case .grid:

@@ -16,7 +16,7 @@ public struct RawCodec: Sendable, Hashable {
   /// misled in weights.
   private static let standardLevel = -100
   /// Up to so many bytes, it costs little to look for the smallest form.
-  private static let smallSize = 1 << 16
+  static let smallSize = 1 << 16
 
   public let type: ElementType
   /// Bytes of the tensor.

@@ -118,6 +118,7 @@ public struct SparseCodec: Sendable {
     let least = matrix.leastMagnitude ?? least(of: matrix, starts: starts, threads: threads)
 
     let weights = blocks.rows * blocks.columns
+    let blockLevel = level.forBlocks(blocks.count)
     let isTried = (
       gaps: level != .standard || matrix.storedCount <= weights / 4,
       bitmap: level != .standard || matrix.storedCount >= weights / 16
@@ -129,9 +130,9 @@ public struct SparseCodec: Sendable {
       return withMask(of: index, in: mask) { mask in
         let gaps = isTried.gaps ? encodeGaps(mask, block, stored: stored[index]) : []
         return EncodedBlock(
-          gapCount: UInt32(gaps.count), gaps: store(symbols: gaps, level),
-          bitmap: isTried.bitmap ? store(symbols: mask, level) : [],
-          planes: encodeValues(block, starts[index]..<starts[index + 1], of: matrix, less: least, level))
+          gapCount: UInt32(gaps.count), gaps: store(symbols: gaps, blockLevel),
+          bitmap: isTried.bitmap ? store(symbols: mask, blockLevel) : [],
+          planes: encodeValues(block, starts[index]..<starts[index + 1], of: matrix, less: least, blockLevel))
       }
     } _: { block in
       if isTried.gaps {

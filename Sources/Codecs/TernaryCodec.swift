@@ -98,8 +98,9 @@ public struct TernaryCodec: Sendable {
       "a matrix of \(matrix.rows)×\(matrix.columns) for a codec of \(blocks.rows)×\(blocks.columns)")
     let level = isMapped ? .uncompressed : level
     let scales = try encode(scales: blocks.count == 0 ? [] : matrix.scales, level: level, threads: threads)
+    let blockLevel = level.forBlocks(blocks.count)
     let codes = try threads.map(blocks.count) { block in
-      withCodes(of: block, in: matrix) { store(symbols: $0, level) }
+      withCodes(of: block, in: matrix) { store(symbols: $0, blockLevel) }
     }
     let ternary = EncodedTensor(encoding: .ternary, parts: [codes, scales])
     if level == .uncompressed { return ternary }
@@ -109,7 +110,7 @@ public struct TernaryCodec: Sendable {
     let sparse = try threads.map(blocks.count) { index in
       let (gaps, signs) = withCodes(of: index, in: matrix) { takeApart(codes: $0, of: blocks[index]) }
       return (
-        count: UInt32(gaps.count), gaps: store(symbols: gaps, level), signs: store(symbols: signs, level)
+        count: UInt32(gaps.count), gaps: store(symbols: gaps, blockLevel), signs: store(symbols: signs, blockLevel)
       )
     }
     let counts = try gaps.counts.encode(elements: sparse.map(\.count), level: level, threads: threads)

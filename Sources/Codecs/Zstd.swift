@@ -11,8 +11,13 @@ public enum CompressionLevel: Sendable, Hashable {
   /// Entropy coding; matches are hardly looked for. Weights are noise to a match finder: it costs time, and the
   /// matches it finds by chance cost more bits than the literals they replace.
   case standard
+  /// As `standard`; small blocks also with matches, which are then worth the time.
+  case thorough
   /// zstd's own level, 1 (fast) … 19 (small).
   case zstd(Int)
+
+  /// The level for the codes, positions and values of a matrix of so many row blocks.
+  func forBlocks(_ count: Int) -> CompressionLevel { self == .standard && count <= 4 ? .thorough : self }
 }
 
 /// Single zstd frames: content size present, window of at most 8 MiB, no dictionary, no checksum.
@@ -140,9 +145,20 @@ func store(_ bytes: UnsafeRawBufferPointer, _ level: CompressionLevel, standard:
     switch level {
     case .uncompressed: nil
     case .standard: Zstd.compress(bytes, level: standard)
+    case .thorough: smallest(bytes, standard: standard)
     case .zstd(let level): Zstd.compress(bytes, level: level)
     }
   return frame ?? [UInt8](bytes)
+}
+
+/// The smaller of the frames with hardly any matches and with good ones; the best level where these are smaller.
+private func smallest(_ bytes: UnsafeRawBufferPointer, standard: Int) -> [UInt8]? {
+  let quick = Zstd.compress(bytes, level: standard)
+  guard bytes.count <= RawCodec.smallSize, let deep = Zstd.compress(bytes, level: 3),
+    deep.count < quick?.count ?? bytes.count
+  else { return quick }
+  guard let deepest = Zstd.compress(bytes, level: 19), deepest.count < deep.count else { return deep }
+  return deepest
 }
 
 /// Stores a block of codes, gaps, bits or signs: weights chose their order, so that a match is an accident. At
