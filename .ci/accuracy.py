@@ -5,9 +5,10 @@
     accuracy.py TOOLS [INPUTS]        INPUTS: a folder with keras/ and data/, as NC_INPUTS names it
 
 Checked: pruned weights are those that NumPy keeps; accuracies agree with those published, where there are any; a network of
-reduced shape predicts what the one of the original shape does; in the bytes of ternary weights, a grid with one step loses less. Printed: the first table of spec/results.md.
+reduced shape predicts what the one of the original shape does; quantised networks of given sizes are as accurate as they
+should be. Printed: the first tables of spec/results.md.
 """
-import os, pathlib, subprocess, sys, tempfile
+import os, pathlib, re, subprocess, sys, tempfile
 os.environ["KERAS_BACKEND"] = "numpy"
 import h5py, keras
 import numpy as np
@@ -17,15 +18,20 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 KEEPS = (".5", ".2", ".1", ".05")
 # Measured by those who trained them: the largest weights of each matrix kept, nothing retrained.
 PUBLISHED = {"mnist_300_100": (.9799, .9516, .7937, .4414), "mnist_ht_512": (.9725, .9713, .9537, .7365)}
+# Size of the whole file in bytes, and the least mean accuracy of the steps around it.
+FLOORS = {"mnist_300_100": ((25_000, .972), (63_000, .978)), "fashion_300_100": ((56_000, .872), (80_000, .881)), "mnist_ht_512": ((55_000, .971),)}
+METHODS = ((("nc-prune", "--keep", "1", "--values", "float16"),), (("nc-quantize", "--bits", "8", "--scale-per", "tensor"),),
+           (("nc-quantize", "--bits", "8"),), (("nc-quantize", "--bits", "4"),), (("nc-quantize", "--levels", "16"),), (("nc-quantize",),),
+           (("nc-prune", "--keep", ".1"), ("nc-quantize", "--levels", "16")))
 tools = pathlib.Path(sys.argv[1]).resolve()
 
 
 def pipeline(source, target, *commands):
-    """Runs tools one into the other; the bytes of the first result, before nc-restore."""
+    """Runs tools one into the other; the bytes of the last result before nc-restore."""
     data = source.read_bytes()
-    for number, command in enumerate(commands):
+    for command in commands:
         data = subprocess.run([tools / command[0], "-q", *command[1:]], input=data, stdout=subprocess.PIPE, check=True, timeout=120).stdout
-        if number == 0:
+        if command[0] != "nc-restore":
             size = len(data)
     target.write_bytes(data)
     return size
@@ -68,17 +74,10 @@ def check(source, data, folder):
                     ("--keep", ".1", "--values", "float16"), ("--keep", ".2", "--values", "ternary")):
         size = pipeline(source, restored, ("nc-prune", *options), ("nc-restore",))
         print(f"  {' '.join(options)}: {size} bytes, accuracy {accuracy(restored, x, y)[0]:.4f}")
-    size = pipeline(source, restored, ("nc-ternarize",), ("nc-restore",))
-    ternary, _ = accuracy(restored, x, y)
-    print(f"  nc-ternarize: {size} bytes, accuracy {ternary:.4f}")
-    for options in ((), ("--bits", "4"), ("--levels", "16"), ("--target-size", str(size))):
-        size = pipeline(source, restored, ("nc-quantize", *options), ("nc-restore",))
-        found, _ = accuracy(restored, x, y)
-        print(f"  nc-quantize {' '.join(options)}: {size} bytes, accuracy {found:.4f}")
-    expect(found > ternary, f"{name}: nc-quantize {' '.join(options)}: accuracy {found}, ternary {ternary}")
+    ternary = pipeline(source, restored, ("nc-ternarize",), ("nc-restore",)), accuracy(restored, x, y)[0]
+    print(f"  nc-ternarize: {ternary[0]} bytes, accuracy {ternary[1]:.4f}")
     size = pipeline(source, restored, ("nc-prune", "--keep", ".3"), ("nc-ternarize",), ("nc-restore",))
     zeros = [w == 0 for w in kernels(restored)]
-    size = len(subprocess.run([tools / "nc-ternarize", "-q"], input=subprocess.run([tools / "nc-prune", "-q", "--keep", ".3", source], stdout=subprocess.PIPE, check=True).stdout, stdout=subprocess.PIPE, check=True).stdout)
     print(f"  --keep .3 | nc-ternarize: {size} bytes, accuracy {accuracy(restored, x, y)[0]:.4f}")
     for before, zero in zip(kernels(source), zeros, strict=True):
         expect(zero[pruned(before, ".3") == 0].all(), f"{name}: a pruned weight came back")
@@ -90,6 +89,36 @@ def check(source, data, folder):
         print(f"  --by node --keep {keep}: {size} bytes (reduced .h5: {reduced.stat().st_size}), accuracy {found:.4f}")
         expect(np.abs(predictions - others).max() <= 1e-5, f"{name}: reduced, predictions differ by {np.abs(predictions - others).max()}")
         expect(reduced.stat().st_size < source.stat().st_size, f"{name}: the reduced file is no smaller")
+    check_quantized(source, x, y, ternary, folder)
+
+
+def steps_around(source, size, folder):
+    """Seven steps 5 % apart, of which the middle one is the smallest that fits the size: the accuracy of none decides which they are."""
+    notes = subprocess.run([tools / "nc-quantize", "-f", "--target-size", str(size), source, folder / "middle.ncz"], stderr=subprocess.PIPE, text=True, check=True).stderr
+    middle = float(re.search(r"--step (\S+) gives", notes)[1])
+    return [middle * 1.05**i for i in range(-3, 4)]
+
+
+def check_quantized(source, x, y, ternary, folder):
+    name, restored = source.stem, folder / "quantized.h5"
+
+    def measured(*commands):
+        size = pipeline(source, restored, *commands, ("nc-restore",))
+        return size, accuracy(restored, x, y)[0]
+
+    for size, floor in FLOORS[name]:
+        results = [measured(("nc-quantize", "--step", repr(step))) for step in steps_around(source, size, folder)]
+        sizes, found = zip(*results)
+        mean = np.mean(found)
+        print(f"  nc-quantize, seven steps around {size} bytes: {min(sizes)} to {max(sizes)} bytes, mean {np.mean(sizes):.0f}, "
+              f"accuracy {min(found):.4f} to {max(found):.4f}, mean {mean:.4f}")
+        expect(mean >= floor, f"{name}: accuracy {mean} around {size} bytes, not {floor}")
+    for commands in METHODS:
+        size, found = measured(*commands)
+        print(f"  {' | '.join(' '.join(command) for command in commands)}: {size} bytes, accuracy {found:.4f}")
+    size, found = measured(("nc-quantize", "--target-size", str(ternary[0])))
+    print(f"  nc-quantize --target-size {ternary[0]}: {size} bytes, accuracy {found:.4f}")
+    expect(size <= ternary[0] and found > ternary[1], f"{name}: {found} with {size} bytes, ternary {ternary[1]} with {ternary[0]}")
 
 
 def main():
