@@ -81,6 +81,7 @@ typedef struct ncz {
     bool steps_unsupported;
     // What follows is the reader's own.
     const u8 *file, *directory;
+    char version[40];            // for a verdict on it
     u64 size, start, steps;      // `start`: where the directory starts in the file
     bool mapped;
     const u8 *container, *digest, *network, *payloads, *container_digest, *container_kind, *container_payload;
@@ -1093,9 +1094,10 @@ static int read_payloads(ncz *f) {
 static int read_ends(ncz *f, u64 *stored, u64 *decoded) {
     const u8 *p = f->file, *end = f->file + f->size - 32;
     if (memcmp(p, "\x89NCZ\r\n\x1a\n", 8) != 0) CORRUPT("not an .ncz file");
-    if (load(p + 8, 4) == 0x10000) return fail(f, NCZ_UNSUPPORTED, "version 0.1 of the format");  // it had no CRC-32 there
+    snprintf(f->version, sizeof f->version, "version %u.%u of the format", (unsigned)load(p + 8, 2), (unsigned)load(p + 10, 2));
+    if (load(p + 8, 4) == 0x10000) return fail(f, NCZ_UNSUPPORTED, f->version);  // 0.1 had no CRC-32 there
     if (load(p + 28, 4) != crc32_of(f, p, 28)) CORRUPT("the CRC-32 of the header is wrong");
-    if (load(p + 8, 2) != 0 || load(p + 10, 2) != 2) return fail(f, NCZ_UNSUPPORTED, "another version of the format");
+    if (load(p + 8, 2) != 0 || load(p + 10, 2) != 2) return fail(f, NCZ_UNSUPPORTED, f->version);
     if (load(p + 12, 8) != 0) return fail(f, NCZ_UNSUPPORTED, "the file needs a feature that is not known");
     if (load(p + 20, 8) != 0) CORRUPT("bytes of the header that have to be zero are not");
     if (memcmp(end + 24, "\n\x1a\n\rZCN\x89", 8) != 0) CORRUPT("the file was cut short, or something follows it");

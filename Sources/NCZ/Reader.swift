@@ -64,7 +64,7 @@ public struct Reader: Sendable {
       throw .corrupt(offset: start, "directory: expected an object with the key payloads")
     }
     guard directory["features"] == nil else {
-      throw .corrupt(offset: start, "directory: required features that the header does not have")
+      throw .corrupt(offset: start, "directory: features that the header does not have")
     }
     let mapped = directory["mapped"]
     guard mapped == nil || mapped == .bool(true) else {
