@@ -81,6 +81,7 @@ typedef struct ncz {
     bool steps_unsupported;
     // What follows is the reader's own.
     const u8 *file, *directory;
+    char version[40];            // for a verdict on it
     u64 size, start, steps;      // `start`: where the directory starts in the file
     bool mapped;
     const u8 *container, *digest, *network, *payloads, *container_digest, *container_kind, *container_payload;
@@ -590,10 +591,13 @@ static unsigned stored_bytes(const ncz_tensor *t) {
 // Whether a string follows the rule for `path` and `aliases`.
 static bool is_path(const u8 *p) {
     u8 run[4];  // the escaped bytes just before, as many as a character of UTF-8 may have
-    unsigned n = 0;
-    int c;
+    unsigned n = 0, link = 0;  // link: bytes of the name of a link so far
+    int c, last = 0;
     if (*p++ != '"') return false;
-    while ((c = next_byte(&p)) >= 0) {
+    for (; (c = next_byte(&p)) >= 0; last = c) {
+        if (c == 0) return false;
+        if (c == '/' && (link == 0 || (link == 1 && last == '.'))) return false;
+        link = c == '/' ? 0 : link + 1;
         if (c != '\\') { n = 0; continue; }
         int x = next_byte(&p), high = x == 'x' ? next_byte(&p) : -1, low = high >= 0 ? next_byte(&p) : -1;
         if (low < 0) return false;
@@ -606,7 +610,7 @@ static bool is_path(const u8 *p) {
         run[n++] = byte;
         for (unsigned i = 0; i < n; i++) if (utf8(run + i, run + n) == n - i) return false;
     }
-    return true;
+    return link > 1 || (link == 1 && last != '.');
 }
 
 static int read_history(ncz *f, const u8 *history) {
@@ -849,14 +853,19 @@ static int read_steps(ncz *f, const u8 *steps) {
         }
         if (unknown) f->steps_unsupported = true;
         if (v[0] == NULL) continue;
-        if (v[1] == NULL || *v[0] != '{' || !members(v[0], "error inputs", c, false, &unknown) || !real(c[0], 0, INFINITY, &error) || *c[1] != '{' ||
-            !members(c[1], "data? distribution? samples? seed?", in, false, &unknown)) CORRUPT("a claim is malformed");
-        if (unknown) { f->steps_unsupported = true; continue; }
-        // The keys of one form beside those of the other are unknown there.
-        bool good = in[0] != NULL ? is_digest(in[0]) : in[1] != NULL && *in[1] == '"' && (in[2] != NULL) == (in[3] != NULL) &&
-            (in[2] == NULL || (is_integer(in[2]) && is_integer(in[3])));
-        if (!good) CORRUPT("the inputs of a claim are malformed");
-        if (in[0] != NULL ? in[1] != NULL || in[2] != NULL || in[3] != NULL : word(in[1], "normal") != 0) f->steps_unsupported = true;
+        if (v[1] == NULL || *v[0] != '{' || !members(v[0], "error inputs", c, false, &unknown) || !real(c[0], 0, INFINITY, &error) || *c[1] != '{')
+            CORRUPT("a claim is malformed");
+        if (unknown) f->steps_unsupported = true;
+        unknown = false;
+        members(c[1], "data? distribution? samples? seed?", in, false, &unknown);
+        // Other keys, or not the right ones together, are another form.
+        if (unknown || (in[0] != NULL) == (in[1] != NULL) || (in[2] != NULL) != (in[3] != NULL) || (in[0] != NULL && in[2] != NULL)) {
+            f->steps_unsupported = true;
+            continue;
+        }
+        if (in[0] != NULL ? !is_digest(in[0]) : *in[1] != '"' || (in[2] != NULL && !(is_integer(in[2]) && is_integer(in[3]))))
+            CORRUPT("the inputs of a claim are malformed");
+        if (in[0] == NULL && word(in[1], "normal") != 0) f->steps_unsupported = true;
     }
     return NCZ_OK;
 }
@@ -883,12 +892,12 @@ static int read_place(ncz *f, const ncz_tensor *t, struct pair *holes, u64 *coun
     u64 hole[2], number, first[2][MAX_RANK];
     unsigned chunks = 0;
     members(t->place, "address? chunks? kept? offset?", v, false, &unknown);
-    if ((v[0] != NULL && !natural(v[0], 0, INT64_MAX, &number)) || (v[2] != NULL && !is_true(v[2])) || (v[1] != NULL && *v[1] != '[') ||
-        (v[3] != NULL && !natural(v[3], 0, INT64_MAX, &hole[0]))) CORRUPT("a place is malformed");
-    if (v[3] != NULL && (v[0] != NULL || v[1] != NULL || v[2] != NULL)) unknown = true;  // the keys of the other form
+    // Other keys, or not the right ones together, are another form.
+    if (v[3] != NULL ? v[0] != NULL || v[1] != NULL || v[2] != NULL : v[0] == NULL || v[1] == NULL) unknown = true;
     if (unknown || (v[3] != NULL && t->size == 0)) f->container_unsupported = true;
     if (unknown) return NCZ_OK;
-    if (v[3] == NULL && (v[0] == NULL || v[1] == NULL)) CORRUPT("a place is malformed");
+    if ((v[0] != NULL && !natural(v[0], 0, INT64_MAX, &number)) || (v[2] != NULL && !is_true(v[2])) || (v[1] != NULL && *v[1] != '[') ||
+        (v[3] != NULL && !natural(v[3], 0, INT64_MAX, &hole[0]))) CORRUPT("a place is malformed");
     if (v[3] != NULL) {
         if (f->container_unsupported) return NCZ_OK;
         if (hole[0] > f->container_size || t->bytes > f->container_size - hole[0]) CORRUPT("a place outside the source file");
@@ -1085,8 +1094,10 @@ static int read_payloads(ncz *f) {
 static int read_ends(ncz *f, u64 *stored, u64 *decoded) {
     const u8 *p = f->file, *end = f->file + f->size - 32;
     if (memcmp(p, "\x89NCZ\r\n\x1a\n", 8) != 0) CORRUPT("not an .ncz file");
+    snprintf(f->version, sizeof f->version, "version %u.%u of the format", (unsigned)load(p + 8, 2), (unsigned)load(p + 10, 2));
+    if (load(p + 8, 4) == 0x10000) return fail(f, NCZ_UNSUPPORTED, f->version);  // 0.1 had no CRC-32 there
     if (load(p + 28, 4) != crc32_of(f, p, 28)) CORRUPT("the CRC-32 of the header is wrong");
-    if (load(p + 8, 2) != 0 || load(p + 10, 2) != 2) return fail(f, NCZ_UNSUPPORTED, "another version of the format");
+    if (load(p + 8, 2) != 0 || load(p + 10, 2) != 2) return fail(f, NCZ_UNSUPPORTED, f->version);
     if (load(p + 12, 8) != 0) return fail(f, NCZ_UNSUPPORTED, "the file needs a feature that is not known");
     if (load(p + 20, 8) != 0) CORRUPT("bytes of the header that have to be zero are not");
     if (memcmp(end + 24, "\n\x1a\n\rZCN\x89", 8) != 0) CORRUPT("the file was cut short, or something follows it");
@@ -1117,7 +1128,7 @@ static int read_holes(ncz *f, struct pair *holes, u64 count) {
 
 int ncz_open(ncz *f, const void *file, size_t size, void *work, size_t work_size) {
     struct space space = { work, work_size, 0 };
-    const u8 *v[7], *item, *payload, *list;
+    const u8 *v[8], *item, *payload, *list;
     u64 stored, decoded, holes = 0, at, count = 0;
     bool unknown = false;
     ncz_tensor t;
@@ -1136,8 +1147,9 @@ int ncz_open(ncz *f, const void *file, size_t size, void *work, size_t work_size
     }
     if (stored == 0 || *f->directory != '{') CORRUPT("the directory is no object");
     TRY(check_json(f, f->directory, f->directory + stored));
-    if (!members(f->directory, "container? digest mapped? network? payloads steps? tensors", v, true, &unknown)) CORRUPT("a key of the directory is missing");
+    if (!members(f->directory, "container? digest mapped? network? payloads steps? tensors features?", v, true, &unknown)) CORRUPT("a key of the directory is missing");
     f->container = v[0], f->digest = v[1], f->network = v[3], f->payloads = v[4];
+    if (v[7] != NULL) CORRUPT("`features` that the header does not have");  // whose are 0
     if (!is_digest(f->digest)) CORRUPT("the digest of the file is malformed");
     if (v[2] != NULL && !is_true(v[2])) CORRUPT("`mapped` is not true");
     f->mapped = v[2] != NULL;

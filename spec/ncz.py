@@ -67,8 +67,8 @@ def unescaped(path):
     return re.sub(rb"\\x([0-9A-F]{2})", lambda m: bytes.fromhex(m[1].decode()), path.encode())
 
 def is_path(v):
-    """It is escaped right when escaping its bytes gives the same."""
-    if type(v) is not str:
+    """Names of links with a slash between two, escaped right: escaping their bytes gives the same."""
+    if type(v) is not str or "\0" in v or any(link in ("", ".") for link in v.split("/")):
         return False
     text = unescaped(v).decode("utf-8", "surrogateescape")
     return re.sub("[\\\\\udc80-\udcff]", lambda m: "\\x%02X" % (ord(m[0]) & 255), text) == v
@@ -80,12 +80,14 @@ NAME = re.compile(r"[^\x00-\x1f\x7f]+")
 SIZE = lambda v: type(v) is float and v >= 0
 is_payload = lambda v: type(v) is list and len(v) % 2 == 0 and all(type(n) is int for n in v) and (
     not v or min(v) >= 0 and max(v[::2]) <= MiB and max(v[1::2]) < 2**32)
-DIRECTORY = {"container?": dict, "digest": DIGEST, "mapped?": True, "network?": dict, "payloads": [is_payload], "steps?": [dict],
+DIRECTORY = {"container?": dict, "digest": DIGEST, "features?": POSITIVE, "mapped?": True, "network?": dict, "payloads": [is_payload], "steps?": [dict],
              "tensors": [dict], "*": 0}
 CONTAINER = {"digest": DIGEST, "kind": {"hdf5", "keras"}, "offset?": NATURAL, "size": NATURAL, "*": 0}
 ENTRY = {"error?": SIZE, "from?": DIGEST, "step": NATURAL, "*": 0}
 STEP = {"claim?": dict, "from?": DIGEST, "options": str, "removed?": [NAME], "tool": str, "version": str, "*": 0}
-NORMAL, INTEGER = {"distribution": {"normal"}}, range(-2**63, 2**63)
+INTEGER = range(-2**63, 2**63)
+NORMAL = {"distribution": {"normal"}}
+SAMPLES, DATA = NORMAL | {"samples": INTEGER, "seed": INTEGER}, {"data": DIGEST}
 TENSOR = {"aliases?": [is_path], "axes?": [NATURAL], "byte_order?": re.compile("big|little"), "digest": DIGEST, "encoding?": range(128),
           "history?": [dict], "name": NAME, "outputs?": NATURAL, "parameters?": dict, "parts?": NATURAL, "path?": is_path, "place?": dict,
           "role?": str, "shape": [NATURAL], "type": set(TYPES), "*": 0}
@@ -388,6 +390,9 @@ class File(Mapping):
         self.directory = parse(bytes(plain(stored, decoded) if decoded else stored))
         self.unsupported = {}                        # §2.5: what is → why
         check(DIRECTORY, self.directory, [])
+        if "features" in self.directory:             # they are those of the header, and none of them is known
+            self.check_header()
+            raise Corrupt("required features that the header does not have")
         directory = filled(self.directory, steps=[])
         self.payloads, self.steps, self.mapped = directory["payloads"], directory["steps"], "mapped" in directory
         self.container, self.network = directory.get("container"), directory.get("network")
@@ -428,6 +433,7 @@ class File(Mapping):
         header = self.read(0, 32)
         signature, major, minor, features, zeros, crc = struct.unpack("<8sHHQ8sI", header)
         need(signature == b"\x89NCZ\r\n\x1a\n", "not an .ncz file")
+        need((major, minor) != (0, 1), "version 0.1", Unsupported)                                # it had no CRC-32 there
         need(crc32(header[:28]) == crc, "wrong CRC-32 of the header")
         need((major, minor) == (0, 2), f"version {major}.{minor}", Unsupported)
         need(features == 0, f"required features {features:#x}", Unsupported)
@@ -441,6 +447,15 @@ class File(Mapping):
             self.unsupported.setdefault(what, unknown[0])
         return not unknown
 
+    def check_one(self, what, forms, v):
+        """§2.5 The form among several that has the keys of an object, which is checked; None where there is none."""
+        form = next((form for form in forms if v.keys() == {key.rstrip("?") for key in form}
+                     or v.keys() == {key for key in form if key[-1] != "?"}), None)
+        if form is None:
+            self.unsupported.setdefault(what, f"unknown keys, or not the right ones together: {list(v)!r:.80}")
+            return None
+        return form if self.check(what, form, v) else None
+
     def check_step(self, number, step):
         """§3.3"""
         what = f"checking what step {number} claims"
@@ -449,9 +464,7 @@ class File(Mapping):
         if "claim" in step:
             need("from" in step, f"step {number}: a claim, but no network before it")
             self.check(what, {"error": SIZE, "inputs": dict}, step["claim"])
-            inputs = step["claim"]["inputs"]
-            drawn = {"samples": INTEGER, "seed": INTEGER} if "samples" in inputs or "seed" in inputs else {}
-            self.check(what, {"data": DIGEST} if "data" in inputs else NORMAL | drawn, inputs)
+            self.check_one(what, (NORMAL, SAMPLES, DATA), step["claim"]["inputs"])
 
     def check_tensor(self, t):
         """§3 A tensor, with its defaults."""
@@ -509,11 +522,10 @@ class File(Mapping):
 
     def check_place(self, t, place, rank):
         """§5"""
-        what, name, form = "restoring the source file", t["name"], EXTENT if "offset" in place else CHUNKS
+        what, name = "restoring the source file", t["name"]
         need(self.container is not None and 0 not in t["shape"], f"{name}: a place without values or container")
-        if form is CHUNKS and place and not place.keys() & CHUNKS:
-            self.unsupported[what] = f"{name}: an unknown place"
-        elif not self.check(what, form, place):
+        form = self.check_one(what, (EXTENT, CHUNKS), place)
+        if form is None:
             pass
         elif form is CHUNKS:
             chunks = place["chunks"]
@@ -811,8 +823,6 @@ class File(Mapping):
 
     def compare_tensor(self, h5py, file, t):
         name, place, base = t["name"], t.get("place"), self.container["offset"]
-        links = [link for path in (t["path"], *t["aliases"]) for link in path.split("/")]
-        need(not any(link in ("", ".") or "\0" in link for link in links), f"{name}: a path of what is no link")
         data = file[unescaped(t["path"])]
         need(all(file[unescaped(alias)] == data for alias in t["aliases"]), f"{name}: an alias of another dataset")
         need(data.shape == tuple(t["shape"]), f"{name}: the dataset has the shape {data.shape}")

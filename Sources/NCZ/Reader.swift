@@ -63,6 +63,9 @@ public struct Reader: Sendable {
     guard let members = directory.members, let list = directory["payloads"]?.array else {
       throw .corrupt(offset: start, "directory: expected an object with the key payloads")
     }
+    guard directory["features"] == nil else {
+      throw .corrupt(offset: start, "directory: features that the header does not have")
+    }
     let mapped = directory["mapped"]
     guard mapped == nil || mapped == .bool(true) else {
       throw .corrupt(offset: start, "directory: mapped: expected true or nothing")

@@ -317,7 +317,7 @@ extension TensorRecord {
     _ described: LayoutTensor, _ object: Object, _ dataset: Dataset, offset: Int, fileSize: Int
   ) throws(NetworkError) {
     guard let type = described.elementType, let shape = described.shape, shape.rank <= 32,
-      let size = shape.byteCount(elementSize: type.byteCount)
+      let size = shape.byteCount(elementSize: type.byteCount), object.paths.allSatisfy(\.isPath)
     else { return nil }
     let path = described.path
 

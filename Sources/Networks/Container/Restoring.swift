@@ -111,8 +111,12 @@ extension NetworkFile {
 
     var moved: [(address: UInt64, chunks: [EncodedChunk])] = []
     var encoder = try Session(file: hdf5, limits: limits)
+    let found = try chunks(in: encoder.tableOfContents(texts: []), at: isArchive ? container.offset : 0)
     for index in indices {
       guard case .chunked(let address, let stored, _) = tensors[index].place else { continue }
+      guard found[address] == stored else {
+        throw NetworkError(.corrupt, "\(tensors[index].name): the dataset has other chunks in the container")
+      }
       let encoded = try about(tensors[index].name) {
         try encoder.encodedChunks(ofDatasetAt: address, values: try sourceOrderedValues(of: index))
       }
@@ -143,6 +147,20 @@ extension NetworkFile {
     var writer = try Session(file: file, writable: true, limits: limits)
     for (address, chunks) in moved { try writer.replaceChunks(ofDatasetAt: address, with: chunks) }
     try writer.close()
+  }
+
+  /// The chunks of every dataset by the address of its object header, in a file that begins at `offset` of the source.
+  private func chunks(in table: TableOfContents, at offset: Int) -> [UInt64: [Place.StoredChunk]] {
+    var found: [UInt64: [Place.StoredChunk]] = [:]
+    for object in table.objects {
+      guard case .dataset(let dataset) = object.kind, case .chunked(_, let chunks) = dataset.layout else { continue }
+      found[object.address] = chunks.map { chunk in
+        // What it says was checked to lie in the file.
+        let run = Place.Run(offset: offset + Int(chunk.range.offset), length: Int(chunk.range.length))
+        return Place.StoredChunk(run: run, filterMask: chunk.filterMask, origin: chunk.origin)
+      }
+    }
+    return found
   }
 
   // MARK: Archive

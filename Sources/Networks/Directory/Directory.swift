@@ -402,8 +402,9 @@ extension TensorRecord {
       (place, foreignPlace) = (nil, nil)
       if let json = object.optional("place") {
         do throws(NetworkError) {
+          let read = try Place(json, size: size, shape: shape)
           guard isTypeKnown else { throw NetworkError(.unsupported, "place of values of an unknown type") }
-          place = try Place(json, size: size, shape: shape)
+          place = read
         } catch {
           guard error.verdict == .unsupported else { throw error }
           foreignPlace = json
@@ -430,7 +431,11 @@ extension TensorRecord {
         .corrupt,
         "\(what): expected a string with no backslash but in \\x5C and \\x80…\\xFF, of bytes that are no UTF-8")
     }
-    return TensorName(string)
+    let path = TensorName(string)
+    guard path.isPath else {
+      throw NetworkError(.corrupt, "\(what): expected names of links, none empty, `.` or with a zero byte")
+    }
+    return path
   }
 }
 
@@ -487,21 +492,20 @@ extension OutputClaim {
     }
     let unknown = Inputs.unknown(String(decoding: json.serialized(), as: UTF8.self))
     var inputs = try ObjectReader(json, "inputs")
-    if inputs.keys.contains("data") {
+    // Other keys, or not the right ones together, are another form.
+    switch Set(inputs.keys) {
+    case ["data"]:
       self.inputs = .data(try inputs.digest("data"))
-    } else {
-      let distribution = try inputs.string("distribution")
-      let samples = try inputs.optionalInteger("samples")
-      let seed = try inputs.optionalInteger("seed")
-      switch (samples, seed) {
-      case (nil, nil): self.inputs = .normal
-      case (let samples?, let seed?): self.inputs = .samples(samples, seed: seed)
-      default: throw NetworkError(.corrupt, "claim: inputs: samples and seed go together")
-      }
-      if distribution != "normal" { self.inputs = unknown }
+    case ["distribution"]:
+      self.inputs = try inputs.string("distribution") == "normal" ? .normal : unknown
+    case ["distribution", "samples", "seed"]:
+      let drawn = Inputs.samples(try inputs.integer("samples"), seed: try inputs.integer("seed"))
+      self.inputs = try inputs.string("distribution") == "normal" ? drawn : unknown
+    default:
+      self.inputs = unknown
     }
     extensions = object.rest
-    if !inputs.rest.isEmpty || !extensions.isEmpty { self.inputs = unknown }
+    if !extensions.isEmpty { self.inputs = unknown }
   }
 }
 
@@ -509,10 +513,12 @@ extension Place {
   fileprivate init(_ json: JSONValue, size: Int, shape: Shape) throws(NetworkError) {
     var object = try ObjectReader(json, "place")
     guard size > 0 else { throw NetworkError(.corrupt, "place: expected none for a tensor without values") }
-    if object.keys.contains("offset") {
+    // Other keys, or not the right ones together, are another form.
+    switch Set(object.keys) {
+    case ["offset"]:
       let offset = try object.integer("offset", in: 0...Int.max)
       self = .contiguous(try Run(offset, size))
-    } else if object.keys.contains("chunks") {
+    case ["address", "chunks"], ["address", "chunks", "kept"]:
       let rank = shape.rank
       let address = try object.integer("address", in: 0...Int.max)
       let isKept = try object.optionalTrue("kept")
@@ -528,12 +534,9 @@ extension Place {
         chunks.append(StoredChunk(run: try Run(offset, length), filterMask: mask, origin: origin))
       }
       self = .chunked(address: UInt64(address), chunks: chunks, isKept: isKept)
-    } else {
-      throw NetworkError(
-        object.keys.allSatisfy { $0 == "address" || $0 == "kept" } ? .corrupt : .unsupported,
-        "place: neither offset nor chunks")
+    default:
+      throw NetworkError(.unsupported, "place: an unknown form, of the keys \(abbreviated(object.keys))")
     }
-    try object.finish()
   }
 }
 
@@ -543,6 +546,15 @@ extension Place.Run {
       throw NetworkError(.corrupt, "place: \(length) bytes at \(offset)")
     }
     self.init(offset: offset, length: length)
+  }
+}
+
+extension TensorName {
+  /// Whether it names links, one after the other: what `.` and nothing would name is no link.
+  var isPath: Bool {
+    !utf8.contains(0)
+      && utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        .allSatisfy { !$0.isEmpty && !$0.elementsEqual(".".utf8) }
   }
 }
 
