@@ -196,6 +196,8 @@ public struct TradeoffChart: Sendable {
       "m-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0z", "m-4.5,-4.5h9v9h-9z", "m0,-6.5l6,10.5h-12z",
       "m0,-6.5l6.5,6.5l-6.5,6.5l-6.5,-6.5z",
       "m0,6.5l6,-10.5h-12z", "m-2,-6h4v4h4v4h-4v4h-4v-4h-4v-4h4z",
+      "m0,-2.8l3.2,-3.2l2.8,2.8l-3.2,3.2l3.2,3.2l-2.8,2.8l-3.2,-3.2l-3.2,3.2l-2.8,-2.8l3.2,-3.2l-3.2,-3.2l2.8,-2.8z",
+      "m-6.5,-2.5h13v5h-13z", "m-2.5,-6.5h5v13h-5z",
     ]
     svg.add(
       "path",
@@ -210,7 +212,8 @@ public struct TradeoffChart: Sendable {
   /// On white and on black; neighbours differ in lightness too.
   private static let colours: [(light: String, dark: String)] = [
     ("#0b62a4", "#5ab0f2"), ("#d97706", "#f5b556"), ("#7c3aed", "#b9a2ff"), ("#be123c", "#ff7d95"),
-    ("#047857", "#4fd1a5"), ("#5b6470", "#a9b2bd"),
+    ("#047857", "#4fd1a5"), ("#5b6470", "#a9b2bd"), ("#b45309", "#e0a36b"), ("#0e7490", "#4cc9e0"),
+    ("#a21caf", "#f08cf7"),
   ]
 
   /// Classes instead of attributes: a style sheet knows what the reader prefers.
