@@ -192,13 +192,19 @@ public struct LevelsCodec: Sendable {
       }.reduce(0, +)
       count = rows * columns
     }
+    var exceptionCodes = 0
     if case .grid(let scales, let group, _) = levels {
       guard marks == exceptions.count else {
         throw CodecError(verdict: .corrupt, part: "exceptions", what: "\(exceptions.count) for \(marks) codes")
       }
-      levels = .grid(scales: scales, group: group, exceptions: Self.withoutCodes(exceptions, &codes))
+      let left = Self.withoutCodes(exceptions, &codes)
+      exceptionCodes = left.count
+      levels = .grid(scales: scales, group: group, exceptions: left)
     }
-    guard let matrix = LevelsMatrix(rows: rows, columns: columns, type: type, codes: codes, levels: levels) else {
+    guard
+      let matrix = LevelsMatrix(
+        rows: rows, columns: columns, type: type, codes: codes, levels: levels, exceptionCodes: exceptionCodes)
+    else {
       // Every other disagreement was found before.
       throw CodecError(verdict: .corrupt, part: "scales", what: "a weight that is infinite")
     }

@@ -32,6 +32,15 @@ public struct LevelsMatrix: Sendable, Equatable {
   /// codes for them, a scale that is not finite, negative, −0 or (but for weights of float64) no float32, a weight that
   /// is infinite.
   public init?(rows: Int, columns: Int, type: ElementType, codes: [UInt8], levels: Levels) {
+    self.init(
+      rows: rows, columns: columns, type: type, codes: codes, levels: levels,
+      exceptionCodes: codes.count(of: Self.exceptionCode))
+  }
+
+  /// - Parameter exceptionCodes: how many codes are `exceptionCode`.
+  package init?(
+    rows: Int, columns: Int, type: ElementType, codes: [UInt8], levels: Levels, exceptionCodes: Int
+  ) {
     guard rows >= 0, columns >= 0, !rows.multipliedReportingOverflow(by: columns).overflow,
       codes.count == rows * columns
     else { return nil }
@@ -48,7 +57,7 @@ public struct LevelsMatrix: Sendable, Equatable {
       guard type.isFloat, scales.count == group.count(rows: rows, columns: columns),
         scales.allSatisfy({ Self.isScale($0, of: type) }),
         exceptions.allSatisfy({ (128...Self.exceptionLimit).contains(Int($0.magnitude)) }),
-        codes.count(of: Self.exceptionCode) == exceptions.count, isFinite(scales, group, exceptions)
+        exceptionCodes == exceptions.count, isFinite(scales, group, exceptions)
       else { return nil }
     }
   }
