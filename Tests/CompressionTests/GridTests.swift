@@ -138,10 +138,10 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
     // The scale that suits the many takes the few beyond the type.
     let most = 65504.0
     let large = try #require(try quantized([most, -most] + [Double](repeating: 34000, count: 100), .float16, 24000))
-    #expect(large.matrix.integers.prefix(3) == [2, -2, 1] && large.matrix.values(.float16).allSatisfy(\.isFinite))
+    #expect(large.matrix.integers.prefix(3) == [2, -2, 1] && large.matrix.values(.float16).allSatisfy { $0.isFinite })
     let exceptions = try #require(
       try quantized([0x1p1023 * 1.9] + [Double](repeating: 0x1p1015 * 0.51, count: 99), .float64, 0x1p1015))
-    #expect(exceptions.matrix.values(.float64).allSatisfy(\.isFinite))
+    #expect(exceptions.matrix.values(.float64).allSatisfy { $0.isFinite })
     for bad in [Double.infinity, -.infinity, .nan] {
       for type in [ElementType.float16, .bfloat16, .float32, .float64] {
         #expect(throws: NonFiniteWeight(index: 1)) { _ = try quantized([1, bad, 2], type, 1) }
@@ -180,7 +180,7 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
     /// The error of all together.
     func error(_ step: Double) -> Double {
       var total = SquaredError()
-      for i in bytes.indices { visit(i) { total.add(try! quantize($0, step: step, threads: .one)!.error) } }
+      for i in bytes.indices { visit(i) { total.add($0.error(step: step, threads: .one)) } }
       return total.error
     }
   }
@@ -395,6 +395,8 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
     let zeros = try quantized([0, -0.0], .float32, 4)
     #expect(zeros.matrix.codes == [0, 0] && zeros.matrix.scales == [0])
     #expect(try quantized([], .float32, 4).matrix.codes == [])
+    let none = try withMatrix([] as [Float]) { try quantize($0, bits: 4, group: .tensor, threads: .one) }
+    #expect(none.matrix.codes == [] && none.matrix.scales == [])
     for bits in 2...8 {
       #expect(
         try quantized([0x1p-1074, 0, -0x1p-1074], .float64, bits).matrix.values(.float64) == [0x1p-1074, 0, -0x1p-1074])
@@ -405,7 +407,7 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
         let most = type.magnitude(ofKey: type.infinityKey - 1)
         let w = [most, -most, most * 0.63, most * 0.61]
         let found = try quantized(w, type, bits).matrix.values(type)
-        #expect(found.allSatisfy(\.isFinite) && relativeError(w, found) < 0.4)
+        #expect(found.allSatisfy { $0.isFinite } && relativeError(w, found) < 0.4)
       }
     }
     for bad in [Double.infinity, .nan] {

@@ -122,9 +122,8 @@ struct DirectoryTests {
       ("steps/0/removed", ["\"z\"", "[1]", "{}"]), ("steps/0/claim", ["1", "null", "{}"]),
       ("steps/0/claim/error", [nil, "-5e-01", "0", "1", "\"0\"", "1e+999"]),
       ("steps/0/claim/inputs", [nil, "1", "[]", "{\"data\":1}", "{\"data\":\"0\"}"]),
-      ("steps/0/claim/inputs/distribution", [nil, "1"]),
-      ("steps/0/claim/inputs/samples", [nil, "\"10\"", "1e+01"]),
-      ("steps/0/claim/inputs/seed", [nil, "\"1\"", "1e+00"]),
+      ("steps/0/claim/inputs/distribution", ["1"]), ("steps/0/claim/inputs/samples", ["\"10\"", "1e+01"]),
+      ("steps/0/claim/inputs/seed", ["\"1\"", "1e+00"]),
 
       ("tensors/0/name", [nil, "\"\"", "1", "\"c\"", "\"a\\u000ab\"", "\"\u{7F}\""]),
       ("tensors/0/type", [nil, "1"]), ("tensors/0/byte_order", ["1", "\"middle\""]), ("tensors/0/role", ["1"]),
@@ -148,14 +147,14 @@ struct DirectoryTests {
       ("tensors/0/history/0/error", ["-5e-01", "\"0\"", "0", "1", "1e+999"]),
       ("tensors/0/history/0/from", optionalDigests),
       ("tensors/0/history/0/step", [nil, "-1", "1", "2", "\"0\"", "0e+00"]), ("tensors/0/history/1/step", ["0", "2"]),
-      ("tensors/0/path", ["1", "null"]), ("tensors/0/aliases", ["1", "\"b\"", "[1]"]),
+      ("tensors/0/path", ["1", "null", "\"\"", "\"/a\"", "\"a/\"", "\"a//b\"", "\"a/./b\"", "\"a\\u0000b\""]),
+      ("tensors/0/aliases", ["1", "\"b\"", "[1]"]),
       ("tensors/0/place", ["1", "null", "[]"]),
       (
         "tensors/0/place/offset",
         ["-1", "17", "20", "49", "77", "9223372036854775807", "\"10\"", "[10,24]", "1e+01"]
       ),
-      ("tensors/1/place/address", [nil, "-1", "\"7\"", "7e+00"]), ("tensors/1/place/kept", ["0", "\"true\""]),
-      ("tensors/1/place", ["{}", "{\"address\":7}", "{\"chunks\":[]}"]),
+      ("tensors/1/place/address", ["-1", "\"7\"", "7e+00"]), ("tensors/1/place/kept", ["0", "\"true\""]),
       (
         "tensors/1/place/chunks",
         [
@@ -268,7 +267,7 @@ struct DirectoryTests {
 
   /// A backslash, and bytes that are no UTF-8: alone, cut short, overlong, surrogates.
   @Test(arguments: [
-    "", "a/b", "é", #"\x5C"#, #"\x5Cx41"#, #"\xFF"#, #"\x80"#, #"a\xC3"#, #"\xC3a\xA9"#, #"\xC3\x5C\xA9"#, #"é\xA9"#,
+    "..", "a/b", "é", #"\x5C"#, #"\x5Cx41"#, #"\xFF"#, #"\x80"#, #"a\xC3"#, #"\xC3a\xA9"#, #"\xC3\x5C\xA9"#, #"é\xA9"#,
     #"\xE2\x82"#, #"\xE2\x82\x5C"#, #"\xF0\x9F\x98"#, #"\xC0\x80"#, #"\xED\xA0\x80"#, #"\xF4\x90\x80\x80"#,
     #"\xA9\xC3"#,
   ])
@@ -349,7 +348,7 @@ struct DirectoryTests {
       [
         ("steps/0/later", ["1"]), ("steps/1/later", ["[]"]), ("tensors/0/history/1/later", ["{}"]),
         ("steps/0/claim/later", ["1"]), ("steps/0/claim/inputs/later", ["1"]),
-        ("steps/0/claim/inputs/distribution", ["\"uniform\""]),
+        ("steps/0/claim/inputs/distribution", ["\"uniform\""]), ("steps/0/claim/inputs", ["{}", "{\"samples\":10}"]),
       ])
     + unknown(
       .tensor(0),
@@ -376,6 +375,8 @@ struct DirectoryTests {
       [
         ("container/kind", ["\"onnx\""]), ("container/later", ["1"]), ("tensors/0/place/later", ["1"]),
         ("tensors/1/place/later", ["1"]), ("tensors/0/place", ["{\"seed\":1}"]),
+        // The keys of no form, though each is known.
+        ("tensors/1/place", ["{}", "{\"address\":7}", "{\"chunks\":[]}"]),
       ])
 
   /// What is unknown costs what needs it and nothing else, and is kept as it is spelled.

@@ -35,7 +35,7 @@ public func quantize(
   var codes = [UInt8](repeating: 0, count: weights.rows * weights.columns)
   var scales = [Double](repeating: 0, count: group.count(rows: weights.rows, columns: weights.columns))
   var whole: Double?
-  if group == .tensor {
+  if group == .tensor, !scales.isEmpty {
     whole = grid.scale(ofTensor: weights, threads: threads)
     guard let whole else { throw NonFiniteWeight(index: weights.firstNonFinite() ?? 0) }
     scales[0] = whole

@@ -55,7 +55,7 @@ public func quantize(
   let limit = scale == 0 ? 0 : type.finiteSteps(scale, most: Int(most))
   if limit < Int(most) { exceptions = limited(&codes, exceptions, to: limit) }
   return GridQuantization(
-    matrix: .grid(weights, codes: codes, scales: [scale], group: .tensor, exceptions: exceptions),
+    matrix: .grid(weights, codes: codes, scales: codes.isEmpty ? [] : [scale], group: .tensor, exceptions: exceptions),
     nonzeroCount: scale == 0 ? 0 : blocks.reduce(0) { $0 + Int($1.sums.nonzero) })
 }
 

@@ -248,7 +248,7 @@ extension StoredMatrix {
   }
 
   /// What is lost with a step that no weight has more than 2²⁴ of.
-  fileprivate func error(step: Double, threads: Threads) -> SquaredError {
+  func error(step: Double, threads: Threads) -> SquaredError {
     // Weights were found finite before.
     guard let found = try? quantize(self, step: step, threads: threads) else {
       preconditionFailure("finite weights of at most 2²⁴ steps")
