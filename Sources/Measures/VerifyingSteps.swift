@@ -11,12 +11,15 @@ struct DeclaredSteps {
   private let steps: [Int: Step]
   /// Tensors that some step left out.
   let removed: Set<TensorName>
+  /// The digest of the network of A, where there are such steps.
+  private let networkOfA: Digest?
 
-  static let none = DeclaredSteps(steps: [:], removed: [])
+  static let none = DeclaredSteps(steps: [:], removed: [], networkOfA: nil)
 
-  private init(steps: [Int: Step], removed: Set<TensorName>) {
+  private init(steps: [Int: Step], removed: Set<TensorName>, networkOfA: Digest?) {
     self.steps = steps
     self.removed = removed
+    self.networkOfA = networkOfA
   }
 
   /// - Throws: what reading A throws, whose values are all read where B has such a step.
@@ -24,7 +27,7 @@ struct DeclaredSteps {
     let removed = Set(b.steps.flatMap(\.removed))
     let structural = b.steps.enumerated().filter { $0.element.networkBefore != nil }
     guard !structural.isEmpty else {
-      self.init(steps: [:], removed: removed)
+      self.init(steps: [:], removed: removed, networkOfA: nil)
       return
     }
     let digests = try a.digests()
@@ -37,7 +40,9 @@ struct DeclaredSteps {
     let after = structural.filter { number, step in
       step.networkBefore == whole || chained.map { $0 < number } ?? false
     }
-    self.init(steps: Dictionary(uniqueKeysWithValues: after.map { ($0.offset, $0.element) }), removed: removed)
+    self.init(
+      steps: Dictionary(uniqueKeysWithValues: after.map { ($0.offset, $0.element) }), removed: removed,
+      networkOfA: whole)
   }
 
   var isEmpty: Bool { steps.isEmpty }
@@ -49,6 +54,9 @@ struct DeclaredSteps {
 
   /// In order.
   var all: [Step] { steps.sorted { $0.key < $1.key }.map(\.value) }
+
+  /// Whether this step alone made of the network of A what is in B.
+  func isAll(_ step: Step) -> Bool { steps.count == 1 && step.networkBefore != nil && step.networkBefore == networkOfA }
 }
 
 extension Verifier {
@@ -75,8 +83,7 @@ extension Verifier {
     _ inputs: OutputClaim.Inputs, of step: Step
   ) throws(VerificationError) -> (Double?, reason: String) {
     if let key = step.unknownKey { return (nil, "its key \(key) is not known to this version") }
-    guard declared.all.count == 1, try on(.a, { try a.networkDigest(tensors: a.digests()) }) == step.networkBefore
-    else { return (nil, "it started from another network than A") }
+    guard declared.isAll(step) else { return (nil, "it started from another network than A") }
     guard let networkA = a.network, let networkB = b.network, networkA.isRunnable, networkB.isRunnable else {
       return (nil, "a network cannot be run")
     }

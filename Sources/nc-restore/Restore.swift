@@ -61,6 +61,8 @@ struct Restore: Tool {
       }
     }
     if let note { result.notes.insert(note, at: 0) }
+    let isArchive = layout == .container && network.restoresArchive
+    if let note = try Self.note(onName: writing.path(self.output), isArchive: isArchive) { result.notes.append(note) }
     try input.checkUnchanged()
     try output.finish()
     common.tell(result.notes, about: input.name, tool: Self.self)
@@ -84,6 +86,18 @@ extension Restore {
     guard let reason = network.reasonWithoutContainer else { return (.container, nil) }
     guard let obstacle = network.reasonAgainstKeras else { return (.keras, "\(reason): built anew as a Keras file") }
     return (.plain, "\(reason): built anew as plain HDF5: \(obstacle)")
+  }
+}
+
+extension Restore {
+  /// What is to be said of a name under which Keras takes the file for another kind.
+  private static func note(onName name: String?, isArchive: Bool) -> String? {
+    guard let name = name?.lowercased() else { return nil }
+    if isArchive, name.hasSuffix(".h5") || name.hasSuffix(".hdf5") {
+      return "the output is a zip archive of Keras 3, which Keras opens as *.keras only"
+    }
+    if !isArchive, name.hasSuffix(".keras") { return "the output is HDF5, which Keras opens as *.h5 only" }
+    return nil
   }
 }
 

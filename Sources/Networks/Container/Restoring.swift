@@ -31,6 +31,11 @@ extension NetworkFile {
       ?? "has no container"
   }
 
+  /// Whether the container is an archive of Keras 3.
+  public var restoresArchive: Bool {
+    if case .ncz(let source) = source { source.directory.container?.kind == .keras } else { false }
+  }
+
   /// - Parameter content: how much of it is written.
   func restore(to file: FileDescriptor, _ content: RestoredContent) throws(NetworkError) -> Int {
     let isStructureOnly = content != .everything
