@@ -4,8 +4,8 @@
 
     roundtrip.py TOOLS FOLDER…
 """
-import hashlib, io, json, os, pathlib, subprocess, sys, tempfile, zipfile
-from counting import expect, finish
+import contextlib, hashlib, io, json, multiprocessing, os, pathlib, subprocess, sys, tempfile, zipfile
+from counting import counts, expect, finish
 from same import Comparison, stored
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "spec"))
 import ncz
@@ -112,15 +112,25 @@ def compressed(source, folder, tool, *options):
         print(f"{what}: refused: {message.split(': ', 2)[-1]}")
 
 
+def checked(source):
+    """What is to be printed of one network, and what its checks count."""
+    before, printed = dict(counts), io.StringIO()
+    with contextlib.redirect_stdout(printed), tempfile.TemporaryDirectory() as folder:
+        try:
+            network(source, pathlib.Path(folder))
+        except Exception as error:                                        # one file must not end the run
+            expect(False, f"{source.name}: {type(error).__name__}: {error}")
+    return printed.getvalue(), {outcome: counts[outcome] - before[outcome] for outcome in counts}
+
+
 def main():
     sources = sorted(path.resolve() for folder in sys.argv[2:] for path in pathlib.Path(folder).rglob("*")
                      if path.suffix in (".h5", ".hdf5", ".keras"))
-    for source in sources:
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                network(source, pathlib.Path(folder))
-            except Exception as error:                                    # one file must not end the run
-                expect(False, f"{source.name}: {type(error).__name__}: {error}")
+    with multiprocessing.Pool(2) as pool:
+        for printed, found in pool.imap(checked, sources):
+            print(printed, end="", flush=True)
+            for outcome, count in found.items():
+                counts[outcome] += count
     print(f"{len(sources)} networks")
     return finish()
 

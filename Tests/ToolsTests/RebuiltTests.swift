@@ -55,6 +55,19 @@ struct RebuiltTests {
     #expect(!names(in: folder.path).contains("p.h5"))
   }
 
+  /// Keras goes by the name alone.
+  @Test func aNameOfAnotherKindIsTold() throws {
+    let archive = Fixtures.folder.appending("networks/digits_relu.keras")
+    for (source, name, said) in [
+      ("whole.ncz", "o.keras", "Keras opens as *.h5 only"), ("archive.ncz", "o.h5", "Keras opens as *.keras only"),
+    ] {
+      let run = try shell("nc-ternarize -q -f '\(archive)' archive.ncz; nc-restore \(source) \(name)", in: folder)
+      #expect(run.status == 0 && run.diagnostics.contains(said), "\(run.diagnostics)")
+    }
+    let run = try shell("nc-restore whole.ncz p.h5; nc-restore archive.ncz p.keras", in: folder)
+    #expect(run.status == 0 && !run.diagnostics.contains("Keras opens as"), "\(run.diagnostics)")
+  }
+
   /// Built again from what was built, it is the same file.
   @Test func aBuiltFileIsItsOwnSource() throws {
     let run = try shell(
