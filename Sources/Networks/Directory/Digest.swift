@@ -130,7 +130,7 @@ package struct FoldedBytes {
     var message = SHA256()
     message.update("ncz \(what) \(byteCount)\n".utf8)
     for start in stride(from: 0, to: whole.sums.count, by: 1 << 16) {
-      let sums = whole.sums[start..<min(whole.sums.count, start + 1 << 16)].map(\.littleEndian)
+      let sums = whole.sums[start..<min(whole.sums.count, start + 1 << 16)].map { $0.littleEndian }
       sums.withUnsafeBytes { message.update($0) }
     }
     return Digest(of: message)
