@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Memory: on one large matrix, in both orientations, each tool stays within the file that it maps and 256 MiB; singular values
-are the exception.
+"""Memory: on one large matrix, in both orientations, each tool stays within the file that it maps and 256 MiB. The
+exceptions: singular values, which are not measured here; and `--levels`, which sorts a copy of the weights, as `nc-verify` does to check it.
 
     python3 memory.py TOOLS [--mebibytes N]
 """
@@ -58,7 +58,8 @@ with tempfile.TemporaryDirectory() as folder:
                 for shape in ("container", "plain"):
                     options_of_shape = ("--shape", "reduced", "--layout", shape)
                     taken.append((f"nc-restore {' '.join(options_of_shape)}", peak("nc-restore", "-q", "-f", *options_of_shape, out, other)))
+            copied = source.stat().st_size if "--levels" in command else 0
             for name, most in taken:
-                expect(most <= limit, f"{source.stat().st_size >> 20} MiB, {hidden} wide, {name} after {' '.join(command)}: {most >> 20} MiB, at most {limit >> 20}")
+                expect(most <= limit + copied, f"{source.stat().st_size >> 20} MiB, {hidden} wide, {name} after {' '.join(command)}: {most >> 20} MiB, at most {limit + copied >> 20}")
             print(f"{hidden:5} {' '.join(command):50}", *(f"{most >> 20:5}" for _, most in taken), "MiB", flush=True)
 sys.exit(finish())
