@@ -7,7 +7,7 @@ of real Keras: those of the new file with those of the source, and after nc-tern
 
 Says of each file whether they are equal bit for bit, or how far they are from each other (more than 1e-6 fails); `plain` are those that Keras has no layers for, with the reason.
 """
-import pathlib, re, subprocess, sys, tempfile
+import pathlib, re, subprocess, sys
 import keras_check                                      # chooses Keras's backend first
 import keras
 import numpy as np
@@ -66,24 +66,9 @@ def check(source, folder):
 
 
 def main():
-    count = {"passed": 0, "failed": 0, "skipped": 0, "plain": 0}
-    for source in sorted(path for folder in sys.argv[2:] for path in pathlib.Path(folder).rglob("*")
-                         if path.suffix in (".h5", ".hdf5", ".keras") and not re.search(r"\.ref\.h5$", path.name)):
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                outcome, what = "passed", check(source, pathlib.Path(folder))
-            except keras_check.Skipped as reason:
-                outcome, what = "skipped", reason
-            except Plain as reason:
-                outcome, what = "plain", reason
-            except subprocess.CalledProcessError as error:
-                outcome, what = "failed", error.stderr.strip()
-            except Exception as error:
-                outcome, what = "failed", f"{type(error).__name__}: {error}"
-        count[outcome] += 1
-        print(outcome.upper() if outcome == "failed" else outcome, f"{source.name}: {what}", flush=True)
-    print(f"Keras {keras.__version__}\n" + ", ".join(f"{n} {outcome}" for outcome, n in count.items()))
-    return count["failed"] > 0 or not count["passed"]
+    return keras_check.each(sorted(path for folder in sys.argv[2:] for path in pathlib.Path(folder).rglob("*")
+                                   if path.suffix in (".h5", ".hdf5", ".keras") and not re.search(r"\.ref\.h5$", path.name)),
+                            check, {keras_check.Skipped: "skipped", Plain: "plain"})
 
 
 if __name__ == "__main__":

@@ -125,21 +125,29 @@ def check(source, folder):
     return f"{given} of {len(original.weights)} weights changed, {y.size} predictions equal"
 
 
-def main():
-    count = {"passed": 0, "failed": 0, "skipped": 0}
-    for source in sorted(path for folder in sys.argv[2:] for path in pathlib.Path(folder).rglob("*")
-                         if re.search(r"\.(h5|hdf5|keras|weights\.json)$", path.name) and not re.search(r"\.ref\.h5$|_\d{5}\.weights", path.name)):
+def each(sources, check, skips):
+    """Checks files one by one, says what of each, and gives the exit status; `skips` are the outcomes of exceptions that are no failures."""
+    count = {"passed": 0, "failed": 0} | dict.fromkeys(skips.values(), 0)
+    for source in sources:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 outcome, what = "passed", check(source, pathlib.Path(folder))
-            except Skipped as reason:
-                outcome, what = "skipped", reason
+            except subprocess.CalledProcessError as error:
+                outcome, what = "failed", error.stderr.strip() if isinstance(error.stderr, str) else f"CalledProcessError: {error}"
+            except tuple(skips) as reason:
+                outcome, what = skips[type(reason)], reason
             except Exception as error:
                 outcome, what = "failed", f"{type(error).__name__}: {error}"
         count[outcome] += 1
         print(outcome.upper() if outcome == "failed" else outcome, f"{source.name}: {what}", flush=True)
     print(f"Keras {keras.__version__}\n" + ", ".join(f"{n} {outcome}" for outcome, n in count.items()))
     return count["failed"] > 0 or not count["passed"]
+
+
+def main():
+    return each(sorted(path for folder in sys.argv[2:] for path in pathlib.Path(folder).rglob("*")
+                       if re.search(r"\.(h5|hdf5|keras|weights\.json)$", path.name) and not re.search(r"\.ref\.h5$|_\d{5}\.weights", path.name)),
+                check, {Skipped: "skipped"})
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ the value of a tensor that nc-info lists as changed. Every failure is a document
     law.py TOOLS --kind KIND --seed S --only NUMBER --keep FOLDER                      one of them again, with all that was made of it
     law.py TOOLS --file FILE…                                                          files
 """
-import argparse, collections, contextlib, ctypes, hashlib, io, json, multiprocessing, os, pathlib, pickle, random, resource, shutil, signal, subprocess, sys, tempfile, zipfile
+import argparse, collections, contextlib, ctypes, hashlib, io, json, multiprocessing, os, pathlib, random, shutil, subprocess, sys, tempfile, zipfile
 import h5py
 from h5py import h5a, h5d, h5g, h5l, h5o, h5z
-from hostile import ALLOWED, BYTES, SECONDS, run
+from elsewhere import elsewhere
+from hostile import ALLOWED, SECONDS, run
 from mutants import Mutants, known
 from ncz_mutants import ncz
 from same import stored, values
@@ -90,31 +91,15 @@ def readings(path, fill):
     return found
 
 
-def elsewhere(function, *arguments):
-    """What a function answers in a child, or {} where it does not live to answer."""
-    read_end, write_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            signal.alarm(2 * SECONDS)
-            resource.setrlimit(resource.RLIMIT_AS, (4 * BYTES, 4 * BYTES))
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            answer = pickle.dumps(function(*arguments))
-            with open(write_end, "wb") as pipe:
-                pipe.write(answer)
-        finally:
-            os._exit(0)
-    os.close(write_end)
-    with open(read_end, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    return pickle.loads(answer) if answer else {}
+def read_elsewhere(path, fill):
+    """What h5py reads, or {} where the child does not live to answer."""
+    return elsewhere(readings, path, fill, seconds=2 * SECONDS) or {}
 
 
 def agreed(path):
     """What h5py reads twice the same: else it reads beyond a buffer."""
-    first = elsewhere(readings, path, 0x55)
-    second = elsewhere(readings, path, 0xAA) if first else {}
+    first = read_elsewhere(path, 0x55)
+    second = read_elsewhere(path, 0xAA) if first else {}
     return {key: value for key, value in first.items() if second.get(key) == value}
 
 
@@ -239,7 +224,7 @@ class Law:
                 if tensor["history"] and path in before:
                     paths = paths | names[before[path][2]]          # through other groups, by names that are not listed
             wanted |= {path: value for path in paths if tensor["history"] or path not in before}
-        found = elsewhere(readings, restored, 0x55)
+        found = read_elsewhere(restored, 0x55)
         for key, value in wanted.items():
             other, rounds, _ = found.get(key, (None, False, None))
             if self.kind != "ncz" and key not in before and other is None:
@@ -264,7 +249,7 @@ class Law:
         unknown = any(what.startswith("decoding ") for what in file.unsupported)
         if self.need(status == (69 if unknown else 0), f"{done}: nc-restore --layout plain: {status}") and status == 0:
             wanted = collections.Counter(digest(file.raw(t["name"])) for t in file.tensors)
-            found = elsewhere(readings, plain, 0x55)
+            found = read_elsewhere(plain, 0x55)
             found = collections.Counter(value for key, (value, *_) in found.items() if type(key) is bytes)
             self.need(found == wanted, f"{done}: --layout plain has other values")
 
@@ -274,7 +259,7 @@ class Law:
             status = self.tool("nc-restore", "-q", "--shape", "reduced", "--layout", layout, packed, reduced)
             self.need(status in (0, 69), f"{done}: nc-restore --shape reduced --layout {layout}: {status}")
             if status == 0 and (before or layout != "container"):
-                self.need(elsewhere(readings, reduced, 0x55), f"{done}: h5py cannot read the {layout} layout, reduced")
+                self.need(read_elsewhere(reduced, 0x55), f"{done}: h5py cannot read the {layout} layout, reduced")
 
 
 def open_keys(value):

@@ -12,9 +12,10 @@ several rules may be given the verdict of any of them). Over a limit (75) is non
 last rule that a file breaks: where it is all that one reader finds, and another finds something else, the first has taken what the other refuses.
 Who finds a file sound has compared its digests, which are those of the values that ncz.py decodes: the values are equal. Of one mutant in eight they are compared all the same.
 """
-import argparse, collections, hashlib, json, multiprocessing, os, pathlib, pickle, re, resource, signal, subprocess, sys, tempfile
+import argparse, collections, hashlib, json, multiprocessing, os, pathlib, re, subprocess, sys, tempfile
 import h5py
 from h5py import h5d, h5o
+from elsewhere import elsewhere
 from ncz_mutants import IN_HDF5, MANY, ROOT, SPELLED, NCZMutants, ncz, size_of
 from same import values
 
@@ -27,27 +28,6 @@ LARGE = 16 << 20                                          # decoded bytes beyond
 OWN = ("--memory", "512M", "--time", "4")
 SENTENCES = ((69, r"all else is sound, but|format version |required features "), (75, r"limit|more than \d+|over the"))
 DIGEST = r"digest [0-9a-f]{32}, computed|wrong (content )?digest|the digest of (a tensor|the container|the file) is wrong"
-
-
-def elsewhere(function, *arguments):
-    """What a function answers in a child that may die, or None."""
-    read_end, write_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            signal.alarm(SECONDS)
-            resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            answer = pickle.dumps(function(*arguments))
-            with open(write_end, "wb") as pipe:
-                pipe.write(answer)
-        finally:
-            os._exit(0)
-    os.close(write_end)
-    with open(read_end, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    return pickle.loads(answer) if answer else None
 
 
 class Readers:
@@ -99,7 +79,7 @@ class Readers:
             return without, without
         # Where values are not known, what HDF5 reads there may be passed over, and nc-info reads nothing of a file in which they leave a hole.
         unknown = any("offset" in t.get("place", ()) or "chunks" in t.get("place", ()) for t in file.tensors if f"decoding {t['name']}" in file.unsupported)
-        with_hdf5 = elsewhere(verdict, compare) or (None, "h5py did not live to answer")
+        with_hdf5 = elsewhere(verdict, compare, seconds=SECONDS) or (None, "h5py did not live to answer")
         if any("no HDF5 file" in note for note in with_hdf5[2:]):
             with_hdf5 = 65, NO_HDF5
         return without, (69, PERHAPS) if unknown and with_hdf5[0] == 65 else with_hdf5[:2] if with_hdf5[0] != 0 else without

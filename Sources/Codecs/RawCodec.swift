@@ -57,29 +57,30 @@ public struct RawCodec: Sendable, Hashable {
     if case .zstd(let level) = level { effort = level }
     if isMapped || level == .uncompressed { return encode(piece, levels: []) }
     if piece.count > Self.smallSize { return encode(piece, levels: [level == .standard ? standard : effort]) }
-    var best = encode(piece, levels: [Self.standardLevel])
-    let deep = encode(piece, levels: [effort])
-    // The best level is slow, and finds nothing in planes of noise.
-    let isWorth = !planes || deep.count < best.count
-    if deep.count < best.count { best = deep }
-    if isWorth {
-      let deepest = encode(piece, levels: [19])
-      if deepest.count < best.count { best = deepest }
+    return encode(piece) { bytes in
+      // In planes of noise the best level finds nothing.
+      Zstd.smallest(bytes, quick: Self.standardLevel, matches: effort, isBestTried: !planes)
     }
-    return best
   }
 
   /// Encodes a piece at those of zstd's levels that make it smallest; uncompressed where none makes it smaller.
   private func encode(_ piece: UnsafeRawBufferPointer, levels: Set<Int>) -> [UInt8] {
-    func smallest(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
-      levels.sorted().compactMap { Zstd.compress(bytes, level: $0) }.min { $0.count < $1.count } ?? [UInt8](bytes)
+    encode(piece) { bytes in
+      levels.sorted().compactMap { Zstd.compress(bytes, level: $0) }.min { $0.count < $1.count }
     }
-    if !planes { return smallest(piece) }
+  }
+
+  /// Encodes a piece as `compress` does its bytes, regrouped if there are planes; where that is `nil`, uncompressed.
+  private func encode(
+    _ piece: UnsafeRawBufferPointer, _ compress: (UnsafeRawBufferPointer) -> [UInt8]?
+  ) -> [UInt8] {
+    if !planes { return compress(piece) ?? [UInt8](piece) }
     return withUnsafeTemporaryAllocation(byteCount: piece.count, alignment: 16) { planes in
       if let elements = piece.baseAddress, let planes = planes.baseAddress {
         nc_planes_split(elements, piece.count / type.byteCount, type.byteCount, planes)
       }
-      return smallest(UnsafeRawBufferPointer(planes))
+      let bytes = UnsafeRawBufferPointer(planes)
+      return compress(bytes) ?? [UInt8](bytes)
     }
   }
 

@@ -111,6 +111,25 @@ public enum Zstd {
     return bytes
   }
 
+  /// The smallest of the frames at a quick level, at one that finds matches, and at the best one; `nil` when none is
+  /// smaller than the bytes. The best is slow, and tried where matches saved something.
+  ///
+  /// - Parameter isBestTried: tried in any case.
+  static func smallest(
+    _ bytes: UnsafeRawBufferPointer, quick: Int, matches: Int = 3, isBestTried: Bool = false
+  ) -> [UInt8]? {
+    var best = compress(bytes, level: quick)
+    var isWorth = isBestTried
+    func tried(_ level: Int) -> Bool {
+      guard let frame = compress(bytes, level: level), frame.count < best?.count ?? bytes.count else { return false }
+      best = frame
+      return true
+    }
+    if tried(matches) { isWorth = true }
+    if isWorth { _ = tried(19) }
+    return best
+  }
+
   private static let compressors = Pool { ZSTD_createCCtx() }
   private static let decompressors = Pool { ZSTD_createDCtx() }
 }
@@ -145,20 +164,11 @@ func store(_ bytes: UnsafeRawBufferPointer, _ level: CompressionLevel, standard:
     switch level {
     case .uncompressed: nil
     case .standard: Zstd.compress(bytes, level: standard)
-    case .thorough: smallest(bytes, standard: standard)
+    case .thorough where bytes.count <= RawCodec.smallSize: Zstd.smallest(bytes, quick: standard)
+    case .thorough: Zstd.compress(bytes, level: standard)
     case .zstd(let level): Zstd.compress(bytes, level: level)
     }
   return frame ?? [UInt8](bytes)
-}
-
-/// The smaller of the frames with hardly any matches and with good ones; the best level where these are smaller.
-private func smallest(_ bytes: UnsafeRawBufferPointer, standard: Int) -> [UInt8]? {
-  let quick = Zstd.compress(bytes, level: standard)
-  guard bytes.count <= RawCodec.smallSize, let deep = Zstd.compress(bytes, level: 3),
-    deep.count < quick?.count ?? bytes.count
-  else { return quick }
-  guard let deepest = Zstd.compress(bytes, level: 19), deepest.count < deep.count else { return deep }
-  return deepest
 }
 
 /// Stores a block of codes, gaps, bits or signs: weights chose their order, so that a match is an accident. At

@@ -9,6 +9,26 @@ public enum ScaleGroup: Sendable, Hashable {
   /// One scale for every `count` consecutive inputs of an output unit; the last group of a row may be shorter.
   case inputs(Int)
 
+  /// `tensor`, `row`, or how many inputs share a scale.
+  public var text: String {
+    switch self {
+    case .tensor: "tensor"
+    case .row: "row"
+    case .inputs(let count): String(count)
+    }
+  }
+
+  /// The group that a text names; `nil` for any other text.
+  public init?(text: String) {
+    switch text {
+    case "tensor": self = .tensor
+    case "row": self = .row
+    default:
+      guard let count = Int(text), count > 0 else { return nil }
+      self = .inputs(count)
+    }
+  }
+
   /// Groups in a row of `columns` weights (for `tensor`, the row belongs to the one group of the matrix).
   public func perRow(columns: Int) -> Int {
     switch self {

@@ -233,15 +233,7 @@ extension Fraction: OptionValue {
 extension ScaleGroup: OptionValue {
   public static let expected = "tensor, row or a number above 0"
 
-  public init?(argument: String) {
-    switch argument {
-    case "tensor": self = .tensor
-    case "row": self = .row
-    default:
-      guard let count = Int(argument), count > 0 else { return nil }
-      self = .inputs(count)
-    }
-  }
+  public init?(argument: String) { self.init(text: argument) }
 }
 
 /// Which tensors a tool changes.

@@ -47,13 +47,10 @@ extension TensorRecord {
       return isIncludable
         ? "\(kind), not a dense layer; --include \(role.rawValue) changes it" : "\(kind), \(reason ?? "no matrix")"
     }
-    return switch role {
-    case .other:
-      reason
-        ?? (shape.rank == 2
-          ? "not known to be the weights of a dense layer; --only NAME changes a matrix"
-          : "not known to be of a dense layer")
-    case .kernel, .bias, .normalization, .optimizer, .convolution, .recurrent, .attention, .embedding: nil
-    }
+    guard role == .other else { return nil }
+    return reason
+      ?? (shape.rank == 2
+        ? "not known to be the weights of a dense layer; --only NAME changes a matrix"
+        : "not known to be of a dense layer")
   }
 }

@@ -153,26 +153,6 @@ extension PruningRule {
   }
 }
 
-extension ScaleGroup {
-  fileprivate var text: String {
-    switch self {
-    case .tensor: "tensor"
-    case .row: "row"
-    case .inputs(let count): String(count)
-    }
-  }
-
-  fileprivate init?(text: String) {
-    switch text {
-    case "tensor": self = .tensor
-    case "row": self = .row
-    default:
-      guard let count = Int(text), count > 0 else { return nil }
-      self = .inputs(count)
-    }
-  }
-}
-
 // MARK: - What it does
 
 extension Step.Method {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Networks
 import Tensors
 import ToolSupport
 import Transforms
@@ -47,7 +48,7 @@ struct QuantizingOptions: ParsableArguments {
     if let maxError = maxError?.value, !(0...1).contains(maxError) {
       throw ValidationError("--max-error: expected 0…1, found \(maxError)")
     }
-    if let step = step?.value, !(0x1p-1022...0x1p1022).contains(step) {
+    if let step = step?.value, !Step.Method.steps.contains(step) {
       throw ValidationError("--step: expected a number above 0, found \(step)")
     }
     if let bits, !(2...8).contains(bits) { throw ValidationError("--bits: expected 2…8, found \(bits)") }

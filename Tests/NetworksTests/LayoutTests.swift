@@ -171,16 +171,19 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     #expect(reading.steps == ["input"] + once + once)
   }
 
+  /// A call of a layer on the value of another, as Keras 3 writes it.
+  private func call(_ layer: String, _ number: Int) -> String {
+    #"{"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": ["\#(layer)", \#(number), 0]}}], "#
+      + #""kwargs": {}}"#
+  }
+
+  private func input(_ name: String) -> String {
+    #"{"class_name": "InputLayer", "name": "\#(name)", "config": {"name": "\#(name)", "batch_shape": [null, 4]}, "#
+      + #""inbound_nodes": []}"#
+  }
+
   /// Keras refers to the calls of a functional model by numbers from 1.
   @Test func nestedFunctionalModel() throws {
-    func call(_ layer: String, _ number: Int) -> String {
-      #"{"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": ["\#(layer)", \#(number), 0]}}], "#
-        + #""kwargs": {}}"#
-    }
-    func input(_ name: String) -> String {
-      #"{"class_name": "InputLayer", "name": "\#(name)", "config": {"name": "\#(name)", "batch_shape": [null, 4]}, "#
-        + #""inbound_nodes": []}"#
-    }
     let inner = """
       {"class_name": "Functional", "name": "inner", "config": {"name": "inner", "layers": [\(input("x")),
         {"class_name": "Dense", "name": "d", "config": {"name": "d", "units": 4, "activation": "tanh"},
@@ -202,14 +205,6 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
   /// Keras 3 counts them from 0 where calls take their values, and from 1 where outputs are named.
   @Test(arguments: [([], 1), ([0], 2), ([0], 1), ([0, 1], 3), ([0, 1], 2)] as [([Int], Int)])
   func nestedFunctionalModelOfKeras3(taken: [Int], output: Int) throws {
-    func call(_ layer: String, _ number: Int) -> String {
-      #"{"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": ["\#(layer)", \#(number), 0]}}], "#
-        + #""kwargs": {}}"#
-    }
-    func input(_ name: String) -> String {
-      #"{"class_name": "InputLayer", "name": "\#(name)", "config": {"name": "\#(name)", "batch_shape": [null, 4]}, "#
-        + #""inbound_nodes": []}"#
-    }
     let calls = [call("in", 0)] + taken.map { call("inner", $0) }
     // The last call is used by another layer where it is no output.
     let sum = call("inner", taken.count)

@@ -14,6 +14,27 @@ public struct GridQuantization: Sendable {
 /// The code that stands for a k of more than 127 in magnitude, as an integer.
 let exceptionCode = Int8(bitPattern: LevelsMatrix.exceptionCode)
 
+extension LevelsMatrix {
+  /// The grid of a matrix.
+  static func grid(
+    _ weights: WeightRows, codes: [UInt8], scales: [Double], group: ScaleGroup, exceptions: [Int32] = []
+  ) -> LevelsMatrix {
+    guard
+      let matrix = LevelsMatrix(
+        rows: weights.rows, columns: weights.columns, type: weights.type, codes: codes,
+        levels: .grid(scales: scales, group: group, exceptions: exceptions))
+    else { preconditionFailure("a grid whose parts do not agree") }
+    return matrix
+  }
+}
+
+extension UnsafeMutableBufferPointer<UInt8> {
+  /// The codes of a grid as what they are.
+  var integers: UnsafeMutablePointer<Int8>? {
+    baseAddress.map { UnsafeMutableRawPointer($0).assumingMemoryBound(to: Int8.self) }
+  }
+}
+
 extension ElementType {
   /// The type of the scales of a matrix of this type.
   var scaleType: ElementType { self == .float64 ? .float64 : .float32 }

@@ -435,12 +435,12 @@ extension LevelSearch {
   }
 }
 
-extension Array {
+extension RandomAccessCollection where Index == Int {
   /// The first index from which on a condition holds, which does not hold before.
   func partitioningIndex(where holds: (Element) -> Bool) -> Int {
-    var (low, high) = (0, count)
+    var (low, high) = (startIndex, endIndex)
     while low < high {
-      let middle = (low + high) / 2
+      let middle = low + (high - low) / 2
       if holds(self[middle]) { high = middle } else { low = middle + 1 }
     }
     return low

@@ -216,15 +216,3 @@ extension WeightRows {
     withDoubles(0..<rows) { Array(UnsafeBufferPointer(start: $0, count: rows * columns)).sorted() }
   }
 }
-
-extension UnsafeBufferPointer {
-  /// As of an array.
-  func partitioningIndex(where holds: (Element) -> Bool) -> Int {
-    var (low, high) = (0, count)
-    while low < high {
-      let middle = (low + high) / 2
-      if holds(self[middle]) { high = middle } else { low = middle + 1 }
-    }
-    return low
-  }
-}

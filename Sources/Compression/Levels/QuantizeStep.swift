@@ -92,27 +92,6 @@ private func limited(_ codes: inout [UInt8], _ exceptions: [Int32], to limit: In
   return left
 }
 
-extension LevelsMatrix {
-  /// The grid of a matrix.
-  static func grid(
-    _ weights: WeightRows, codes: [UInt8], scales: [Double], group: ScaleGroup, exceptions: [Int32] = []
-  ) -> LevelsMatrix {
-    guard
-      let matrix = LevelsMatrix(
-        rows: weights.rows, columns: weights.columns, type: weights.type, codes: codes,
-        levels: .grid(scales: scales, group: group, exceptions: exceptions))
-    else { preconditionFailure("a grid whose parts do not agree") }
-    return matrix
-  }
-}
-
-extension UnsafeMutableBufferPointer<UInt8> {
-  /// The codes of a grid as what they are.
-  var integers: UnsafeMutablePointer<Int8>? {
-    baseAddress.map { UnsafeMutableRawPointer($0).assumingMemoryBound(to: Int8.self) }
-  }
-}
-
 extension Threads {
   /// For work inside a block.
   static let one = Threads(1)

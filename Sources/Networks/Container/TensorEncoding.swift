@@ -86,49 +86,51 @@ struct TensorEncoder {
   }
 
   private func raw(_ values: UnsafeRawBufferPointer, smallerThan other: EncodedValues) throws -> EncodedValues? {
-    struct Larger: Error {}
-    let blocks = WaitingBlocks(isCounted: isCounted)
-    do {
-      let codec = try encodeRaw(values) { block in
-        try blocks.append(block)
-        if blocks.byteCount + 16 >= other.cost { throw Larger() }
-      }
-      return EncodedValues(encoding: .raw(planes: codec.planes), parts: [blocks])
-    } catch is Larger {
-      return nil
-    }
+    try raw(smallerThan: other) { try encodeRaw(values, emit: $0) }
   }
 
-  /// The restored values in raw encoding, where that takes fewer bytes than another. Given up as soon as it takes more.
+  /// The restored values in raw encoding, where that takes fewer bytes than another.
   private func raw(_ values: NewValues, smallerThan other: EncodedValues) throws -> EncodedValues? {
-    struct Larger: Error {}
     if writing.isMapped { return nil }
-    let blocks = WaitingBlocks(isCounted: isCounted)
-    var codec: RawCodec?
-    var waiting: [UInt8] = []
-    func encode(_ size: Int) throws {
-      try waiting.withUnsafeBytes { bytes in
-        for start in stride(from: 0, to: size, by: RawCodec.pieceSize) {
-          let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<min(size, start + RawCodec.pieceSize)])
-          if let codec {
-            try blocks.append(codec.encode(piece: piece, level: level))
-          } else {
-            let first = try RawCodec.smallest(tensor.type, count: tensor.shape.count, first: piece, level: level)
-            codec = first.codec
-            if !piece.isEmpty { try blocks.append(first.block) }
+    return try raw(smallerThan: other) { emit in
+      var codec: RawCodec?
+      var waiting: [UInt8] = []
+      func encode(_ size: Int) throws {
+        try waiting.withUnsafeBytes { bytes in
+          for start in stride(from: 0, to: size, by: RawCodec.pieceSize) {
+            let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<min(size, start + RawCodec.pieceSize)])
+            if let codec {
+              try emit(codec.encode(piece: piece, level: level))
+            } else {
+              let first = try RawCodec.smallest(tensor.type, count: tensor.shape.count, first: piece, level: level)
+              codec = first.codec
+              try emit(first.block)
+            }
           }
-          if blocks.byteCount + 16 >= other.cost { throw Larger() }
         }
+        waiting.removeFirst(size)
       }
-      waiting.removeFirst(size)
-    }
-    do {
       try values.forEachPiece(type: tensor.type, threads: threads) { piece in
         waiting.append(contentsOf: piece)
         let pieces = waiting.count / RawCodec.pieceSize
         if pieces >= 1 { try encode(pieces * RawCodec.pieceSize) }
       }
       try encode(waiting.count)
+      return codec
+    }
+  }
+
+  /// What `encode` emits, where that takes fewer bytes than another encoding. Given up as soon as it takes more.
+  private func raw(
+    smallerThan other: EncodedValues, _ encode: (_ emit: ([UInt8]) throws -> Void) throws -> RawCodec?
+  ) throws -> EncodedValues? {
+    struct Larger: Error {}
+    let blocks = WaitingBlocks(isCounted: isCounted)
+    do {
+      let codec = try encode { block in
+        try blocks.append(block)
+        if blocks.byteCount + 16 >= other.cost { throw Larger() }
+      }
       return codec.map { EncodedValues(encoding: .raw(planes: $0.planes), parts: [blocks]) }
     } catch is Larger {
       return nil
