@@ -80,7 +80,7 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
   /// order of the rows, the error of what is restored: for any orientation and number of threads.
   @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64]) func everyType(_ type: ElementType) throws {
     var random = SplitMix64(seed: 1)
-    for (rows, columns) in [(1, 1), (3, 5), (7, 129), (33, 8500)] {
+    for (rows, columns) in [(1, 1), (3, 5), (7, 129)] + (type == .float32 ? [(33, 8500)] : []) {
       for step in rows < 33 ? [0.7, 0.01, 0x1p-5, 0.0003] : [0.01] {
         let numbers = (0..<rows * columns).map { _ in type.nearest(random.sample(.student(3))) }
         let turned = (0..<columns).flatMap { c in (0..<rows).map { numbers[$0 * columns + c] } }
@@ -200,7 +200,8 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
   /// Within the bound, and the next step is not.
   @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64]) func largestStepWithin(_ type: ElementType) {
     for (seed, sizes) in [
-      [(30, 20), (20, 10), (1, 1)], [(300, 300), (5, 100), (200, 300), (0, 0), (100, 100)],
+      [(30, 20), (20, 10), (1, 1)],
+      type == .float32 ? [(300, 300), (5, 100), (200, 300), (0, 0), (100, 100)] : [(60, 70), (5, 100), (0, 0)],
     ].enumerated() {
       let matrices = matrices(type, sizes: sizes.map { (rows: $0.0, columns: $0.1) }, seed: UInt64(seed))
       for bound in [0.9, 0.2, 0.01, 1e-4] {
@@ -364,7 +365,7 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
 
   @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64]) func everyType(_ type: ElementType) throws {
     var random = SplitMix64(seed: 5)
-    let (rows, columns) = (35, 8200)
+    let (rows, columns) = type == .float32 ? (35, 8200) : (5, 2100)
     let numbers = (0..<rows * columns).map { _ in type.nearest(random.sample(.laplace) * 0.03) }
     let turned = (0..<columns).flatMap { c in (0..<rows).map { numbers[$0 * columns + c] } }
     for group in [ScaleGroup.tensor, .inputs(1000)] {

@@ -9,14 +9,10 @@ import Testing
 /// and `net.ncz` made from it.
 @Suite("Command line")
 struct CommandLineTests {
+  private static let start = Preparation(["net.h5": "networks/digits_relu.h5"], "nc-ternarize -q net.h5 net.ncz")
   private let folder: TemporaryFolder
 
-  init() throws {
-    folder = try TemporaryFolder()
-    let network = try contents(of: Fixtures.folder.appending("networks").appending("digits_relu.h5"))
-    try write(network, to: folder / "net.h5")
-    try #require(try shell("nc-ternarize -q net.h5 net.ncz", in: folder).status == 0)
-  }
+  init() throws { folder = try Self.start.folder() }
 
   // MARK: Exit status
 

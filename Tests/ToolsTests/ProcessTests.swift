@@ -7,13 +7,11 @@ import Testing
 /// Tools that are starved, interrupted or crowded: one line, a documented status, and no half file.
 @Suite("Process")
 struct ProcessTests {
-  private let folder = try! TemporaryFolder()
+  private static let start = Preparation(
+    ["net.h5": "networks/digits_relu.h5", "data.h5": "data/digits_relu.ref.h5"], "nc-ternarize -q net.h5 net.ncz")
+  private let folder: TemporaryFolder
 
-  init() throws {
-    try write(contents(of: Fixtures.folder.appending("networks").appending("digits_relu.h5")), to: folder / "net.h5")
-    try write(contents(of: Fixtures.folder.appending("data").appending("digits_relu.ref.h5")), to: folder / "data.h5")
-    try #require(try shell("nc-ternarize -q net.h5 net.ncz", in: folder).status == 0)
-  }
+  init() throws { folder = try Self.start.folder() }
 
   /// The address sanitizer reserves terabytes, and keeps its own handlers.
   private static let isSanitized = environment("ASAN_OPTIONS") != nil

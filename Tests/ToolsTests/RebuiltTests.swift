@@ -10,16 +10,16 @@ import Testing
 struct RebuiltTests {
   private let folder: TemporaryFolder
 
-  init() throws {
-    folder = try TemporaryFolder()
-    for (name, source, option) in [
-      ("keras", "digits_relu.h5", "--container none"), ("torch", "torch_digits.flat.h5", "--container none"),
-      ("whole", "digits_relu.h5", ""),
-    ] {
-      let path = Fixtures.folder.appending("networks/\(source)")
-      try #require(try shell("nc-ternarize -q --except '*' \(option) '\(path)' \(name).ncz", in: folder).status == 0)
-    }
-  }
+  private static let start = Preparation(
+    ["keras.h5": "networks/digits_relu.h5", "torch.h5": "networks/torch_digits.flat.h5"],
+    """
+    carry="nc-ternarize -q --except *"
+    set -f
+    $carry --container none keras.h5 keras.ncz && $carry --container none torch.h5 torch.ncz &&
+      $carry keras.h5 whole.ncz && rm keras.h5 torch.h5
+    """)
+
+  init() throws { folder = try Self.start.folder() }
 
   @Test(
     arguments: [

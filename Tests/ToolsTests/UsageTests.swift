@@ -11,13 +11,10 @@ struct UsageTests {
   private let folder: TemporaryFolder
   private static let tools = ["nc-ternarize", "nc-prune", "nc-restore", "nc-verify", "nc-run", "nc-info"]
 
-  init() throws {
-    folder = try TemporaryFolder()
-    let networks = Fixtures.folder.appending("networks")
-    try write(contents(of: networks.appending("digits_relu.h5")), to: folder / "net.h5")
-    try write(contents(of: networks.appending("digits_relu.keras")), to: folder / "net.keras")
-    try #require(try shell("nc-ternarize -q net.h5 net.ncz", in: folder).status == 0)
-  }
+  private static let start = Preparation(
+    ["net.h5": "networks/digits_relu.h5", "net.keras": "networks/digits_relu.keras"], "nc-ternarize -q net.h5 net.ncz")
+
+  init() throws { folder = try Self.start.folder() }
 
   // MARK: Options
 

@@ -12,17 +12,17 @@ import Testing
 @Suite("Verifying") struct VerifyTests {
   private let folder: TemporaryFolder
 
-  init() throws {
-    folder = try TemporaryFolder()
-    let networks = Fixtures.folder.appending("networks")
-    try write(try contents(of: networks.appending("digits_relu.h5")), to: folder / "net.h5")
-    try write(try contents(of: networks.appending("torch_digits.flat.h5")), to: folder / "other.h5")
-    try write(
-      try contents(of: Fixtures.folder.appending("data").appending("digits_relu.ref.h5")), to: folder / "ref.h5")
-    try #require(try shell("nc-ternarize -q net.h5 net.ncz && nc-restore -q net.ncz back.h5", in: folder).status == 0)
-    let dropping = "nc-ternarize -q --drop optimizer net.h5 dropped.ncz"
-    try #require(try shell(dropping, in: folder).status == 0)
-  }
+  private static let start = Preparation(
+    [
+      "net.h5": "networks/digits_relu.h5", "other.h5": "networks/torch_digits.flat.h5",
+      "ref.h5": "data/digits_relu.ref.h5",
+    ],
+    """
+    nc-ternarize -q net.h5 net.ncz && nc-restore -q net.ncz back.h5 &&
+      nc-ternarize -q --drop optimizer net.h5 dropped.ncz
+    """)
+
+  init() throws { folder = try Self.start.folder() }
 
   /// Small measures, so that a debug build answers soon.
   private static let quick = "--points 40 --samples 500"
