@@ -80,6 +80,7 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
   /// order of the rows, the error of what is restored: for any orientation and number of threads.
   @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64]) func everyType(_ type: ElementType) throws {
     var random = SplitMix64(seed: 1)
+    // Several blocks are cut alike for all types.
     for (rows, columns) in [(1, 1), (3, 5), (7, 129)] + (type == .float32 ? [(33, 8500)] : []) {
       for step in rows < 33 ? [0.7, 0.01, 0x1p-5, 0.0003] : [0.01] {
         let numbers = (0..<rows * columns).map { _ in type.nearest(random.sample(.student(3))) }
@@ -365,6 +366,7 @@ func relativeError(_ before: [Double], _ after: [Double]) -> Double {
 
   @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64]) func everyType(_ type: ElementType) throws {
     var random = SplitMix64(seed: 5)
+    // Several blocks are cut alike for all types.
     let (rows, columns) = type == .float32 ? (35, 8200) : (5, 2100)
     let numbers = (0..<rows * columns).map { _ in type.nearest(random.sample(.laplace) * 0.03) }
     let turned = (0..<columns).flatMap { c in (0..<rows).map { numbers[$0 * columns + c] } }

@@ -160,6 +160,7 @@ extension LevelsMatrix {
 
   @Test(arguments: [ElementType.float16, .bfloat16, .float32, .float64]) func everyType(_ type: ElementType) throws {
     var random = SplitMix64(seed: 4)
+    // Several blocks are cut alike for all types.
     let (rows, columns) = type == .float32 ? (35, 8200) : (9, 2100)
     let w = (0..<rows * columns).map { _ in type.nearest(random.sample(.laplace) * 0.03) }
     let turned = (0..<columns).flatMap { c in (0..<rows).map { w[$0 * columns + c] } }

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import SystemPackage
+internal import SystemPackage
 
 /// Files that each test of a suite begins with. They are made once.
 public struct Preparation: Sendable {
-  private let files: Result<[String: [UInt8]], any Error>
+  private let files: Result<[(name: String, bytes: [UInt8])], any Error>
 
   /// - Parameters:
   ///   - fixtures: names of files, and where they are in `fixtures`.
   ///   - script: what makes the other files of them; it must end with status 0.
-  public init(_ fixtures: [String: String], _ script: String = "") {
+  public init(_ fixtures: KeyValuePairs<String, String>, _ script: String = "") {
     files = Result {
       let folder = try TemporaryFolder()
       for (name, path) in fixtures { try write(contents(of: Fixtures.folder.appending(path)), to: folder / name) }
       let run = try shell(script, in: folder)
       guard run.status == 0 else { throw Failure(script: script, diagnostics: run.diagnostics) }
-      return try Dictionary(uniqueKeysWithValues: names(in: folder.path).map { ($0, try contents(of: folder / $0)) })
+      return try names(in: folder.path).map { ($0, try contents(of: folder / $0)) }
     }
   }
 

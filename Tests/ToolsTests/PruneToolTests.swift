@@ -7,13 +7,10 @@ import Testing
 
 /// `nc-prune` as a shell runs it.
 @Suite("Pruning") struct PruneTests {
+  private static let start = Preparation(["net.h5": "networks/digits_relu.h5"])
   private let folder: TemporaryFolder
 
-  init() throws {
-    folder = try TemporaryFolder()
-    try write(
-      try contents(of: Fixtures.folder.appending("networks").appending("digits_relu.h5")), to: folder / "net.h5")
-  }
+  init() throws { folder = try Self.start.folder() }
 
   private func run(_ line: String) throws {
     let run = try shell(line, in: folder)

@@ -13,10 +13,9 @@ struct RebuiltTests {
   private static let start = Preparation(
     ["keras.h5": "networks/digits_relu.h5", "torch.h5": "networks/torch_digits.flat.h5"],
     """
-    carry="nc-ternarize -q --except *"
-    set -f
-    $carry --container none keras.h5 keras.ncz && $carry --container none torch.h5 torch.ncz &&
-      $carry keras.h5 whole.ncz && rm keras.h5 torch.h5
+    nc-ternarize -q --except '*' --container none keras.h5 keras.ncz &&
+      nc-ternarize -q --except '*' --container none torch.h5 torch.ncz &&
+      nc-ternarize -q --except '*' keras.h5 whole.ncz && rm keras.h5 torch.h5
     """)
 
   init() throws { folder = try Self.start.folder() }

@@ -11,12 +11,10 @@ import Testing
 
 /// How the compressors are told to write: `--container`, `--biases`, `--mapped`, `--drop`.
 @Suite("What is written") struct WritingTests {
+  private static let start = Preparation(["net.h5": "networks/digits_relu.h5"])
   private let folder: TemporaryFolder
 
-  init() throws {
-    folder = try TemporaryFolder()
-    try write(try contents(of: Fixtures.folder.appending("networks/digits_relu.h5")), to: folder / "net.h5")
-  }
+  init() throws { folder = try Self.start.folder() }
 
   private static let compressors = ["nc-ternarize", "nc-prune --keep .3", "nc-prune --by singular-value --keep .5"]
 
