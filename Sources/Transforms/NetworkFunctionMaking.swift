@@ -5,7 +5,6 @@ internal import Matrices
 public import Networks
 internal import Parallel
 public import Tensors
-internal import Transforms
 
 /// In which precision a network is computed.
 public enum Precision: String, Sendable, CaseIterable {
