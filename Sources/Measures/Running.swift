@@ -6,6 +6,7 @@ public import Maths
 public import Networks
 public import SystemPackage
 internal import Tensors
+public import Transforms
 
 /// What a network answers to samples, and how well.
 public struct RunReport: Sendable {
