@@ -2,6 +2,7 @@
 
 internal import Formatting
 internal import Networks
+internal import Transforms
 
 extension RunReport {
   /// The lines that `nc-run` prints.

@@ -5,6 +5,7 @@ internal import Maths
 internal import Networks
 internal import Parallel
 internal import Tensors
+internal import Transforms
 
 extension Verifier {
   /// Compares how the layers are connected, where both say it.

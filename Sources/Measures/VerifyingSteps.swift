@@ -4,6 +4,7 @@ internal import Maths
 internal import Networks
 internal import Parallel
 internal import Tensors
+internal import Transforms
 
 /// The steps of B that changed more than values, and that came after A: what they name is no difference.
 struct DeclaredSteps {

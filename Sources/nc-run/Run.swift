@@ -5,6 +5,7 @@ import JSON
 public import Measures
 internal import Networks
 import ToolSupport
+public import Transforms
 
 @main
 struct Run: Tool {
