@@ -65,18 +65,6 @@ extension NetworkFile {
   }
 }
 
-extension DataFile {
-  /// The shape to assume of an input that does not say all of its own: that of the samples, unless nothing is known of
-  /// it and a dense layer takes them flat.
-  func shape(for network: Network) -> [Int]? {
-    if case .input(_?) = network.nodes.first?.operation { return shape }
-    let takesFlat = network.nodes.contains { node in
-      if case .dense = node.operation, node.inputs == [0] { true } else { false }
-    }
-    return takesFlat ? [inputCount] : shape
-  }
-}
-
 extension NetworkFunction {
   /// The shape of one sample's outputs; positions as in samples that have as many.
   fileprivate func outputShape(for sample: [Int]) -> [Int] {
@@ -95,33 +83,6 @@ extension NetworkFunction.Outputs {
 }
 
 extension NetworkFunction {
-  /// Refuses data that do not fit the inputs.
-  func check(_ data: DataFile) throws(NetworkError) {
-    guard inputCounts.count == 1 else {
-      throw NetworkError(.unsupported, "the network has \(inputCounts.count) inputs; data files have one x")
-    }
-    guard data.inputCount == inputCount else {
-      throw NetworkError(
-        .unusable,
-        "\(data.options.x): \(data.inputCount) numbers a sample, expected \(inputCount) as the network takes",
-        file: data.name)
-    }
-  }
-
-  /// What the outputs mean.
-  private var meaning: Evaluation.Outputs {
-    switch outputFunction {
-    case .softmax, nil: .logits
-    case .sigmoid where outputCount == 1: .probability
-    default: .values
-    }
-  }
-
-  /// Classes that the outputs can tell apart; 1 for a number, and for numbers at several positions.
-  var classCount: Int {
-    network.outputs.count > 1 || outputPositions > 1 ? 1 : meaning == .probability ? 2 : outputCount
-  }
-
   /// Why the outputs are no classes for these labels; `nil` where they may be.
   ///
   /// A softmax, a single sigmoid, or a row for each sample with a single 1 say that they are. Else the labels must use

@@ -7,6 +7,7 @@ import SystemPackage
 import Tensors
 import TestSupport
 import Testing
+import Transforms
 
 @testable import Measures
 @testable import Networks

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Maths
-internal import Networks
+package import Networks
 
 extension DataFile {
   /// The answers as classes: one whole number below `classes` for each sample, or one number 1 among zeros for each
@@ -10,7 +10,7 @@ extension DataFile {
   /// `nil` where they are other numbers, as for a regression.
   ///
   /// - Throws: `.unusable` for whole numbers one a sample that are no class.
-  func labels(classes: Int) throws(NetworkError) -> [Int]? {
+  package func labels(classes: Int) throws(NetworkError) -> [Int]? {
     guard let answers, classes > 1 else { return nil }
     if answerCount == 1 {
       guard answers.allSatisfy({ $0 == $0.rounded() }) else { return nil }
