@@ -79,7 +79,10 @@ let package = Package(
       ["HDF5", "NCZ", "Codecs", "CLoops", "Matrices", "Tensors", "JSON", "Formatting", "Parallel", "Random", system]),
     module(
       "Transforms",
-      ["Networks", "HDF5", "Compression", "Matrices", "Maths", "Tensors", "JSON", "Formatting", "Parallel", system]),
+      [
+        "Networks", "HDF5", "Compression", "Matrices", "Maths", "Tensors", "JSON", "Formatting", "Parallel", "Random",
+        system,
+      ]),
     module(
       "Measures",
       [

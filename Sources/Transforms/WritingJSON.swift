@@ -27,7 +27,7 @@ extension WritingReport {
 }
 
 extension TensorReport {
-  fileprivate func json(reason: String?) -> JSONValue {
+  func json(reason: String?) -> JSONValue {
     let kept = kept.map { JSONValue.object([.init("count", .integer($0.count)), .init("of", .integer($0.of))]) }
     let entry = outcome == .carried ? nil : tensor.history.last
     return .object(

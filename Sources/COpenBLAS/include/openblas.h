@@ -38,6 +38,12 @@ typedef struct {
   void (*dormtr)(const char *side, const char *uplo, const char *trans, const int *m, const int *n, const double *a,
                  const int *lda, const double *tau, double *c, const int *ldc, double *work, const int *lwork,
                  int *info, size_t side_length, size_t uplo_length, size_t trans_length);
+  /* A = L L^T of a symmetric positive definite matrix, for uplo "L"; A is overwritten. info: above 0 where it is not. */
+  void (*dpotrf)(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t uplo_length);
+  /* X in op(A) X = alpha B for side "L", X op(A) = alpha B for side "R", A triangular; B (m x n) becomes X. */
+  void (*dtrsm)(const char *side, const char *uplo, const char *transa, const char *diag, const int *m, const int *n,
+                const double *alpha, const double *a, const int *lda, double *b, const int *ldb, size_t side_length,
+                size_t uplo_length, size_t transa_length, size_t diag_length);
 } nc_openblas_functions;
 
 /* The library, told to use one thread: results are the same for any number of threads of ours, but not of its own.

@@ -38,7 +38,7 @@ extension NetworkFunction {
   }
 
   /// The values of some nodes side by side.
-  private func joined(_ nodes: [Int], _ values: [[Double]], _ samples: Int) -> [Double] {
+  func joined(_ nodes: [Int], _ values: [[Double]], _ samples: Int) -> [Double] {
     if nodes.count == 1 { return values[nodes[0]] }
     return (0..<samples).flatMap { sample in
       nodes.flatMap { values[$0][sample * shapes[$0].count..<(sample + 1) * shapes[$0].count] }

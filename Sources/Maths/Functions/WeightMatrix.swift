@@ -35,7 +35,7 @@ public enum WeightMatrix: Sendable {
   }
 
   /// The elements, row-major.
-  var elements: [Double] {
+  public var elements: [Double] {
     switch self {
     case .dense(let elements, _, _): return elements
     case .rows(let source):

@@ -58,7 +58,14 @@ struct LinearAlgebra: @unchecked Sendable {
     _ a: Rows, _ m: Int, _ b: Rows, _ n: Int, _ k: Int, to c: UnsafeMutablePointer<Double>, stride: Int,
     adding: Bool = false
   ) {
-    multiply("T", "N", n, m, k, b.first, b.stride, a.first, a.stride, c, stride, adding)
+    multiply("T", "N", n, m, k, 1, b, a, c, stride, adding ? 1 : 0)
+  }
+
+  /// C − A·Bᵀ, as `products`.
+  func subtractProducts(
+    _ a: Rows, _ m: Int, _ b: Rows, _ n: Int, _ k: Int, from c: UnsafeMutablePointer<Double>, stride: Int
+  ) {
+    multiply("T", "N", n, m, k, -1, b, a, c, stride, 1)
   }
 
   /// C = A·B, or C + A·B: A is m × k, B k × n, C m × n.
@@ -66,20 +73,27 @@ struct LinearAlgebra: @unchecked Sendable {
     _ a: Rows, _ m: Int, _ b: Rows, _ k: Int, _ n: Int, to c: UnsafeMutablePointer<Double>, stride: Int,
     adding: Bool = false
   ) {
-    multiply("N", "N", n, m, k, b.first, b.stride, a.first, a.stride, c, stride, adding)
+    multiply("N", "N", n, m, k, 1, b, a, c, stride, adding ? 1 : 0)
   }
 
+  /// C + Aᵀ·B: A is k × m, B k × n, C m × n.
+  func addTransposedProduct(
+    _ a: Rows, _ m: Int, _ b: Rows, _ n: Int, _ k: Int, to c: UnsafeMutablePointer<Double>, stride: Int
+  ) {
+    multiply("N", "T", n, m, k, 1, b, a, c, stride, 1)
+  }
+
+  /// Column by column, as BLAS sees it: C (m × n) = α·op(A)·op(B) + β·C.
   private func multiply(
-    _ first: Unicode.Scalar, _ second: Unicode.Scalar, _ m: Int, _ n: Int, _ k: Int,
-    _ a: UnsafePointer<Double>, _ strideA: Int, _ b: UnsafePointer<Double>, _ strideB: Int,
-    _ c: UnsafeMutablePointer<Double>, _ strideC: Int, _ adding: Bool
+    _ first: Unicode.Scalar, _ second: Unicode.Scalar, _ m: Int, _ n: Int, _ k: Int, _ alpha: Double, _ a: Rows,
+    _ b: Rows, _ c: UnsafeMutablePointer<Double>, _ strideC: Int, _ beta: Double
   ) {
     guard m > 0, n > 0 else { return }
     var (transposeA, transposeB) = (CChar(first.value), CChar(second.value))
     var (m32, n32, k32) = (Int32(m), Int32(n), Int32(k))
-    var (a32, b32, c32) = (Int32(max(1, strideA)), Int32(max(1, strideB)), Int32(max(1, strideC)))
-    var (alpha, beta) = (1.0, adding ? 1.0 : 0.0)
+    var (a32, b32, c32) = (Int32(max(1, a.stride)), Int32(max(1, b.stride)), Int32(max(1, strideC)))
+    var (alpha, beta) = (alpha, beta)
     library.dgemm(
-      &transposeA, &transposeB, &m32, &n32, &k32, &alpha, a, &a32, b, &b32, &beta, c, &c32, 1, 1)
+      &transposeA, &transposeB, &m32, &n32, &k32, &alpha, a.first, &a32, b.first, &b32, &beta, c, &c32, 1, 1)
   }
 }
