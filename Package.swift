@@ -94,7 +94,7 @@ let package = Package(
       ["CProcess", "Networks", "Formatting", "Parallel", "Tensors", argumentParser, system]),
 
     // Tools.
-    tool("nc-ternarize", ["Compression"]),
+    tool("nc-ternarize", ["Compression", "Maths"]),
     tool("nc-restore", ["JSON"]),
     tool("nc-info", ["HDF5", "JSON"]),
     tool("nc-prune", ["Compression"]),

@@ -18,6 +18,9 @@ public struct Selection: Sendable {
     self.include = include
   }
 
+  /// Whether nothing was said.
+  public var isDefault: Bool { only.isEmpty && except.isEmpty && include.isEmpty }
+
   package func includes(_ name: TensorName) -> Bool {
     (only.isEmpty || insists(on: name)) && !excepts(name)
   }

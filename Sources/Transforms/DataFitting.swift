@@ -2,6 +2,7 @@
 
 package import Maths
 package import Networks
+package import Parallel
 package import Tensors
 
 extension DataFile {
@@ -17,6 +18,16 @@ extension DataFile {
 }
 
 extension NetworkFunction {
+  /// The outputs for all samples.
+  package func outputs(for data: DataFile, threads: Threads) -> Outputs {
+    outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
+  }
+
+  /// Mean and variance of every output over all samples.
+  package func outputMoments(for data: DataFile, threads: Threads) -> (means: [Double], variances: [Double]) {
+    outputMoments(samples: data.samples, threads: threads) { data.fill($0, $1) }
+  }
+
   /// Refuses data that do not fit the inputs.
   package func check(_ data: DataFile) throws(NetworkError) {
     guard inputCounts.count == 1 else {

@@ -30,7 +30,7 @@ extension NetworkFunction {
     let blocks = threads.results((samples + Self.samplesAtOnce - 1) / Self.samplesAtOnce) { block in
       let range = block * Self.samplesAtOnce..<min(samples, (block + 1) * Self.samplesAtOnce)
       let values = self.values(of: range, fill: fill)
-      return (joined(network.outputs, values, range.count), joined(logitNodes, values, range.count))
+      return (sideBySide(network.outputs, values, range.count), sideBySide(logitNodes, values, range.count))
     }
     let values = blocks.flatMap(\.0)
     return Outputs(
@@ -38,7 +38,7 @@ extension NetworkFunction {
   }
 
   /// The values of some nodes side by side.
-  func joined(_ nodes: [Int], _ values: [[Double]], _ samples: Int) -> [Double] {
+  func sideBySide(_ nodes: [Int], _ values: [[Double]], _ samples: Int) -> [Double] {
     if nodes.count == 1 { return values[nodes[0]] }
     return (0..<samples).flatMap { sample in
       nodes.flatMap { values[$0][sample * shapes[$0].count..<(sample + 1) * shapes[$0].count] }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Parallel
+internal import Tensors
 
 extension NetworkFunction {
   /// The outputs for some samples, computed by the thread that asks: `outputCount` numbers each.
   public func outputs(
     in range: Range<Int>, fill: (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
   ) -> [Double] {
-    joined(network.outputs, values(of: range, fill: fill), range.count)
+    sideBySide(network.outputs, values(of: range, fill: fill), range.count)
   }
 
   /// Mean and variance of every output over samples; the variance is divided by their number.

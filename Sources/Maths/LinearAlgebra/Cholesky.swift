@@ -33,7 +33,7 @@ struct Cholesky {
       nonisolated(unsafe) let a = base
       for first in stride(from: 0, to: count, by: block) {
         let width = min(block, count - first)
-        let corner = a + first * count + first
+        nonisolated(unsafe) let corner = a + first * count + first
         // LAPACK sees the transposed matrix: its upper triangle is our lower one.
         guard algebra.factor(corner, width, stride: count) else { return false }
         let below = first + width

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Compression
-public import Maths
+internal import Maths
+internal import Matrices
 public import Networks
 internal import Parallel
 public import SystemPackage
@@ -120,7 +121,7 @@ private struct KernelWork {
     _ activation: Activation, deviation: Double, of layer: LayerChain.Layer, to draft: inout NetworkDraft
   ) throws(NetworkError) {
     let function = try draft.function(inputShape: inputShape)
-    let (means, variances) = function.outputMoments(samples: data.samples, threads: threads) { data.fill($0, $1) }
+    let (means, variances) = function.outputMoments(for: data, threads: threads)
     guard means.allSatisfy(\.isFinite), variances.allSatisfy(\.isFinite) else {
       throw NetworkError(.unusable, "\(layer.kernelName): its values for the data are not finite")
     }
@@ -154,7 +155,7 @@ private struct KernelWork {
     let (layers, matching) = try method.matching.centred(activations)
     report.matching = matching
     let front = try draft.function(inputShape: inputShape)
-    let (means, variances) = front.outputMoments(samples: data.samples, threads: threads) { data.fill($0, $1) }
+    let (means, variances) = front.outputMoments(for: data, threads: threads)
     try draft.appendCentring(means, variances, name: "centring")
     var sampler = try TernarySampler(seed: method.seed, sparsity: method.sparsity.value)
     var inputs = front.outputCount
@@ -201,7 +202,7 @@ private struct KernelWork {
     }
     // The means of the outputs stay.
     let function = try draft.function(inputShape: inputShape)
-    let means = function.outputMoments(samples: data.samples, threads: threads) { data.fill($0, $1) }.means
+    let means = function.outputMoments(for: data, threads: threads).means
     let ternary = WeightMatrix.ternary(result.matrix).elements
     for row in offsets.indices {
       for column in 0..<width {
@@ -219,8 +220,8 @@ private struct KernelWork {
   /// - Returns: the root of E‖f − g‖² ÷ E‖f‖².
   private func compare(_ draft: NetworkDraft, _ report: inout KernelReport) throws(NetworkError) -> Double {
     let function = try draft.function(inputShape: inputShape)
-    let before = original.outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
-    let after = function.outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
+    let before = original.outputs(for: data, threads: threads)
+    let after = function.outputs(for: data, threads: threads)
     report.samples = data.samples
     report.correctBefore = original.correct(before, labelled.labels)
     report.correctAfter = function.correct(after, labelled.labels)
@@ -262,7 +263,7 @@ private struct KernelWork {
     try work.appendSampled(to: &draft, &report)
     try work.append(try draft.fittedReadout(.ridge, .heldBack, to: labelled, file.options), to: &draft)
     let function = try draft.function(inputShape: inputShape)
-    let outputs = function.outputs(samples: data.samples, threads: threads) { data.fill($0, $1) }
+    let outputs = function.outputs(for: data, threads: threads)
     return Double(function.correct(outputs, labelled.labels)) / Double(max(1, data.samples))
   }
 
