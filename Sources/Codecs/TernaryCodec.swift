@@ -97,7 +97,7 @@ public struct TernaryCodec: Sendable {
       matrix.rows == blocks.rows && matrix.columns == blocks.columns && matrix.group == group,
       "a matrix of \(matrix.rows)×\(matrix.columns) for a codec of \(blocks.rows)×\(blocks.columns)")
     let level = isMapped ? .uncompressed : level
-    let scales = try encode(scales: blocks.count == 0 ? [] : matrix.scales, level: level, threads: threads)
+    let scales = try encode(scales: matrix.scales, level: level, threads: threads)
     let blockLevel = level.forBlocks(blocks.count)
     let codes = try threads.map(blocks.count) { block in
       withCodes(of: block, in: matrix) { store(symbols: $0, blockLevel) }
@@ -139,7 +139,10 @@ public struct TernaryCodec: Sendable {
     }
   }
 
-  private func encode(scales values: [Double], level: CompressionLevel, threads: Threads) throws -> [[UInt8]] {
+  /// Encodes the scales of a matrix; those of one without weights are not stored.
+  func encode(scales values: [Double], level: CompressionLevel, threads: Threads) throws -> [[UInt8]] {
+    let values = blocks.count == 0 ? [] : values
+    let level = isMapped ? .uncompressed : level
     if scales.type == .float64 { return try scales.encode(elements: values, level: level, threads: threads) }
     let narrow = values.map { Float($0) }
     precondition(zip(narrow, values).allSatisfy { Double($0) == $1 }, "scales are not rounded to the source's type")
@@ -234,7 +237,7 @@ public struct TernaryCodec: Sendable {
     return nc_mask_count(mask, mask.count)
   }
 
-  private func decodeScales(
+  func decodeScales(
     _ encoding: Encoding, threads: Threads, _ read: @Sendable (Int) throws -> [UInt8]
   ) throws -> [Double] {
     // In a mapped file, those of the sparse forms may be frames all the same.

@@ -321,6 +321,8 @@ extension Weights {
       }
     case .ternary(let matrix, let transposed):
       try TernarySlabs(matrix, type: type, transposed: transposed).forEach(threads, body)
+    case .seeded(let matrix, let transposed):
+      try SeededSlabs(matrix, type: type, transposed: transposed).forEach(threads, body)
     case .sparse(let matrix, let transposed):
       try SparseSlabs(matrix, type: type, transposed: transposed).forEach(threads, body)
     case .levels(let matrix, let transposed):

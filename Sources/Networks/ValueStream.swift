@@ -50,6 +50,8 @@ package final class ValueStream {
         case .dense(let bytes): source = .bytes(bytes)
         case .ternary(let matrix, let transposed):
           source = Self.slabs(TernarySlabs(matrix, type: tensor.type, transposed: transposed))
+        case .seeded(let matrix, let transposed):
+          source = Self.slabs(SeededSlabs(matrix, type: tensor.type, transposed: transposed))
         case .sparse(let matrix, let transposed):
           source = Self.slabs(SparseSlabs(matrix, type: tensor.type, transposed: transposed))
         case .levels(let matrix, let transposed):

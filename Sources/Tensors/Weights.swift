@@ -6,6 +6,8 @@ public enum Weights: Sendable, Equatable {
   case dense([UInt8])
   /// −1, 0 or +1 times a scale. `transposed`: the tensor's shape is `[inputs, outputs]`.
   case ternary(TernaryMatrix, transposed: Bool)
+  /// The same, with trits that a seed gives.
+  case seeded(SeededMatrix, transposed: Bool)
   /// Zeros but for the weights that are stored. A tensor of another rank than 2 is a matrix of its last axis by all
   /// others, not transposed.
   case sparse(SparseMatrix, transposed: Bool)

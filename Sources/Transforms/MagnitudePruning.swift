@@ -25,9 +25,10 @@ extension NetworkFile {
         bytes, rule, values, threshold: thresholds.map { $0[index] ?? .everything }, threads: self.options.threads)
       // What is ± a scale already stays so, in two bits a weight.
       if values == .exact, tensor.encoding.mayBeTernary, case .changed(.masked(let kept), let count) = result,
-        case .ternary(let matrix, let transposed) = try self.weights(of: index)
+        let matrix = try self.weights(of: index).ternaryMatrix(threads: self.options.threads)
       {
-        return .changed(.weights(.ternary(matrix.masked(by: kept.mask), transposed: transposed)), kept: count)
+        return .changed(
+          .weights(.ternary(matrix.masked(by: kept.mask), transposed: tensor.isTransposed)), kept: count)
       }
       return result
     }

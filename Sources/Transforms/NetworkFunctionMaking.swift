@@ -98,6 +98,7 @@ extension NetworkFile {
     if tensor.encoding.isMultipliedAsStored {
       switch try weights(of: index) {
       case .ternary(let matrix, _): return .ternary(matrix)
+      case .seeded(let matrix, _): return .ternary(TernaryMatrix(matrix, threads: options.threads))
       case .sparse(let matrix, _): return .sparse(matrix)
       case .levels(let matrix, _): return .rows(matrix.rowSource)
       case .dense, .lowRank: break
@@ -159,7 +160,7 @@ extension Encoding {
   /// Whether a matrix is multiplied with in the form in which it is stored.
   fileprivate var isMultipliedAsStored: Bool {
     switch self {
-    case .ternary, .sparseSigns, .sparse, .levels: true
+    case .ternary, .sparseSigns, .sparse, .levels, .seeded: true
     case .raw, .lowRank, .unknown: false
     }
   }

@@ -44,6 +44,11 @@ void nc_ternary_words(const uint8_t *codes, size_t row_bytes, size_t rows, size_
 /* Writes the values of one trit (0 ..< 16) of each of n words: +0, the scale (>= 0) of the word or its negative. */
 void nc_ternary_values(const uint32_t *words, unsigned trit, size_t n, const float *scales, float *out);
 
+/* Draws trits `first` ..< first + n of the sequence of a seed, packed from a byte boundary on; unused bits of the last byte
+   become zero. Trit j takes 16 bits u, number j mod 4 from the lowest, of output j / 4 of SplitMix64: it is 0 where
+   u / 2 >= threshold (0 ... 2^15), else -1 where u is odd, +1 where it is even. */
+void nc_seeded_trits(uint64_t seed, uint32_t threshold, size_t first, size_t n, uint8_t *codes);
+
 /* -- Magnitudes |x| of n floats --------------------------------------------------------------------------------- */
 
 /* The magnitudes above a threshold. */

@@ -75,6 +75,13 @@ package struct NCZSource {
       // The same in fewer bits, which steps know and products are fast with.
       if let ternary = TernaryMatrix(matrix) { return .ternary(ternary, transposed: tensor.isTransposed) }
       return .levels(matrix, transposed: tensor.isTransposed)
+    case .seeded(let trits, let group):
+      let (rows, columns) = tensor.matrixDimensions
+      let codec = try SeededCodec(
+        rows: rows, columns: columns, group: group, trits: trits, source: tensor.type, isMapped: reader.isMapped)
+      let parts = try self.parts(of: tensor, blockCounts: codec.blockCounts)
+      let matrix = try codec.decode(threads: threads) { part, index in try parts[part].bytes(index) }
+      return .seeded(matrix, transposed: tensor.isTransposed)
     case .unknown(let id):
       throw NetworkError(.unsupported, tensor.unsupported ?? "encoding \(id) is not known to this version")
     }

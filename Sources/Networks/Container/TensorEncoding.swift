@@ -36,6 +36,14 @@ struct TensorEncoder {
     case .weights(.sparse(let matrix, _)): return try sparse(matrix, values)
     case .masked(let matrix): return try sparse(matrix, values)
     case .weights(.levels(let matrix, _)): return try levels(matrix)
+    case .weights(.seeded(let matrix, _)):
+      let (rows, columns) = tensor.matrixDimensions
+      let codec = try SeededCodec(
+        rows: rows, columns: columns, group: matrix.group, trits: matrix.trits, source: tensor.type,
+        isMapped: writing.isMapped)
+      return EncodedValues(
+        encoding: .seeded(matrix.trits, matrix.group),
+        parts: try codec.encode(matrix, level: level, threads: threads).map(waiting))
     case .weights(.lowRank(let matrix, _)):
       let (rows, columns) = tensor.matrixDimensions
       let codec = try LowRankCodec(rows: rows, columns: columns, rank: matrix.rank, isMapped: writing.isMapped)

@@ -6,7 +6,7 @@ internal import Tensors
 
 /// The numbers of encodings in a directory (`spec/ncz-v1.md` §4).
 private enum EncodingNumber: Int {
-  case raw, ternary, sparse, lowRank, levels
+  case raw, ternary, sparse, lowRank, levels, seeded
 }
 
 extension Encoding {
@@ -17,6 +17,7 @@ extension Encoding {
     case .sparseSigns, .sparse: EncodingNumber.sparse.rawValue
     case .lowRank: EncodingNumber.lowRank.rawValue
     case .levels: EncodingNumber.levels.rawValue
+    case .seeded: EncodingNumber.seeded.rawValue
     case .unknown(let id): id
     }
   }
@@ -39,6 +40,11 @@ extension Encoding {
         .init("singular_values", .array(singularValues.map(JSONValue.real))),
       ]
     case .levels(let parameters): parameters.json
+    case .seeded(let trits, let group):
+      [
+        .init("scale_per", group.json), .init("seed", .string(trits.seed.hexadecimal)),
+        .init("threshold", .integer(trits.threshold)),
+      ]
     case .unknown: []
     }
   }
@@ -101,6 +107,8 @@ extension Encoding {
       } catch {
         throw NetworkError(error)
       }
+    case .seeded:
+      try need(type.isFloat, .unsupported, "of type \(type.rawValue)")
     case .unknown: return
     }
     try need(parts == expected, .corrupt, "\(parts) parts, expected \(expected)")
@@ -151,8 +159,32 @@ extension Encoding {
       }
       self = .lowRank(singularValues: singularValues)
     case .levels: self = .levels(try LevelsCodec.Parameters(&object))
+    case .seeded:
+      let group = try object.group()
+      let seed = try object.required("seed", "16 lower-case hexadecimal digits") { json in
+        json.string.flatMap(UInt64.init(hexadecimal:))
+      }
+      let threshold = try object.integer("threshold", in: TernarySeed.thresholds)
+      guard let trits = TernarySeed(seed: seed, threshold: threshold) else {
+        throw NetworkError(.corrupt, "parameters: threshold \(threshold)")
+      }
+      self = .seeded(trits, group)
     }
     try object.finish()
+  }
+}
+
+extension UInt64 {
+  /// The number of 16 lower-case hexadecimal digits; `nil` for any other text.
+  fileprivate init?(hexadecimal text: String) {
+    guard let value = UInt64(text, radix: 16), text == value.hexadecimal else { return nil }
+    self = value
+  }
+
+  /// 16 lower-case hexadecimal digits.
+  fileprivate var hexadecimal: String {
+    let digits = String(self, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
   }
 }
 

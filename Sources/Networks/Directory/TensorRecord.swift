@@ -64,7 +64,8 @@ public struct TensorRecord: Sendable, Equatable {
     let size: Int =
       switch encoding {
       case .raw, .unknown: self.size
-      case .ternary(let group), .sparseSigns(_, let group):
+      // What products expand a seeded matrix to counts too.
+      case .ternary(let group), .sparseSigns(_, let group), .seeded(_, let group):
         bytes(rows, TernaryMatrix.rowBytes(columns: columns))
           .addingOrMaximum(bytes(8, group.count(rows: rows, columns: columns)))
       case .sparse: bytes(rows, SparseMatrix.maskRowBytes(columns: columns)).addingOrMaximum(self.size)
@@ -93,6 +94,8 @@ public enum Encoding: Sendable, Equatable {
   case sparse(Positions, StoredValues, least: UInt64)
   case lowRank(singularValues: [Double])
   case levels(LevelsCodec.Parameters)
+  /// Ternary, with trits that are not stored.
+  case seeded(TernarySeed, ScaleGroup)
   /// Not known to this version: listed, never decoded.
   case unknown(id: Int)
 
@@ -101,7 +104,7 @@ public enum Encoding: Sendable, Equatable {
   /// Whether it may hold a ternary matrix.
   package var mayBeTernary: Bool {
     switch self {
-    case .ternary, .sparseSigns: true
+    case .ternary, .sparseSigns, .seeded: true
     case .levels(let parameters): if case .grid(_, exceptions: 0) = parameters.values { true } else { false }
     case .raw, .sparse, .lowRank, .unknown: false
     }
@@ -116,6 +119,7 @@ public enum Encoding: Sendable, Equatable {
     case .sparse(_, let values, _): "sparse \(values.rawValue)"
     case .lowRank(let singularValues): "rank \(singularValues.count)"
     case .levels(let parameters): parameters.name
+    case .seeded: "seeded"
     case .unknown(let id): "encoding \(id)"
     }
   }
