@@ -117,7 +117,7 @@ def tensor(random, name, mapped):
     R, C, keys = matrix.rows, matrix.columns, {"axes": axes, "outputs": outputs, "mapped": mapped}
     lengths = [random.choice((0, 0.1, 0.5, 0.9, 1)) for _ in range(R)]              # how full a row is
     kept = [[random.random() < lengths[r] for _ in range(C)] for r in range(R)]
-    kind = random.choice(("raw", "ternary", "sparse", "sign", "low rank", "table", "table", "grid", "grid"))
+    kind = random.choice(("raw", "ternary", "sparse", "sign", "low rank", "table", "table", "grid", "grid", "seeded"))
     if kind == "raw":
         type = random.choice(tuple(writer.SIZES))
         planes = not mapped and writer.SIZES[type] > 1 and random.random() < 0.5
@@ -129,6 +129,9 @@ def tensor(random, name, mapped):
     if kind == "ternary":
         trits = [[random.choice((-1, 0, 1)) if kept[r][c] else 0 for c in range(C)] for r in range(R)]
         return writer.ternary(name, type, shape, trits, per, scales, **keys)
+    if kind == "seeded":
+        seed, threshold = random.choice((0, 2**64 - 1, random.getrandbits(64))), random.choice((0, 1, 2**15, random.randint(0, 2**15)))
+        return writer.seeded(name, type, shape, seed, threshold, per, scales, **keys)
     where = random.choice(("gaps", "bitmap"))
     if kind == "sign":
         rows = [{c: random.choice((-1, 1)) for c in range(C) if kept[r][c]} for r in range(R)]
@@ -176,7 +179,7 @@ def tensor(random, name, mapped):
 # Each changes something, at random.
 
 WORDS = {
-    "encoding": (0, 1, 2, 3, 4, 5, 64, 127, 128, -1), "type": (*writer.SIZES, "float8", "bool"), "byte_order": ("big", "little", "native"),
+    "encoding": (0, 1, 2, 3, 4, 5, 6, 64, 127, 128, -1), "type": (*writer.SIZES, "float8", "bool"), "byte_order": ("big", "little", "native"),
     "role": ("kernel", "optimizer", "other", "gate", ""), "parts": (0, 1, 2, 3, 4, 9, 2**62, -1), "outputs": (0, 1, 2, 3, 33, -1),
     "axes": ([], [0], [1, 0], [0, 1], [0, 0], [1, 2, 0], [3, 0, 1, 2], [2**62], [-1]),
     "shape": ([], [0], [1], [2, 3], [3, 0], [1] * 33, [2**40, 2**21], [2**40, 2**20, 0], [2**31, 2**31], [2**62], [2**63 - 1, 0], [-1, 2], [1.0]),
@@ -188,6 +191,7 @@ PARAMETERS = {
     "least": ("1", "2", "ff", "7fff", "3c00", "7fffffff", "80000000", "3dcccccd", "7fffffffffffffff", "8000000000000000", "0", "01", "A", "", 1, "0x1", "f" * 40),
     "rank": (0, 1, 2, 3, -1, 2**62), "singular_values": ([], [1.0], [0.0], [2.0, 1.0], [1.0, 2.0], [3.0, 2.0, 1.0], [-1.0], [1]),
     "levels": (1, 2, 3, 4, 5, 16, 255, 256, 257, 0, -1), "bits": (1, 2, 4, 8, 3, 0, 16), "exceptions": (1, 2, 3, 0, -1, 2**24, 2**62),
+    "seed": ("0" * 16, "f" * 16, "0123456789abcdef", "0123456789ABCDEF", "0" * 15, "0" * 17, "", 1), "threshold": (0, 1, 2**14, 2**15, 2**15 + 1, -1, 1.0),
     "classes": ([1, 1], [2, 1], [1, 2], [2, 2], [3, 2], [16, 16], [17, 1], [0, 2], [2], [2, 2, 2], []),
 }
 OPERATIONS = ("input", "dense", "activation", "batch_normalization", "layer_normalization", "normalization", "rescaling", "prelu", "add", "multiply", "subtract",

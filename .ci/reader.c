@@ -65,7 +65,7 @@ typedef struct ncz_tensor {
     unsigned axes[MAX_RANK];
     int positions, values;          // of sparse and levels, see the lists of words there
     u64 scale_per;                  // columns of a group; SCALE_TENSOR, SCALE_ROW
-    u64 least, levels, exceptions, factor_rank;
+    u64 least, levels, exceptions, factor_rank, seed, threshold;
     unsigned bits, row_classes, column_classes;
 } ncz_tensor;
 
@@ -576,7 +576,7 @@ static const struct { const char *name; unsigned size; const struct format *form
     { "uint8", 1, NULL }, { "uint16", 2, NULL }, { "uint32", 4, NULL }, { "uint64", 8, NULL },
     { "float16", 2, &FLOAT16 }, { "bfloat16", 2, &BFLOAT16 }, { "float32", 4, &FLOAT32 }, { "float64", 8, &FLOAT64 } };
 
-enum { RAW, TERNARY, SPARSE, LOW_RANK, LEVELS };
+enum { RAW, TERNARY, SPARSE, LOW_RANK, LEVELS, SEEDED };
 enum { GAPS, BITMAP, DENSE };                      // positions; the words of the parameter, and none
 enum { EXACT, VALUES_FLOAT16, VALUES_BFLOAT16, SIGN };  // values of sparse
 enum { TABLE, GRID };                              // values of levels
@@ -657,10 +657,21 @@ static int read_least(ncz *f, const u8 *p, ncz_tensor *t) {
     return NCZ_OK;
 }
 
+static int read_seed(ncz *f, const u8 *p, ncz_tensor *t) {
+    int n = 0;
+    if (*p++ != '"') CORRUPT("`seed` is no string");
+    for (; (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f'); p++, n++) {
+        if (n == 16) CORRUPT("`seed` has too many digits");
+        t->seed = t->seed << 4 | (u64)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+    }
+    if (n != 16 || *p != '"') CORRUPT("`seed` has not 16 hexadecimal digits");
+    return NCZ_OK;
+}
+
 // The parameters of each encoding. Where one has a value that is not known, what depends on it is not looked at.
 static int read_parameters(ncz *f, const u8 *p, ncz_tensor *t) {
     static const char *const LISTS[] = { "planes?", "scale_per", "least? positions scale_per? values", "rank singular_values",
-        "bits? classes? exceptions? levels? positions? scale_per? values" };
+        "bits? classes? exceptions? levels? positions? scale_per? values", "scale_per seed threshold" };
     const u8 *v[7], *item;
     bool unknown = false;
     t->positions = DENSE;
@@ -669,6 +680,10 @@ static int read_parameters(ncz *f, const u8 *p, ncz_tensor *t) {
     if (t->encoding == RAW && v[0] != NULL) {
         if (!is_true(v[0]) || f->mapped || t->size == 1) CORRUPT("`planes` where it must not be");
         t->planes = true;
+    } else if (t->encoding == SEEDED) {
+        TRY(read_scale_per(f, v[0], t));
+        TRY(read_seed(f, v[1], t));
+        if (!natural(v[2], 0, 1 << 15, &t->threshold)) CORRUPT("`threshold` is out of range");
     } else if (t->encoding == TERNARY) {
         TRY(read_scale_per(f, v[0], t));
     } else if (t->encoding == SPARSE) {
@@ -729,6 +744,7 @@ static unsigned part_blocks(const ncz_tensor *t, u64 blocks[MAX_PARTS]) {
     u64 each = row_blocks(t), some = each != 0, scale = some * divide_up(scales(t) * (t->size == 8 ? 8 : 4), BLOCK);
     if (t->encoding == RAW) blocks[n++] = divide_up(t->bytes, BLOCK);
     if (t->encoding == TERNARY) { blocks[n++] = each; blocks[n++] = scale; }
+    if (t->encoding == SEEDED) blocks[n++] = scale;
     if (t->encoding == LOW_RANK) {
         blocks[n++] = divide_up(t->rows * t->factor_rank * 4, BLOCK);
         blocks[n++] = divide_up(t->columns * t->factor_rank * 4, BLOCK);
@@ -823,7 +839,7 @@ static int read_tensor(ncz *f, u64 number, const u8 *p, ncz_tensor *t) {
     if (v[ENCODING] != NULL && !natural(v[ENCODING], 1, 127, &encoding)) CORRUPT("`encoding` is out of range or the default");
     t->encoding = (int)encoding;
     if (v[PARAMETERS] != NULL && (*v[PARAMETERS] != '{' || v[PARAMETERS][1] == '}')) CORRUPT("`parameters` is no object, or empty");
-    if (encoding > LEVELS) { t->verdict = NCZ_UNSUPPORTED; return NCZ_OK; }
+    if (encoding > SEEDED) { t->verdict = NCZ_UNSUPPORTED; return NCZ_OK; }
     TRY(read_parameters(f, v[PARAMETERS] != NULL ? v[PARAMETERS] : (const u8 *)"{}", t));
     bool any_type = encoding == RAW || (encoding == LEVELS && t->values == TABLE);
     if (t->type >= 0 && TYPES[t->type].format == NULL && !any_type) t->verdict = NCZ_UNSUPPORTED;
@@ -1475,9 +1491,19 @@ static int read_symbols(ncz *f, const u8 *p, u64 size, u64 rows, u64 columns, co
     return p == end ? NCZ_OK : fail(f, NCZ_CORRUPT, "a block of codes is too long");
 }
 
-// Ternary, sparse and levels: by row blocks. `classes`: room for those of the rows and columns, where the tensor has any.
+// The code that ternary would have of a weight of a seeded matrix, by its number.
+static u8 drawn(const ncz_tensor *t, u64 number) {
+    u64 z = t->seed + (number / 4 + 1) * 0x9E3779B97F4A7C15u;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    z ^= z >> 31;
+    u64 u = z >> 16 * (number % 4) & 0xFFFF;
+    return u / 2 >= t->threshold ? 0 : u % 2 == 1 ? 3 : 1;
+}
+
+// Ternary, sparse, levels and seeded: by row blocks. `classes`: room for those of the rows and columns, where the tensor has any.
 static int decode_matrix(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct blocks *part, u8 *out, struct scratch *s, u8 *classes) {
-    const bool sparse = t->encoding == SPARSE, table = t->encoding == LEVELS && t->values == TABLE, grid = t->encoding == LEVELS && !table;
+    const bool sparse = t->encoding == SPARSE, seeded = t->encoding == SEEDED, table = t->encoding == LEVELS && t->values == TABLE, grid = t->encoding == LEVELS && !table;
     const struct format type = TYPES[t->type].format == NULL ? FLOAT64 : *TYPES[t->type].format, scale_type = t->size == 8 ? FLOAT64 : FLOAT32;
     const struct format half = t->values == VALUES_FLOAT16 ? FLOAT16 : BFLOAT16;
     const u64 sign = (u64)1 << (8 * t->size - 1), high = (u64)1 << (8 * (sparse && t->values != SIGN ? stored_bytes(t) : 1) - 1);
@@ -1498,7 +1524,7 @@ static int decode_matrix(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct
             classes[i] = (u8)x;
         }
     }
-    if (!sparse || t->values == SIGN) codes = *part++;
+    if (!seeded && (!sparse || t->values == SIGN)) codes = *part++;
     if (t->exceptions != 0) exceptions = array_of(f, *part++, t->exceptions, 4, s->arrays[1], EXCEPTION);
     if (table) {
         struct array a = array_of(f, *part++, t->levels, t->size, s->arrays[2], ANYTHING);
@@ -1516,6 +1542,8 @@ static int decode_matrix(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct
         u64 lines = t->positions == DENSE ? rows : 1, width = t->positions == DENSE ? columns : stored;
         if (sparse && t->values != SIGN) {
             for (unsigned i = 0; i < stored_bytes(t); i++) TRY(next_block(f, z, &planes[i], stored, s->planes[i], &plane[i]));
+        } else if (seeded) {
+            for (u64 i = 0; i < rows * columns; i++) s->codes[i] = drawn(t, (row + i / columns) * t->columns + column + i % columns);
         } else if (t->encoding == LEVELS && t->bits == 0) {
             const u8 *p;
             TRY(stored_block(f, &codes, &p, &x));
@@ -1559,7 +1587,7 @@ static int decode_matrix(ncz *f, ZSTD_DCtx *z, const ncz_tensor *t, const struct
                 if (k == 0 && t->positions != DENSE) CORRUPT("a stored weight is 0");
                 if (k != 0) value = convert(as_bits(as_double(convert(factor, scale_type, FLOAT64)) * k), FLOAT64, type);
                 if (!is_finite(value, type)) CORRUPT("a weight is infinite");
-            } else {  // ternary, or the signs of sparse
+            } else {  // ternary, seeded, or the signs of sparse
                 if (t->encoding == TERNARY && code == 2) CORRUPT("a code of ternary is 10");
                 if (sparse || code != 0) value = convert(factor, scale_type, type) | (code == (sparse ? 1 : 3) ? sign : 0);
             }
@@ -1581,7 +1609,7 @@ int ncz_decode(ncz *f, const ncz_tensor *t, void *out, void *work, size_t work_s
         u64 start = at;
         payload = next_payload(f, &payloads, &at);
         if (payload == NULL || count_items(payload) / 2 != expected[i]) CORRUPT("a part has the wrong number of blocks");
-        part[i] = (struct blocks){ payload + 1, start, f->mapped && (t->encoding == RAW || t->encoding == TERNARY || t->encoding == LEVELS) };
+        part[i] = (struct blocks){ payload + 1, start, f->mapped && (t->encoding == RAW || t->encoding == TERNARY || t->encoding == LEVELS || t->encoding == SEEDED) };
     }
     if (t->encoding == LOW_RANK && t->bytes != 0) {
         factor = t->factor_rank * t->columns;

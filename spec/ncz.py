@@ -27,7 +27,7 @@ MiB, ROW_BLOCK, LARGEST = 2**20, 2**18, 2**36        # LARGEST: decoded bytes of
 TAIL = 2**16                                         # what is read first of a file that can seek
 FLOATS = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 TYPES = {f"{sign}int{8 * n}": n for sign in ("", "u") for n in (1, 2, 4, 8)} | FLOATS
-ENCODINGS = {0: "raw", 1: "ternary", 2: "sparse", 3: "low rank", 4: "levels"}
+ENCODINGS = {0: "raw", 1: "ternary", 2: "sparse", 3: "low rank", 4: "levels", 5: "seeded"}
 pieces = lambda n, size=MiB: -(-n // size)           # ⌈n/size⌉
 aligned = lambda n: pieces(n, 64) * 64               # the first multiple of 64 at or after n
 dtype = lambda kind: "<u2" if kind == "bfloat16" else "<" + np.dtype(kind).str[1:]
@@ -97,7 +97,8 @@ PARAMETERS = [{"planes?": True}, {"scale_per": SCALE_PER},
               {"least?": re.compile("[1-9a-f][0-9a-f]*"), "positions": POSITIONS, "scale_per?": SCALE_PER, "values": {"exact", "float16", "bfloat16", "sign"}},
               {"rank": NATURAL, "singular_values": [SIZE]},
               {"bits?": lambda v: type(v) is int and v in (1, 2, 4, 8), "classes?": (range(1, 17), range(1, 17)), "exceptions?": POSITIVE,
-               "levels?": range(1, 257), "positions?": POSITIONS, "scale_per?": SCALE_PER, "values": {"table", "grid"}}]
+               "levels?": range(1, 257), "positions?": POSITIONS, "scale_per?": SCALE_PER, "values": {"table", "grid"}},
+              {"scale_per": SCALE_PER, "seed": re.compile("[0-9a-f]{16}"), "threshold": range(2**15 + 1)}]
 EXTENT, CHUNKS = {"offset": NATURAL}, {"address": NATURAL, "chunks": [[NATURAL]], "kept?": True}
 NETWORK = {"assumed?": True, "layout?": {"keras"}, "nodes": [dict], "outputs?": [NATURAL], "precision?": {"bfloat16", "float16"}, "*": 0}
 NODE = {"inputs": [NATURAL], "name?": str, "op": str, "tensors": dict, "*": 0}
@@ -346,6 +347,14 @@ def symbols(data, groups):
     need((states == 2**15).all() and used == len(words), "states or words that are left")
     return np.concatenate(result)
 
+def drawn(seed, threshold, first, count):
+    """§4.8 Trits of a seed."""
+    z = np.arange(first // 4 + 1, (first + count - 1) // 4 + 2, dtype="<u8") * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+    for shift, factor in (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1):
+        z = (z ^ z >> np.uint64(shift)) * np.uint64(factor)
+    u = z.view("<u2")[first % 4:first % 4 + count]
+    return np.where(u >> 1 < threshold, 1.0 - 2.0 * (u & 1), 0.0)
+
 BLOCKWISE = {"codes", "gaps", "bitmap", "plane", "signs"}        # the parts that have a block for each row block
 
 def parts_of(encoding, kind, p):
@@ -356,7 +365,7 @@ def parts_of(encoding, kind, p):
         return places + (["signs", "scales"] if p["values"] == "sign" else ["plane"] * width)
     if encoding == 4:
         return places + ["classes"] * ("classes" in p) + ["codes"] + ["exceptions"] * ("exceptions" in p) + ["table" if p["values"] == "table" else "scales"]
-    return {0: ["values"], 1: ["codes", "scales"], 3: ["left", "right"]}[encoding]
+    return {0: ["values"], 1: ["codes", "scales"], 3: ["left", "right"], 5: ["scales"]}[encoding]
 
 class File(Mapping):
     def __init__(self, source):
@@ -593,7 +602,7 @@ class File(Mapping):
         last = first + t["parts"] - 1
         self.read(self.starts[first], self.starts[last] + sum(self.payloads[last][::2]) - self.starts[first])     # all of it in one range
         for number, part in enumerate(parts_of(encoding, kind, p), first):
-            parts.setdefault(part, []).append(Part(self, number, self.mapped and encoding in (0, 1, 4)))
+            parts.setdefault(part, []).append(Part(self, number, self.mapped and encoding in (0, 1, 4, 5)))
         if encoding == 0:
             return parts["values"][0].array(R * C, kind, "planes" in p)
         if encoding == 3:
@@ -607,7 +616,7 @@ class File(Mapping):
         return np.ascontiguousarray(result.reshape(shape).transpose(np.argsort(t["axes"], kind="stable")))
 
     def matrix(self, parts, encoding, kind, p, R, C):
-        """§4.2, 4.3, 4.4, 4.6 The stored matrix, row block by row block."""
+        """§4.2, 4.3, 4.4, 4.6, 4.8 The stored matrix, row block by row block."""
         whole, cut = ROW_BLOCK // C, pieces(C, ROW_BLOCK)          # rows of a block, or blocks of a row
         count = R * cut if cut > 1 else pieces(R, whole)
         need(all(len(part.sizes) == count for name in BLOCKWISE & parts.keys() for part in parts[name]), "wrong number of blocks")
@@ -635,6 +644,8 @@ class File(Mapping):
                 codes = unpacked(parts["codes"][0], rows, columns, 2)
                 need(not (codes == 2).any(), "the code 10")
                 numbers = np.array([0.0, 1, 0, -1])[codes]
+            elif encoding == 5:
+                numbers = drawn(int(p["seed"], 16), p["threshold"], row * C + column, weights)
             elif "signs" in parts:
                 numbers = 1.0 - 2.0 * unpacked(parts["signs"][0], 1, stored, 1)
             elif encoding == 2:

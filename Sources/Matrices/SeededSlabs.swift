@@ -19,11 +19,15 @@ public struct SeededSlabs: Slabs {
   ///   - type: float16, bfloat16, float32 or float64.
   ///   - transposed: whether the source is inputs × output units, as Keras stores it.
   public init(_ matrix: SeededMatrix, type: ElementType, transposed: Bool) {
+    self.init(matrix, type: type, transposed: transposed, slabWeights: Self.weights)
+  }
+
+  init(_ matrix: SeededMatrix, type: ElementType, transposed: Bool, slabWeights: Int) {
     precondition(type.isFloat, "weights are floating-point numbers")
     self.matrix = matrix
     self.transposed = transposed
     let (rows, columns) = transposed ? (matrix.columns, matrix.rows) : (matrix.rows, matrix.columns)
-    grid = SlabGrid(type: type, rows: rows, columns: columns, rowsPerSlab: max(1, Self.weights / max(1, columns)))
+    grid = SlabGrid(type: type, rows: rows, columns: columns, rowsPerSlab: max(1, slabWeights / max(1, columns)))
   }
 
   public func decode(_ slab: Int, into out: UnsafeMutableRawBufferPointer) {

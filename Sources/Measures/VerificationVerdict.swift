@@ -153,6 +153,12 @@ extension Verifier {
             : "\(unexplained.count) \(unexplained.count == 1 ? "tensor differs" : "tensors differ") without a checked record"
         )
       }
+      if result.checks.contains(where: { $0.measure == .claimedOutput && $0.holds == false }) {
+        parts.append("what a step claims of the outputs does not hold")
+      }
+      if parts.isEmpty, !self.unchecked.isEmpty {
+        parts.append("what a step claims of the outputs was not checked, and no --max-… was given")
+      }
       if parts.isEmpty { parts.append("steps lost more than they record together") }
       return "FAILED: " + parts.joined(separator: "; ")
     }

@@ -353,7 +353,7 @@ struct DirectoryTests {
     + unknown(
       .tensor(0),
       [
-        ("tensors/0/encoding", ["5", "63", "64", "127"]), ("tensors/0/later", ["1", "null"]),
+        ("tensors/0/encoding", ["6", "63", "64", "127"]), ("tensors/0/later", ["1", "null"]),
         ("tensors/0/parameters/later", ["1"]),
         ("tensors/0/parameters/scale_per", ["\"column\"", "\"\""]),
         // A type that the encoding is not for.
@@ -433,7 +433,7 @@ struct DirectoryTests {
   }
 
   @Test func unknownEncodingsAreListed() throws {
-    for id in [5, 63, 64, 127] {
+    for id in [6, 63, 64, 127] {
       let json = Self.example.setting(["tensors", "0", "encoding"], to: .integer(id))
       let tensor = try Directory(json, payloadCount: Self.payloadCount).tensors[0]
       #expect(tensor.encoding == .unknown(id: id) && tensor.encoding.name == "encoding \(id)")
@@ -546,6 +546,7 @@ extension TensorRecord {
       (.levels(.init(.table(levels: 3), positions: .gaps)), any, 4),
       (.levels(.init(.grid(group, exceptions: 0), positions: .bitmap, bits: 2)), float, 3),
       (.levels(.init(.grid(group, exceptions: 1), classes: .init(rows: 1, columns: 16))), float, 4),
+      (.seeded(TernarySeed(seed: random.next() >> (random.next() % 64), threshold: 1 << 15)!, group), float, 1),
     ].randomElement(using: &random)!
     // Factors have inputs and outputs, and no exceptions are more than the weights.
     let (minRank, minDimension) =
