@@ -60,8 +60,9 @@ static void load(void) {
     functions.dsterf = dlsym(library, "dsterf_");
     functions.dstemr = dlsym(library, "dstemr_");
     functions.dormtr = dlsym(library, "dormtr_");
+    functions.dgeqrf = dlsym(library, "dgeqrf_");
     if (set_threads && functions.dgesdd && functions.dgemm && functions.dsytrd && functions.dsterf &&
-        functions.dstemr && functions.dormtr) {
+        functions.dstemr && functions.dormtr && functions.dgeqrf) {
       set_threads(1);
       make_buffers(library, buffers);
       loaded = &functions;

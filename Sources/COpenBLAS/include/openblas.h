@@ -38,6 +38,11 @@ typedef struct {
   void (*dormtr)(const char *side, const char *uplo, const char *trans, const int *m, const int *n, const double *a,
                  const int *lda, const double *tau, double *c, const int *ldc, double *work, const int *lwork,
                  int *info, size_t side_length, size_t uplo_length, size_t trans_length);
+
+  /* A = Q R, A (m x n) with m >= n: R in the upper triangle of A, Q below it and in tau as reflections. lwork = -1 asks
+     for the best size of `work`. */
+  void (*dgeqrf)(const int *m, const int *n, double *_Nullable a, const int *lda, double *_Nullable tau, double *work,
+                 const int *lwork, int *info);
 } nc_openblas_functions;
 
 /* The library, told to use one thread: results are the same for any number of threads of ours, but not of its own.

@@ -205,26 +205,9 @@ extension SymmetricMatrix {
       }
     }
   }
-
-  /// Makes the upper half that of the lower.
-  fileprivate mutating func mirror() {
-    elements.withUnsafeMutableBufferPointer { elements in
-      for row in 0..<count {
-        for column in 0..<row { elements[column * count + row] = elements[row * count + column] }
-      }
-    }
-  }
 }
 
 extension NetworkFunction {
-  /// The node whose values the last dense layer takes.
-  fileprivate var featureNode: Int {
-    for (index, node) in network.nodes.enumerated().reversed() {
-      if case .dense = operations[index] { return node.inputs[0] }
-    }
-    return logitNodes[0]
-  }
-
   /// The terms of the tangent kernel, from the values and derivatives of blocks of points.
   fileprivate func tangentTerms(
     _ values: [[[Double]]], _ gradients: [[Int: [Double]]], outputs: Int
