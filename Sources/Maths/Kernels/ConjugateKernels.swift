@@ -53,7 +53,7 @@ public struct ConjugateKernels: Sendable {
 
   /// Parts of the points, each of which is done by one thread.
   private static func parts(_ points: Int, _ columns: Int) -> Int {
-    let blocks = (points + NetworkFunction.samplesAtOnce - 1) / NetworkFunction.samplesAtOnce
+    let blocks = NetworkFunction.blockCount(of: points)
     // Each leaves a factor that is put together with the others'.
     return min(blocks, max(4, min(16, points / (4 * columns))))
   }
@@ -73,13 +73,12 @@ public struct ConjugateKernels: Sendable {
     self.widths = widths
     algebra = f.algebra
     let columns = 1 + widths.a + widths.b
-    let block = NetworkFunction.samplesAtOnce
-    let blocks = (points + block - 1) / block
+    let blocks = NetworkFunction.blockCount(of: points)
     let parts = Self.parts(points, columns)
     let results = threads.results(parts) { part in
       var result = Part(widths, f.algebra)
       for number in part * blocks / parts..<(part + 1) * blocks / parts where result.areFinite == (true, true) {
-        let range = number * block..<min(points, (number + 1) * block)
+        let range = NetworkFunction.block(number, of: points)
         result.add(f.features(of: range, fill: fill), g.features(of: range, fill: fill), count: range.count)
       }
       return (factor: result.factor.finished(), areFinite: result.areFinite, areEqual: result.areEqual)
@@ -165,9 +164,8 @@ public struct ConjugateKernels: Sendable {
       }
     }
     func vectors(_ weights: [[Double]], _ function: NetworkFunction) -> [[Double]] {
-      let block = NetworkFunction.samplesAtOnce
-      let blocks = threads.results((points + block - 1) / block) { number in
-        let range = number * block..<min(points, (number + 1) * block)
+      let blocks = threads.results(NetworkFunction.blockCount(of: points)) { number in
+        let range = NetworkFunction.block(number, of: points)
         let features = function.features(of: range, fill: fill)
         return weights.map { weights in
           (0..<range.count).map { row in

@@ -47,7 +47,7 @@ public struct KernelDistance: Sendable {
   /// ⟨HAH, HBH⟩/(‖HAH‖‖HBH‖), −1…1; `nil` where HAH or HBH is zero but for rounding.
   public let alignment: Double?
   /// `nil` where they were not wanted.
-  public let spectra: Spectra?
+  public private(set) var spectra: Spectra?
 
   /// The angle between the spaces of the `dimension` largest eigenvalues.
   public struct Subspace: Sendable {
@@ -84,6 +84,22 @@ public struct KernelDistance: Sendable {
     _ kernels: ConjugateKernels, withSpectra: Bool, threads: Threads
   ) throws(LinearAlgebraError) {
     try self.init(kernels.pair, withSpectra: withSpectra, threads: threads)
+  }
+
+  /// Makes the first eigenvectors those of points. The networks are computed again.
+  ///
+  /// - Parameters:
+  ///   - kernels: those that were compared.
+  ///   - count: of vectors.
+  ///   - f, g, threads, fill: as of `ConjugateKernels`.
+  public mutating func takeVectors(
+    of kernels: ConjugateKernels, count: Int, _ f: NetworkFunction, _ g: NetworkFunction, threads: Threads,
+    fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
+  ) {
+    guard let spectra else { return }
+    let (a, b) = kernels.vectors(spectra, count: count, of: f, g, threads: threads, fill: fill)
+    self.spectra = Spectra(
+      a: Eigenvalues(values: spectra.a.values, vectors: a), b: Eigenvalues(values: spectra.b.values, vectors: b))
   }
 
   private init(_ pair: KernelPair, withSpectra: Bool, threads: Threads) throws(LinearAlgebraError) {

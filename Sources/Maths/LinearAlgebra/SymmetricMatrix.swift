@@ -56,7 +56,8 @@ public struct SymmetricMatrix: Sendable, Equatable {
     }
   }
 
-  var isFinite: Bool { elements.allSatisfy(\.isFinite) }
+  /// Whether all elements are.
+  public var isFinite: Bool { elements.allSatisfy(\.isFinite) }
 
   /// ‖K‖₂ = max |λᵢ|, by Lanczos's method.
   ///

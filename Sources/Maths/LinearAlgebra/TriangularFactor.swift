@@ -71,7 +71,8 @@ struct TriangularFactor {
   }
 
   private mutating func reduce() {
-    guard columns > 0 else { return waiting = 0 }
+    defer { waiting = 0 }
+    guard columns > 0 else { return }
     for column in 0..<columns {
       for row in column + 1..<max(columns, column + 1) { work[column * stride + row] = 0 }
     }
@@ -83,6 +84,5 @@ struct TriangularFactor {
     wanted = Int32(room.count)
     algebra.library.dgeqrf(&m, &n, &work, &leading, &factors, &room, &wanted, &information)
     precondition(information == 0, "LAPACK refuses an argument")
-    waiting = 0
   }
 }
