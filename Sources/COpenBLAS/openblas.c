@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #if __has_include(<openblas-pthread/cblas.h>) /* Debian */
@@ -19,6 +20,7 @@ static nc_openblas_functions functions;
 static const nc_openblas_functions *loaded;
 static char problem[256] = "";
 static int lacks_memory;
+static const char library_name[] = "libopenblas.so.0";
 
 /* What one call of OpenBLAS uses beside its arguments (its BUFFER_SIZE), and what the library itself takes. */
 static const size_t buffer_size = (size_t)128 << 20, library_size = (size_t)64 << 20;
@@ -44,6 +46,35 @@ static void make_buffers(void *library, size_t count) {
   for (size_t i = 0; i < count; i++) give_back(buffers[i]);
 }
 
+#define FUNCTIONS(F) \
+  F(dgesdd) F(dgemm) F(dsytrd) F(dsterf) F(dstemr) F(dormtr) F(dpotrf) F(dtrsm) F(dgeqrf)
+
+static int find_functions(void *library) {
+  int all = 1;
+#define FIND(name) all &= (functions.name = (__typeof__(functions.name))dlsym(library, #name "_")) != NULL;
+  FUNCTIONS(FIND)
+#undef FIND
+  return all;
+}
+
+/* OpenBLAS knows the processors of its time. For one that it does not know it takes the loops of the oldest that has 64
+   bits, a third as fast; then it is opened again with those for AVX2, where the processor has that. What the user says
+   (OPENBLAS_CORETYPE) counts. */
+static void *open_library(void) {
+  void *library = dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
+#if defined(__x86_64__)
+  char *(*core)(void) = library ? (char *(*)(void))dlsym(library, "openblas_get_corename") : NULL;
+  __builtin_cpu_init();
+  if (!core || strcmp(core(), "Prescott") != 0 || getenv("OPENBLAS_CORETYPE") || !__builtin_cpu_supports("avx2") ||
+      !__builtin_cpu_supports("fma"))
+    return library;
+  dlclose(library);
+  setenv("OPENBLAS_CORETYPE", "Haswell", 1);
+  library = dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
+#endif
+  return library;
+}
+
 static void load(void) {
   /* Calls at once: one for each core. */
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -51,19 +82,10 @@ static void load(void) {
   if (!has_room(buffers)) return;
   /* Threads of its own would be started when it is loaded, each with a buffer. */
   setenv("OPENBLAS_NUM_THREADS", "1", 1);
-  void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+  void *library = open_library();
   if (library) {
     __typeof__(openblas_set_num_threads) *set_threads = dlsym(library, "openblas_set_num_threads");
-    functions.dgesdd = dlsym(library, "dgesdd_");
-    functions.dgemm = dlsym(library, "dgemm_");
-    functions.dsytrd = dlsym(library, "dsytrd_");
-    functions.dsterf = dlsym(library, "dsterf_");
-    functions.dstemr = dlsym(library, "dstemr_");
-    functions.dormtr = dlsym(library, "dormtr_");
-    functions.dpotrf = dlsym(library, "dpotrf_");
-    functions.dtrsm = dlsym(library, "dtrsm_");
-    if (set_threads && functions.dgesdd && functions.dgemm && functions.dsytrd && functions.dsterf &&
-        functions.dstemr && functions.dormtr && functions.dpotrf && functions.dtrsm) {
+    if (set_threads && find_functions(library)) {
       set_threads(1);
       make_buffers(library, buffers);
       loaded = &functions;
@@ -71,7 +93,7 @@ static void load(void) {
     }
   }
   const char *message = dlerror();
-  snprintf(problem, sizeof problem, "%s", message ? message : "libopenblas.so.0");
+  snprintf(problem, sizeof problem, "%s", message ? message : library_name);
 }
 
 const nc_openblas_functions *nc_openblas(void) {

@@ -23,8 +23,8 @@ public struct Verification: Sendable {
   public var sentence = ""
   /// What a user should be told.
   public var notes: [String] = []
-  /// The data file, if any; numbers of a sample, and what they were multiplied with.
-  public var data: (name: String, samples: Int, inputs: Int, scale: Double)?
+  /// The data files, if any; numbers of a sample, and what they were multiplied with.
+  public var data: (names: [String], samples: Int, inputs: Int, scale: Double)?
   /// Of random points and inputs.
   public var seed: UInt64 = 0
   public var files: (a: File, b: File)?

@@ -40,7 +40,7 @@ extension Verification.SpectrumComparison {
       order.indices.dropFirst().filter { classes?[order[$0]] != classes?[order[$0 - 1]] }
     }
     func arranged(_ vector: [Double]) -> [Double] { order.map { $0.map { vector[$0] } } ?? vector }
-    let vectors = (0..<min(2, spectra.a.vectors.count)).map { k in
+    let vectors = (0..<min(2, spectra.a.vectors.count, spectra.b.vectors.count)).map { k in
       let (a, b) = (spectra.a.vectors[k], spectra.b.vectors[k])
       let overlap = zip(a, b).reduce(0) { $0 + $1.0 * $1.1 }
       return SpectrumChart.Vectors(

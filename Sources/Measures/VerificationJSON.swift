@@ -15,7 +15,7 @@ extension Verification {
       .init("b", .string(b)),
       .init("checks", .array(checks.map(\.json))),
       .init("claims", .array(claims.map(\.json))),
-      .init("data", data.map { .string($0.name) } ?? .null),
+      .init("data", data.map(\.names).map(JSONValue.names) ?? .null),
       .init("differences", .array(differences.map(JSONValue.string))),
       .init("failures", .array(failures.map(JSONValue.string))),
       .init("input_scale", JSONValue.real(orNull: data?.scale)),
@@ -28,6 +28,13 @@ extension Verification {
     ])
   }
 }
+extension JSONValue {
+  /// A name, or an array of several.
+  fileprivate static func names(_ names: [String]) -> JSONValue {
+    names.count == 1 ? .string(names[0]) : .array(names.map(JSONValue.string))
+  }
+}
+
 private func integer(_ value: Int?) -> JSONValue { value.map { .integer($0) } ?? .null }
 
 extension Verification.Check {

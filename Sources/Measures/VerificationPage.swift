@@ -149,7 +149,8 @@ extension Verification {
     table.add(["tool", "nc-verify \(options.version)"])
     for option in options.spelled { table.add([option.name, option.value]) }
     if let data {
-      table.add(["data", sampled(data.samples, of: data.inputs, from: fileName(data.name), scale: data.scale)])
+      let names = data.names.map(fileName).joined(separator: ", ")
+      table.add(["data", sampled(data.samples, of: data.inputs, from: names, scale: data.scale)])
     }
     if let files {
       for (name, file) in [("A", files.a), ("B", files.b)] {

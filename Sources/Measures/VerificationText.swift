@@ -17,7 +17,8 @@ extension Verification {
     }
     lines += ["A \(printable(a))", "B \(printable(b))"]
     if let data {
-      lines.append("x \(sampled(data.samples, of: data.inputs, from: data.name, scale: data.scale))")
+      let names = data.names.joined(separator: ", ")
+      lines.append("x \(sampled(data.samples, of: data.inputs, from: names, scale: data.scale))")
     }
     let equal = tensors.count(where: \.isEqual)
     var table = TextTable([

@@ -22,7 +22,7 @@ public func verify(
   var verifier = Verifier(a: a, b: b, options: options)
   verifier.result.seed = options.seed
   verifier.tellFiles()
-  verifier.result.data = options.data.map { ($0.name, $0.samples, $0.inputCount, $0.scale) }
+  verifier.result.data = options.data.map { ($0.names, $0.samples, $0.inputCount, $0.scale) }
   verifier.declared = try on(.a) { try DeclaredSteps(of: b, after: a) }
   if options.measures.contains(.weights) {
     try verifier.compareTensors()

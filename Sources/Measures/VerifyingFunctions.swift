@@ -89,7 +89,7 @@ extension Verifier {
   }
 
   /// Notes why something is not compared.
-  private mutating func leaveOut(_ reason: String) {
+  mutating func leaveOut(_ reason: String) {
     obstacle = reason
     result.notes.append(reason)
   }
@@ -209,58 +209,7 @@ extension Verifier {
   /// With more of them, a closed form would take longer than a mean over samples.
   static let maxCorners = 4096
 
-  // MARK: Spectra
-
-  private mutating func compareSpectra(
-    _ f: NetworkFunction, _ g: NetworkFunction, on data: DataFile?
-  ) throws(VerificationError) -> Verification.SpectrumComparison? {
-    let count = data.map { min($0.samples, options.points) } ?? options.points
-    // The four kernels, what LAPACK works in, and differences; the values of all points.
-    try require(
-      14 * 8 * count * count + 8 * count * (f.valueCount + g.valueCount), for: "kernels of \(count) points",
-      "--points takes fewer")
-    let random = RandomPoints(options.distribution, count: count, width: f.inputCount, seed: options.seed)
-    let fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void = { range, out in
-      if let data { data.fill(range, out) } else { random.fill(range, out) }
-    }
-    a.options.tell("kernels of A")
-    let kernelsA = NetworkKernels(
-      of: f, points: count, output: options.tangentOutput, threads: threads, fill: fill)
-    a.options.tell("kernels of B")
-    let kernelsB = NetworkKernels(
-      of: g, points: count, output: options.tangentOutput, threads: threads, fill: fill)
-    for (name, kernels) in [("A", kernelsA), ("B", kernelsB)] where !kernels.areFinite {
-      leaveOut("\(name): kernels are infinite or not a number, and are not compared")
-      return nil
-    }
-    let reading = a.options
-    func distance(_ a: SymmetricMatrix, _ b: SymmetricMatrix) throws(VerificationError) -> KernelDistance {
-      reading.tell("comparing kernels")
-      return try on(nil) { try KernelDistance(a, b, withSpectra: !options.isFast, threads: threads) }
-    }
-    let labels = try on(nil) { try data?.labels(classes: f.classCount) }
-    var comparison = Verification.SpectrumComparison(
-      points: count, distribution: data == nil ? options.distribution.rawValue : "data",
-      classes: labels.map { Array($0.prefix(count)) } ?? (data == nil ? random.classes : nil),
-      tangentOutput: options.tangentOutput,
-      conjugate: try distance(kernelsA.conjugate, kernelsB.conjugate))
-    if let tangentA = kernelsA.tangent, let tangentB = kernelsB.tangent {
-      comparison.tangent = try distance(tangentA, tangentB)
-    } else {
-      let obstacle = [f, g].compactMap { $0.tangentObstacle(points: count, output: options.tangentOutput) }.first
-      let why =
-        switch obstacle {
-        case .jump, nil:
-          "an activation that jumps has no derivative, so beyond the last layer it is not defined"
-        case .places: "a layer is applied in too many places"
-        case .work: "it would take more than 10¹³ operations; fewer --points or one --ntk-output take fewer"
-        }
-      leaveOut("no \(tangentKernelName): \(why); the \(conjugateKernelName) is compared")
-    }
-    return comparison
-  }
-
-  private func require(_ byteCount: Int, for what: String, _ remedy: String) throws(VerificationError) {
+  func require(_ byteCount: Int, for what: String, _ remedy: String) throws(VerificationError) {
     guard byteCount > a.options.memory else { return }
     throw VerificationError(
       side: nil,

@@ -14,8 +14,10 @@ struct MeasureOptions: ParsableArguments {
       valueName: "list"),
     completion: .list(VerifyingOptions.Measure.allCases.map(\.rawValue)))
   var measure: String?
-  @Option(help: ArgumentHelp("Points for kernels: the first of the data, or random ones.", valueName: "n"))
-  var points = 512
+  @Option(
+    help: ArgumentHelp("Points for kernels: the first of the data, or all, or random ones.", valueName: "n|all"),
+    completion: .list(["all"]))
+  var points = PointCount.some(512)
   @Option(
     help: ArgumentHelp("Random points: gaussian, or a mixture of two classes.", valueName: "distribution"))
   var law = InputDistribution.gaussian
@@ -32,7 +34,9 @@ struct MeasureOptions: ParsableArguments {
     false
 
   func check() throws {
-    guard (2...1 << 15).contains(points) else { throw ValidationError("--points: expected 2…32768, found \(points)") }
+    if case .some(let count) = points, !(2...100_000_000).contains(count) {
+      throw ValidationError("--points: expected 2…100000000 or all, found \(count)")
+    }
     guard (2...100_000_000).contains(samples) else {
       throw ValidationError("--samples: expected 2…100000000, found \(samples)")
     }
@@ -42,8 +46,13 @@ struct MeasureOptions: ParsableArguments {
   func options(
     _ data: DataFile?, _ tolerances: ToleranceOptions, isOnPage: Bool
   ) throws -> VerifyingOptions {
-    VerifyingOptions(
-      tolerances: tolerances.tolerances, measures: try measures, data: data, points: points, distribution: law,
+    let count =
+      switch points {
+      case .all: data?.samples ?? 0
+      case .some(let count): count
+      }
+    return VerifyingOptions(
+      tolerances: tolerances.tolerances, measures: try measures, data: data, points: count, distribution: law,
       samples: samples, seed: seed, tangentOutput: ntkOutput, isFast: fast, wantsHistograms: isOnPage,
       isWithoutVerdict: tolerances.noVerdict, version: Version.number)
   }
@@ -58,6 +67,30 @@ struct MeasureOptions: ParsableArguments {
           }
           return one
         })
+    }
+  }
+}
+
+/// How many points kernels are of.
+enum PointCount: ExpressibleByArgument, Equatable, CustomStringConvertible {
+  /// As many as the data have samples.
+  case all
+  case some(Int)
+
+  init?(argument: String) {
+    if argument == "all" {
+      self = .all
+    } else if let count = Int(argument) {
+      self = .some(count)
+    } else {
+      return nil
+    }
+  }
+
+  var description: String {
+    switch self {
+    case .all: "all"
+    case .some(let count): "\(count)"
     }
   }
 }

@@ -35,7 +35,7 @@ struct Verify: Tool {
   @Flag(name: .shortAndLong, help: "Replace an existing --report file.") var force = false
   @Flag(help: "Print one JSON object.") var json = false
 
-  @OptionGroup var data: DataOptions
+  @OptionGroup var data: SeveralDataOptions
   @OptionGroup var architecture: ArchitectureOptions
   @OptionGroup var common: CommonOptions
 
@@ -43,6 +43,7 @@ struct Verify: Tool {
     try tolerances.check()
     try measures.check()
     try data.check()
+    if measures.points == .all, data.data.isEmpty { throw ValidationError("--points all takes those of --data FILE") }
     try architecture.check()
     try common.check()
     if a == "-", b ?? "-" == "-" { throw ValidationError("only one of the two can be standard input") }
@@ -59,7 +60,7 @@ struct Verify: Tool {
     let page = try report.map {
       try Output($0, .html, permissions: first.permissions.intersection(second.permissions), force: force)
     }
-    let samples = data.data == nil ? nil : try data.read(common, tool: Self.self)
+    let samples = try data.read(common, tool: Self.self)
     let options = try measures.options(samples, tolerances, isOnPage: report != nil)
     let networks = (
       try common.open(first, architecture, tool: Self.self), try common.open(second, architecture, tool: Self.self)

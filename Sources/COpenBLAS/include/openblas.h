@@ -44,6 +44,10 @@ typedef struct {
   void (*dtrsm)(const char *side, const char *uplo, const char *transa, const char *diag, const int *m, const int *n,
                 const double *alpha, const double *a, const int *lda, double *b, const int *ldb, size_t side_length,
                 size_t uplo_length, size_t transa_length, size_t diag_length);
+  /* A = Q R, A (m x n) with m >= n: R in the upper triangle of A, Q below it and in tau as reflections. lwork = -1 asks
+     for the best size of `work`. */
+  void (*dgeqrf)(const int *m, const int *n, double *_Nullable a, const int *lda, double *_Nullable tau, double *work,
+                 const int *lwork, int *info);
 } nc_openblas_functions;
 
 /* The library, told to use one thread: results are the same for any number of threads of ours, but not of its own.

@@ -45,9 +45,9 @@ extension NetworkFunction {
     }
   }
 
-  /// The value of every node for some samples.
+  /// The value of every node for some samples, or of those up to one.
   func values(
-    of range: Range<Int>, fill: (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
+    of range: Range<Int>, upTo last: Int? = nil, fill: (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
   ) -> [[Double]] {
     let inputs = [Double](unsafeUninitializedCapacity: range.count * inputCount) { buffer, count in
       count = range.count * inputCount
@@ -55,7 +55,7 @@ extension NetworkFunction {
     }
     var values: [[Double]] = []
     var offset = 0
-    for index in network.nodes.indices {
+    for index in network.nodes.indices.prefix((last ?? .max - 1) + 1) {
       var value: [Double]
       if case .input = operations[index] {
         value = columns(offset..<offset + shapes[index].count, of: inputs, width: inputCount, samples: range.count)

@@ -47,7 +47,7 @@ public struct KernelDistance: Sendable {
   /// ⟨HAH, HBH⟩/(‖HAH‖‖HBH‖), −1…1; `nil` where HAH or HBH is zero but for rounding.
   public let alignment: Double?
   /// `nil` where they were not wanted.
-  public let spectra: Spectra?
+  public private(set) var spectra: Spectra?
 
   /// The angle between the spaces of the `dimension` largest eigenvalues.
   public struct Subspace: Sendable {
@@ -76,17 +76,48 @@ public struct KernelDistance: Sendable {
   public init(
     _ a: SymmetricMatrix, _ b: SymmetricMatrix, withSpectra: Bool, threads: Threads
   ) throws(LinearAlgebraError) {
-    precondition(a.count == b.count, "kernels of the same points")
+    try self.init(KernelPair(a, b), withSpectra: withSpectra, threads: threads)
+  }
+
+  /// The same of kernels that are not there as matrices of all points. Eigenvectors are in the basis of these kernels.
+  public init(
+    _ kernels: ConjugateKernels, withSpectra: Bool, threads: Threads
+  ) throws(LinearAlgebraError) {
+    try self.init(kernels.pair, withSpectra: withSpectra, threads: threads)
+  }
+
+  /// Makes the first eigenvectors those of points. The networks are computed again.
+  ///
+  /// - Parameters:
+  ///   - kernels: those that were compared.
+  ///   - count: of vectors.
+  ///   - f, g, threads, fill: as of `ConjugateKernels`.
+  public mutating func takeVectors(
+    of kernels: ConjugateKernels, count: Int, _ f: NetworkFunction, _ g: NetworkFunction, threads: Threads,
+    fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
+  ) {
+    guard let spectra else { return }
+    let (a, b) = kernels.vectors(spectra, count: count, of: f, g, threads: threads, fill: fill)
+    self.spectra = Spectra(
+      a: Eigenvalues(values: spectra.a.values, vectors: a), b: Eigenvalues(values: spectra.b.values, vectors: b))
+  }
+
+  private init(_ pair: KernelPair, withSpectra: Bool, threads: Threads) throws(LinearAlgebraError) {
+    let (a, b) = (pair.a, pair.b)
     guard a.isFinite, b.isFinite else { throw .notFinite }
-    let count = Double(a.count)
+    let count = Double(pair.points)
     let norm = try a.spectralNorm(threads: threads)
     norms = (norm, try b.spectralNorm(threads: threads))
-    func relative(_ difference: SymmetricMatrix, to size: Double) throws(LinearAlgebraError) -> Double? {
-      size > 0 ? try difference.spectralNorm(threads: threads) / size : nil
+    /// - Parameter least: the magnitude of an eigenvalue that is not of the matrix.
+    func relative(
+      _ difference: SymmetricMatrix, orAtLeast least: Double = 0, to size: Double
+    ) throws(LinearAlgebraError) -> Double? {
+      size > 0 ? max(least, try difference.spectralNorm(threads: threads)) / size : nil
     }
     relativeSpectralNorm = try relative(a.combined(-1, 1, b), to: norm)
-    shift = a.count > 0 ? (b.trace - a.trace) / count : 0
-    residualAfterShift = try relative(a.combined(-1, 1, b, identity: -shift), to: norm)
+    shift = pair.points > 0 ? (b.trace - a.trace) / count : 0
+    residualAfterShift = try relative(
+      a.combined(-1, 1, b, identity: -shift), orAtLeast: pair.zeros > 0 ? shift.magnitude : 0, to: norm)
     // Each matrix in a unit of its own: squares of large or small elements would leave the range of a double.
     let (unitA, unitB) = (try inSafeUnits(a.elements), try inSafeUnits(b.elements))
     let safeA = SymmetricMatrix(unitA.numbers, count: a.count)
@@ -96,7 +127,7 @@ public struct KernelDistance: Sendable {
     scale = factor
     residualAfterScale =
       if let factor, factor != 0 { try relative(a.combined(-factor, 1, b), to: factor.magnitude * norm) } else { nil }
-    let (centredA, centredB) = (safeA.centred, safeB.centred)
+    let (centredA, centredB) = (pair.centred(safeA), pair.centred(safeB))
     func size(_ matrix: SymmetricMatrix) -> Double { matrix.product(matrix).squareRoot() }
     let (sizeA, sizeB) = (size(centredA), size(centredB))
     // What is left of a matrix without structure is rounding.
@@ -106,11 +137,13 @@ public struct KernelDistance: Sendable {
       (spectra, eigenvalueDistance, subspace) = (nil, nil, nil)
       return
     }
-    let wanted = min(Self.maxDimensions, max(0, a.count - 1))
+    let wanted = min(Self.maxDimensions, max(0, pair.points - 1))
     let both = threads.results(2) { number in
       Result { () throws(LinearAlgebraError) in try Eigenvalues(of: number == 0 ? a : b, vectors: wanted) }
     }
-    let (first, second) = (try both[0].get(), try both[1].get())
+    let (first, second) = (
+      try both[0].get().with(zeros: pair.zeros), try both[1].get().with(zeros: pair.zeros)
+    )
     spectra = Spectra(a: first, b: second)
     let distance = zip(first.values, second.values).reduce(0) { $0 + ($1.0 - $1.1).magnitude }
     eigenvalueDistance = a.trace > 0 ? distance / a.trace : nil

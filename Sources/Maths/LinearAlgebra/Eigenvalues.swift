@@ -15,6 +15,15 @@ public struct Eigenvalues: Sendable {
   /// Unit vectors of the largest, in their order; signs are such that the sum of the elements is not negative.
   public let vectors: [[Double]]
 
+  init(values: [Double], vectors: [[Double]]) { (self.values, self.vectors) = (values, vectors) }
+
+  /// The same with some eigenvalues that are zero.
+  func with(zeros: Int) -> Eigenvalues {
+    let place = values.firstIndex { $0 < 0 } ?? values.count
+    let all = values[..<place] + [Double](repeating: 0, count: zeros) + values[place...]
+    return Eigenvalues(values: Array(all), vectors: vectors)
+  }
+
   /// - Parameter count: how many vectors are wanted.
   /// - Throws: `LinearAlgebraError`.
   public init(of matrix: SymmetricMatrix, vectors count: Int = 0) throws(LinearAlgebraError) {

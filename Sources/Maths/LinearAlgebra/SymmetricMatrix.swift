@@ -47,7 +47,17 @@ public struct SymmetricMatrix: Sendable, Equatable {
     return result
   }
 
-  var isFinite: Bool { elements.allSatisfy(\.isFinite) }
+  /// Makes the upper half that of the lower.
+  mutating func mirror() {
+    elements.withUnsafeMutableBufferPointer { elements in
+      for row in 0..<count {
+        for column in 0..<row { elements[column * count + row] = elements[row * count + column] }
+      }
+    }
+  }
+
+  /// Whether all elements are.
+  public var isFinite: Bool { elements.allSatisfy(\.isFinite) }
 
   /// ‖K‖₂ = max |λᵢ|, by Lanczos's method.
   ///
