@@ -79,6 +79,18 @@ extension Activation {
   }
 }
 
+extension Activation {
+  /// The values of a function that is piecewise constant, ascending; `nil` for another one.
+  public var levels: [Double]? {
+    switch self {
+    case .sign: [-1, 0, 1]
+    case .step: [0, 1]
+    case .piecewiseConstant(let levels, _): Set(levels).sorted()
+    default: nil
+    }
+  }
+}
+
 /// ½(1 + tanh u) + ½x(1 − tanh²u)u′, u = √(2/π)(x + 0.044715x³)
 private func approximateGELUDerivative(_ x: Double) -> Double {
   let factor = (2 / Double.pi).squareRoot()

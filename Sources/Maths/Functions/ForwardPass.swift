@@ -82,10 +82,20 @@ extension NetworkFunction {
     case .input: return []
     case .copy: return input
     case .dense(let matrix, let bias):
-      return dense(matrices[matrix], bias.map { vectors[$0] }, input, rows: samples * shapes[index].positions)
+      return dense(
+        matrix, bias.map { vectors[$0] }, input, levels: fewLevels(of: node.inputs[0]),
+        rows: samples * shapes[index].positions)
     case .activation(.softmax): return softmax(input, width: width)
     case .activation(.linear): return input
     case .activation(.relu): return input.map { max($0, 0) }
+    case .activation(.piecewiseConstant(let levels, let thresholds)):
+      return thresholds.withUnsafeBufferPointer { thresholds in
+        input.map { x in
+          var number = 0
+          for threshold in thresholds where threshold < x { number += 1 }
+          return x.isNaN ? x : levels[number]
+        }
+      }
     case .activation(let function): return input.map { function.value(at: $0) ?? .nan }
     case .batchNormalization(let mean, let variance, let gamma, let beta, let epsilon):
       let (means, factors) = (vectors[mean], self.factors(gamma, variance, epsilon))
@@ -155,13 +165,19 @@ extension NetworkFunction {
     zip(vector(gamma, vectors[variance].count, else: 1), vectors[variance]).map { $0 / ($1 + epsilon).squareRoot() }
   }
 
-  private func dense(_ matrix: WeightMatrix, _ bias: [Double]?, _ x: [Double], rows: Int) -> [Double] {
-    [Double](unsafeUninitializedCapacity: rows * matrix.rows) { buffer, count in
+  /// - Parameter levels: of the input, if it has few.
+  private func dense(_ number: Int, _ bias: [Double]?, _ x: [Double], levels: [Double]?, rows: Int) -> [Double] {
+    let matrix = matrices[number]
+    return [Double](unsafeUninitializedCapacity: rows * matrix.rows) { buffer, count in
       count = rows * matrix.rows
       guard let y = buffer.baseAddress, count > 0 else { return }
       x.withUnsafeBufferPointer { x in
         if let x = x.baseAddress, matrix.columns > 0 {
-          matrix.apply(to: x, count: rows, y, algebra)
+          if let planes = planes[number], let levels {
+            multiply(matrix, planes, x, levels, rows: rows, to: y)
+          } else {
+            matrix.apply(to: x, count: rows, y, algebra)
+          }
         } else {
           y.initialize(repeating: 0, count: count)
         }
@@ -174,6 +190,17 @@ extension NetworkFunction {
           for i in 0..<bias.count { own[i] += bias[i] }
         }
       }
+    }
+  }
+
+  /// Samples that have another number than the levels, which is none, are computed as those of any other layer.
+  private func multiply(
+    _ matrix: WeightMatrix, _ planes: TernaryPlanes, _ x: UnsafePointer<Double>, _ levels: [Double], rows: Int,
+    to y: UnsafeMutablePointer<Double>
+  ) {
+    let areLevels = planes.multiply(x, count: rows, levels: levels, to: y)
+    for (row, isRight) in areLevels.enumerated() where !isRight {
+      matrix.apply(to: x + row * matrix.columns, count: 1, y + row * matrix.rows, algebra)
     }
   }
 

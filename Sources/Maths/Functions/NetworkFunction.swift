@@ -22,8 +22,8 @@ public enum NetworkFunctionError: Error, Equatable, CustomStringConvertible {
 /// A network as a function of its inputs: its graph with the values of its tensors, shapes checked.
 ///
 /// A value of a node is, for one sample, `positions` rows of `width` numbers (the last axis); dense layers and
-/// normalizations act on every row. Everything is computed in double, sums of dense matrices by BLAS; results do not
-/// depend on the number of threads.
+/// normalizations act on every row. Everything is computed in double, sums of dense matrices by BLAS, those of ternary ones
+/// whose inputs have few levels in integers (``TernaryPlanes``); results do not depend on the number of threads.
 public struct NetworkFunction: Sendable {
   public let network: Network
   /// The 16-bit type to which every operation's result is rounded; `nil`: none.
@@ -33,6 +33,8 @@ public struct NetworkFunction: Sendable {
   /// Matrices and vectors, each once however many nodes use it.
   let matrices: [WeightMatrix]
   let vectors: [[Double]]
+  /// The same matrices for inputs of few levels, where they are ternary and have such inputs.
+  private(set) var planes: [TernaryPlanes?]
   /// The shape of one sample of each node's value.
   let shapes: [SampleShape]
   let algebra: LinearAlgebra
@@ -121,6 +123,13 @@ public struct NetworkFunction: Sendable {
     matrices = tensors.matrices
     vectors = tensors.vectors
     shapes = try Self.shapes(network, operations, tensors, inputShape: inputShape)
+    planes = matrices.map { _ in nil }
+    for index in network.nodes.indices {
+      guard case .dense(let number, _) = operations[index], case .ternary(let matrix) = matrices[number],
+        planes[number] == nil, fewLevels(of: network.nodes[index].inputs[0]) != nil
+      else { continue }
+      planes[number] = TernaryPlanes(matrix)
+    }
   }
 
   /// The numbers of one sample of each input.
