@@ -104,7 +104,7 @@ let package = Package(
     // Not installed: measures inner loops and whole tools.
     tool("nc-bench", ["Codecs", "Compression", "Matrices", "CLoops", "Random", "Parallel", "JSON"]),
     // Not installed: runs what the documentation shows the results of.
-    tool("nc-experiments", ["Compression", "Plots"]),
+    tool("nc-experiments", ["Compression", "JSON", "Maths", "Parallel", "Plots", "Random"]),
 
     tests("HDF5Tests", ["HDF5", "Random", "Tensors", "nc-info"], data: ["Files"]),
     // Shared by tests: fixtures, scratch files, the built tools.

@@ -9,7 +9,7 @@ struct Experiments: Tool {
     commandName: "nc-experiments",
     abstract: "Run the experiments whose results and pictures the documentation shows.",
     version: Version.text("nc-experiments"),
-    subcommands: [Tradeoff.self])
+    subcommands: [Memory.self, Tradeoff.self])
 
   func check() {}
 }

@@ -30,11 +30,11 @@ private struct KernelWork {
   let file: NetworkFile
   let method: KernelOptions
   let chain: LayerChain
-  let labelled: LabelledData
+  let data: DataFile
+  let labelled: LabelledSamples
   /// The network before.
   let original: NetworkFunction
   let inputShape: [Int]?
-  var data: DataFile { labelled.data }
   var threads: Threads { file.options.threads }
 
   init(_ file: NetworkFile, _ method: KernelOptions, _ data: DataFile) throws(NetworkError) {
@@ -47,7 +47,8 @@ private struct KernelWork {
     guard original.classCount >= 2 else {
       throw NetworkError(.unsupported, "the network answers one number: --method ntk takes networks that tell classes")
     }
-    labelled = try LabelledData(data, classes: original.classCount)
+    self.data = data
+    labelled = try LabelledSamples(data, classes: original.classCount)
     if method.weights == .project, method.widths != nil {
       throw NetworkError(.usage, "--widths: --weights project keeps the widths that the network has")
     }
@@ -62,7 +63,8 @@ private struct KernelWork {
     } else {
       try appendSampled(to: &draft, &report)
     }
-    let readout = try draft.fittedReadout(method.readout, method.penalty, to: labelled, file.options)
+    let readout = try draft.fittedReadout(
+      method.readout, method.penalty, to: labelled, inputShape: inputShape, file.options)
     report.penalty = readout.penalty
     try append(readout, to: &draft)
     for node in chain.last.following { try draft.append(node, of: file) }
@@ -261,16 +263,16 @@ private struct KernelWork {
     for node in chain.front { try draft.append(node, of: file) }
     var report = KernelReport(inputBytes: 0)
     try work.appendSampled(to: &draft, &report)
-    try work.append(try draft.fittedReadout(.ridge, .heldBack, to: labelled, file.options), to: &draft)
+    try work.append(
+      try draft.fittedReadout(.ridge, .heldBack, to: labelled, inputShape: inputShape, file.options), to: &draft)
     let function = try draft.function(inputShape: inputShape)
     let outputs = function.outputs(for: data, threads: threads)
     return Double(function.correct(outputs, labelled.labels)) / Double(max(1, data.samples))
   }
 
   private init(_ other: KernelWork, _ method: KernelOptions) {
-    (file, chain, labelled, original, inputShape) = (
-      other.file, other.chain, other.labelled, other.original, other.inputShape
-    )
+    (file, chain, data, labelled) = (other.file, other.chain, other.data, other.labelled)
+    (original, inputShape) = (other.original, other.inputShape)
     self.method = method
   }
 }

@@ -25,6 +25,9 @@ package struct NetworkDraft {
 
   package init(threads: Threads) { self.threads = threads }
 
+  /// A drawn matrix to be stored with its trits.
+  package func packed(_ matrix: SeededMatrix) -> Matrix { .ternary(TernaryMatrix(matrix, threads: threads)) }
+
   package var network: Network { Network(nodes: nodes, outputs: [nodes.count - 1]) }
 
   /// Puts an operation after the last.
