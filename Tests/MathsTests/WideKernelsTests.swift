@@ -9,7 +9,7 @@ import Testing
 
 private let threads = Threads(2)
 
-/// Half of the rule of Gauss and Legendre with ten nodes on each unit interval from −9 to 9, in a rotated pair of Gaussians.
+/// The rule of Gauss and Legendre with ten nodes on unit intervals, for each of two independent Gaussians.
 private enum PairQuadrature {
   private static let rule = [
     (0.148874338981631, 0.295524224714753), (0.433395394129247, 0.269266719309996),
@@ -18,8 +18,8 @@ private enum PairQuadrature {
   ]
 
   /// ∫ f φ, f smooth between the edges.
-  static func integral(_ edges: [Double], _ f: (Double) -> SIMD2<Double>) -> SIMD2<Double> {
-    let ends = ((-8...8).map { Double($0) } + edges.filter { abs($0) < 8 }).sorted()
+  static func integral(_ edges: [Double], to end: Int, _ f: (Double) -> SIMD2<Double>) -> SIMD2<Double> {
+    let ends = ((-8...end).map { Double($0) } + edges.filter { abs($0) < 8 }).sorted()
     var sum = SIMD2<Double>.zero
     for (low, high) in zip(ends, ends.dropFirst()) where high > low {
       let half = (high - low) / 2
@@ -35,10 +35,11 @@ private enum PairQuadrature {
   /// E s(u)s(v) and E s′(u)s′(v) for variances a², b² and correlation r: v = b(rx + √(1 − r²)y).
   static func moments(_ s: Activation, _ a: Double, _ b: Double, _ r: Double, corners: [Double]) -> SIMD2<Double> {
     let rest = sqrt(1 - r * r)
+    let end = s == .exponential ? 13 : 8
     // What is integrated over y is smooth in x but for the corners of u, and bends fast near those of v where |r| is near 1.
-    return integral(corners.map { $0 / a } + corners.map { $0 / (b * r) }) { x in
+    return integral(corners.map { $0 / a } + corners.map { $0 / (b * r) }, to: end) { x in
       let (value, slope) = (s.value(at: a * x) ?? .nan, s.derivative(at: a * x) ?? .nan)
-      let inner = integral(corners.map { ($0 / b - r * x) / rest }) { y in
+      let inner = integral(corners.map { ($0 / b - r * x) / rest }, to: end) { y in
         let v = b * (r * x + rest * y)
         return SIMD2(s.value(at: v) ?? .nan, s.derivative(at: v) ?? .nan)
       }
@@ -52,8 +53,6 @@ struct SampleMixture {
   let gram: SymmetricMatrix
   let points: [Double]
   let mixture: GaussianMixture
-  /// √(tr C°/p)
-  let deviation: Double
 
   init(width p: Int, count n: Int, seed: UInt64) throws {
     var random = SplitMix64(seed: seed)
@@ -71,13 +70,14 @@ struct SampleMixture {
     mixture = GaussianMixture(
       labels: labels, squaredDistances: distances, traces: scales,
       covarianceProducts: SymmetricMatrix(products, count: 2))
-    deviation = ((scales[0] + scales[1]) / 2).squareRoot()
   }
 }
 
 private func distance(_ a: SymmetricMatrix?, _ b: SymmetricMatrix?) throws -> Double {
-  let result = try KernelDistance(#require(a), #require(b), withSpectra: false, threads: threads)
-  return try #require(result.relativeSpectralNorm)
+  var difference = try #require(a)
+  let size = try difference.spectralNorm(threads: threads)
+  for (k, element) in try #require(b).elements.enumerated() { difference.elements[k] -= element }
+  return try difference.spectralNorm(threads: threads) / size
 }
 
 @Suite struct WideKernelsTests {
@@ -129,41 +129,32 @@ private func distance(_ a: SymmetricMatrix?, _ b: SymmetricMatrix?) throws -> Do
     }
   }
 
-  /// The table of `spec/maths.md`, p = 200 and n = 400, relu three times: relative spectral errors of the mixture form
-  /// (.372, .315; with τ₀ of the data .159, .224), and of the form of second order.
+  /// p = 100 and n = 200, relu three times: relative spectral errors of the mixture form, of that of second order and of
+  /// the summary. (`spec/maths.md` has the table for larger ones; over seeds they vary by 3 %.)
   @Test func mixtureOfTheTable() throws {
-    let data = try SampleMixture(width: 200, count: 400, seed: 1)
+    let data = try SampleMixture(width: 100, count: 200, seed: 1)
     let relu = [Activation](repeating: .relu, count: 3)
-    func kernels(_ network: WideNetwork) throws -> WideKernels {
-      try WideKernels(.exact, of: network, gram: data.gram, withTangent: true, threads: threads)
-    }
-    func isNear(_ found: Double, _ expected: Double) -> Bool { abs(found - expected) <= 0.15 * expected }
-    let known = try WideNetwork(relu, deviation: data.deviation)
-    let exact = try kernels(known)
-    let form = WideKernels(mixture: data.mixture, of: known, gram: data.gram, withTangent: true, threads: threads)
-    #expect(try isNear(distance(exact.conjugate, form.conjugate), 0.372))
-    #expect(try isNear(distance(exact.tangent, form.tangent), 0.315))
-
-    let own = try WideNetwork(relu, deviation: (data.gram.trace / 400).squareRoot())
-    let exactOwn = try kernels(own)
+    func isNear(_ found: Double, _ expected: Double) -> Bool { abs(found - expected) <= 0.08 * expected }
+    let own = try WideNetwork(relu, deviation: (data.gram.trace / 200).squareRoot())
+    let exact = try WideKernels(.exact, of: own, gram: data.gram, withTangent: true, threads: threads)
     let estimate = GaussianMixture(labels: data.mixture.labels, gram: data.gram, threads: threads)
     for mixture in [data.mixture, estimate] {
       let form = WideKernels(mixture: mixture, of: own, gram: data.gram, withTangent: true, threads: threads)
-      #expect(try isNear(distance(exactOwn.conjugate, form.conjugate), 0.159))
-      #expect(try isNear(distance(exactOwn.tangent, form.tangent), 0.224))
+      #expect(try isNear(distance(exact.conjugate, form.conjugate), 0.250))
+      #expect(try isNear(distance(exact.tangent, form.tangent), 0.343))
     }
     let second = try WideKernels(.secondOrder, of: own, gram: data.gram, withTangent: true, threads: threads)
-    #expect(try distance(exactOwn.conjugate, second.conjugate) <= 0.0015)
-    #expect(try distance(exactOwn.tangent, second.tangent) <= 0.003)
+    #expect(try distance(exact.conjugate, second.conjugate) <= 0.006)
+    #expect(try distance(exact.tangent, second.tangent) <= 0.013)
     let summary = WideKernels(summaryOf: own, gram: data.gram, withTangent: true, threads: threads)
-    #expect(try distance(exactOwn.conjugate, summary.conjugate) <= 0.06)
-    #expect(try distance(exactOwn.tangent, summary.tangent) <= 0.08)
+    #expect(try distance(exact.conjugate, summary.conjugate) <= 0.11)
+    #expect(try distance(exact.tangent, summary.tangent) <= 0.15)
   }
 
   /// Matched activations give the same kernel but for the shift.
   @Test func matchedNetwork() throws {
-    let data = try SampleMixture(width: 100, count: 60, seed: 3)
-    let deviation = (data.gram.trace / 60).squareRoot()
+    let data = try SampleMixture(width: 100, count: 40, seed: 3)
+    let deviation = (data.gram.trace / 40).squareRoot()
     for (activation, limit) in [(Activation.tanh, 0.03), (.relu, 0.15)] {
       let original = [activation, activation]
       let matching = try NetworkMatching(original, deviation: deviation, rule: .levels(3))
@@ -219,9 +210,11 @@ private func distance(_ a: SymmetricMatrix?, _ b: SymmetricMatrix?) throws -> Do
         let kernels = try WideKernels(method, of: network, gram: gram, withTangent: true, threads: threads)
         let k = kernels.conjugate.elements
         #expect(k.allSatisfy(\.isFinite) && kernels.tangent?.elements.allSatisfy(\.isFinite) ?? true)
-        // Correlation 1: what is off the diagonal is what is on it.
+        // Correlation 1: what is off the diagonal is what is on it. (Jumps make it fall as √(1 − r), so that rounding of r
+        // counts.)
         if method == .exact {
-          #expect(abs(k[1] - k[0]) <= max(1e-12, kernels.remainder * 2) * k[0], "\(activation): \(k[1]), \(k[0])")
+          let tolerance = network.coefficients.kappaSquared == .infinity ? 1e-7 : max(1e-12, kernels.remainder * 2)
+          #expect(abs(k[1] - k[0]) <= tolerance * k[0], "\(activation): \(k[1]), \(k[0])")
         }
       }
     }
