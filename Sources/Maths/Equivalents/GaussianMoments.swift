@@ -196,9 +196,11 @@ struct GaussianRule: Sendable {
   /// - Parameters:
   ///   - corners: where f or a derivative jumps.
   ///   - width: how far from 0 f may change its course; intervals near 0 are as narrow, and twice as wide further on.
-  init(corners: [Double] = [], width: Double = 1) {
+  ///   - step: the largest width of an interval.
+  init(corners: [Double] = [], width: Double = 1, step: Double = 1) {
     let end = 12.0
-    var edges = (0...12).map { Double($0) } + corners.map(\.magnitude)
+    let count = Int((end / min(1, step)).rounded(.up))
+    var edges = (0...count).map { end * Double($0) / Double(count) } + corners.map(\.magnitude)
     var edge = width / 2
     while edge < end {
       edges.append(edge)
@@ -222,6 +224,11 @@ struct GaussianRule: Sendable {
   /// Calls `body` with each positive node and the weight that it and its negative have.
   func forEachPair(_ body: (_ z: Double, _ weight: Double) -> Void) {
     for i in nodes.indices { body(nodes[i], weights[i]) }
+  }
+
+  /// All nodes with their weights.
+  var all: [(z: Double, weight: Double)] {
+    nodes.indices.flatMap { [(nodes[$0], weights[$0]), (-nodes[$0], weights[$0])] }
   }
 
   /// E f(ξ)
