@@ -12,6 +12,8 @@ a sum was rounded to the other side; where its functions are computed in other s
 import tempfile
 from oracle import *
 import ml_dtypes
+sys.path.insert(0, str(ROOT / "spec"))
+import ncz
 
 tools = pathlib.Path(sys.argv[1]).resolve()
 inputs = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
@@ -50,6 +52,16 @@ def reference(name):
 def agrees(y, wanted, what, absolute, relative=0.0):
     return expect(y.shape == wanted.shape and bool((np.abs(y - wanted) <= absolute + relative * np.abs(wanted)).all()),
                   f"{what}: outputs differ by {np.abs(y - wanted).max() if y.shape == wanted.shape else (y.shape, wanted.shape)}")
+
+
+def predicted(path, x, *options):
+    """What spec/ncz.py makes of a network in a .ncz, against nc-run, to the rounding of the float32 that is written."""
+    packed = path if path.suffix == ".ncz" else scratch / "predicted.ncz"
+    if packed != path:
+        run(tools, "nc-ternarize", "-q", "-f", "--except", "*", *options, path, packed)
+    run(tools, "nc-run", "-q", "--precision", "full", "--data", x, "-f", "-o", scratch / "predicted.h5", packed)
+    wanted, found = reference(scratch / "predicted.h5")["y"].astype(float), ncz.predict(packed, samples(x))
+    return agrees(found.reshape(wanted.shape), wanted, f"{path.name}, ncz.predict", 1e-12, 1e-6)
 
 
 def exact(path, x, *options, activations=None):
@@ -144,6 +156,7 @@ def cheap_layers():
         for end in (".keras", ".h5"):
             run(tools, "nc-run", "-q", "--data", scratch / f"{name}.data.h5", "-f", "-o", scratch / "y.h5", scratch / (name + end))
             agrees(reference(scratch / "y.h5")["y"].astype(float), y.astype(float), f"{name}{end}, Keras", 2e-5, 2e-5)
+            predicted(scratch / (name + end), scratch / f"{name}.data.h5")
     for name in ("rescaling", "normalization", "bounded", "prelu", "functions"):
         packed, smaller = scratch / "pruned.ncz", scratch / "smaller.h5"
         run(tools, "nc-prune", "-q", "-f", "--by", "node", "--keep", ".5", scratch / f"{name}.h5", packed)
@@ -159,6 +172,7 @@ def other_layouts():
     for wanted in sorted(folder.glob("*.ref.h5")):
         name = wanted.name.split(".")[0]
         agrees(outputs(folder / f"{name}.h5", wanted)[0], reference(wanted)["y"].astype(float), f"{name}, its program", 2e-5)
+        predicted(folder / f"{name}.h5", wanted)
     x = reference(folder / "unknown_axis.data.h5")["x"].astype(float)
     with h5py.File(folder / "unknown_axis.h5") as file:
         w = file["model_weights"]
@@ -192,13 +206,17 @@ def of_project():
             of_framework(path, known(path, [ROOT / "fixtures/data"]))
         if not re.search(r"digits_relu\.(mixed_)?bfloat16\.h5", path.name):        # which Keras does not load with NumPy
             exact(path, digits, "--precision", "full")
+            if ".weights" not in path.name:
+                predicted(path, digits)
             low = [kind for kind in ("bfloat16", "float16") if path.name.startswith("digits") and re.search({"bfloat16": r"\.bfloat16", "float16": r"\.(f16|float16)"}[kind], path.name)]
             told = run(tools, "nc-run", "--json", "--data", digits, path)
             expect(told["precision"] == (low[0] if low else "full"), f"{path.name}: precision {told['precision']}")
     exact(networks / "digits_relu.weights.h5", digits, "--activation", "tanh,elu:.5,softmax", activations=["tanh", "elu:.5", "softmax"])
     for name in ("leaky_relu", "leaky_relu:.3", "elu", "erf", "sigmoid", "softplus", "selu", "gelu", "silu", "abs", "sin", "cos", "step", "sign", "hard_sigmoid", "steps:-1/-.5/0/.25/2", "linear"):
         exact(networks / "torch_digits.flat.h5", digits, "--activation", name, activations=[name])
+        predicted(networks / "torch_digits.flat.h5", digits, "--activation", name)
     exact(networks / "torch_digits.flat.h5", digits, "--input-scale", "1", activations=["relu"])
+    predicted(ROOT / "fixtures/good/131-seeded-network.ncz", digits)
     whole = load(networks / "digits_relu.h5")
     labels = reference(digits)["label"]
     y, told = outputs(networks / "digits_relu.h5", digits, "--y", "label")
@@ -309,6 +327,7 @@ def recorded(path, test, whole, forms):
         packed = compressed(tools, path, scratch / "restored.h5", *commands)
         y, told = outputs(packed, test)
         once(told["accuracy"], wanted, what)
+        predicted(packed, test)
         agrees(y, outputs(scratch / "restored.h5", test)[0], f"{path.name}: {what}: .ncz and restored", 1e-12, 1e-6)
         if "node" in what:
             run(tools, "nc-restore", "-q", "-f", "--shape", "reduced", packed, scratch / "reduced.h5")

@@ -6,6 +6,7 @@
     f = ncz.open(path_or_object)   a file, or what can seek and read: at most three ranges are read for one tensor
     f["dense/kernel"]              a numpy array (bfloat16 is widened to float32)
     f.raw("dense/kernel")          its decoded bytes, little-endian
+    ncz.predict("model.ncz", x)    what its network makes of the samples x, an array of them or one for each input; in float64
 
     python3 ncz.py FILE [--test | --extract NAME | --restore OUT]
 """
@@ -354,6 +355,25 @@ def drawn(seed, threshold, first, count):
         z = (z ^ z >> np.uint64(shift)) * np.uint64(factor)
     u = z.view("<u2")[first % 4:first % 4 + count]
     return np.where(u >> 1 < threshold, 1.0 - 2.0 * (u & 1), 0.0)
+
+# §6 What activations and merging operations do; a is the node, whose parameters they need.
+erf, sigmoid = np.vectorize(math.erf, otypes=[float]), lambda x: 1 / (1 + np.exp(-x))
+softmax = lambda x: (e := np.exp(x - x.max(-1, keepdims=True))) / e.sum(-1, keepdims=True)
+exp_or = lambda x, alpha: np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0)))
+ACTIVATIONS = {
+    "linear": lambda x, a: x, "relu": lambda x, a: np.maximum(x, 0), "tanh": lambda x, a: np.tanh(x), "sin": lambda x, a: np.sin(x),
+    "cos": lambda x, a: np.cos(x), "erf": lambda x, a: erf(x), "sigmoid": lambda x, a: sigmoid(x), "silu": lambda x, a: x * sigmoid(x),
+    "softplus": lambda x, a: np.logaddexp(0, x), "softsign": lambda x, a: x / (1 + np.abs(x)), "exponential": lambda x, a: np.exp(x),
+    "abs": lambda x, a: np.abs(x), "sign": lambda x, a: np.sign(x), "step": lambda x, a: np.where(x > 0, 1.0, 0.0), "softmax": lambda x, a: softmax(x),
+    "selu": lambda x, a: 1.0507009873554805 * exp_or(x, 1.6732632423543772), "elu": lambda x, a: exp_or(x, a["alpha"]),
+    "leaky_relu": lambda x, a: np.where(x >= 0, x, a["slope"] * x),
+    "bounded_relu": lambda x, a: np.where(x > a["threshold"], np.minimum(x, a.get("maximum", math.inf)), a["slope"] * (x - a["threshold"])),
+    "gelu": lambda x, a: .5 * x * (1 + (np.tanh(math.sqrt(2 / math.pi) * (x + .044715 * x**3)) if a["approximate"] else erf(x / math.sqrt(2)))),
+    "hard_sigmoid": lambda x, a: np.clip(x / a["divisor"] + .5, 0, 1),
+    "piecewise_constant": lambda x, a: np.where(np.isnan(x), x, np.array(a["levels"])[np.searchsorted(a["thresholds"], x)])}
+MERGES = {"add": lambda x: sum(x[1:], x[0]), "multiply": lambda x: math.prod(x[1:], start=x[0]), "subtract": lambda x: x[0] - x[1],
+          "average": lambda x: sum(x[1:], x[0]) / len(x), "maximum": lambda x: np.maximum.reduce(x), "minimum": lambda x: np.minimum.reduce(x),
+          "concatenate": lambda x: np.concatenate(x, -1)}
 
 BLOCKWISE = {"codes", "gaps", "bitmap", "plane", "signs"}        # the parts that have a block for each row block
 
@@ -742,6 +762,59 @@ class File(Mapping):
             return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").reshape(t["shape"])
         return np.frombuffer(data, dtype(t["type"])).reshape(t["shape"])
 
+    def predict(self, x):
+        """§6 The outputs for samples; a list of them where the network has several. What `precision` says is not done."""
+        need(self.network is not None, "there is no network to run", Unsupported)
+        why = self.unsupported.get("running the network")
+        need(not why, f"running the network: {why}", Unsupported)
+        nodes, values, given = self.network["nodes"], [], list(x) if type(x) in (list, tuple) else [x]
+        for number, node in enumerate(nodes):
+            try:
+                with np.errstate(all="ignore"):
+                    inputs = [values[i] for i in node.get("inputs", [number - 1] if node["op"] != "input" else [])]
+                    values.append(self.sample(number, node, given.pop(0)) if node["op"] == "input" else self.apply(node, inputs))
+            except (ValueError, IndexError) as error:
+                raise ValueError(f"node {number}, {node['op']}: {error}")
+        results = [values[i] for i in self.network.get("outputs", [len(nodes) - 1])]
+        return results if len(results) > 1 else results[0]
+
+    def sample(self, number, node, x):
+        """Samples in the shape of an input; where it says none, a dense layer takes them flat."""
+        x = np.asarray(x, float)
+        if "shape" not in node:
+            flat = any(other["op"] == "dense" and other.get("inputs", [n - 1]) == [number] for n, other in enumerate(self.network["nodes"]))
+            return x.reshape(len(x), -1) if flat else x
+        return x.reshape(len(x), *node["shape"]) if node["shape"].count(-1) < 2 else x
+
+    def apply(self, node, inputs):
+        """The value of a node. Vectors of one number, and of one for each value of the last axis, are broadcast along the others."""
+        op, x = node["op"], inputs[0] if inputs else None
+        tensor = {role: self[name].astype(float) for role, name in node.get("tensors", {}).items() if op != "dense" or role == "bias"}
+        vector = {role: array.ravel() for role, array in tensor.items()}
+        if op == "dense":
+            t = self.named[node["tensors"]["kernel"]]
+            W = self[t["name"]].astype(float).transpose(t["axes"]).reshape(self.matrix_size(t))
+            return x @ W.T + vector.get("bias", 0.0)
+        if op == "activation":
+            return ACTIVATIONS[node["kind"]](x, node)
+        if op in MERGES:
+            return MERGES[op](inputs)
+        if op in ("batch_normalization", "layer_normalization"):
+            layer = op == "layer_normalization"
+            mean, variance = (x.mean(-1, keepdims=True), x.var(-1, keepdims=True)) if layer else (vector["mean"], vector["variance"])
+            return vector.get("gamma", 1.0) * (x - mean) / np.sqrt(variance + node["epsilon"]) + vector.get("beta", 0.0)
+        if op == "normalization":
+            return (x - vector["mean"]) / np.maximum(np.sqrt(vector["variance"]), node["epsilon"])
+        if op == "rescaling":
+            return x * np.array(node["scale"]) + np.array(node["offset"])
+        if op == "prelu":
+            slope = vector["slope"] if vector["slope"].size in (1, x.shape[-1]) else vector["slope"].reshape(x.shape[1:])
+            return np.where(x >= 0, x, slope * x)
+        if op in ("flatten", "reshape"):
+            return x.reshape(len(x), *node.get("shape", [-1]))
+        need(op == "dropout", f"a layer that is not defined: {node.get('class', op)}", Unsupported)
+        return x
+
     def __iter__(self): return iter(self.named)
     def __len__(self): return len(self.named)
     def __enter__(self): return self
@@ -881,6 +954,10 @@ def open(source):
     result = File(io.open(source, "rb"))
     result.check_header()
     return result
+
+def predict(path, x):
+    with open(path) as file:
+        return file.predict(x)
 
 def main():
     parser = argparse.ArgumentParser(description="Lists, checks and decodes .ncz files.")

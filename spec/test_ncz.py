@@ -98,6 +98,20 @@ def ranges():
         f = ncz.open(file)
         expect(all(f.raw(name) == ncz.load(path).raw(name) for name in list(f)[:1]) and len(file.ranges) <= 3, f"{path.name}: ranges {file.ranges}")
 
+def predictions():
+    """What a network makes of samples; every activation and operation is there."""
+    x = ncz.np.linspace(-2, 2, 128).reshape(2, 64)
+    f = ncz.load(FIXTURES / "good/131-seeded-network.ncz")
+    a, b = (f[name].astype(float) for name in "ab")
+    wanted = ncz.np.maximum(x @ a, 0) @ b
+    for samples in x, x.reshape(2, 8, 8), x.astype("float32"):
+        expect(ncz.np.allclose(f.predict(samples), wanted, 1e-6, 1e-6), "outputs of a network")
+    expect(ncz.ACTIVATIONS.keys() == ncz.KINDS.keys(), "activations that cannot be computed")
+    f = ncz.load(next(FIXTURES.glob("good/*-network-activations.ncz")))
+    expect(f.predict(x.reshape(2, 16, 4)).shape == (2, 16, 4), "a network of all activations")
+    expect(verdict(ncz.load(next(FIXTURES.glob("good/*-network-opaque.ncz"))), lambda f: f.predict(x)) == "unsupported", "a layer that is not defined")
+    expect(verdict(ncz.load(FIXTURES / "good/01-no-tensors.ncz"), lambda f: f.predict(x)) == "unsupported", "no network")
+
 def zstd():
     """All ways to decode zstd that are there find the same."""
     found = {}
@@ -170,6 +184,7 @@ def main():
     expect(command(two).stdout.decode().splitlines()[0] == "dense/kernel float32 [2,2] raw 16", "the list")
     expect(command(two, "--extract", "dense/bias").stdout.hex() == "000080bf0000803f", "--extract")
     ranges()
+    predictions()
     zstd()
     print(f"fixtures: {passed} passed, {failed} failed")
     steps = lambda i: range(1, 256) if sys.argv[1:] == ["--all"] else ((1, 32, 128)[i % 3],)

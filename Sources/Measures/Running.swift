@@ -42,7 +42,8 @@ extension NetworkFile {
   /// - Parameter precision: `nil` for that of the file.
   public func run(on data: DataFile, precision: Precision? = nil) throws(NetworkError) -> RunReport {
     let precision = precision ?? ownPrecision
-    let function = try function(precision: precision, inputShape: network.flatMap { data.shape(for: $0) })
+    let function = try function(
+      precision: precision, inputShape: network.flatMap { data.shape(for: $0) }, onlyRuns: true)
     try function.check(data)
     let needed = (16 * data.samples).multipliedOrMaximum(by: function.outputCount)
     guard needed <= options.memory else {

@@ -41,9 +41,11 @@ extension NetworkFile {
   /// - Parameters:
   ///   - part: a part of the network; `nil` for all of it.
   ///   - inputShape: the shape of one sample, for a network that does not say it.
+  ///   - onlyRuns: whether nothing but outputs will be asked of it: matrices that are multiplied as they are stored then
+  ///     need no memory as doubles.
   /// - Throws: also `.unsupported` for a network that cannot be run.
   public func function(
-    of part: Network? = nil, precision: Precision = .full, inputShape: [Int]? = nil
+    of part: Network? = nil, precision: Precision = .full, inputShape: [Int]? = nil, onlyRuns: Bool = false
   ) throws(NetworkError) -> NetworkFunction {
     guard let network = part ?? network else {
       throw NetworkError(
@@ -59,14 +61,16 @@ extension NetworkFile {
       return index
     }
     let weights = network.tensorNames.compactMap { byName[$0] }
-    var room = options.memory / 8
+    var room = options.memory
     for index in Set(weights).sorted() {
-      room -= min(tensors[index].shape.count, room + 1)
+      let tensor = tensors[index]
+      let isKept = onlyRuns && tensor.shape.rank == 2 && tensor.encoding.isMultipliedAsStored
+      room -= min(isKept ? tensor.decodedSize : tensor.shape.count.multipliedOrMaximum(by: 8), room + 1)
       guard room >= 0 else {
         throw NetworkError(
           .overLimit,
-          "\(tensors[index].name): the weights take more than \(options.memory) bytes as doubles", remedy: .memory
-        )
+          "\(tensor.name): the weights take more than \(options.memory) bytes\(isKept ? "" : " as doubles")",
+          remedy: .memory)
       }
     }
     do {

@@ -58,7 +58,7 @@ public struct TensorRecord: Sendable, Equatable {
   public var size: Int { shape.count * type.byteCount }
 
   /// Bytes that the form takes in which an encoding is decoded, all its parts together.
-  var decodedSize: Int {
+  package var decodedSize: Int {
     let (rows, columns) = matrixDimensions
     func bytes(_ counts: Int...) -> Int { counts.reduce(1) { $0.multipliedOrMaximum(by: $1) } }
     let size: Int =
