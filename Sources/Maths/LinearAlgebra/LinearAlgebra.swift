@@ -69,6 +69,14 @@ struct LinearAlgebra: @unchecked Sendable {
     multiply("N", "N", n, m, k, b.first, b.stride, a.first, a.stride, c, stride, adding)
   }
 
+  /// C = Aᵀ·B, or C + Aᵀ·B: A is k × m, B k × n, C m × n.
+  func transposedProduct(
+    _ a: Rows, _ m: Int, _ b: Rows, _ k: Int, _ n: Int, to c: UnsafeMutablePointer<Double>, stride: Int,
+    adding: Bool = false
+  ) {
+    multiply("N", "T", n, m, k, b.first, b.stride, a.first, a.stride, c, stride, adding)
+  }
+
   private func multiply(
     _ first: Unicode.Scalar, _ second: Unicode.Scalar, _ m: Int, _ n: Int, _ k: Int,
     _ a: UnsafePointer<Double>, _ strideA: Int, _ b: UnsafePointer<Double>, _ strideB: Int,
