@@ -92,6 +92,8 @@ extension KernelDistance {
         Measurement(
           name: "eigenvalues", value: eigenvalueDistance, comment: "mean change over mean",
           meaning: "How far the eigenvalues moved, over the mean eigenvalue of A."))
+    }
+    if spectra != nil || subspace != nil {
       list.append(
         Measurement(
           name: "angle of spaces (sine)", value: subspace?.sine,

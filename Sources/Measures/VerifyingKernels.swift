@@ -38,7 +38,8 @@ extension Verifier {
       leaveOut("no \(tangentKernelName): \(why); the \(conjugateKernelName) is compared")
       return comparison
     }
-    guard let tangent = try tangentDistance(f, g, points) else { return nil }
+    guard let way = try tangentWay(f, g, count) else { return comparison }
+    guard let tangent = try tangentDistance(f, g, points, way) else { return nil }
     comparison.tangent = tangent
     return comparison
   }
@@ -71,12 +72,79 @@ extension Verifier {
     return distance
   }
 
-  private mutating func tangentDistance(
-    _ f: NetworkFunction, _ g: NetworkFunction, _ points: KernelPoints
-  ) throws(VerificationError) -> KernelDistance? {
+  // MARK: Tangent kernels
+
+  /// How tangent kernels are compared.
+  private enum TangentWay {
+    /// As matrices of n × n: all measures.
+    case dense
+    /// By half matrices, or by products with vectors without any: what takes no eigenvalues but the largest.
+    case leading(isStored: Bool)
+  }
+
+  /// Points of which LAPACK finds all eigenvalues.
+  private static let mostDense = 1 << 15
+  /// Multiplications and additions of products without a matrix: an hour or so.
+  private static let mostWork = 1e14
+
+  /// The first way that there is memory for; `nil`, and a note, where that would take too long.
+  private mutating func tangentWay(
+    _ f: NetworkFunction, _ g: NetworkFunction, _ count: Int
+  ) throws(VerificationError) -> TangentWay? {
+    let dense = denseByteCount(f, g, count)
+    if count <= Self.mostDense, dense <= a.options.memory { return .dense }
     let output = options.tangentOutput
-    return try denseDistance(f, g, points) { function, threads in
-      NetworkKernels.tangent(of: function, points: points.count, output: output, threads: threads, fill: points.fill)
+    func byteCount(isStored: Bool) -> Int {
+      Int(
+        clamping: TangentKernel.byteCount(
+          f, g, points: count, output: output, isStored: isStored, threads: threads))
+    }
+    let isStored = byteCount(isStored: true) <= a.options.memory
+    if !isStored {
+      let least = min(byteCount(isStored: true), byteCount(isStored: false))
+      try require(least, for: "kernels of \(count) points", "--points takes fewer")
+      guard TangentKernel.work(f, g, points: count, output: output) <= Self.mostWork else {
+        leaveOut(
+          "no \(tangentKernelName): it would take \(byteCount(isStored: true)) bytes, more than --memory allows, or more than 10¹⁴ operations; the \(conjugateKernelName) is compared"
+        )
+        return nil
+      }
+    }
+    if !options.isFast {
+      let why =
+        count > Self.mostDense
+        ? "of more than \(Self.mostDense) points they are not computed"
+        : "they take \(dense) bytes, more than --memory allows"
+      result.notes.append("\(tangentKernelName): the largest eigenvalues alone are compared, not all: \(why)")
+    }
+    return .leading(isStored: isStored)
+  }
+
+  private mutating func tangentDistance(
+    _ f: NetworkFunction, _ g: NetworkFunction, _ points: KernelPoints, _ way: TangentWay
+  ) throws(VerificationError) -> KernelDistance? {
+    let (output, count) = (options.tangentOutput, points.count)
+    guard case .leading(let isStored) = way else {
+      return try denseDistance(f, g, points) { function, threads in
+        NetworkKernels.tangent(of: function, points: count, output: output, threads: threads, fill: points.fill)
+      }
+    }
+    // What half matrices leave.
+    let room = a.options.memory - (isStored ? TangentKernel.storedByteCount(points: count) : 0)
+    func kernel(_ function: NetworkFunction, _ name: String) -> TangentKernel {
+      a.options.tell("tangent kernel of \(name)")
+      return TangentKernel(
+        of: function, points: count, output: output, isStored: isStored, threads: threads, memory: room,
+        fill: points.fill)
+    }
+    let (kernelA, kernelB) = (kernel(f, "A"), kernel(g, "B"))
+    for (name, kernel) in [("A", kernelA), ("B", kernelB)] where !kernel.isFinite {
+      leaveOutInfinite(name)
+      return nil
+    }
+    a.options.tell("comparing kernels")
+    return try on(nil) {
+      try KernelDistance(leadingOf: kernelA, kernelB, withVectors: !options.isFast, threads: threads)
     }
   }
 

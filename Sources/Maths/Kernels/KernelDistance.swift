@@ -150,7 +150,18 @@ public struct KernelDistance: Sendable {
     subspace = try Self.subspace(first, second, wanted)
   }
 
-  private static func subspace(
+  /// Without spectra.
+  init(
+    norms: (a: Double, b: Double), relativeSpectralNorm: Double?, shift: Double, residualAfterShift: Double?,
+    scale: Double?, residualAfterScale: Double?, alignment: Double?, subspace: Subspace?
+  ) {
+    (self.norms, self.relativeSpectralNorm, self.shift) = (norms, relativeSpectralNorm, shift)
+    (self.residualAfterShift, self.scale, self.residualAfterScale) = (residualAfterShift, scale, residualAfterScale)
+    (self.alignment, self.subspace, eigenvalueDistance, spectra) = (alignment, subspace, nil, nil)
+  }
+
+  /// - Parameters: the largest eigenvalues, `most` + 1 at least, and vectors of the first `most`.
+  static func subspace(
     _ a: Eigenvalues, _ b: Eigenvalues, _ most: Int
   ) throws(LinearAlgebraError) -> Subspace? {
     guard most > 0, let largest = a.values.first, largest > 0 else { return nil }

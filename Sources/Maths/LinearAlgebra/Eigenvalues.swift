@@ -96,7 +96,7 @@ private struct Tridiagonal {
 
 extension LinearAlgebra {
   /// The `count` largest eigenvalues of a tridiagonal matrix, ascending, and their unit vectors one after the other.
-  fileprivate func largestEigenvectors(
+  func largestEigenvectors(
     diagonal: [Double], beside: [Double], count: Int
   ) throws(LinearAlgebraError) -> (values: [Double], vectors: [Double]) {
     let size = diagonal.count

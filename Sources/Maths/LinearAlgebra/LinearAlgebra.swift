@@ -76,11 +76,12 @@ struct LinearAlgebra: @unchecked Sendable {
     multiply("N", "N", n, m, k, 1, b, a, c, stride, adding ? 1 : 0)
   }
 
-  /// C + Aᵀ·B: A is k × m, B k × n, C m × n.
-  func addTransposedProduct(
-    _ a: Rows, _ m: Int, _ b: Rows, _ n: Int, _ k: Int, to c: UnsafeMutablePointer<Double>, stride: Int
+  /// C = Aᵀ·B, or C + Aᵀ·B: A is k × m, B k × n, C m × n.
+  func transposedProduct(
+    _ a: Rows, _ m: Int, _ b: Rows, _ k: Int, _ n: Int, to c: UnsafeMutablePointer<Double>, stride: Int,
+    adding: Bool = false
   ) {
-    multiply("N", "T", n, m, k, 1, b, a, c, stride, 1)
+    multiply("N", "T", n, m, k, 1, b, a, c, stride, adding ? 1 : 0)
   }
 
   /// Column by column, as BLAS sees it: C (m × n) = α·op(A)·op(B) + β·C.

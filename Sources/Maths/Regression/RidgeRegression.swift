@@ -141,9 +141,9 @@ private struct FeatureMoments {
         nonisolated(unsafe) let (g, h) = (out, first)
         threads.forEach(pairs.count) { number in
           let (i, j) = pairs[number]
-          algebra.addTransposedProduct(
-            .init(h + i, stride: width), min(Self.tile, width - i), .init(h + j, stride: width),
-            min(Self.tile, width - j), count, to: g + i * width + j, stride: width)
+          algebra.transposedProduct(
+            .init(h + i, stride: width), min(Self.tile, width - i), .init(h + j, stride: width), count,
+            min(Self.tile, width - j), to: g + i * width + j, stride: width, adding: true)
         }
       }
     }

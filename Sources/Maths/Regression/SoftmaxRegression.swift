@@ -139,8 +139,9 @@ private struct SoftmaxProblem {
                 g[classes * width + k] += logits[k]
               }
             }
-            algebra.addTransposedProduct(
-              .init(z, stride: classes), classes, .init(x, stride: width), width, own.count, to: g, stride: width)
+            algebra.transposedProduct(
+              .init(z, stride: classes), classes, .init(x, stride: width), own.count, width, to: g, stride: width,
+              adding: true)
           }
         }
       }
