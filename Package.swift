@@ -102,7 +102,7 @@ let package = Package(
     tool("nc-run", ["JSON"]),
     tool("nc-verify", ["JSON"]),
     // Not installed: measures inner loops and whole tools.
-    tool("nc-bench", ["Codecs", "Compression", "Matrices", "CLoops", "Random", "Parallel", "JSON"]),
+    tool("nc-bench", ["Codecs", "Compression", "Maths", "Matrices", "CLoops", "Random", "Parallel", "JSON"]),
     // Not installed: runs what the documentation shows the results of.
     tool("nc-experiments", ["Compression", "JSON", "Maths", "Parallel", "Plots", "Random"]),
 

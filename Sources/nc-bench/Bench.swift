@@ -56,6 +56,8 @@ struct Bench: ParsableCommand {
     try measurePruning(into: &bench)
     try measureSparse(into: &bench)
     try measureLevels(into: &bench)
+    // Last: it chooses kernels of OpenBLAS for the whole process.
+    try measurePlanes(into: &bench)
     try report(json ? bench.json : bench.text)
   }
 

@@ -94,24 +94,31 @@ struct Measurements {
 
   // MARK: Printing
 
-  private var memcpy: Double? { rows.first { $0.name == "memcpy" }?.best }
+  private func ratio(_ row: Measurement, to name: String) -> Double? {
+    guard let best = row.best, let other = rows.first(where: { $0.name == name })?.best else { return nil }
+    return best / other
+  }
 
-  private func ratio(_ row: Measurement) -> Double? {
-    guard let best = row.best, let memcpy else { return nil }
-    return best / memcpy
+  static let sgemm = "planes: sgemm"
+  /// Products of as many samples.
+  static let otherProducts = ["planes: product", "planes: adding"]
+
+  private func ratioToSGEMM(_ row: Measurement) -> Double? {
+    Self.otherProducts.contains(row.name) ? ratio(row, to: Self.sgemm) : nil
   }
 
   var text: String {
     var table = TextTable([
       ("work", .left), ("data", .left), ("-T", .right), ("GB/s a core", .right), ("median", .right),
-      ("GB/s wall", .right), ("÷ memcpy", .right), ("ms", .right), ("peak MB", .right),
+      ("GB/s wall", .right), ("÷ memcpy", .right), ("÷ sgemm", .right), ("ms", .right), ("peak MB", .right),
       ("bits a weight", .right),
     ])
     for row in rows {
       table.add([
         row.name, row.data, String(row.threads), decimal(row.best, 2), decimal(row.median, 2),
-        decimal(row.bestWall, 2), decimal(ratio(row), 2), decimal(row.wall.first.map { $0 * 1e3 }, 1),
-        decimal(row.memory.map { Double($0) * 1e-6 }, 0), decimal(row.bits, 3),
+        decimal(row.bestWall, 2), decimal(ratio(row, to: "memcpy"), 2), decimal(ratioToSGEMM(row), 1),
+        decimal(row.wall.first.map { $0 * 1e3 }, 2), decimal(row.memory.map { Double($0) * 1e-6 }, 0),
+        decimal(row.bits, 3),
       ])
     }
     return machine.map { "\($0.key): \($0.value)\n" }.joined() + "\n" + table.text
@@ -134,7 +141,8 @@ struct Measurements {
                 JSONValue.Member("best_gb_per_core_second", number(row.best)),
                 JSONValue.Member("median_gb_per_core_second", number(row.median)),
                 JSONValue.Member("best_gb_per_second", number(row.bestWall)),
-                JSONValue.Member("memcpy_ratio", number(ratio(row))),
+                JSONValue.Member("memcpy_ratio", number(ratio(row, to: "memcpy"))),
+                JSONValue.Member("sgemm_ratio", number(ratioToSGEMM(row))),
                 JSONValue.Member("best_seconds", number(row.wall.first)),
                 JSONValue.Member("peak_bytes", row.memory.map { .integer($0) } ?? .null),
                 JSONValue.Member("bits_per_weight", number(row.bits)),

@@ -65,25 +65,38 @@ extension LoopsTests {
     }
   }
 
-  private static let levels = [-2.5, -0.3, 0, 0.7, 1e6]
+  private static let fiveLevels: [Double] = [-2.5, -0.3, 0, 0.7, 1e6]
+
+  /// Numbers that no level is.
+  private static let others: [Double] = [.nan, -3, -0.1, 0.7.nextUp, .infinity]
+
+  private func draw(_ count: Int, _ numbers: [Double], _ random: inout SplitMix64) -> [Double] {
+    (0..<count).map { _ in numbers[Int(random.next() % UInt64(numbers.count))] }
+  }
+
+  /// The words that planes of samples take.
+  private func wordCount(_ samples: Int, _ columns: Int, levels: Int) -> Int {
+    let panels = (samples + 7) / 8
+    return panels * (levels - 1) * ((columns + 31) / 32) * 8
+  }
 
   @Test func planesOfLevels() {
     onEveryLevel(seed: 72) { random in
       for columns in Self.widths {
-        for count in 2...Self.levels.count {
+        for count in 2...Self.fiveLevels.count {
           let samples = Int(random.next() % 11)
-          let levels = Array(Self.levels[..<count])
-          var x = (0..<samples * columns).map { _ in levels[Int(random.next() % UInt64(count))] }
+          let levels = Array(Self.fiveLevels[..<count])
+          var x = draw(samples * columns, levels, &random)
           // Some samples have a number that is none.
           var expected = [Bool](repeating: true, count: samples)
           for s in 0..<samples where columns > 0 && random.next() % 3 == 0 {
-            x[s * columns + Int(random.next() % UInt64(columns))] =
-              [.nan, -3, -0.1, 0.7.nextUp, .infinity][Int(random.next() % 5)]
+            let place = Int(random.next() % UInt64(columns))
+            x[s * columns + place] = draw(1, Self.others, &random)[0]
             expected[s] = false
           }
           let words = (columns + 31) / 32
           // Samples beyond the last are left as they are.
-          var planes = [UInt32](repeating: 7, count: (samples + 7) / 8 * 8 * (count - 1) * words)
+          var planes = [UInt32](repeating: 7, count: wordCount(samples, columns, levels: count))
           var areLevels = [Bool](repeating: false, count: samples + 1)
           nc_level_planes(x, samples, columns, levels, count, &planes, &areLevels)
           #expect(areLevels == expected + [false])
@@ -95,7 +108,8 @@ extension LoopsTests {
                 for column in 32 * w..<min(32 * w + 32, columns) where x[s * columns + column] >= levels[k] {
                   word |= 1 << UInt32(column % 32)
                 }
-                bits[((s / 8 * (count - 1) + k - 1) * words + w) * 8 + s % 8] = word
+                let plane = s / 8 * (count - 1) + k - 1
+                bits[(plane * words + w) * 8 + s % 8] = word
               }
             }
           }
@@ -107,8 +121,7 @@ extension LoopsTests {
 
   /// Outputs of samples whose numbers are levels.
   private func products(_ rows: Rows, _ x: [Double], samples: Int, _ levels: [Double]) -> [Double] {
-    let words = (rows.columns + 31) / 32
-    var planes = [UInt32](repeating: .max, count: (samples + 7) / 8 * 8 * (levels.count - 1) * words)
+    var planes = [UInt32](repeating: .max, count: wordCount(samples, rows.columns, levels: levels.count))
     var areLevels = [Bool](repeating: false, count: samples)
     nc_level_planes(x, samples, rows.columns, levels, levels.count, &planes, &areLevels)
     #expect(areLevels.allSatisfy { $0 })
@@ -139,9 +152,9 @@ extension LoopsTests {
       for (number, columns) in Self.widths.enumerated() {
         let rows = Rows([1, 15, 16, 17, 33][number % 5], columns, &random)
         let samples = [1, 2, 7, 8, 9, 0][number % 6]
-        for count in 2...Self.levels.count {
-          let levels = Array(Self.levels[..<count])
-          let x = (0..<samples * columns).map { _ in levels[Int(random.next() % UInt64(count))] }
+        for count in 2...Self.fiveLevels.count {
+          let levels = Array(Self.fiveLevels[..<count])
+          let x = draw(samples * columns, levels, &random)
           let found = products(rows, x, samples: samples, levels).map(\.bitPattern)
           #expect(found == expectedProducts(rows, x, samples: samples, levels), "\(rows.count) × \(columns)")
         }

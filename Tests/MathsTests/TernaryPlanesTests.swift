@@ -62,6 +62,27 @@ import Testing
     #expect(relativeDifference(found, network.expected(samples).values) <= 1e-13)
   }
 
+  /// 3 · 0.1 and 10 · 0.1 are 0.30000000000000004 and 1; tenths that are added one by one are .9999999999999999.
+  @Test(arguments: [3, 10]) func levelsAreCounted(_ columns: Int) throws {
+    let levels = [-0.7, 0.1]
+    var network = SampleNetwork(seed: 84)
+    let first = network.activation(.piecewiseConstant(levels: levels, thresholds: [0]), network.input(columns))
+    network.outputs = [network.dense(first, columns, 2, "w")]
+    // Rows of +1 and of −1.
+    let codes = [1, 3].flatMap { code in
+      (0..<(columns + 3) / 4).map { byte in
+        (0..<4).reduce(0 as UInt8) { $0 | (4 * byte + $1 < columns ? UInt8(code) << UInt8(2 * $1) : 0) }
+      }
+    }
+    network.packed["w"] = .ternary(
+      try #require(TernaryMatrix(rows: 2, columns: columns, group: .tensor, codes: codes, scales: [1])))
+    let function = try network.function()
+    for (x, level) in zip([-1.0, 1], levels) {
+      let y = function.outputs([[Double](repeating: x, count: columns)], threads: 1).values
+      #expect(y == [Double(columns) * level, -Double(columns) * level])
+    }
+  }
+
   /// The samples of several blocks, alone and with others, on any number of threads.
   @Test func neitherThreadsNorOtherSamplesMatter() throws {
     var network = try network(Self.activations[3], .row)
