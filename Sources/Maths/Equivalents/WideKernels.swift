@@ -266,14 +266,4 @@ extension SymmetricMatrix {
     }
     mirror()
   }
-
-  /// Makes the upper half that of the lower.
-  private mutating func mirror() {
-    let count = self.count
-    elements.withUnsafeMutableBufferPointer { elements in
-      for row in 0..<count {
-        for column in 0..<row { elements[column * count + row] = elements[row * count + column] }
-      }
-    }
-  }
 }

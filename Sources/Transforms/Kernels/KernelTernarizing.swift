@@ -66,7 +66,7 @@ private struct KernelWork {
     let readout = try draft.fittedReadout(
       method.readout, method.penalty, to: labelled, inputShape: inputShape, file.options)
     report.penalty = readout.penalty
-    try append(readout, to: &draft)
+    try append(method.readout == .ridge ? calibrated(readout, after: draft) : readout, to: &draft)
     for node in chain.last.following { try draft.append(node, of: file) }
     let error = try compare(draft, &report)
     try warn(&report)
@@ -178,6 +178,22 @@ private struct KernelWork {
   }
 
   // MARK: The last layer
+
+  /// Where the network ends with probabilities, the scores of a ridge regression as logits.
+  private func calibrated(_ readout: Readout, after draft: NetworkDraft) throws(NetworkError) -> Readout {
+    guard original.endsInSoftmax || original.outputFunction == .sigmoid else { return readout }
+    var scored = draft
+    let classes = readout.offsets.count
+    scored.appendDense(
+      "scores/kernel", .dense(readout.weights, rows: classes, columns: readout.weights.count / classes),
+      isTransposed: false, bias: ("scores/bias", readout.offsets))
+    let scores = try scored.function(inputShape: inputShape).outputs(for: data, threads: threads)
+    let factor = calibrationFactor(scores.values, width: classes, labels: labelled.labels, threads: threads)
+    var result = readout
+    for i in result.weights.indices { result.weights[i] *= factor }
+    for i in result.offsets.indices { result.offsets[i] *= factor }
+    return result
+  }
 
   private func append(_ readout: Readout, to draft: inout NetworkDraft) throws(NetworkError) {
     let tensor = file.tensors[chain.last.kernel]
