@@ -34,7 +34,15 @@ extension Verification.TensorComparison {
 extension Verification.SpectrumComparison {
   /// Histograms of the eigenvalues of both networks, and their first eigenvectors, points of one class side by side.
   func figure(_ name: String, _ distance: KernelDistance) -> Page.Figure? {
-    guard let spectra = distance.spectra else { return nil }
+    guard let chart = distance.spectrumChart(("original", "compressed"), classes) else { return nil }
+    return .init(name, chart.picture, caption: classes == nil ? "" : "Points are sorted by class.")
+  }
+}
+
+extension KernelDistance {
+  /// Eigenvalues and first eigenvectors of A and B, points of one class side by side; `nil` without spectra.
+  func spectrumChart(_ names: (a: String, b: String), _ classes: [Int]?) -> SpectrumChart? {
+    guard let spectra else { return nil }
     let order = classes.map { classes in classes.indices.sorted { (classes[$0], $0) < (classes[$1], $1) } }
     let boundaries = order.map { order in
       order.indices.dropFirst().filter { classes?[order[$0]] != classes?[order[$0 - 1]] }
@@ -47,9 +55,8 @@ extension Verification.SpectrumComparison {
         "eigenvector \(k + 1), overlap \(significant(overlap.magnitude, 3))", first: arranged(a),
         second: arranged(overlap < 0 ? b.map { -$0 } : b))
     }
-    let chart = SpectrumChart(
-      Series("original", spectra.a.values), Series("compressed", spectra.b.values), vectors: vectors,
+    return SpectrumChart(
+      Series(names.a, spectra.a.values), Series(names.b, spectra.b.values), vectors: vectors,
       boundaries: boundaries ?? [])
-    return .init(name, chart.picture, caption: order == nil ? "" : "Points are sorted by class.")
   }
 }

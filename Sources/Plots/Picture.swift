@@ -9,10 +9,15 @@ public struct Picture: Sendable {
   public let svg: String
   /// Sentences on what the picture leaves out.
   public let notes: [String]
+  /// The same for a file with others in it.
+  let drawing: SVG
+  let height: Double
 
   init(_ svg: SVG, height: Double, label: String, notes: [String] = []) {
     self.svg = svg.inline(width: Self.width, height: height, label: label)
     self.notes = notes
+    drawing = svg
+    self.height = height
   }
 
   /// In place of a chart without numbers.

@@ -17,6 +17,16 @@ struct SVG {
     elements.append(content.isEmpty ? "<\(name)\(list)/>" : "<\(name)\(list)>\(content)</\(name)>")
   }
 
+  /// Another picture, drawn as part of a page, with its upper left corner at a place.
+  mutating func add(_ other: SVG, x: Double, y: Double) {
+    let place = "translate(\(Plots.number(x)) \(Plots.number(y)))"
+    elements.append(
+      "<g transform=\"\(place)\" font-family=\"\(Self.typefaces)\" font-size=\"\(Plots.number(Self.textSize))\""
+        + " fill=\"\(Ink.text)\">")
+    elements += other.elements
+    elements.append("</g>")
+  }
+
   /// The whole file, one element a line.
   func document(width: Double, height: Double, title: String) -> String {
     let size = "width=\"\(number(width))\" height=\"\(number(height))\""

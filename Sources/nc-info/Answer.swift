@@ -14,7 +14,13 @@ extension Info {
       let assumption = try architecture.assumption { common.reading(tool: Self.self) }
       return try NetworkFile(input.file, size: input.size, options: common.reading(assumption, tool: Self.self))
     }
-    let answer = try naming(input.name) { stats ? try statistics(of: network, input) : try listing(of: network, input) }
+    let samples = try naming(data.data ?? input.name) {
+      data.data == nil ? nil : try data.read(common, tool: Self.self)
+    }
+    let answer = try naming(input.name) {
+      if equivalent { return try comparison(of: network, samples, input) }
+      return stats ? try statistics(of: network, input) : try listing(of: network, input)
+    }
     try input.checkUnchanged()
     // Which file an object of several is about.
     guard inputs.count > 1, let members = answer.json.members else { return answer }
@@ -50,5 +56,21 @@ extension Info {
     }
     let statistics = curves.at(Statistics.tableKeeps)
     return (isAlone ? "" : statistics.text(name: input.name), statistics.json)
+  }
+
+  private func comparison(
+    of network: NetworkFile, _ samples: DataFile?, _ input: borrowing Input
+  ) throws -> (text: String, json: JSONValue) {
+    let output = try plot.map { try Output($0, .svg, permissions: input.permissions, force: force) }
+    let comparison = try network.compareWithWide(
+      WideComparisonOptions(
+        data: samples, points: wide.points, seed: wide.seed, sparsity: wide.sparsity, withSpectra: plot != nil))
+    try input.checkUnchanged()
+    let isAlone = output?.isStandardOutput == true
+    if let output {
+      try output.write(comparison.picture(title: input.name))
+      try output.finish()
+    }
+    return (isAlone ? "" : comparison.text(name: input.name), comparison.json)
   }
 }

@@ -16,6 +16,7 @@ struct Info: Tool {
       nc-info --test *.ncz && echo all sound
       nc-info --plot sizes.svg net.ncz
       nc-info --stats --plot net.svg net.h5
+      nc-info --equivalent --data train.h5 --plot kernels.svg net.h5
     """,
     success: "done, and with --test: sound")
 
@@ -25,19 +26,33 @@ struct Info: Tool {
 
   @Flag(help: "Check every byte; the exit status is 0 if the file is sound.") var test = false
   @Flag(help: "For dense weight matrices: error of pruning by the fraction kept, tails, zeros.") var stats = false
+  @Flag(
+    help: "Kernels that a wide network would have on the data, and how far this network's own are from them.")
+  var equivalent = false
   @Option(
-    help: ArgumentHelp("Draw where the bytes are as SVG; with --stats, the errors of pruning.", valueName: "file"),
+    help: ArgumentHelp(
+      "Draw where the bytes are as SVG; with --stats or --equivalent, what they tell.", valueName: "file"),
     completion: .file()) var plot: String?
   @Flag(name: .shortAndLong, help: "Replace an existing --plot file.") var force = false
   @Flag(help: "Print one JSON object.") var json = false
 
+  @OptionGroup var data: DataOptions
+  @OptionGroup var wide: WideOptions
   @OptionGroup var selection: SelectionOptions
   @OptionGroup var architecture: ArchitectureOptions
   @OptionGroup var common: CommonOptions
 
   func check() throws {
     if plot != nil, test { throw ValidationError("--plot or --test, not both") }
-    if stats, test { throw ValidationError("--stats or --test, not both") }
+    if [stats, test, equivalent].count(where: { $0 }) > 1 {
+      throw ValidationError("--stats, --test or --equivalent: one of them")
+    }
+    if !equivalent, data.data != nil { throw ValidationError("--data belongs to --equivalent") }
+    if equivalent, inputs.count > 1 {
+      throw ValidationError("--equivalent compares one file, found \(inputs.count)")
+    }
+    try data.check()
+    try wide.check(isWanted: equivalent)
     if !stats, !(selection.only + selection.except).isEmpty {
       throw ValidationError("--only and --except choose matrices for --stats")
     }
