@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prints test vectors of spec/ncz-v1.md, 3.1 and 4.7, from the words of the text alone (needs NumPy)."""
+"""Prints test vectors of spec/ncz-v1.md, 3.1, 4.7 and 4.8, from the words of the text alone (needs NumPy)."""
 import hashlib
 import numpy
 
@@ -62,6 +62,18 @@ def rans(groups, frequencies, l):
     return bytes(out)
 
 
+def output(seed, k):
+    z = (seed + (k + 1) * 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ z // 2**30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z // 2**27) * 0x94D049BB133111EB % 2**64
+    return z ^ z // 2**31
+
+
+def trit(seed, threshold, n):
+    u = output(seed, n // 4) // 2**(16 * (n % 4)) % 2**16
+    return 0 if u // 2 >= threshold else -1 if u % 2 else 1
+
+
 if __name__ == "__main__":
     print("key", key()[:2], key()[-2:])
     for n in [1, 8, 20, 4096, 4097, 9000]:
@@ -80,3 +92,7 @@ if __name__ == "__main__":
     print("rans groups", rans([[7, 7, 7], [], [3, 5, 3]], [{7: 4096}, {}, {3: 4000, 5: 96}], 1).hex(" "))
     table = {126: 1000, 127: 1000, 128: 1596, 129: 500}
     print("rans of 0 1 -1 0 0 -2", rans([[128, 129, 127, 128, 128, 126]], [table], 0).hex(" "))
+    for seed, threshold in [(0x0123456789abcdef, 16384), (0, 2**15)]:
+        trits = [trit(seed, threshold, n) for n in range(300 * 784)]
+        print("seeded", f"{seed:016x}", threshold, [f"{output(seed, k):016X}" for k in range(2)], "".join("0+-"[t] for t in trits[:16]),
+              sum(t != 0 for t in trits), digest("float32", [300, 784], numpy.array(trits, "<f4").tobytes()))

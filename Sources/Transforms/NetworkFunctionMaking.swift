@@ -41,8 +41,8 @@ extension NetworkFile {
   /// - Parameters:
   ///   - part: a part of the network; `nil` for all of it.
   ///   - inputShape: the shape of one sample, for a network that does not say it.
-  ///   - onlyRuns: whether nothing but outputs will be asked of it: matrices that are multiplied as they are stored then
-  ///     need no memory as doubles.
+  ///   - onlyRuns: whether nothing but outputs will be asked of it: in full precision, matrices that are multiplied as
+  ///     they are stored then need no memory as doubles.
   /// - Throws: also `.unsupported` for a network that cannot be run.
   public func function(
     of part: Network? = nil, precision: Precision = .full, inputShape: [Int]? = nil, onlyRuns: Bool = false
@@ -64,7 +64,7 @@ extension NetworkFile {
     var room = options.memory
     for index in Set(weights).sorted() {
       let tensor = tensors[index]
-      let isKept = onlyRuns && tensor.shape.rank == 2 && tensor.encoding.isMultipliedAsStored
+      let isKept = onlyRuns && precision == .full && tensor.shape.rank == 2 && tensor.encoding.isMultipliedAsStored
       room -= min(isKept ? tensor.decodedSize : tensor.shape.count.multipliedOrMaximum(by: 8), room + 1)
       guard room >= 0 else {
         throw NetworkError(

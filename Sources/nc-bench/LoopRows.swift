@@ -34,6 +34,19 @@ func measureLoops(into bench: inout Measurements) throws {
   bench.add("unpack", "\(square) float32", bytes: bytes) {
     nc_ternary_unpack(trits, 0, count, 4, 0x3F80_0000, 0xBF80_0000, &room)
   }
+  bench.add("draw", "\(square) float32, a tenth not 0", bytes: bytes) {
+    nc_seeded_trits(7, 3277, 0, count, &room)
+  }
+  let drawn = SeededMatrix(
+    rows: side, columns: side, group: .tensor, trits: TernarySeed(seed: 7, threshold: 3277)!, scales: [1])!
+  for transposed in [false, true] {
+    let slabs = SeededSlabs(drawn, type: .float32, transposed: transposed)
+    bench.add("draw values", transposed ? "inputs × outputs" : "outputs × inputs", bytes: bytes) {
+      room.withUnsafeMutableBytes { room in
+        for slab in 0..<slabs.count { slabs.decode(slab, into: .init(rebasing: room[slabs.bytes(of: slab)])) }
+      }
+    }
+  }
 
   // The search for the best trits, packing included.
   for (distribution, samples) in [

@@ -84,6 +84,16 @@ struct SeededWritingTests {
     #expect(try file.bytes.count < 1200 + 4 * matrix.scales.count)
   }
 
+  /// Of `spec/ncz-v1.md` §4.8.
+  @Test func digestOfTheText() throws {
+    let trits = try #require(TernarySeed(seed: 0x0123_4567_89AB_CDEF, threshold: 1 << 14))
+    let matrix = try #require(SeededMatrix(rows: 300, columns: 784, group: .tensor, trits: trits, scales: [1]))
+    let shape = try #require(Shape([300, 784]))
+    let digest = NewValues.weights(.seeded(matrix, transposed: false)).digest(
+      type: .float32, shape: shape, threads: Threads(1))
+    #expect("\(digest)" == "396ab4e600ed9abd14e89e5d66680579")
+  }
+
   @Test func areCarriedIntoAnotherKindOfFile() throws {
     let file = try written(Self.matrix(.row))
     var before = file
