@@ -282,16 +282,19 @@ NC_AVX2 static void counts_avx2(const uint32_t *weights, const uint32_t *inputs,
 /* The outputs of one sample. Of the weights whose input is at least level k, the sum is counted[k - 1] - minus. */
 NC_BODY void outputs_body(const counts *counted, size_t s, const int32_t *plus, const int32_t *minus,
                           const double *scales, size_t rows, const double *levels, size_t count, double *out) {
+  int32_t above[rows_at_once];
+  double sums[rows_at_once];
   for (size_t r = 0; r < rows; r++) {
-    int32_t above = plus[r] - minus[r];
-    double sum = 0;
-    for (size_t k = 0; k < count; k++) {
-      int32_t next = k + 1 < count ? counted[k].of[s][r] - minus[r] : 0;
-      sum += levels[k] * (double)(above - next);
-      above = next;
-    }
-    out[r] = sum * scales[r];
+    above[r] = plus[r] - minus[r];
+    sums[r] = 0;
   }
+  for (size_t k = 0; k < count; k++)
+    for (size_t r = 0; r < rows; r++) {
+      int32_t next = k + 1 < count ? counted[k].of[s][r] - minus[r] : 0;
+      sums[r] += levels[k] * (double)(above[r] - next);
+      above[r] = next;
+    }
+  for (size_t r = 0; r < rows; r++) out[r] = sums[r] * scales[r];
 }
 
 #define PRODUCT(form, TARGET, COUNTS)                                                                                 \
@@ -308,12 +311,10 @@ NC_BODY void outputs_body(const counts *counted, size_t s, const int32_t *plus, 
           COUNTS(weights, inputs + (first / samples_at_once * (count - 1) + k) * plane, words, some, &counted[k]);    \
         for (size_t s = 0; s < some; s++) {                                                                           \
           double *to = out + (first + s) * rows + r;                                                                  \
-          if (own < rows_at_once || count > 3)                                                                        \
-            outputs_body(counted, s, plus + r, minus + r, scales + r, own, levels, count, to);                        \
-          else if (count == 3)                                                                                        \
-            outputs_body(counted, s, plus + r, minus + r, scales + r, rows_at_once, levels, 3, to);                   \
+          if (own == rows_at_once)                                                                                    \
+            outputs_body(counted, s, plus + r, minus + r, scales + r, rows_at_once, levels, count, to);               \
           else                                                                                                        \
-            outputs_body(counted, s, plus + r, minus + r, scales + r, rows_at_once, levels, 2, to);                   \
+            outputs_body(counted, s, plus + r, minus + r, scales + r, own, levels, count, to);                        \
         }                                                                                                             \
       }                                                                                                               \
     }                                                                                                                 \

@@ -68,11 +68,12 @@ import Testing
     var network = SampleNetwork(seed: 84)
     let first = network.activation(.piecewiseConstant(levels: levels, thresholds: [0]), network.input(columns))
     network.outputs = [network.dense(first, columns, 2, "w")]
-    // Rows of +1 and of −1.
-    let codes = [1, 3].flatMap { code in
-      (0..<(columns + 3) / 4).map { byte in
-        (0..<4).reduce(0 as UInt8) { $0 | (4 * byte + $1 < columns ? UInt8(code) << UInt8(2 * $1) : 0) }
-      }
+    // A row of +1 and one of −1.
+    let rowBytes = TernaryMatrix.rowBytes(columns: columns)
+    var codes = [UInt8](repeating: 0, count: 2 * rowBytes)
+    for column in 0..<columns {
+      codes[column / 4] |= 1 << UInt8(2 * (column % 4))
+      codes[rowBytes + column / 4] |= 3 << UInt8(2 * (column % 4))
     }
     network.packed["w"] = .ternary(
       try #require(TernaryMatrix(rows: 2, columns: columns, group: .tensor, codes: codes, scales: [1])))
