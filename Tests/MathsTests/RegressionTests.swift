@@ -56,17 +56,24 @@ import Testing
     let (features, x) = Self.features(400, seed: 1)
     let readout = try features.fittedReadout(.relative(lambda), threads: Threads(2))
     let n = features.samples
-    let means = (0..<5).map { i in (0..<n).reduce(0) { $0 + x[5 * $1 + i] } / Double(n) }
-    let square = (0..<5 * n).reduce(0) { $0 + (x[$1] - means[$1 % 5]) * (x[$1] - means[$1 % 5]) } / Double(5 * n)
+    let (means, variances) = momentsOfRows(samples: n, width: 5, threads: Threads(1)) { range in
+      Array(x[5 * range.lowerBound..<5 * range.upperBound])
+    }
+    let square: Double = variances.reduce(0, +) / 5
     for label in 0..<3 {
-      let residuals = (0..<n).map { sample in
-        (0..<5).reduce(readout.offsets[label]) { $0 + readout.weights[5 * label + $1] * x[5 * sample + $1] }
-          - (features.labels[sample] == label ? 1 : 0)
+      let residuals: [Double] = (0..<n).map { sample in
+        let score: Double = (0..<5).reduce(readout.offsets[label]) { sum, i in
+          sum + readout.weights[5 * label + i] * x[5 * sample + i]
+        }
+        return score - (features.labels[sample] == label ? 1 : 0)
       }
       #expect(residuals.reduce(0, +).magnitude < 1e-9 * Double(n))
       for i in 0..<5 {
-        let slope = (0..<n).reduce(0) { $0 + residuals[$1] * (x[5 * $1 + i] - means[i]) }
-        #expect((slope + lambda * Double(n) * square * readout.weights[5 * label + i]).magnitude < 1e-8 * Double(n))
+        let slope: Double = (0..<n).reduce(0) { sum, sample in
+          sum + residuals[sample] * (x[5 * sample + i] - means[i])
+        }
+        let ridge: Double = lambda * Double(n) * square * readout.weights[5 * label + i]
+        #expect((slope + ridge).magnitude < 1e-8 * Double(n))
       }
     }
   }
@@ -88,11 +95,16 @@ import Testing
     let n = features.samples
     var slopes = [Double](repeating: 0, count: 3)
     for sample in 0..<n {
-      let z = (0..<3).map { label in
-        (0..<5).reduce(readout.offsets[label]) { $0 + readout.weights[5 * label + $1] * x[5 * sample + $1] }
+      let z: [Double] = (0..<3).map { label in
+        (0..<5).reduce(readout.offsets[label]) { sum, i in
+          sum + readout.weights[5 * label + i] * x[5 * sample + i]
+        }
       }
-      let sum = z.reduce(0) { $0 + exp($1) }
-      for label in 0..<3 { slopes[label] += exp(z[label]) / sum - (features.labels[sample] == label ? 1 : 0) }
+      let sum: Double = z.reduce(0) { $0 + exp($1) }
+      for label in 0..<3 {
+        let wanted: Double = features.labels[sample] == label ? 1 : 0
+        slopes[label] += exp(z[label]) / sum - wanted
+      }
     }
     for slope in slopes { #expect((slope / Double(n)).magnitude < 1e-5) }
     #expect(try features.fittedSoftmax(.relative(1e-3), threads: Threads(1)) == readout)
