@@ -10,11 +10,13 @@ private let threads = Threads(2)
 
 @Suite struct WideChainTests {
   /// A chain of operations on inputs of so many numbers; `d10` is a dense layer of ten units.
-  private func chain(inputs: Int, _ operations: [Network.Operation], widths: [Int], seed: UInt64 = 1) throws
+  private func chain(
+    positions: Int = 1, inputs: Int, _ operations: [Network.Operation], widths: [Int], seed: UInt64 = 1
+  ) throws
     -> WideChain
   {
     var random = SplitMix64(seed: seed)
-    var nodes = [Network.Node(.input(shape: [inputs]), inputs: [])]
+    var nodes = [Network.Node(.input(shape: [positions, inputs]), inputs: [])]
     for operation in operations { nodes.append(Network.Node(operation, inputs: [nodes.count - 1])) }
     let sizes = [inputs] + widths
     let network = Network(nodes: nodes, outputs: [nodes.count - 1])
@@ -43,21 +45,23 @@ private let threads = Threads(2)
   @Test func wideNetworkIsNearTheTheory() throws {
     let chain = try chain(
       inputs: 20, [dense(0), .activation(.relu), .dropout(rate: 0.5), dense(1), .activation(.tanh), dense(2)],
-      widths: [400, 400, 30])
+      widths: [600, 600, 20])
     #expect(chain.activations == [.relu, .tanh] && chain.omissions == [] && chain.inputCount == 20)
     #expect(chain.layers.allSatisfy { abs($0.gain - 3 * Double($0.columns).squareRoot()) <= 0.05 * $0.gain })
     var random = SplitMix64(seed: 2)
-    let points = random.matrix(10, 20).map { $0 / 20.0.squareRoot() }
+    let points = random.matrix(5, 20).map { $0 / 20.0.squareRoot() }
     let gram = try SymmetricMatrix(gramOf: points, width: 20, threads: threads)
-    let network = try WideNetwork(chain.activations, deviation: (gram.trace / 10).squareRoot())
+    let network = try WideNetwork(chain.activations, deviation: (gram.trace / 5).squareRoot())
     let exact = try WideKernels(.exact, of: network, gram: gram, withTangent: true, threads: threads)
     let own = try chain.kernels(network, of: points, threads: threads)
     func distance(_ a: SymmetricMatrix, _ b: SymmetricMatrix) throws -> Double {
       try #require(KernelDistance(a, b, withSpectra: false, threads: threads).relativeSpectralNorm)
     }
-    // About √(n/d) of it is noise.
-    #expect(try distance(exact.conjugate, own.conjugate) <= 0.2)
-    #expect(try distance(#require(exact.tangent), #require(own.tangent)) <= 0.2)
+    // Noise of the order of √(n/d) in each layer.
+    let distances = try [
+      distance(exact.conjugate, own.conjugate), distance(#require(exact.tangent), #require(own.tangent)),
+    ]
+    #expect(distances.allSatisfy { $0 <= 0.2 }, "\(distances)")
   }
 
   /// f = w·relu(Wx)/√d by hand, biases and scales left out: one unit, whose weight has the root mean square 1.
@@ -95,7 +99,8 @@ private let threads = Threads(2)
       try error([dense(0), .activation(.relu), .activation(.tanh), dense(1)], widths: [3, 2])
         == .operation("two activations behind one layer"))
     #expect(try error([dense(0), dense(1)], widths: [3, 2]) == nil)
-    #expect(
-      try error([.reshape(shape: [2, 2]), .dense(kernel: "0", bias: nil), .flatten, dense(1)], widths: [3, 2]) != nil)
+    #expect(throws: WideChainError.positions(3)) {
+      try chain(positions: 3, inputs: 4, [dense(0), .activation(.relu), dense(1)], widths: [3, 2])
+    }
   }
 }

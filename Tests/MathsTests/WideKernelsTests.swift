@@ -153,7 +153,7 @@ private func distance(_ a: SymmetricMatrix?, _ b: SymmetricMatrix?) throws -> Do
 
   /// Matched activations give the same kernel but for the shift.
   @Test func matchedNetwork() throws {
-    let data = try SampleMixture(width: 100, count: 40, seed: 3)
+    let data = try SampleMixture(width: 400, count: 40, seed: 3)
     let deviation = (data.gram.trace / 40).squareRoot()
     for (activation, limit) in [(Activation.tanh, 0.03), (.relu, 0.15)] {
       let original = [activation, activation]
