@@ -284,8 +284,7 @@ private struct KernelComparing {
 extension Activation {
   /// As tables show it.
   var word: String {
-    let text = "\(self)"
-    return if case .piecewiseConstant(let levels, _) = self { "\(levels.count) levels" } else { text }
+    if case .piecewiseConstant(let levels, _) = self { "\(levels.count) levels" } else { name }
   }
 }
 

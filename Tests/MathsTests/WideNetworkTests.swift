@@ -47,7 +47,7 @@ import Testing
     ] as [[Activation]])
   func matchedNetworksHaveTheSameCoefficients(_ activations: [Activation]) throws {
     let original = try WideNetwork(activations, deviation: 1.1).coefficients
-    for rule in [NetworkMatching.Rule.levels(3), .levels(5), .sigmaT] {
+    for rule in [NetworkMatching.Rule.levels(3), .levels(4), .sigmaT] {
       let matching: NetworkMatching
       do throws(MatchingError) {
         matching = try NetworkMatching(activations, deviation: 1.1, rule: rule)

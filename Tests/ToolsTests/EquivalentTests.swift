@@ -51,18 +51,17 @@ import Testing
 
   @Test(
     arguments: [
-      (0, "nc-info --equivalent --points 9 net.h5"), (0, "nc-info --equivalent --points 9 - < net.h5"),
+      (0, "nc-info --equivalent --points 9 - < net.h5"),
       (0, "nc-info --equivalent --points 9 --activation tanh,sign,softmax weights.h5"),
       (64, "nc-info --equivalent --stats net.h5"), (64, "nc-info --points 9 net.h5"),
       (64, "nc-info --data ref.h5 net.h5"), (64, "nc-info --equivalent --points 1 net.h5"),
-      (64, "nc-info --equivalent net.h5 net.h5"), (64, "nc-info --equivalent --sparsity 1 net.h5"),
+      (64, "nc-info --equivalent --sparsity 1 net.h5"),
       (65, "nc-info --equivalent --data '\(data.appending("fashion_test.h5"))' net.h5"),
       (65, "nc-info --equivalent --data net.h5 net.h5"),
       (66, "nc-info --equivalent --data missing net.h5"),
       (69, "nc-info --equivalent --activation softmax,relu,softmax weights.h5"),
       (69, "nc-info --equivalent '\(networks.appending("digits_branch.h5"))'"),
       (69, "nc-info --equivalent '\(networks.appending("digits_relu.int8.weights.h5"))'"),
-      (69, "nc-info --equivalent '\(networks.appending("layouts/unknown_axis.data.h5"))'"),
       (75, "nc-info --equivalent --points 30000 net.h5"),
       (73, "nc-info --equivalent --plot net.h5 net.h5"),
       (74, "nc-info --equivalent --points 9 --plot /dev/full net.h5"),

@@ -97,6 +97,8 @@ public struct MatchedActivation: Sendable, Equatable {
       moments.mean.magnitude, difference(moments.d1.magnitude, target.d1.magnitude),
       difference(moments.d2.magnitude, target.d2.magnitude),
       difference(moments.centredCurvature, target.centredCurvature))
+    // What was found in units may be beyond the range of a double, or its digits lost there.
+    guard nextVariance != nil || residual <= 1e-9 else { throw .noSolution }
     equationResiduals =
       [
         moments.d1 * moments.d1 - target.d1 * target.d1, moments.d2 * moments.d2 - target.d2 * target.d2,
@@ -134,8 +136,9 @@ public enum MatchingError: Error, Equatable, CustomStringConvertible {
     case .blind: "the mean slope and the mean second derivative are both 0, so no activation of few levels has the same"
     case .negativeCurvature(let value):
       "D3, the mean second derivative of the square, is \(value); for an odd function with few levels it cannot be negative"
-    case .noSolution: "no activation of three levels has the same mean slope, second derivative and D3"
-    case .noTwoLevels: "no activation of two levels (σ_T) has the same mean slope, second derivative and D3"
+    case .noSolution: "no activation of so few levels with the same mean slope, second derivative and D3 was found"
+    case .noTwoLevels:
+      "no activation of two levels (σ_T) with the same mean slope, second derivative and D3 was found"
     case .layer(let number, let error): "layer \(number): \(error)"
     }
   }

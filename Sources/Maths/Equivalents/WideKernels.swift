@@ -37,7 +37,8 @@ public struct WideKernels: Sendable {
 
   /// How expectations of pairs are found.
   public enum Method: Sendable, Hashable {
-    /// As accurately as in a double.
+    /// As accurately as in a double, but for two things: jumps make elements fall as √(1 − r) from correlation r = 1, so
+    /// that rounding of r counts there; and corners that are less than 10⁻⁶ of a deviation apart cancel.
     case exact
     /// To the second order in the correlation, with coefficients of each sample and exact diagonals:
     /// K′ᵢⱼ ≈ (mᵢ − m0)(mⱼ − m0) + d1ᵢd1ⱼKᵢⱼ + ½d2ᵢd2ⱼKᵢⱼ² and E σ′σ′ ≈ d1ᵢd1ⱼ + d2ᵢd2ⱼKᵢⱼ, moments at √Kᵢᵢ and √Kⱼⱼ.
