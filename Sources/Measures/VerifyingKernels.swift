@@ -22,23 +22,15 @@ extension Verifier {
     let points = KernelPoints(count: count) { range, out in
       if let data { data.fill(range, out) } else { random.fill(range, out) }
     }
+    // Before anything that takes long.
+    let way = try tangentWay(f, g, count)
     guard let conjugate = try conjugateDistance(f, g, points) else { return nil }
     let labels = try on(nil) { try data?.labels(classes: f.classCount) }
     var comparison = Verification.SpectrumComparison(
       points: count, distribution: data == nil ? options.distribution.rawValue : "data",
       classes: labels.map { Array($0.prefix(count)) } ?? (data == nil ? random.classes : nil),
       tangentOutput: options.tangentOutput, conjugate: conjugate)
-    if let obstacle = [f, g].compactMap({ $0.tangentObstacle(points: count, output: options.tangentOutput) }).first {
-      let why =
-        switch obstacle {
-        case .jump: "an activation that jumps has no derivative, so beyond the last layer it is not defined"
-        case .places: "a layer is applied in too many places"
-        case .work: "it would take more than 10¹³ operations; fewer --points or one --ntk-output take fewer"
-        }
-      leaveOut("no \(tangentKernelName): \(why); the \(conjugateKernelName) is compared")
-      return comparison
-    }
-    guard let way = try tangentWay(f, g, count) else { return comparison }
+    guard let way else { return comparison }
     guard let tangent = try tangentDistance(f, g, points, way) else { return nil }
     comparison.tangent = tangent
     return comparison
@@ -87,10 +79,21 @@ extension Verifier {
   /// Multiplications and additions of products without a matrix: an hour or so.
   private static let mostWork = 1e14
 
-  /// The first way that there is memory for; `nil`, and a note, where that would take too long.
+  /// The first way that there is memory for; `nil`, and a note, where there is no tangent kernel, or it would take too
+  /// long.
   private mutating func tangentWay(
     _ f: NetworkFunction, _ g: NetworkFunction, _ count: Int
   ) throws(VerificationError) -> TangentWay? {
+    if let obstacle = [f, g].compactMap({ $0.tangentObstacle(points: count, output: options.tangentOutput) }).first {
+      let why =
+        switch obstacle {
+        case .jump: "an activation that jumps has no derivative, so beyond the last layer it is not defined"
+        case .places: "a layer is applied in too many places"
+        case .work: "it would take more than 10¹³ operations; fewer --points or one --ntk-output take fewer"
+        }
+      leaveOut("no \(tangentKernelName): \(why); the \(conjugateKernelName) is compared")
+      return nil
+    }
     let dense = denseByteCount(f, g, count)
     if count <= Self.mostDense, dense <= a.options.memory { return .dense }
     let output = options.tangentOutput

@@ -138,7 +138,7 @@ import Testing
   @Test func threadsDoNotMatter() throws {
     let one = Case("many", Self.cases[3].a, Self.cases[3].b, points: 2100)
     let expected = try distance(one, threads: 1)
-    for threads in [2, 3, 7] {
+    for threads in [2, 7] {
       let found = try distance(one, threads: threads)
       #expect(found.norms == expected.norms && found.shift == expected.shift && found.scale == expected.scale)
       #expect(found.relativeSpectralNorm == expected.relativeSpectralNorm)

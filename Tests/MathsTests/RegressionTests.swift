@@ -95,10 +95,9 @@ import Testing
     let n = features.samples
     var slopes = [Double](repeating: 0, count: 3)
     for sample in 0..<n {
-      let z: [Double] = (0..<3).map { label in
-        (0..<5).reduce(readout.offsets[label]) { sum, i in
-          sum + readout.weights[5 * label + i] * x[5 * sample + i]
-        }
+      var z = readout.offsets
+      for label in 0..<3 {
+        for i in 0..<5 { z[label] += readout.weights[5 * label + i] * x[5 * sample + i] }
       }
       let sum: Double = z.reduce(0) { $0 + exp($1) }
       for label in 0..<3 {

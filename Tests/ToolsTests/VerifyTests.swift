@@ -57,7 +57,9 @@ import Testing
       (64, "--measure all net.h5 net.ncz"), (64, "--ntk-output 10 net.h5 net.ncz"), (64, "--y y net.h5 net.ncz"),
       (65, "net.h5 ref2"), (65, "--data other.h5 net.h5 net.ncz"), (66, "net.h5 missing"), (66, "missing net.h5"),
       (66, "--data missing net.h5 net.ncz"), (69, "--max-output 1 --measure weights net.h5 net.ncz"),
-      (69, "--max-accuracy-loss 1 net.h5 net.ncz"), (75, "--points 20000 net.h5 net.ncz"),
+      (69, "--max-accuracy-loss 1 net.h5 net.ncz"),
+      (75, "--points 20000 --memory 64MiB net.h5 net.ncz"), (64, "--points all net.h5 net.ncz"),
+      (64, "--points some --data ref.h5 net.h5 net.ncz"), (65, "--data ref.h5 --data other.h5 net.h5 net.ncz"),
     ] as [(Int32, String)])
   func statusAnswers(status: Int32, arguments: String) throws {
     let run = try shell(
@@ -129,6 +131,56 @@ import Testing
     let page = try shell("nc-verify -q \(Self.quick) --max-weight .1 --report - net.h5 net.ncz", in: folder)
     let text = String(decoding: page.output, as: UTF8.self)
     #expect(text.contains("FAILED: 1 of 1 limits exceeded") && text.contains("relative L2 error"))
+  }
+
+  /// With every sample twice, kernels have four copies of each element: measures that are relative
+  /// stay, to the digits that two ways have in common.
+  @Test func dataOfSeveralFiles() throws {
+    let line = "nc-verify --json --measure spectrum --no-verdict --fast --data ref.h5 --points all net.h5 net.ncz"
+    let once = try JSONValue.parse(shell(line, in: folder).output)
+    let run = try shell(line.replacing("--data ref.h5", with: "--data ref.h5 --data ./ref.h5"), in: folder)
+    #expect(run.status == 0, "\(run.diagnostics)")
+    let twice = try JSONValue.parse(run.output)
+    #expect(once["data"]?.string == "ref.h5")
+    #expect(twice["data"]?.array?.compactMap(\.string) == ["ref.h5", "./ref.h5"])
+    let (a, b) = (
+      try #require(once["parts"]?.array?[0]["spectrum"]), try #require(twice["parts"]?.array?[0]["spectrum"])
+    )
+    #expect(a["points"]?.integer == 200 && b["points"]?.integer == 400)
+    for kernel in ["ck", "ntk"] {
+      func numbers(_ json: JSONValue) throws -> [Double] {
+        try ["relative_spectral_norm", "scale", "residual_after_scale", "alignment", "shift"].map {
+          try #require(json[kernel]?[$0]?.double)
+        }
+      }
+      let (one, two) = (try numbers(a), try numbers(b))
+      #expect(zip(one, two).allSatisfy { abs($0 - $1) <= 1e-9 * max(1, abs($0)) }, "\(one), \(two)")
+      let norms = (try #require(a[kernel]?["norm_a"]?.double), try #require(b[kernel]?["norm_a"]?.double))
+      #expect(abs(norms.1 / norms.0 - 2) <= 1e-9)
+    }
+  }
+
+  /// Where matrices of all points do not fit, what takes all eigenvalues is left out, and that is said.
+  @Test func manyPoints() throws {
+    let line =
+      "nc-verify --json --measure spectrum --no-verdict --data ref.h5 --data ref.h5 --data ref.h5 --data ref.h5"
+    let wide = try JSONValue.parse(shell("\(line) --points all net.h5 net.ncz", in: folder).output)
+    let run = try shell("\(line) --points all --memory 64MiB net.h5 net.ncz", in: folder)
+    let narrow = try JSONValue.parse(run.output)
+    let says = "the largest eigenvalues alone are compared"
+    #expect(wide["notes"]?.array?.contains { $0.string?.contains(says) ?? false } == false)
+    #expect(narrow["notes"]?.array?.contains { $0.string?.contains(says) ?? false } == true, "\(run.diagnostics)")
+    let (a, b) = (
+      try #require(wide["parts"]?.array?[0]["spectrum"]), try #require(narrow["parts"]?.array?[0]["spectrum"])
+    )
+    #expect(a["ck"]?["eigenvalue_distance"]?.double == b["ck"]?["eigenvalue_distance"]?.double)
+    #expect(a["ntk"]?["eigenvalue_distance"]?.double != nil && b["ntk"]?["eigenvalue_distance"]?.double == nil)
+    for key in ["relative_spectral_norm", "residual_after_shift", "residual_after_scale", "scale", "alignment"] {
+      let (x, y) = (try #require(a["ntk"]?[key]?.double), try #require(b["ntk"]?[key]?.double))
+      #expect(abs(x - y) <= 1e-10, "\(key)")
+    }
+    let sines = (a["ntk"]?["subspace"]?["sine"]?.double, b["ntk"]?["subspace"]?["sine"]?.double)
+    #expect(abs(try #require(sines.0) - (try #require(sines.1))) <= 1e-7)
   }
 
   /// Training state and counters are no part of a network: they are named, and decide nothing.

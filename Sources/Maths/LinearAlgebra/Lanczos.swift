@@ -60,6 +60,10 @@ struct LeadingEigenvalues {
     count: Int, wanted: Int, tolerance: Double,
     _ multiply: (UnsafePointer<Double>, UnsafeMutablePointer<Double>) -> Void
   ) throws(LinearAlgebraError) {
+    guard wanted > 0 else {
+      (values, vectors, residuals) = ([], [], [])
+      return
+    }
     let algebra = try LinearAlgebra()
     var space = KrylovSpace(count: count)
     // A space that is spanned may lack eigenvectors: those of equal eigenvalues. Others are looked for from elsewhere.
