@@ -90,6 +90,22 @@ struct Measurements {
     rows.append(Measurement(name: name, data: data, threads: threads, bytes: bytes, runs: runs, bits: bits))
   }
 
+  /// Times several pieces of work by turns, so that what else the machine does weighs on all of them alike; each run
+  /// follows one that brings its data into the caches.
+  mutating func addByTurns(_ works: [(name: String, data: String, work: () -> Void)], bytes: Int) {
+    let wanted = works.filter { wants($0.name) }
+    var runs = [[WorkTime]](repeating: [], count: wanted.count)
+    for _ in 0..<repetitions {
+      for (i, wanted) in wanted.enumerated() {
+        wanted.work()
+        runs[i].append(WorkTime.of(wanted.work))
+      }
+    }
+    for (wanted, runs) in zip(wanted, runs) {
+      rows.append(Measurement(name: wanted.name, data: wanted.data, threads: 1, bytes: bytes, runs: runs))
+    }
+  }
+
   mutating func add(_ row: Measurement) { rows.append(row) }
 
   // MARK: Printing
