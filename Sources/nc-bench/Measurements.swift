@@ -90,15 +90,14 @@ struct Measurements {
     rows.append(Measurement(name: name, data: data, threads: threads, bytes: bytes, runs: runs, bits: bits))
   }
 
-  /// Times several pieces of work by turns, so that what else the machine does weighs on all of them alike; each run
-  /// follows one that brings its data into the caches.
+  /// Times several pieces of work by turns, so that what else the machine does weighs on all of them alike. A turn is
+  /// several runs: the first ones bring code and data into the caches.
   mutating func addByTurns(_ works: [(name: String, data: String, work: () -> Void)], bytes: Int) {
     let wanted = works.filter { wants($0.name) }
     var runs = [[WorkTime]](repeating: [], count: wanted.count)
     for _ in 0..<repetitions {
       for (i, wanted) in wanted.enumerated() {
-        wanted.work()
-        runs[i].append(WorkTime.of(wanted.work))
+        for _ in 0..<6 { runs[i].append(WorkTime.of(wanted.work)) }
       }
     }
     for (wanted, runs) in zip(wanted, runs) {
