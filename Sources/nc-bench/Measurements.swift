@@ -90,6 +90,21 @@ struct Measurements {
     rows.append(Measurement(name: name, data: data, threads: threads, bytes: bytes, runs: runs, bits: bits))
   }
 
+  /// Times several pieces of work by turns, so that what else the machine does weighs on all of them alike. A turn is
+  /// several runs: the first ones bring code and data into the caches.
+  mutating func addByTurns(_ works: [(name: String, data: String, work: () -> Void)], bytes: Int) {
+    let wanted = works.filter { wants($0.name) }
+    var runs = [[WorkTime]](repeating: [], count: wanted.count)
+    for _ in 0..<repetitions {
+      for (i, wanted) in wanted.enumerated() {
+        for _ in 0..<6 { runs[i].append(WorkTime.of(wanted.work)) }
+      }
+    }
+    for (wanted, runs) in zip(wanted, runs) {
+      rows.append(Measurement(name: wanted.name, data: wanted.data, threads: 1, bytes: bytes, runs: runs))
+    }
+  }
+
   mutating func add(_ row: Measurement) { rows.append(row) }
 
   // MARK: Printing

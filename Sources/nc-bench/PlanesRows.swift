@@ -32,15 +32,29 @@ func measurePlanes(into bench: inout Measurements) throws {
   else { fatalError("codes that are none") }
   bench.add(names[4], square, bytes: bytes) { _ = TernaryPlanes(matrix) }
 
-  try measureSGEMM(names[0], side: side, samples: samples, &random, into: &bench)
+  var works: [(name: String, data: String, work: () -> Void)] = []
+  if let sgemm = SGEMM() {
+    let (dense, x) = (weights, random.floats(.gaussian, samples * side))
+    var y = [Float](repeating: 0, count: samples * side)
+    works.append(
+      (
+        names[0], "\(square), \(samples) samples, kernels for \(sgemm.kernels)",
+        { sgemm.multiply(x, dense, side, to: &y) }
+      ))
+  }
   var out = [Double](repeating: 0, count: samples * side)
   for levels in [[-1, 1], [-1.2, 0.1, 1], [-2, -1, 0.5, 1], [-2, -1, 0, 1, 2.5]] as [[Double]] {
     let x = (0..<samples * side).map { _ in levels[Int(random.next() % UInt64(levels.count))] }
-    bench.add(names[1], "\(square), \(samples) samples, \(levels.count) levels", bytes: bytes) {
-      let areLevels = planes.multiply(x, count: samples, levels: levels, to: &out)
-      precondition(areLevels.allSatisfy { $0 }, "inputs that are no levels")
-    }
+    works.append(
+      (
+        names[1], "\(square), \(samples) samples, \(levels.count) levels",
+        {
+          let areLevels = planes.multiply(x, count: samples, levels: levels, to: &out)
+          precondition(areLevels.allSatisfy { $0 }, "inputs that are no levels")
+        }
+      ))
   }
+  bench.addByTurns(works, bytes: bytes)
 
   // What inputs of other values take: panels of samples, to which trits add.
   let lanes = Int(nc_panel_lanes)
@@ -61,28 +75,34 @@ func measurePlanes(into bench: inout Measurements) throws {
   }
 }
 
-private func measureSGEMM(
-  _ name: String, side: Int, samples: Int, _ random: inout SplitMix64, into bench: inout Measurements
-) throws {
-  setenv("OPENBLAS_NUM_THREADS", "1", 1)
-  setenv("OPENBLAS_CORETYPE", ["Prescott", "Haswell", "SkylakeX"][Int(nc_level())], 0)
-  typealias CoreName = @convention(c) () -> UnsafePointer<CChar>
-  typealias Product =
+/// A product of OpenBLAS that the tools do not use.
+private struct SGEMM {
+  private typealias CoreName = @convention(c) () -> UnsafePointer<CChar>
+  private typealias Product =
     @convention(c) (
       UnsafePointer<CChar>, UnsafePointer<CChar>, UnsafePointer<Int32>, UnsafePointer<Int32>, UnsafePointer<Int32>,
       UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Int32>, UnsafePointer<Float>, UnsafePointer<Int32>,
       UnsafePointer<Float>, UnsafeMutablePointer<Float>, UnsafePointer<Int32>, Int, Int
     ) -> Void
-  guard let library = dlopen("libopenblas.so.0", RTLD_NOW), let product = dlsym(library, "sgemm_"),
-    let coreName = dlsym(library, "openblas_get_corename")
-  else { return }
-  let sgemm = unsafeBitCast(product, to: Product.self)
-  let core = String(cString: unsafeBitCast(coreName, to: CoreName.self)())
-  let (weights, x) = (random.floats(.gaussian, side * side), random.floats(.gaussian, samples * side))
-  var y = [Float](repeating: 0, count: samples * side)
-  let (n, count) = (Int32(side), Int32(samples))
-  // Column by column: the transpose of what TernaryPlanes makes, which is no slower.
-  bench.add(name, "\(side)×\(side), \(samples) samples, kernels for \(core)", bytes: 4 * side * side) {
+
+  private let sgemm: Product
+  /// The processor that the kernels are made for.
+  let kernels: String
+
+  /// `nil` where OpenBLAS is not installed.
+  init?() {
+    setenv("OPENBLAS_NUM_THREADS", "1", 1)
+    setenv("OPENBLAS_CORETYPE", ["Prescott", "Haswell", "SkylakeX"][Int(nc_level())], 0)
+    guard let library = dlopen("libopenblas.so.0", RTLD_NOW), let sgemm = dlsym(library, "sgemm_"),
+      let coreName = dlsym(library, "openblas_get_corename")
+    else { return nil }
+    self.sgemm = unsafeBitCast(sgemm, to: Product.self)
+    kernels = String(cString: unsafeBitCast(coreName, to: CoreName.self)())
+  }
+
+  /// Y = W·Xᵀ, W of `side` × `side`: the transpose of what `TernaryPlanes` makes, and no slower than that.
+  func multiply(_ x: [Float], _ weights: [Float], _ side: Int, to y: inout [Float]) {
+    let (n, count) = (Int32(side), Int32(x.count / side))
     sgemm("T", "N", [count], [n], [n], [1], x, [n], weights, [n], [0], &y, [count], 1, 1)
   }
 }
