@@ -56,13 +56,14 @@ static void load(void) {
     __typeof__(openblas_set_num_threads) *set_threads = dlsym(library, "openblas_set_num_threads");
     functions.dgesdd = dlsym(library, "dgesdd_");
     functions.dgemm = dlsym(library, "dgemm_");
+    functions.dgemv = dlsym(library, "dgemv_");
     functions.dsytrd = dlsym(library, "dsytrd_");
     functions.dsterf = dlsym(library, "dsterf_");
     functions.dstemr = dlsym(library, "dstemr_");
     functions.dormtr = dlsym(library, "dormtr_");
     functions.dgeqrf = dlsym(library, "dgeqrf_");
-    if (set_threads && functions.dgesdd && functions.dgemm && functions.dsytrd && functions.dsterf &&
-        functions.dstemr && functions.dormtr && functions.dgeqrf) {
+    if (set_threads && functions.dgesdd && functions.dgemm && functions.dgemv && functions.dsytrd &&
+        functions.dsterf && functions.dstemr && functions.dormtr && functions.dgeqrf) {
       set_threads(1);
       make_buffers(library, buffers);
       loaded = &functions;

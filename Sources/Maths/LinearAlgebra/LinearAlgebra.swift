@@ -77,6 +77,18 @@ struct LinearAlgebra: @unchecked Sendable {
     multiply("N", "T", n, m, k, b.first, b.stride, a.first, a.stride, c, stride, adding)
   }
 
+  /// y = A·x, or with `transposed` Aᵀ·x: A is m × n.
+  func product(
+    _ a: Rows, _ m: Int, _ n: Int, transposed: Bool = false, _ x: UnsafePointer<Double>,
+    to y: UnsafeMutablePointer<Double>
+  ) {
+    guard m > 0, n > 0 else { return }
+    var kind = CChar(UInt8(ascii: transposed ? "N" : "T"))
+    var (rows, columns, stride, step) = (Int32(n), Int32(m), Int32(a.stride), Int32(1))
+    var (alpha, beta) = (1.0, 0.0)
+    library.dgemv(&kind, &rows, &columns, &alpha, a.first, &stride, x, &step, &beta, y, &step, 1)
+  }
+
   private func multiply(
     _ first: Unicode.Scalar, _ second: Unicode.Scalar, _ m: Int, _ n: Int, _ k: Int,
     _ a: UnsafePointer<Double>, _ strideA: Int, _ b: UnsafePointer<Double>, _ strideB: Int,
