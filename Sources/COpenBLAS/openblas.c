@@ -47,7 +47,7 @@ static void make_buffers(void *library, size_t count) {
 }
 
 #define FUNCTIONS(F) \
-  F(dgesdd) F(dgemm) F(dsytrd) F(dsterf) F(dstemr) F(dormtr) F(dpotrf) F(dtrsm) F(dgeqrf)
+  F(dgesdd) F(dgemm) F(dgemv) F(dsytrd) F(dsterf) F(dstemr) F(dormtr) F(dpotrf) F(dtrsm) F(dgeqrf)
 
 static int find_functions(void *library) {
   int all = 1;

@@ -106,7 +106,7 @@ import Testing
   @Test(arguments: ConjugateKernelsTests.cases, [true, false])
   func asDense(_ one: ConjugateKernelsTests.Case, isStored: Bool) throws {
     // In one case more than a block.
-    let points = Array(one.points.prefix(one.name == "nearer" ? 300 : 60))
+    let points = Array(one.points.prefix(one.name == "nearer" ? 270 : 60))
     let expected = try KernelDistance(
       dense(one.a, points), dense(one.b, points), withSpectra: true, threads: Threads(2))
     let (a, b) = (
@@ -142,7 +142,7 @@ import Testing
 
   @Test(arguments: [true, false]) func threadsDoNotMatter(_ isStored: Bool) throws {
     var one = ConjugateKernelsTests.cases[3]
-    one.points = Array(one.points.prefix(300))
+    one.points = Array(one.points.prefix(270))
     func found(_ one: ConjugateKernelsTests.Case, _ threads: Int) throws -> KernelDistance {
       try distance(
         kernel(one.a, one.points, isStored: isStored, threads: threads),

@@ -21,6 +21,10 @@ typedef struct {
                 const double *a, const int *lda, const double *b, const int *ldb, const double *beta, double *c,
                 const int *ldc, size_t transa_length, size_t transb_length);
 
+  /* y = alpha op(A) x + beta y; A is m x n. */
+  void (*dgemv)(const char *trans, const int *m, const int *n, const double *alpha, const double *a, const int *lda,
+                const double *x, const int *incx, const double *beta, double *y, const int *incy, size_t trans_length);
+
   /* A symmetric matrix as Q T Q^T, T tridiagonal with diagonal d and e beside it; Q stays in A and tau as reflections.
      lwork = -1 asks for the best size of `work`. */
   void (*dsytrd)(const char *uplo, const int *n, double *_Nullable a, const int *lda, double *_Nullable d,

@@ -261,12 +261,10 @@ public struct TangentKernel: Sendable {
       let own = out + number * 2 * side
       own.initialize(repeating: 0, count: 2 * side)
       withTile(row, column) { tile in
-        let (left, right) = (x + column * side, x + row * side)
-        for i in 0..<tile.rows {
-          let line = tile.first + i * tile.stride
-          own[i] = dot(line, left, tile.columns)
-          if row != column { add(right[i], times: line, to: own + side, tile.columns) }
-        }
+        let rows = LinearAlgebra.Rows(tile.first, stride: tile.stride)
+        algebra.product(rows, tile.rows, tile.columns, x + column * side, to: own)
+        guard row != column else { return }
+        algebra.product(rows, tile.rows, tile.columns, transposed: true, x + row * side, to: own + side)
       }
     }
     for (number, place) in places.enumerated() {

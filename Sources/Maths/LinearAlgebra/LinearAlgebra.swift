@@ -84,6 +84,18 @@ struct LinearAlgebra: @unchecked Sendable {
     multiply("N", "T", n, m, k, 1, b, a, c, stride, adding ? 1 : 0)
   }
 
+  /// y = A·x, or with `transposed` Aᵀ·x: A is m × n.
+  func product(
+    _ a: Rows, _ m: Int, _ n: Int, transposed: Bool = false, _ x: UnsafePointer<Double>,
+    to y: UnsafeMutablePointer<Double>
+  ) {
+    guard m > 0, n > 0 else { return }
+    var kind = CChar(UInt8(ascii: transposed ? "N" : "T"))
+    var (rows, columns, stride, step) = (Int32(n), Int32(m), Int32(a.stride), Int32(1))
+    var (alpha, beta) = (1.0, 0.0)
+    library.dgemv(&kind, &rows, &columns, &alpha, a.first, &stride, x, &step, &beta, y, &step, 1)
+  }
+
   /// Column by column, as BLAS sees it: C (m × n) = α·op(A)·op(B) + β·C.
   private func multiply(
     _ first: Unicode.Scalar, _ second: Unicode.Scalar, _ m: Int, _ n: Int, _ k: Int, _ alpha: Double, _ a: Rows,
