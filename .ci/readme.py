@@ -86,7 +86,7 @@ class Reader:
         (self.folder / ".build/release").symlink_to(tools)
         for name in ("fixtures", "spec"):
             (self.folder / name).symlink_to(ROOT / name)
-        for name, source in {"fashion_300_100.h5": NETWORK, "net.h5": NETWORK, "fashion_test.h5": DATA, "test.h5": DATA}.items():
+        for name, source in {"fashion_300_100.h5": NETWORK, "net.h5": NETWORK, "fashion_test.h5": DATA, "test.h5": DATA, "train.h5": DATA}.items():
             shutil.copy(source, self.folder / name)
         if not importlib.util.find_spec("torch"):
             (self.modules / "torch.py").write_text(STAND_IN)
