@@ -16,9 +16,10 @@ struct Cholesky {
   /// Rows and columns of a tile.
   private static let block = 256
 
-  /// - Parameter elements: count × count, row-major; the lower triangle is used.
+  /// - Parameter elements: count × count, row-major; the lower triangle is used, and becomes L in place where the caller
+  ///   gives it away.
   /// - Returns: `nil` for a matrix that is not positive definite, to the precision of doubles.
-  init?(_ elements: [Double], count: Int, threads: Threads, _ algebra: LinearAlgebra) {
+  init?(_ elements: consuming [Double], count: Int, threads: Threads, _ algebra: LinearAlgebra) {
     precondition(elements.count == count * count, "as many elements as rows times columns")
     self.elements = elements
     self.count = count

@@ -62,7 +62,11 @@ extension LabelledFeatures {
     }
     guard let chosen = best else { throw .notConverged }
     // The samples that were held back count in the fit.
-    moments.add(kept.map(Double.init), heldLabels, threads)
+    for first in stride(from: 0, to: heldLabels.count, by: Self.block) {
+      let some = first..<min(heldLabels.count, first + Self.block)
+      moments.add(
+        kept[some.lowerBound * width..<some.upperBound * width].map(Double.init), Array(heldLabels[some]), threads)
+    }
     guard let readout = moments.readout(chosen.lambda, threads) else { throw .notConverged }
     return readout
   }
@@ -162,7 +166,7 @@ private struct FeatureMoments {
     // Features without variance have no weights.
     let ridge = lambda * max(trace / Double(width), Double.leastNormalMagnitude)
     for i in 0..<width { centred[i * width + i] += ridge }
-    guard let factor = Cholesky(centred, count: width, threads: threads, algebra) else { return nil }
+    guard let factor = Cholesky(consume centred, count: width, threads: threads, algebra) else { return nil }
     var products = [Double](repeating: 0, count: width * classes)
     for i in 0..<width {
       for label in 0..<classes {
