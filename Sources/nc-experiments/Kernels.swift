@@ -18,23 +18,25 @@ struct Kernels: Tool {
     commandName: "kernels",
     abstract: "Kernels of wide networks: equivalents, matched activations, networks of finite width.",
     discussion: """
-      Three parts, on networks of three layers unless said otherwise:
+      Three parts. Networks have three layers unless said otherwise.
 
-      equivalents  closed forms against exact kernels of infinite width: two classes of
-                   Gaussian points, p = 200, 400 and 800 numbers each, 2p points
-      matched      kernels of infinite width after activations were replaced by three
-                   levels and by σ_T: p = 400, one to three layers
-      networks     random relu networks against the same with three levels and ternary
-                   weights of which half are zero: p = 400, and samples of --data
+      equivalents: closed forms against exact kernels of infinite width, on two
+      classes of Gaussian points: p = 200, 400 and 800 numbers each, 2p points.
 
-      Distances are spectral norms of differences, divided by that of the first kernel.
-      Each result is a line of JSON: numbers of all seeds, and their mean. In the part
-      'networks', 'draws' is the distance of two random networks that differ in their
-      weights alone, 'infinite' that of infinite width, and 'expected' the root of the
-      sum of their squares.
+      matched: kernels of infinite width after three levels and σ_T took the place
+      of the activations; p = 400, one to three layers.
+
+      networks: random relu networks against others with three levels and ternary
+      weights of which half are zero; p = 400, and samples of --data.
+
+      Distances are spectral norms of differences, divided by that of the first
+      kernel. Each result is a line of JSON: a number for each seed, and the mean.
+      In the part networks, 'draws' is the distance of two relu networks that
+      differ in their weights alone, 'infinite' that of infinite width, and
+      'expected' the root of the sum of their squares.
 
         nc-experiments kernels --data train.h5 -o kernels.svg
-        nc-experiments kernels --only networks --data train.h5 --widths 2000,2000,1100
+        nc-experiments kernels --only networks --data train.h5 --seeds 1,2,3
       """)
 
   enum Part: String, CaseIterable { case equivalents, matched, networks }
@@ -188,6 +190,7 @@ struct Kernels: Tool {
         let original = [Activation](repeating: activation, count: depth)
         var distances = [[KernelDistance]](repeating: [], count: rules.count)
         var shifts = [[Double]](repeating: [], count: rules.count)
+        var alignments = shifts
         for seed in seeds {
           let data = try KernelPoints(mixtureOf: Self.mixtureWidth, seed: seed, threads: threads)
           let kernel = try data.conjugate(original, deviation: data.deviation, threads: threads)
@@ -195,7 +198,11 @@ struct Kernels: Tool {
             let matching = try NetworkMatching(original, deviation: data.deviation, rule: rule)
             let other = try data.conjugate(
               matching.layers.map { $0.matched.activation }, deviation: data.deviation, threads: threads)
-            distances[index].append(try KernelDistance(kernel, other, withSpectra: false, threads: threads))
+            let distance = try KernelDistance(kernel, other, withSpectra: false, threads: threads)
+            distances[index].append(distance)
+            let shifted = other.adding(-distance.shift)
+            let aligned = try KernelDistance(kernel, shifted, withSpectra: false, threads: threads)
+            alignments[index].append(aligned.alignment ?? 0)
             shifts[index].append(matching.shift)
           }
           counter?.add(1)
@@ -207,6 +214,7 @@ struct Kernels: Tool {
             "matched", seeds,
             [
               .init("activation", .string(activation.name)), .init("after_shift", summary(rest)),
+              .init("alignment_after_shift", summary(alignments[index])),
               .init("layers", .integer(depth)), .init("p", .integer(Self.mixtureWidth)), .init("raw", summary(raw)),
               .init("rule", .string(name)), .init("shift", summary(own.map(\.shift))),
               .init("shift_predicted", summary(shifts[index])),
@@ -315,5 +323,14 @@ struct Kernels: Tool {
       .init("part", .string(part)), .init("seeds", .array(seeds.map(JSONValue.integer))),
     ]
     try report(json: JSONValue.object(members + common).canonical().serialized())
+  }
+}
+
+extension SymmetricMatrix {
+  /// K + cI
+  fileprivate func adding(_ c: Double) -> SymmetricMatrix {
+    var result = self
+    for i in 0..<count { result.elements[i * count + i] += c }
+    return result
   }
 }
