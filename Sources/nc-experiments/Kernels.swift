@@ -230,9 +230,8 @@ struct Kernels: Tool {
         }
       }
     }
-    let caption =
-      "Of conjugate kernels of infinite width. Less cI: after the best multiple of the identity is taken away."
-    return [("relu", true), ("erf and tanh, three levels", false)].map { name, isRelu in
+    let caption = "Of conjugate kernels of infinite width. c: the difference of the mean diagonals."
+    return [("relu", true), ("three levels", false)].map { name, isRelu in
       .init(
         "Matched activations: \(name), p = \(Self.mixtureWidth)",
         CurveChart(
@@ -289,9 +288,9 @@ struct Kernels: Tool {
     }
     return [
       .init(
-        "Three levels at finite width: \(heading)",
+        "Finite width: \(heading)",
         CurveChart(curves, xName: "units of the first layer", yName: "relative distance, less cI").picture,
-        caption: "Expected is the root of the sum of the squares of the two lower curves.")
+        caption: "Relu and three levels. Expected: from that of two draws of relu and that of infinite width.")
     ]
   }
 
