@@ -15,7 +15,7 @@ public enum InputDistribution: String, Sendable, CaseIterable {
 
 /// Random inputs, the same for any number of threads: each 256 have a generator of their own, the first seeded with the
 /// first number that SplitMix64 gives for the seed, and so on.
-struct RandomPoints: Sendable {
+package struct RandomPoints: Sendable {
   let distribution: InputDistribution
   /// How many there are, and the numbers of each.
   let count: Int
@@ -24,7 +24,7 @@ struct RandomPoints: Sendable {
 
   private static let block = 256
 
-  init(_ distribution: InputDistribution, count: Int, width: Int, seed: UInt64) {
+  package init(_ distribution: InputDistribution, count: Int, width: Int, seed: UInt64) {
     self.distribution = distribution
     self.count = count
     self.width = width
@@ -33,10 +33,10 @@ struct RandomPoints: Sendable {
   }
 
   /// The class of each point, of a distribution that has any.
-  var classes: [Int]? { distribution == .mixture ? (0..<count).map { $0 < count / 2 ? 0 : 1 } : nil }
+  package var classes: [Int]? { distribution == .mixture ? (0..<count).map { $0 < count / 2 ? 0 : 1 } : nil }
 
   /// Writes some points.
-  func fill(_ range: Range<Int>, _ out: UnsafeMutableBufferPointer<Double>) {
+  package func fill(_ range: Range<Int>, _ out: UnsafeMutableBufferPointer<Double>) {
     var block = range.lowerBound / Self.block
     while block * Self.block < range.upperBound {
       let first = block * Self.block

@@ -9,7 +9,16 @@ struct Experiments: Tool {
     commandName: "nc-experiments",
     abstract: "Run the experiments whose results and pictures the documentation shows.",
     version: Version.text("nc-experiments"),
-    subcommands: [Memory.self, Tradeoff.self])
+    subcommands: [Kernels.self, Memory.self, Tradeoff.self])
 
   func check() {}
+}
+
+/// Whole numbers with commas between.
+func numbers(_ list: String) throws -> [Int] {
+  let numbers = list.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? -1 }
+  guard !numbers.isEmpty, numbers.allSatisfy({ $0 >= 0 }) else {
+    throw ValidationError("expected numbers with commas between, found '\(list)'")
+  }
+  return numbers
 }

@@ -68,14 +68,6 @@ struct Memory: Tool {
     only.map { $0.split(separator: ",").map(String.init) } ?? Self.curves.map(\.name)
   }
 
-  private func numbers(_ list: String) throws -> [Int] {
-    let numbers = list.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? -1 }
-    guard !numbers.isEmpty, numbers.allSatisfy({ $0 >= 0 }) else {
-      throw ValidationError("expected numbers with commas between, found '\(list)'")
-    }
-    return numbers
-  }
-
   func run() throws {
     let output = try picture.map { try Output($0, .svg, permissions: .ofNewFiles, force: force) }
     let reading = common.reading(tool: Self.self)
