@@ -194,12 +194,12 @@ PARAMETERS = {
     "seed": ("0" * 16, "f" * 16, "0123456789abcdef", "0123456789ABCDEF", "0" * 15, "0" * 17, "", 1), "threshold": (0, 1, 2**14, 2**15, 2**15 + 1, -1, 1.0),
     "classes": ([1, 1], [2, 1], [1, 2], [2, 2], [3, 2], [16, 16], [17, 1], [0, 2], [2], [2, 2, 2], []),
 }
-OPERATIONS = ("input", "dense", "activation", "batch_normalization", "layer_normalization", "normalization", "rescaling", "prelu", "add", "multiply", "subtract",
+OPERATIONS = ("input", "dense", "activation", "batch_normalization", "layer_normalization", "normalization", "rescaling", "rotation", "prelu", "add", "multiply", "subtract",
               "average", "maximum", "minimum", "concatenate", "flatten", "reshape", "dropout", "opaque", "fourier", "")
 KINDS = ("linear", "relu", "selu", "softmax", "elu", "leaky_relu", "bounded_relu", "gelu", "hard_sigmoid", "piecewise_constant", "mish")
 NODE = {"alpha": (1.0, -1.0, 1), "slope": (0.0, 0.5, "x"), "maximum": (6.0, -1.0, 0.0), "threshold": (0.0, 1.0, -1.0), "divisor": (6.0, 0.0), "epsilon": (0.0, 1e-3, -1.0),
         "rate": (0.0, 1.0, 1.5), "levels": ([1.0], [1.0, 2.0], []), "thresholds": ([], [1.0], [1.0, 0.0], [1.0, 1.0]), "offset": ([0.0], []), "scale": ([1.0], [], [1]),
-        "shape": ([], [-1], [-1, -1], [2, 3], [-2]), "approximate": (True, False, 1), "class": ("A", 1), "kind": KINDS, "name": ("a", "", 1), "op": OPERATIONS,
+        "shape": ([], [-1], [-1, -1], [2, 3], [-2]), "approximate": (True, False, 1), "class": ("A", 1), "seed": ("0" * 16, "0123456789abcdef", "0" * 15, "A" * 16, 1), "kind": KINDS, "name": ("a", "", 1), "op": OPERATIONS,
         "inputs": ([], [0], [1], [0, 0], [0, 1], [99], [-1])}
 DIGEST = "0123456789abcdef" * 2
 STEP = {"options": "--keep 0.5", "tool": "nc-prune", "version": "9"}

@@ -479,11 +479,13 @@ static bool real(const u8 *p, double least, double most, double *x) {
 
 static bool is_true(const u8 *p) { return *p == 't'; }
 
-static bool is_digest(const u8 *p) {
+static bool is_hexadecimal(const u8 *p, int digits) {
     if (*p++ != '"') return false;
-    for (int i = 0; i < 32; i++, p++) if (!(*p >= '0' && *p <= '9') && !(*p >= 'a' && *p <= 'f')) return false;
+    for (int i = 0; i < digits; i++, p++) if (!(*p >= '0' && *p <= '9') && !(*p >= 'a' && *p <= 'f')) return false;
     return *p == '"';
 }
+
+static bool is_digest(const u8 *p) { return is_hexadecimal(p, 32); }
 
 // Is p a string, and how many bytes does it stand for? `plain`: it may have no control characters.
 static bool is_string(const u8 *p, bool plain, u64 *size) {
@@ -945,7 +947,7 @@ static int read_place(ncz *f, const ncz_tensor *t, struct pair *holes, u64 *coun
 static const struct { const char *name; int least, most; const char *parameters, *tensors; } OPERATIONS[] = {
     { "input", 0, 0, "shape?", "" }, { "dense", 1, 1, "", "bias? kernel" }, { "activation", 1, 1, "kind", "" },
     { "batch_normalization", 1, 1, "epsilon", "beta? gamma? mean variance" }, { "layer_normalization", 1, 1, "epsilon", "beta? gamma?" },
-    { "normalization", 1, 1, "epsilon", "mean variance" }, { "rescaling", 1, 1, "offset scale", "" }, { "prelu", 1, 1, "", "slope" },
+    { "normalization", 1, 1, "epsilon", "mean variance" }, { "rescaling", 1, 1, "offset scale", "" }, { "rotation", 1, 1, "seed", "" }, { "prelu", 1, 1, "", "slope" },
     { "add", 1, INT32_MAX, "", "" }, { "multiply", 1, INT32_MAX, "", "" }, { "subtract", 2, 2, "", "" }, { "average", 1, INT32_MAX, "", "" },
     { "maximum", 1, INT32_MAX, "", "" }, { "minimum", 1, INT32_MAX, "", "" }, { "concatenate", 1, INT32_MAX, "", "" }, { "flatten", 1, 1, "", "" },
     { "reshape", 1, 1, "shape", "" }, { "dropout", 1, 1, "rate", "" }, { "opaque", 0, INT32_MAX, "class", NULL } };
@@ -956,8 +958,8 @@ static const struct { const char *names, *parameters; } ACTIVATIONS[] = {
 #define COUNT(array) ((int)(sizeof (array) / sizeof *(array)))
 
 static int check_parameter(ncz *f, const u8 *key, const u8 *p, bool reshape) {
-    enum { ALPHA, SLOPE, MAXIMUM, EPSILON, THRESHOLD, RATE, DIVISOR, LEVELS_, THRESHOLDS, OFFSET, SCALE, SHAPE, APPROXIMATE, KIND, CLASS };
-    int which = word(key, "alpha slope maximum epsilon threshold rate divisor levels thresholds offset scale shape approximate kind class");
+    enum { ALPHA, SLOPE, MAXIMUM, EPSILON, THRESHOLD, RATE, DIVISOR, LEVELS_, THRESHOLDS, OFFSET, SCALE, SHAPE, APPROXIMATE, KIND, CLASS, SEED };
+    int which = word(key, "alpha slope maximum epsilon threshold rate divisor levels thresholds offset scale shape approximate kind class seed");
     const u8 *item;
     double x = 0, last = -INFINITY;
     int64_t d, open = 0;
@@ -973,7 +975,8 @@ static int check_parameter(ncz *f, const u8 *key, const u8 *p, bool reshape) {
         }
         if (good && which == SHAPE && n > MAX_RANK) return fail(f, NCZ_OVER, "a shape of more than 32 dimensions in the network");
         good = good && (which == SHAPE ? !reshape || open <= 1 : which == THRESHOLDS ? n < 256 : n > 0 && (which != LEVELS_ || n <= 256));
-    } else good = which == APPROXIMATE ? *p == 't' || *p == 'f' : *p == '"';
+    } else if (which == SEED) good = is_hexadecimal(p, 16);
+    else good = which == APPROXIMATE ? *p == 't' || *p == 'f' : *p == '"';
     return good ? NCZ_OK : fail(f, NCZ_CORRUPT, "a parameter of a node is out of range");
 }
 

@@ -217,6 +217,8 @@ def of_project():
         predicted(networks / "torch_digits.flat.h5", digits, "--activation", name)
     exact(networks / "torch_digits.flat.h5", digits, "--input-scale", "1", activations=["relu"])
     predicted(ROOT / "fixtures/good/131-seeded-network.ncz", digits)
+    run(tools, "nc-ternarize", "-q", "-f", "--method", "ntk", "--rotate", "--data", digits, "--y", "label", networks / "digits_relu.h5", scratch / "rotated.ncz")
+    predicted(scratch / "rotated.ncz", digits)
     whole = load(networks / "digits_relu.h5")
     labels = reference(digits)["label"]
     y, told = outputs(networks / "digits_relu.h5", digits, "--y", "label")

@@ -111,7 +111,7 @@ ONE, SOME = range(1, 2), (POSITIVE, {}, {})
 OPERATIONS = {                                       # numbers of inputs, parameters, tensors
     "input": (range(1), {"shape?": EXTENTS}, {}), "dense": (ONE, {}, {"bias?": str, "kernel": str}), "activation": (ONE, {"kind": set(KINDS)}, {}),
     "batch_normalization": (ONE, EPSILON, SCALED | {"mean": str, "variance": str}), "layer_normalization": (ONE, EPSILON, SCALED),
-    "normalization": (ONE, EPSILON, {"mean": str, "variance": str}), "rescaling": (ONE, {"offset": [float], "scale": [float]}, {}),
+    "normalization": (ONE, EPSILON, {"mean": str, "variance": str}), "rotation": (ONE, {"seed": re.compile("[0-9a-f]{16}")}, {}), "rescaling": (ONE, {"offset": [float], "scale": [float]}, {}),
     "prelu": (ONE, {}, {"slope": str}), "subtract": (range(2, 3), {}, {}), "flatten": (ONE, {}, {}), "reshape": (ONE, {"shape": EXTENTS}, {}),
     **dict.fromkeys(("add", "multiply", "average", "maximum", "minimum", "concatenate"), SOME),
     "dropout": (ONE, {"rate": lambda v: SIZE(v) and v <= 1}, {}), "opaque": (NATURAL, {"class": str}, dict)}
@@ -348,13 +348,26 @@ def symbols(data, groups):
     need((states == 2**15).all() and used == len(words), "states or words that are left")
     return np.concatenate(result)
 
-def drawn(seed, threshold, first, count):
-    """§4.8 Trits of a seed."""
-    z = np.arange(first // 4 + 1, (first + count - 1) // 4 + 2, dtype="<u8") * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+def generated(seed, first, end):
+    """§4.8 Outputs of SplitMix64."""
+    z = np.arange(first + 1, end + 1, dtype="<u8") * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
     for shift, factor in (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1):
         z = (z ^ z >> np.uint64(shift)) * np.uint64(factor)
-    u = z.view("<u2")[first % 4:first % 4 + count]
+    return z
+
+def drawn(seed, threshold, first, count):
+    """§4.8 Trits of a seed."""
+    u = generated(seed, first // 4, (first + count - 1) // 4 + 1).view("<u2")[first % 4:first % 4 + count]
     return np.where(u >> 1 < threshold, 1.0 - 2.0 * (u & 1), 0.0)
+
+def rotated(x, seed):
+    """§6 The last axis of x, turned by the rotation of a seed."""
+    d = x.shape[-1]
+    need(d <= 2**14, f"a rotation of {d} numbers", OverLimit)
+    i = np.arange(d)
+    C = math.sqrt(2 / max(d, 1)) * np.cos(np.arange(4 * d) * (math.pi / (2 * max(d, 1))))[np.outer(i, 2 * i + 1) % (4 * max(d, 1))]
+    C[:1] /= math.sqrt(2)
+    return x * np.where(generated(seed, 0, d) & np.uint64(1), -1.0, 1.0) @ C.T
 
 # §6 What activations and merging operations do; a is the node, whose parameters they need.
 erf, sigmoid = np.vectorize(math.erf, otypes=[float]), lambda x: 1 / (1 + np.exp(-x))
@@ -807,6 +820,8 @@ class File(Mapping):
             return (x - vector["mean"]) / np.maximum(np.sqrt(vector["variance"]), node["epsilon"])
         if op == "rescaling":
             return x * np.array(node["scale"]) + np.array(node["offset"])
+        if op == "rotation":
+            return rotated(x, int(node["seed"], 16))
         if op == "prelu":
             slope = vector["slope"] if vector["slope"].size in (1, x.shape[-1]) else vector["slope"].reshape(x.shape[1:])
             return np.where(x >= 0, x, slope * x)

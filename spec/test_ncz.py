@@ -5,7 +5,7 @@ and with changes of their directories and of the blocks of all good ones under C
 
     python3 test_ncz.py [--all]        --all: all 255 changes of every byte, not only one
 """
-import hashlib, io, itertools, json, pathlib, struct, subprocess, sys
+import hashlib, io, itertools, json, math, pathlib, struct, subprocess, sys
 from zlib import crc32
 import ncz
 
@@ -109,6 +109,20 @@ def predictions():
     expect(ncz.ACTIVATIONS.keys() == ncz.KINDS.keys(), "activations that cannot be computed")
     f = ncz.load(next(FIXTURES.glob("good/*-network-activations.ncz")))
     expect(f.predict(x.reshape(2, 16, 4)).shape == (2, 16, 4), "a network of all activations")
+    # A rotation keeps lengths, and is what its sums say.
+    for d, seed in (1, 0), (2, 1), (5, 0x0123456789abcdef), (64, 2**64 - 1):
+        y = ncz.rotated(x[:, :d], seed)
+        expect(ncz.np.allclose((y * y).sum(1), (x[:, :d] * x[:, :d]).sum(1), 1e-13, 0), "lengths of what is rotated")
+        states = [(seed + (i + 1) * 0x9E3779B97F4A7C15) % 2**64 for i in range(d)]
+        for shift, factor in (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1):
+            states = [(z ^ z >> shift) * factor % 2**64 for z in states]
+        for k in range(d):
+            sums = sum((-v if z & 1 else v) * math.cos(math.pi * (2 * i + 1) * k / (2 * d)) for i, (v, z) in enumerate(zip(x.T[:d], states)))
+            expect(ncz.np.allclose(y[:, k], math.sqrt((2 if k else 1) / d) * sums, 1e-11, 1e-12), "sums of a rotation")
+    f, (a, b) = ncz.load(next(FIXTURES.glob("good/*-network-rotation.ncz"))), (x[:, :5], x[:, :6].reshape(2, 2, 3))
+    turned, last, rows = f.predict([a, b])
+    expect(ncz.np.allclose(turned, ncz.rotated(a, 0x0123456789abcdef)) and ncz.np.allclose(abs(last), abs(turned @ f["k"])), "a network with rotations")
+    expect(ncz.np.allclose(rows[:, 1], ncz.rotated(b[:, 1], 2**64 - 1)), "a rotation of rows")
     expect(verdict(ncz.load(next(FIXTURES.glob("good/*-network-opaque.ncz"))), lambda f: f.predict(x)) == "unsupported", "a layer that is not defined")
     expect(verdict(ncz.load(FIXTURES / "good/01-no-tensors.ncz"), lambda f: f.predict(x)) == "unsupported", "no network")
 

@@ -23,7 +23,8 @@ extension Network {
     }
     func continues(_ operation: Operation) -> Bool {
       switch operation {
-      case .dense, .activation, .batchNormalization, .layerNormalization, .normalization, .rescaling, .prelu, .dropout:
+      case .dense, .activation, .batchNormalization, .layerNormalization, .normalization, .rescaling, .rotation, .prelu,
+        .dropout:
         true
       case .input, .combine, .concatenate, .flatten, .reshape, .opaque: false
       }

@@ -120,6 +120,7 @@ extension Network.Operation {
     case .concatenate: "its outputs are concatenated with others"
     case .rescaling(let scale, let offset) where scale.count > 1 || offset.count > 1:
       "its outputs are rescaled each by a number of its own"
+    case .rotation: "its outputs are rotated"
     case .reshape: "its outputs are put in another shape"
     case .opaque(let className, _): "its outputs reach a layer of class \(className)"
     case .input, .dense, .activation, .batchNormalization, .normalization, .rescaling, .prelu, .flatten, .dropout: nil

@@ -57,6 +57,8 @@ public struct Network: Sendable, Equatable {
     case normalization(mean: TensorName, variance: TensorName, epsilon: Double)
     /// x·scale + offset; each is one number, or one for each value of the last axis.
     case rescaling(scale: [Double], offset: [Double])
+    /// CDx along the last axis: an orthogonal matrix that follows from the seed, signs D and the cosine transform C.
+    case rotation(seed: UInt64)
     /// x for x ≥ 0, else αx; α is a tensor of one number, of one for each value of the last axis, or of one for each
     /// value of a sample.
     case prelu(slope: TensorName)
@@ -195,7 +197,7 @@ extension Network {
           .normalization(mean: name(mean), variance: name(variance), epsilon: epsilon)
         case .prelu(let slope): .prelu(slope: name(slope))
         case .opaque(let className, let tensors): .opaque(className: className, tensors: tensors.mapValues(name))
-        case .input, .activation, .rescaling, .combine, .concatenate, .flatten, .reshape, .dropout: operation
+        case .input, .activation, .rescaling, .rotation, .combine, .concatenate, .flatten, .reshape, .dropout: operation
         }
     }
     return network
@@ -242,6 +244,7 @@ extension Network.Operation {
     case .layerNormalization: "layer_normalization"
     case .normalization: "normalization"
     case .rescaling: "rescaling"
+    case .rotation: "rotation"
     case .prelu: "prelu"
     case .combine(let combination): combination.rawValue
     case .concatenate: "concatenate"
@@ -265,7 +268,7 @@ extension Network.Operation {
     case .normalization(let mean, let variance, _): present([("mean", mean), ("variance", variance)])
     case .prelu(let slope): present([("slope", slope)])
     case .opaque(_, let tensors): tensors.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-    case .input, .activation, .rescaling, .combine, .concatenate, .flatten, .reshape, .dropout: []
+    case .input, .activation, .rescaling, .rotation, .combine, .concatenate, .flatten, .reshape, .dropout: []
     }
   }
 
@@ -278,8 +281,8 @@ extension Network.Operation {
     case .combine(.subtract): inputCount == 2
     case .combine, .concatenate: inputCount >= 1
     case .opaque: true
-    case .dense, .activation, .batchNormalization, .layerNormalization, .normalization, .rescaling, .prelu, .flatten,
-      .reshape, .dropout:
+    case .dense, .activation, .batchNormalization, .layerNormalization, .normalization, .rescaling, .rotation, .prelu,
+      .flatten, .reshape, .dropout:
       inputCount == 1
     }
   }
@@ -324,7 +327,7 @@ extension Network.Operation {
       } else {
         nil
       }
-    case .dense, .activation, .prelu, .combine, .concatenate, .flatten, .opaque: nil
+    case .dense, .activation, .rotation, .prelu, .combine, .concatenate, .flatten, .opaque: nil
     }
   }
 }

@@ -74,7 +74,9 @@ extension NetworkFile {
       }
     }
     do {
-      let function = try NetworkFunction(network, precision: precision.type, inputShape: inputShape) { name in
+      let function = try NetworkFunction(
+        network, precision: precision.type, inputShape: inputShape, memory: room
+      ) { name in
         try weightMatrix(try index(name))
       } vector: { name in
         let index = try index(name)
@@ -175,6 +177,8 @@ extension NetworkFunctionError: NetworkErrorConvertible {
     switch self {
     case .opaque: NetworkError(.unsupported, "network: \(self)")
     case .shape: NetworkError(.unusable, "network: \(self)")
+    case .rotation: NetworkError(.overLimit, "network: \(self)")
+    case .rotationMemory: NetworkError(.overLimit, "network: \(self)", remedy: .memory)
     case .algebra(let error): error.networkError
     }
   }

@@ -49,11 +49,14 @@ struct KernelTernarizingOptions: ParsableArguments {
 
   @Flag(help: "Ternarize the last layer too.") var ternarizeReadout = false
 
+  @Flag(help: "Rotate the inputs at random, so that sparse weights keep the first kernel.") var rotate = false
+
   /// The first option that was given, of those that need the method.
   private var given: String? {
     let all: [(String, Bool)] = [
       ("--match", match != nil), ("--weights", weights != nil), ("--seed", seed != nil), ("--widths", widths != nil),
       ("--readout", readout != nil), ("--ridge", ridge != nil), ("--ternarize-readout", ternarizeReadout),
+      ("--rotate", rotate),
     ]
     return all.first { $0.1 }?.0
   }
@@ -70,6 +73,7 @@ struct KernelTernarizingOptions: ParsableArguments {
     try data.check()
     if weights == .project {
       if seed != nil { throw ValidationError("--seed: --weights project draws nothing") }
+      if rotate { throw ValidationError("--rotate: --weights project keeps weights for the inputs as they are") }
       if widths != nil { throw ValidationError("--widths: --weights project keeps the widths of the network") }
     }
   }
@@ -79,7 +83,7 @@ struct KernelTernarizingOptions: ParsableArguments {
       matching: match?.value ?? .rule(.levels(3)), weights: weights ?? .sample,
       sparsity: sparsity ?? Fraction("0.5") ?? .zero, seed: seed ?? 1, widths: widths?.values,
       readout: readout ?? .ridge, penalty: ridge.map { .relative($0.value) } ?? .heldBack,
-      ternarizesReadout: ternarizeReadout)
+      ternarizesReadout: ternarizeReadout, rotates: rotate)
   }
 }
 

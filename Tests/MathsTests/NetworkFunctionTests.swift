@@ -16,7 +16,7 @@ enum NetworkSamples {
     ("shared tensors", shared), ("several outputs", severalOutputs), ("several inputs", severalInputs),
     ("softmax inside", softmaxInside), ("no weights", noWeights),
     ("softmax and what changes nothing", softmaxThenCopies), ("softmax of positions", softmaxOfPositions),
-    ("cheap layers", cheapLayers),
+    ("cheap layers", cheapLayers), ("rotations", rotations),
   ]
 
   static var branches: SampleNetwork {
@@ -128,6 +128,16 @@ enum NetworkSamples {
     let g = network.add(.rescaling(scale: [1, -0.5, 2, 0.25, 1], offset: [0.1, 0, 0, 1, -1]), f)
     let h = network.activation(.exponential, g)
     network.outputs = [network.dense(network.add(.reshape(shape: [15]), h), 15, 3, "d", bias: "d/bias")]
+    return network
+  }
+
+  /// Rows and flat values, weights before and behind.
+  static var rotations: SampleNetwork {
+    var network = SampleNetwork(seed: 52)
+    let x = network.add(.rotation(seed: 0x0123_4567_89AB_CDEF), network.input(2, 5))
+    let a = network.activation(.tanh, network.dense(x, 5, 4, "a", bias: "a/bias"))
+    let b = network.add(.rotation(seed: .max), network.add(.rotation(seed: 0), network.add(.flatten, a)))
+    network.outputs = [network.dense(b, 8, 3, "b", bias: "b/bias")]
     return network
   }
 
@@ -346,6 +356,55 @@ extension SampleNetwork {
       #expect(found.logits == expected.logits, "\(name) \(type)")
       #expect(found.values.allSatisfy(type.contains))
     }
+  }
+
+  // MARK: Rotations
+
+  /// Lengths and angles stay.
+  @Test(arguments: [1, 2, 3, 7, 64, 100]) func rotationIsOrthogonal(_ width: Int) throws {
+    var network = SampleNetwork(seed: 53)
+    network.outputs = [network.add(.rotation(seed: 99), network.input(width))]
+    let basis = (0..<width).map { i in (0..<width).map { $0 == i ? 1.0 : 0 } }
+    let found = try network.function().outputs(samples: width, threads: Threads(1)) { range, out in
+      for (i, x) in basis[range].joined().enumerated() { out[i] = x }
+    }.values
+    for i in 0..<width {
+      for j in 0..<width {
+        let product = (0..<width).reduce(0.0) { $0 + found[i * width + $1] * found[j * width + $1] }
+        #expect(abs(product - (i == j ? 1 : 0)) <= 1e-14)
+      }
+    }
+  }
+
+  /// The numbers of `spec/ncz.py`.
+  @Test func rotationOfFive() throws {
+    var network = SampleNetwork(seed: 54)
+    network.outputs = [network.add(.rotation(seed: 0x0123_4567_89AB_CDEF), network.input(5))]
+    let found = try network.function().outputs(samples: 1, threads: Threads(1)) { _, out in
+      for i in 0..<5 { out[i] = Double(i + 1) }
+    }.values
+    let expected = [
+      4.024922359499621, -5.839493936806381, -0.24157651686396675, 1.3785175232841669, 1.655790079237061,
+    ]
+    #expect(zip(found, expected).allSatisfy { abs($0 - $1) <= 1e-14 })
+  }
+
+  @Test func rotationsThatAreTooLarge() throws {
+    func network(_ width: Int) -> Network {
+      Network(
+        nodes: [.init(.input(shape: [width]), inputs: []), .init(.rotation(seed: 1), inputs: [0])], outputs: [1])
+    }
+    func function(_ width: Int, memory: Int) throws {
+      _ = try NetworkFunction(network(width), memory: memory) { _ in
+        .dense([], rows: 0, columns: 0)
+      } vector: { _ in
+        []
+      }
+    }
+    #expect(throws: NetworkFunctionError.rotation(width: 16385)) { try function(16385, memory: .max) }
+    #expect(throws: NetworkFunctionError.rotation(width: 1 << 39)) { try function(1 << 39, memory: .max) }
+    #expect(throws: NetworkFunctionError.rotationMemory(width: 100, 79_999)) { try function(100, memory: 79_999) }
+    try function(100, memory: 80_000)
   }
 
   // MARK: What is no function

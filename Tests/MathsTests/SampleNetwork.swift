@@ -177,6 +177,17 @@ struct SampleNetwork {
               rounding(x[i] * rounding(scale[i % scale.count])) + rounding(offset[i % offset.count])
             }
           }
+        case .rotation(let seed):
+          input.map { x in
+            var generator = SplitMix64(seed: seed)
+            let turned = x.map { generator.next() & 1 == 0 ? $0 : -$0 }
+            return x.indices.map { k in
+              let sum = turned.indices.reduce(0.0) { sum, i in
+                sum + turned[i] * cos(Double.pi * Double((2 * i + 1) * k) / Double(2 * x.count))
+              }
+              return sum * sqrt((k == 0 ? 1 : 2) / Double(x.count))
+            }
+          }
         case .prelu(let slope):
           input.map { x in
             x.indices.map { i in x[i] >= 0 ? x[i] : rounding(vectors[slope]![i % vectors[slope]!.count]) * x[i] }

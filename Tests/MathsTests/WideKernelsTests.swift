@@ -184,6 +184,30 @@ private func distance(_ a: SymmetricMatrix?, _ b: SymmetricMatrix?) throws -> Do
   }
 
   /// ¼d2²(k₄ − 3)(X∘X)ᵀ(X∘X) off the diagonal, and as a term of the first layer.
+  /// A rotation spreads means that are large at one place, and leaves inner products as they are.
+  @Test func fourthMomentAfterRotation() throws {
+    let (count, width) = (60, 100)
+    var random = SplitMix64(seed: 71)
+    var points: [Double] = []
+    for i in 0..<count {
+      for k in 0..<width { points.append((random.gaussian() + (k == i % 3 ? 8 : 0)) / Double(width).squareRoot()) }
+    }
+    var network = SampleNetwork(seed: 72)
+    network.outputs = [network.add(.rotation(seed: 5), network.input(width))]
+    let given = points
+    let rotated = try network.function().outputs(samples: count, threads: Threads(1)) { range, out in
+      for i in out.indices { out[i] = given[range.lowerBound * width + i] }
+    }.values
+    let moments = try WideNetwork([.relu], deviation: 1).layers[0].moments
+    func size(_ points: [Double]) throws -> Double {
+      try fourthMomentTerm(points: points, width: width, moments: moments, fourthMoment: 10, threads: Threads(1))
+        .spectralNorm(threads: Threads(1))
+    }
+    #expect(try size(rotated) < 0.5 * size(points))
+    let grams = try [points, rotated].map { try SymmetricMatrix(gramOf: $0, width: width, threads: Threads(1)) }
+    #expect(zip(grams[0].elements, grams[1].elements).allSatisfy { abs($0 - $1) <= 1e-13 })
+  }
+
   @Test func fourthMoment() throws {
     let network = try WideNetwork([.relu, .linear], deviation: 1)
     let term = try fourthMomentTerm(

@@ -66,7 +66,7 @@ struct ForwardPass {
         case .combine(.add): node.inputs.dropFirst().reduce(x) { sum, other in zip(sum, values[other]).map(+) }
         case .concatenate: node.inputs.flatMap { values[$0] }
         case .flatten, .dropout: x
-        case .layerNormalization, .normalization, .rescaling, .prelu, .combine, .reshape, .opaque:
+        case .layerNormalization, .normalization, .rescaling, .rotation, .prelu, .combine, .reshape, .opaque:
           fatalError("not in any of the networks here")
         }
       values.append(value)

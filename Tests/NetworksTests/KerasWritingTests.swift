@@ -152,6 +152,7 @@ struct KerasWritingTests {
     (.normalization(mean: "v2", variance: "v2", epsilon: 1e-3), "Normalization has another ε in Keras"),
     (.normalization(mean: "one", variance: "one", epsilon: 1e-7), "one is no vector of one number for each value"),
     (.rescaling(scale: [1, 2, 3], offset: [0]), "a rescaling of 3 values"),
+    (.rotation(seed: 1), "Keras has no rotation"),
     (.reshape(shape: [3]), "a reshaping of 2 values"),
   ]
 

@@ -32,7 +32,8 @@ import Testing
   @Test(arguments: [
     ("--weights project --match none", 0.9), ("--weights project", 0.85), ("", 0.7), ("--weights seed", 0.7),
     ("--match sigma-t --readout softmax --ridge .01", 0.5), ("--match levels:5 --widths 80,70,60 --sparsity .9", 0.7),
-    ("--match sigma-q --weights sample --seed 5", 0.4), ("--weights project --ternarize-readout", 0.8),
+    ("--match sigma-q --weights sample --seed 5", 0.4), ("--weights seed --rotate --sparsity .9", 0.7),
+    ("--weights project --ternarize-readout", 0.8),
   ])
   func makes(_ options: String, _ floor: Double) throws {
     _ = try run("\(Self.command) -q -T1 \(options) net.h5 a.ncz && \(Self.command) -q -T3 \(options) net.h5 b.ncz")
@@ -63,6 +64,20 @@ import Testing
         "FAILED: what a step claims of the outputs was not checked, and no --max-… was given\n"))
   }
 
+  /// A rotation makes what the fourth moment of sparse weights does smaller; at a sparsity of 2/3 there is nothing.
+  @Test func rotates() throws {
+    func shift(_ options: String) throws -> Double {
+      let report = try JSONValue.parse(Array(run("\(Self.command) --json -f \(options) net.h5 a.ncz").utf8))
+      let shift = try #require(report["fourth_moment_shift"]?.double)
+      let notes = try #require(report["notes"]?.array).compactMap(\.string)
+      #expect(notes.contains { $0.contains("shift the first layer's kernel") } == (shift > 0.02), "\(notes)")
+      return shift
+    }
+    let (plain, rotated) = (try shift("--sparsity .9"), try shift("--sparsity .9 --rotate"))
+    #expect(rotated < plain && plain > 0.02, "\(plain) \(rotated)")
+    #expect(try shift("--sparsity .66666") < 1e-4)
+  }
+
   @Test func warns() throws {
     let sampled = try shell("\(Self.command) net.h5 a.ncz", in: folder)
     #expect(sampled.diagnostics.contains("throws the training away; --weights project keeps it"))
@@ -78,6 +93,8 @@ import Testing
     ("\(command) --sparsity 1 net.h5 a.ncz", 64, "leaves no weight"),
     ("\(command) --widths 0 net.h5 a.ncz", 64, "numbers of units"),
     ("\(command) --weights project --seed 1 net.h5 a.ncz", 64, "draws nothing"),
+    ("\(command) --weights project --rotate net.h5 a.ncz", 64, "keeps weights for the inputs as they are"),
+    ("nc-ternarize --rotate net.h5 a.ncz", 64, "--rotate belongs to --method ntk"),
     ("\(command) --scale-per row net.h5 a.ncz", 64, "scales of its own"),
     ("nc-ternarize --method ntk --data data.h5 net.h5 a.ncz", 65, "the answers are no classes"),
     ("nc-ternarize --method ntk --data net.h5 net.h5 a.ncz", 65, "no dataset x"),

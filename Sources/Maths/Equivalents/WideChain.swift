@@ -72,7 +72,8 @@ public struct WideChain: Sendable {
       case .rescaling(let scale, let offset) where scale.count == 1 && offset.count == 1 && scale[0] > 0:
         guard pending == nil || activation != .linear else { throw .operation("a rescaling before an activation") }
         omit("rescalings")
-      case .input, .batchNormalization, .layerNormalization, .normalization, .rescaling, .prelu, .combine, .concatenate:
+      case .input, .batchNormalization, .layerNormalization, .normalization, .rescaling, .rotation, .prelu, .combine,
+        .concatenate:
         throw .operation(node.operation.name)
       }
     }

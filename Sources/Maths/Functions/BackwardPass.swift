@@ -62,6 +62,11 @@ extension NetworkFunction {
       case .rescaling(let scale, _):
         let factors = repeated(scale, shapes[index].width)
         add(mapRows(gradient, width: factors.count) { $0 * factors[$1] }, to: node.inputs[0], &gradients)
+      case .rotation(let seed):
+        guard let matrix = cosines[shapes[index].width] else { break }
+        let signs = Rotation.signs(seed: seed, width: matrix.columns)
+        let turned = back(gradient, shape, through: matrix, matrix.elements)
+        add(mapRows(turned, width: signs.count) { $0 * signs[$1] }, to: node.inputs[0], &gradients)
       case .prelu(let slope):
         let slopes = repeated(vectors[slope], shapes[index].width)
         let factors = mapRows(values[node.inputs[0]], width: slopes.count) { x, i in x > 0 ? 1 : slopes[i] }

@@ -112,6 +112,7 @@ extension NetworkFunction {
     case .rescaling(let scale, let offset):
       let (factors, offsets) = (repeated(scale, width), repeated(offset, width))
       return mapRows(input, width: width) { x, i in rounded(x * factors[i]) + offsets[i] }
+    case .rotation(let seed): return rotated(input, seed: seed, width: width)
     case .prelu(let slope):
       let slopes = repeated(vectors[slope], width)
       return mapRows(input, width: slopes.count) { x, i in x >= 0 ? x : slopes[i] * x }

@@ -8,12 +8,19 @@ public enum NetworkFunctionError: Error, Equatable, CustomStringConvertible {
   case opaque(String)
   /// Shapes that do not fit each other, or are not known.
   case shape(String)
+  /// More numbers than can be rotated.
+  case rotation(width: Int)
+  /// The matrices of rotations take more than so many bytes.
+  case rotationMemory(width: Int, Int)
   case algebra(LinearAlgebraError)
 
   public var description: String {
     switch self {
     case .opaque(let name): "\(name) cannot be run"
     case .shape(let what): what
+    case .rotation(let width): "a rotation of \(width) numbers, limit \(Rotation.maxWidth)"
+    case .rotationMemory(let width, let memory):
+      "the matrix of a rotation of \(width) numbers takes more than \(memory) bytes"
     case .algebra(let error): "\(error)"
     }
   }
@@ -35,6 +42,8 @@ public struct NetworkFunction: Sendable {
   let vectors: [[Double]]
   /// The same matrices for inputs of few levels, where they are ternary and have such inputs.
   private(set) var planes: [TernaryPlanes?]
+  /// The cosine transforms of rotations, by their widths.
+  let cosines: [Int: WeightMatrix]
   /// The shape of one sample of each node's value.
   let shapes: [SampleShape]
   let algebra: LinearAlgebra
@@ -62,6 +71,7 @@ public struct NetworkFunction: Sendable {
     case layerNormalization(gamma: Int?, beta: Int?, epsilon: Double)
     case normalization(mean: Int, variance: Int, epsilon: Double)
     case rescaling(scale: [Double], offset: [Double])
+    case rotation(seed: UInt64)
     case prelu(slope: Int)
     case combine(Network.Combination)
     case concatenate
@@ -72,10 +82,11 @@ public struct NetworkFunction: Sendable {
   /// - Parameters:
   ///   - precision: float16 or bfloat16 to compute as a framework does in that type; weights are rounded to it too.
   ///   - inputShape: the shape of one sample of an input that does not say it.
+  ///   - memory: bytes that the matrices of rotations may take.
   ///   - matrix, vector: the values of the tensor of that name.
   /// - Throws: `NetworkFunctionError`, and what `matrix` and `vector` throw.
   public init(
-    _ network: Network, precision: ElementType? = nil, inputShape: [Int]? = nil,
+    _ network: Network, precision: ElementType? = nil, inputShape: [Int]? = nil, memory: Int = .max,
     matrix: (TensorName) throws -> WeightMatrix, vector: (TensorName) throws -> [Double]
   ) throws {
     for node in network.nodes {
@@ -113,6 +124,7 @@ public struct NetworkFunction: Sendable {
           mean: try tensors.vector(mean, vector), variance: try tensors.vector(variance, vector), epsilon: epsilon)
       case .rescaling(let scale, let offset):
         .rescaling(scale: tensors.rounded(scale), offset: tensors.rounded(offset))
+      case .rotation(let seed): .rotation(seed: seed)
       case .prelu(let slope): .prelu(slope: try tensors.vector(slope, vector))
       case .combine(let combination): .combine(combination)
       case .concatenate: .concatenate
@@ -123,6 +135,7 @@ public struct NetworkFunction: Sendable {
     matrices = tensors.matrices
     vectors = tensors.vectors
     shapes = try Self.shapes(network, operations, tensors, inputShape: inputShape)
+    cosines = try Self.cosines(operations, shapes, memory: memory)
     planes = matrices.map { _ in nil }
     for index in network.nodes.indices {
       guard case .dense(let number, _) = operations[index], case .ternary(let matrix) = matrices[number],
@@ -253,7 +266,7 @@ public struct NetworkFunction: Sendable {
         case .dense: true
         case .batchNormalization(_, _, let gamma, let beta, _), .layerNormalization(let gamma, let beta, _):
           gamma != nil || beta != nil
-        case .input, .activation, .normalization, .rescaling, .prelu, .combine, .concatenate, .copy: false
+        case .input, .activation, .normalization, .rescaling, .rotation, .prelu, .combine, .concatenate, .copy: false
         }
       result.append(isWeighted || node.inputs.contains { result[$0] })
     }
@@ -331,7 +344,7 @@ public struct NetworkFunction: Sendable {
         case .reshape(let shape): shapes.append(try input.reshaped(shape, node: index))
         default: shapes.append(input)
         }
-      case (.activation, let input?): shapes.append(input)
+      case (.activation, let input?), (.rotation, let input?): shapes.append(input)
       case (_, nil): throw .shape("node \(index): \(node.operation.name) has no input")
       }
       guard shapes[index].width <= (maxNumbers - total) / max(1, shapes[index].positions) else {
@@ -376,7 +389,7 @@ public struct NetworkFunction: Sendable {
       case .dense(let matrix, _): return SampleShape(positions: 1, width: tensors.matrices[matrix].columns)
       case .batchNormalization(let mean, _, _, _, _):
         return SampleShape(positions: 1, width: tensors.vectors[mean].count)
-      case .activation, .copy, .layerNormalization, .normalization, .rescaling, .prelu:
+      case .activation, .copy, .layerNormalization, .normalization, .rescaling, .rotation, .prelu:
         if case .reshape = node.operation { continue }
         reached.insert(position)
       case .input, .combine, .concatenate: continue

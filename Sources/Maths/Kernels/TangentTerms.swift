@@ -138,7 +138,7 @@ struct TangentBlock: Sendable {
         used = [bias]
       case .batchNormalization(_, _, let gamma, let beta, _), .layerNormalization(let gamma, let beta, _):
         used = [gamma, beta]
-      case .input, .activation, .normalization, .rescaling, .prelu, .combine, .concatenate, .copy: continue
+      case .input, .activation, .normalization, .rescaling, .rotation, .prelu, .combine, .concatenate, .copy: continue
       }
       for case let vector? in used { vectorUses[vector, default: 0] += shapes[index].positions }
     }

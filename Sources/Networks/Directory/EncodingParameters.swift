@@ -161,9 +161,7 @@ extension Encoding {
     case .levels: self = .levels(try LevelsCodec.Parameters(&object))
     case .seeded:
       let group = try object.group()
-      let seed = try object.required("seed", "16 lower-case hexadecimal digits") { json in
-        json.string.flatMap(UInt64.init(hexadecimal:))
-      }
+      let seed = try object.seed()
       let threshold = try object.integer("threshold", in: TernarySeed.thresholds)
       guard let trits = TernarySeed(seed: seed, threshold: threshold) else {
         throw NetworkError(.corrupt, "parameters: threshold \(threshold)")
@@ -171,6 +169,13 @@ extension Encoding {
       self = .seeded(trits, group)
     }
     try object.finish()
+  }
+}
+
+extension ObjectReader {
+  /// The seed of a generator.
+  mutating func seed() throws(NetworkError) -> UInt64 {
+    try required("seed", "16 lower-case hexadecimal digits") { $0.string.flatMap(UInt64.init(hexadecimal:)) }
   }
 }
 
@@ -182,7 +187,7 @@ extension UInt64 {
   }
 
   /// 16 lower-case hexadecimal digits.
-  fileprivate var hexadecimal: String {
+  var hexadecimal: String {
     let digits = String(self, radix: 16)
     return String(repeating: "0", count: 16 - digits.count) + digits
   }

@@ -105,6 +105,7 @@ extension Network.Operation {
         JSONValue.Member("offset", .array(offset.map(JSONValue.real))),
         JSONValue.Member("scale", .array(scale.map(JSONValue.real))),
       ]
+    case .rotation(let seed): [JSONValue.Member("seed", .string(seed.hexadecimal))]
     case .reshape(let shape): [JSONValue.Member("shape", .array(shape.map { JSONValue.integer($0) }))]
     case .dropout(let rate): [JSONValue.Member("rate", JSONValue.real(rate))]
     case .opaque(let className, _): [JSONValue.Member("class", .string(className))]
@@ -137,6 +138,7 @@ extension Network.Operation {
         epsilon: try parameters.real("epsilon"))
     case "rescaling":
       self = .rescaling(scale: try parameters.reals("scale"), offset: try parameters.reals("offset"))
+    case "rotation": self = .rotation(seed: try parameters.seed())
     case "prelu": self = .prelu(slope: try tensors.name("slope"))
     case "reshape": self = .reshape(shape: try parameters.integers("shape"))
     case "concatenate": self = .concatenate

@@ -36,10 +36,13 @@ public struct KernelOptions: Sendable {
   public var readout: ReadoutFit
   public var penalty: Penalty
   public var ternarizesReadout: Bool
+  /// Whether inputs go through a random rotation, whose seed follows from `seed`.
+  public var rotates: Bool
 
   public init(
     matching: Matching = .rule(.levels(3)), weights: WeightSource = .sample, sparsity: Fraction, seed: UInt64 = 1,
-    widths: [Int]? = nil, readout: ReadoutFit = .ridge, penalty: Penalty = .heldBack, ternarizesReadout: Bool = false
+    widths: [Int]? = nil, readout: ReadoutFit = .ridge, penalty: Penalty = .heldBack, ternarizesReadout: Bool = false,
+    rotates: Bool = false
   ) {
     self.matching = matching
     self.weights = weights
@@ -49,6 +52,7 @@ public struct KernelOptions: Sendable {
     self.readout = readout
     self.penalty = penalty
     self.ternarizesReadout = ternarizesReadout
+    self.rotates = rotates
   }
 }
 
@@ -83,6 +87,7 @@ extension KernelOptions {
   var text: String {
     var words = ["--method ntk --match \(matching) --weights \(weights.rawValue) --sparsity \(sparsity)"]
     if weights != .project { words.append("--seed \(seed)") }
+    if rotates { words.append("--rotate") }
     if let widths { words.append("--widths \(widths.map(String.init).joined(separator: ","))") }
     words.append("--readout \(readout.rawValue)")
     if case .relative(let value) = penalty { words.append("--ridge \(value)") }

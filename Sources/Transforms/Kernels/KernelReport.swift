@@ -21,8 +21,17 @@ public struct KernelReport: Sendable {
   public var correctAfter = 0
   /// The root of E‖f − g‖² ÷ E‖f‖² on the data.
   public var outputError = 0.0
+  /// What the fourth moment of random weights adds to the kernel of the first layer; `nil` for other weights.
+  public var fourthMoment: FourthMomentShift?
   /// What a user should be told.
   public var warnings: [String] = []
+
+  /// ‖ΔK‖₂/‖K₁‖₂ on the first samples, for weights of this fourth moment.
+  public struct FourthMomentShift: Sendable {
+    public var moment: Double
+    public var size: Double
+    var isRotated: Bool
+  }
 
   init(inputBytes: Int) { self.inputBytes = inputBytes }
 
@@ -39,8 +48,9 @@ extension KernelReport: OutputReport {
   }
 
   public var remarks: [String] {
-    guard let matching else { return warnings }
     var remarks = warnings
+    if let fourthMoment, fourthMoment.size > 0.02 { remarks.append(fourthMoment.sentence) }
+    guard let matching else { return remarks }
     remarks.append(
       "identity shift of the conjugate kernel: \(significant(matching.shift, 3)) (a ridge; eigenvectors stay)")
     for (number, layer) in matching.layers.enumerated() where !layer.matched.equationResiduals.isEmpty {
@@ -90,6 +100,7 @@ extension KernelReport: OutputReport {
     return JSONValue.object([
       .init("accuracy_after", .real(accuracy(correctAfter))),
       .init("accuracy_before", .real(accuracy(correctBefore))),
+      .init("fourth_moment_shift", JSONValue.real(orNull: fourthMoment?.size)),
       .init("input", .string(input)),
       .init("input_bytes", .integer(inputBytes)),
       .init("layers", .array(layers)),
@@ -102,5 +113,14 @@ extension KernelReport: OutputReport {
       .init("shift", JSONValue.real(orNull: matching?.shift)),
       .init("tensors", .array(tensors.map { $0.json(reason: nil) })),
     ]).canonical().serialized()
+  }
+}
+
+extension KernelReport.FourthMomentShift {
+  fileprivate var sentence: String {
+    let (percent, moment) = (significant(100 * size, 2), significant(moment, 3))
+    let remedy = isRotated ? "--sparsity 0.667 makes" : "--rotate or --sparsity 0.667 makes"
+    return
+      "the weights shift the first layer's kernel by \(percent) % (fourth moment \(moment), of a Gaussian 3); \(remedy) it smaller"
   }
 }

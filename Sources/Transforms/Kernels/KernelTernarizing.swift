@@ -55,7 +55,7 @@ private struct KernelWork {
   }
 
   func write(to output: FileDescriptor, _ options: CompressingOptions) throws(NetworkError) -> KernelReport {
-    var draft = NetworkDraft(threads: threads)
+    var draft = NetworkDraft(threads: threads, memory: file.options.memory)
     for node in chain.front { try draft.append(node, of: file) }
     var report = KernelReport(inputBytes: file.size)
     if method.weights == .project {
@@ -143,7 +143,11 @@ private struct KernelWork {
   }
 
   /// Random weights, of the widths that are wanted.
-  private func appendSampled(to draft: inout NetworkDraft, _ report: inout KernelReport) throws(NetworkError) {
+  ///
+  /// - Parameter isMeasured: whether the report says what the fourth moment of the weights does.
+  private func appendSampled(
+    to draft: inout NetworkDraft, _ report: inout KernelReport, isMeasured: Bool = true
+  ) throws(NetworkError) {
     var activations = try chain.activations()
     let widths = method.widths ?? chain.hidden.map { file.tensors[$0.kernel].matrixDimensions.rows }
     if widths.count != activations.count {
@@ -160,6 +164,8 @@ private struct KernelWork {
     let (means, variances) = front.outputMoments(for: data, threads: threads)
     try draft.appendCentring(means, variances, name: "centring")
     var sampler = try TernarySampler(seed: method.seed, sparsity: method.sparsity.value)
+    if method.rotates { draft.append(.rotation(seed: sampler.nextRotation()), name: "rotation") }
+    if isMeasured { report.fourthMoment = try fourthMomentShift(layers[0], of: draft, density: sampler.density) }
     var inputs = front.outputCount
     for (number, width) in widths.enumerated() {
       let matrix = try sampler.next(rows: width, columns: inputs, fanIn: number == 0 ? 1 : inputs)
@@ -175,6 +181,35 @@ private struct KernelWork {
       draft.append(layers[number])
       inputs = width
     }
+  }
+
+  /// What the fourth moment of weights of which so many are not 0 adds to the kernel of the first layer.
+  ///
+  /// - Parameter draft: what comes before that layer.
+  private func fourthMomentShift(
+    _ layer: CentredActivation, of draft: NetworkDraft, density: Double
+  ) throws(NetworkError) -> KernelReport.FourthMomentShift {
+    let function = try draft.function(inputShape: inputShape)
+    let count = min(512, data.samples)
+    let points = function.outputs(in: 0..<count) { range, out in
+      for (place, number) in range.enumerated() {
+        let sample = number * data.samples / count
+        let own = place * data.inputCount..<(place + 1) * data.inputCount
+        data.fill(sample..<sample + 1, UnsafeMutableBufferPointer(rebasing: out[own]))
+      }
+    }
+    let moment = 1 / density
+    let size = try about {
+      let wide = try WideNetwork([layer.activation], deviation: 1)
+      let term = try fourthMomentTerm(
+        points: points, width: function.outputCount, moments: wide.layers[0].moments, fourthMoment: moment,
+        threads: threads)
+      let gram = try SymmetricMatrix(gramOf: points, width: function.outputCount, threads: threads)
+      let kernel = try WideKernels(.exact, of: wide, gram: gram, withTangent: false, threads: threads).conjugate
+      let norm = try kernel.spectralNorm(threads: threads)
+      return norm > 0 ? try term.spectralNorm(threads: threads) / norm : 0
+    }
+    return KernelReport.FourthMomentShift(moment: moment, size: size, isRotated: method.rotates)
   }
 
   // MARK: The last layer
@@ -275,10 +310,10 @@ private struct KernelWork {
     var own = method
     (own.matching, own.weights, own.readout, own.ternarizesReadout) = (.none, .seed, .ridge, false)
     let work = KernelWork(self, own)
-    var draft = NetworkDraft(threads: threads)
+    var draft = NetworkDraft(threads: threads, memory: file.options.memory)
     for node in chain.front { try draft.append(node, of: file) }
     var report = KernelReport(inputBytes: 0)
-    try work.appendSampled(to: &draft, &report)
+    try work.appendSampled(to: &draft, &report, isMeasured: false)
     try work.append(
       try draft.fittedReadout(.ridge, .heldBack, to: labelled, inputShape: inputShape, file.options), to: &draft)
     let function = try draft.function(inputShape: inputShape)

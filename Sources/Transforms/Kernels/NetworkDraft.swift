@@ -14,6 +14,7 @@ package struct NetworkDraft {
   private var matrices: [TensorName: WeightMatrix] = [:]
   private var vectors: [TensorName: [Double]] = [:]
   private let threads: Threads
+  private let memory: Int
 
   /// Weights as they are to be stored.
   package enum Matrix {
@@ -23,7 +24,11 @@ package struct NetworkDraft {
     case dense([Double], rows: Int, columns: Int)
   }
 
-  package init(threads: Threads) { self.threads = threads }
+  /// - Parameter memory: bytes that the matrices of rotations may take.
+  package init(threads: Threads, memory: Int = .max) {
+    self.threads = threads
+    self.memory = memory
+  }
 
   /// A drawn matrix to be stored with its trits.
   package func packed(_ matrix: SeededMatrix) -> Matrix { .ternary(TernaryMatrix(matrix, threads: threads)) }
@@ -119,7 +124,7 @@ package struct NetworkDraft {
   /// - Parameter inputShape: the shape of one sample.
   package func function(inputShape: [Int]?) throws(NetworkError) -> NetworkFunction {
     try about {
-      try NetworkFunction(network, inputShape: inputShape) { name in
+      try NetworkFunction(network, inputShape: inputShape, memory: memory) { name in
         guard let matrix = matrices[name] else { throw NetworkError(.internal, "\(name): no such matrix") }
         return matrix
       } vector: { name in

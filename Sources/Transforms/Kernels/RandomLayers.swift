@@ -42,6 +42,11 @@ extension KernelOptions.Matching {
 package struct TernarySampler {
   private var seeds: SplitMix64
   package let threshold: Int
+  /// The share of weights that are not 0.
+  package var density: Double { Double(threshold) * 0x1p-15 }
+
+  /// The seed of a rotation.
+  package mutating func nextRotation() -> UInt64 { seeds.next() }
 
   /// - Parameter sparsity: fraction of the weights that are zero, to 2⁻¹⁵.
   /// - Throws: `.usage` where no weight is left.

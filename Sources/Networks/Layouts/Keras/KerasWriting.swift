@@ -272,6 +272,7 @@ private struct Builder {
         try require(shape.last == numbers.count, "a rescaling of \(numbers.count) values")
       }
       return (Self.layer("Rescaling", [.init("scale", Self.json(scale)), .init("offset", Self.json(offset))]), shape)
+    case .rotation: throw Misfit(reason: "Keras has no rotation")
     case .prelu(let slope):
       let dimensions = try record(slope).shape.dimensions
       try require(dimensions.count == shape.count, "\(slope) has other axes than the values")
