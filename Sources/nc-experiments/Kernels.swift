@@ -252,7 +252,7 @@ struct Kernels: Tool {
     for widths in try widths.map(numbers) {
       try check(widths, inputs: points.width, reading)
       let relus = [Activation](repeating: .relu, count: widths.count)
-      let matching = try NetworkMatching(relus, deviation: 1, rule: .levels(3))
+      guard let matching = try KernelOptions.Matching.rule(.levels(3)).centred(relus).matching else { continue }
       let wide = try KernelDistance(
         points.conjugate(relus, deviation: 1, threads: threads),
         points.conjugate(matching.layers.map { $0.matched.activation }, deviation: 1, threads: threads),
@@ -305,7 +305,8 @@ struct Kernels: Tool {
     guard bytes <= Double(reading.memory) else {
       let list = widths.map(String.init).joined(separator: ",")
       throw NetworkError(
-        .overLimit, "weights of \(list) units take \(bytes) bytes, more than \(reading.memory)", remedy: .memory)
+        .overLimit, "weights of \(list) units take \(Int(min(bytes, 1e18))) bytes, more than \(reading.memory)",
+        remedy: .memory)
     }
   }
 
