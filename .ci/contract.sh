@@ -131,7 +131,7 @@ for number in inf nan 1e999 0x10 -inf; do
 done
 for arguments in "" "- -" "--max-output x a b" "--max-output -1 a b" "--measure size a b" "--points 0 a b" "--law cauchy a b"; do expect 64 "nc-verify $arguments"; done
 expect 69 "nc-verify --max-output 1 --measure weights '$network' net.ncz"
-expect 75 "nc-verify --points 30000 '$network' net.ncz"; ok "names the option" grep -q -e --points err
+expect 75 "nc-verify --points 30000 --memory 64MiB '$network' net.ncz"; ok "names the option" grep -q -e --points err
 
 # Existing output, and the same file in and out.
 expect 73 "nc-ternarize '$network' net.ncz"; silent "existing output"
