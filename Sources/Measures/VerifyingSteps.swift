@@ -124,9 +124,6 @@ extension Verifier {
     fill: @Sendable (Range<Int>, UnsafeMutableBufferPointer<Double>) -> Void
   ) -> (squaredNorm: Double, squaredError: Double) {
     let (a, b) = outputs(of: f, g, samples: samples, fill: fill)
-    return zip(a.logits, b.logits).reduce(into: (0.0, 0.0)) { sums, pair in
-      sums.0 += pair.0 * pair.0
-      sums.1 += (pair.0 - pair.1) * (pair.0 - pair.1)
-    }
+    return squaredLoss(a.logits, b.logits)
   }
 }

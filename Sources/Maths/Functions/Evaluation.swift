@@ -102,3 +102,12 @@ public func meanDivergence(_ a: [Double], _ b: [Double], width: Int) -> Double {
   // Rounding may leave less than 0; what is not a number stays.
   return total < 0 ? 0 : total / Double(max(1, samples))
 }
+
+/// Σ f² and Σ (f − g)² of outputs f and g, as many of each: what a claim about outputs is a ratio of.
+public func squaredLoss(_ f: [Double], _ g: [Double]) -> (squaredNorm: Double, squaredError: Double) {
+  precondition(f.count == g.count, "outputs of the same samples")
+  return zip(f, g).reduce(into: (0.0, 0.0)) { sums, pair in
+    sums.0 += pair.0 * pair.0
+    sums.1 += (pair.0 - pair.1) * (pair.0 - pair.1)
+  }
+}

@@ -4,9 +4,6 @@ internal import Glibc
 public import Parallel
 
 extension LabelledFeatures {
-  /// Bytes that `fittedSoftmax` holds the features in.
-  public var heldBytes: Int { samples.multipliedReportingOverflow(by: 4 * width).partialValue }
-
   /// The λ that are tried, descending; each begins where the one before ended.
   private static let softmaxPenalties: [Double] = (-10...(-4)).reversed().map { exponent10(Double($0) / 2) }
 
@@ -14,7 +11,7 @@ extension LabelledFeatures {
   /// the root of the mean of their variances, by `minimum(from:)`. The W and b that are returned take the features as
   /// they are.
   ///
-  /// The features are held as float32, `heldBytes`. Sums are taken over blocks of samples in their order.
+  /// The features are held as float32. Sums are taken over blocks of samples in their order.
   ///
   /// - Throws: `LinearAlgebraError`.
   public func fittedSoftmax(_ penalty: Penalty, threads: Threads) throws(LinearAlgebraError) -> Readout {

@@ -28,7 +28,7 @@ extension NetworkFile {
 /// One run of `nc-ternarize --method ntk`.
 private struct KernelWork {
   let file: NetworkFile
-  let method: KernelOptions
+  var method: KernelOptions
   let chain: LayerChain
   let data: DataFile
   let labelled: LabelledSamples
@@ -176,7 +176,7 @@ private struct KernelWork {
       let own = widths.count == chain.hidden.count ? chain.hidden[number] : nil
       draft.appendDense(
         own?.kernelName ?? TensorName("hidden\(number + 1)/kernel"),
-        method.weights == .seed ? .seeded(matrix) : .ternary(TernaryMatrix(matrix, threads: threads)),
+        method.weights == .seed ? .seeded(matrix) : draft.packed(matrix),
         isTransposed: own.map { file.tensors[$0.kernel].isTransposed } ?? true, bias: nil)
       draft.append(layers[number])
       inputs = width
@@ -278,10 +278,7 @@ private struct KernelWork {
     report.samples = data.samples
     report.correctBefore = original.correct(before, labelled.labels)
     report.correctAfter = function.correct(after, labelled.labels)
-    let (squares, differences) = zip(before.logits, after.logits).reduce(into: (0.0, 0.0)) { sums, pair in
-      sums.0 += pair.0 * pair.0
-      sums.1 += (pair.0 - pair.1) * (pair.0 - pair.1)
-    }
+    let (squares, differences) = squaredLoss(before.logits, after.logits)
     let error = (differences / squares).squareRoot()
     guard error.isFinite else { throw NetworkError(.unusable, "the outputs for the data are not finite, or all zero") }
     report.outputError = error
@@ -307,9 +304,8 @@ private struct KernelWork {
 
   /// Of random features with the activations as they are, of the same widths.
   private func randomAccuracy() throws(NetworkError) -> Double {
-    var own = method
-    (own.matching, own.weights, own.readout, own.ternarizesReadout) = (.none, .seed, .ridge, false)
-    let work = KernelWork(self, own)
+    var work = self
+    (work.method.matching, work.method.weights, work.method.ternarizesReadout) = (.none, .seed, false)
     var draft = NetworkDraft(threads: threads, memory: file.options.memory)
     for node in chain.front { try draft.append(node, of: file) }
     var report = KernelReport(inputBytes: 0)
@@ -320,12 +316,6 @@ private struct KernelWork {
     let outputs = function.outputs(for: data, threads: threads)
     return Double(function.correct(outputs, labelled.labels)) / Double(max(1, data.samples))
   }
-
-  private init(_ other: KernelWork, _ method: KernelOptions) {
-    (file, chain, data, labelled) = (other.file, other.chain, other.data, other.labelled)
-    (original, inputShape) = (other.original, other.inputShape)
-    self.method = method
-  }
 }
 
 /// Three digits.
@@ -334,11 +324,9 @@ private func text(_ fraction: Double) -> String { "\((fraction * 1000).rounded()
 extension NetworkFunction {
   /// Samples whose class is the label.
   fileprivate func correct(_ outputs: Outputs, _ labels: [Int]) -> Int {
-    if outputs.width == 1 {
-      let threshold = outputFunction == .sigmoid ? 0.5 : 0
-      return labels.indices.count { (outputs.values[$0] > threshold ? 1 : 0) == labels[$0] }
-    }
-    return Evaluation(outputs.values, width: outputs.width, .values, labels: labels).correct ?? 0
+    Evaluation(
+      outputs.values, width: outputs.width, meaning == .probability ? .probability : .values, labels: labels
+    ).correct ?? 0
   }
 }
 
