@@ -689,6 +689,10 @@ private let threeLayers: [(name: String, inputs: UInt64, outputs: UInt64)] = [
     (#""rate":5e-01"#, #""inputs":[13],"rate":5e-01"#, true), (#""kernel":"k""#, #""kernel":7"#, true),
     (#""kernel":"k""#, #""kernel":"""#, true), (#""op":"add""#, #""op":3"#, true),
     (#""rate":5e-01"#, #""rate":2e+00"#, true), (#""rate":5e-01"#, #""rate":1"#, true), (#","rate":5e-01"#, "", true),
+    // Unknown and corrupt is corrupt.
+    (#""rate":5e-01"#, #""inputs":[13,12],"later":1,"rate":5e-01"#, true),
+    (#""outputs":[15,9]"#, #""later":1,"outputs":[16]"#, true), (#""op":"add""#, #""name":7,"op":"later""#, true),
+    (#""rate":5e-01"#, #""rate":2e+00,"tensors":{"later":"k"}"#, true),
   ])
   func refuses(_ original: String, _ changed: String, _ isCorrupt: Bool) throws {
     let text = String(decoding: Self.network.json.canonical().serialized(), as: UTF8.self)

@@ -281,11 +281,7 @@ extension Directory {
     if let json = object.optional("network") {
       networkJSON = json
       do throws(NetworkError) {
-        let network = try Network(json: json)
-        for name in network.tensorNames where !names.contains(name) {
-          throw NetworkError(.corrupt, "network: no tensor is named \(name)")
-        }
-        self.network = network
+        network = try Network(json: json, isTensor: names.contains)
       } catch {
         guard error.verdict == .unsupported else { throw error }
         networkProblem = error.message

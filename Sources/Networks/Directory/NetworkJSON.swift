@@ -23,22 +23,18 @@ extension Network {
 
   /// Reads what `json` writes.
   ///
+  /// `isTensor` answers whether the directory has a tensor of a name.
   /// Law: `Network(json: n.json) == n`.
-  /// Throws corrupt for a missing key, a value of the wrong type or a graph that does not hold together, unsupported
-  /// for an operation, an activation or a key that this version does not know.
-  public init(json: JSONValue) throws(NetworkError) {
+  /// Throws corrupt for a missing key, a value of the wrong type, a graph that does not hold together or a tensor that
+  /// is none, unsupported for an operation, an activation or a key that this version does not know. A file that is
+  /// both is corrupt.
+  public init(json: JSONValue, isTensor: (TensorName) -> Bool = { _ in true }) throws(NetworkError) {
     var object = try ObjectReader(json, "network")
     let array = try object.array("nodes")
     var nodes: [Node] = []
     var unknown: NetworkError?
     for (index, value) in array.enumerated() {
-      do throws(NetworkError) {
-        nodes.append(try Node(json: value, index: index))
-      } catch {
-        // What is corrupt further on is so whatever this means.
-        guard error.verdict == .unsupported else { throw error }
-        unknown = unknown ?? error
-      }
+      nodes.append(try Node(json: value, index: index, isTensor: isTensor, unknown: &unknown))
     }
     self.init(nodes: nodes, outputs: try object.integers("outputs", default: [array.count - 1]))
     if let precision = try object.optionalString("precision") {
@@ -52,13 +48,13 @@ extension Network {
       if !isKeras { unknown = unknown ?? NetworkError(.unsupported, "network: unknown layout \(layout)") }
     }
     isAssumed = try object.optionalTrue("assumed")
-    _ = try object.extensions()
-    if let unknown { throw unknown }
+    unknown = unknown ?? object.unknownKey.map { NetworkError(.unsupported, "network: unknown key \($0)") }
     do throws(GraphError) {
       try validate()
     } catch {
       throw NetworkError(.corrupt, "network: \(error)")
     }
+    if let unknown { throw unknown }
   }
 }
 
@@ -73,16 +69,26 @@ extension Network.Node {
     return .object(members + operation.parameters)
   }
 
-  fileprivate init(json: JSONValue, index: Int) throws(NetworkError) {
+  /// What this version does not know goes into `unknown`, and the rest is read all the same: what is corrupt is so
+  /// whatever the unknown means.
+  fileprivate init(
+    json: JSONValue, index: Int, isTensor: (TensorName) -> Bool, unknown: inout NetworkError?
+  ) throws(NetworkError) {
     var object = try ObjectReader(json, "node \(index)")
     let name = try object.optionalName("name")
     var tensors = try ObjectReader(.object(try object.object("tensors", default: [])), "tensors of node \(index)")
+    var named = tensors
+    for key in tensors.keys {
+      let tensor = try named.name(key)
+      guard isTensor(tensor) else { throw NetworkError(.corrupt, "network: no tensor is named \(tensor)") }
+    }
     let operation = try Network.Operation(
-      name: try object.string("op"), parameters: &object, tensors: &tensors)
+      name: try object.string("op"), parameters: &object, tensors: &tensors, unknown: &unknown)
     self.init(
       operation, inputs: try object.integers("inputs", default: operation.defaultInputs(at: index)), name: name)
-    _ = try object.extensions()
-    try tensors.finish()
+    for (what, key) in [("node", object.unknownKey), ("tensors of node", tensors.keys.first)] {
+      unknown = unknown ?? key.map { NetworkError(.unsupported, "\(what) \(index): unknown key \($0)") }
+    }
   }
 }
 
@@ -114,7 +120,7 @@ extension Network.Operation {
   }
 
   fileprivate init(
-    name: String, parameters: inout ObjectReader, tensors: inout ObjectReader
+    name: String, parameters: inout ObjectReader, tensors: inout ObjectReader, unknown: inout NetworkError?
   ) throws(NetworkError) {
     switch name {
     case "input":
@@ -122,7 +128,7 @@ extension Network.Operation {
     case "dense":
       self = .dense(kernel: try tensors.name("kernel"), bias: try tensors.optionalName("bias"))
     case "activation":
-      self = .activation(try Activation(&parameters))
+      self = .activation(try Activation(&parameters, unknown: &unknown))
     case "batch_normalization":
       self = .batchNormalization(
         mean: try tensors.name("mean"), variance: try tensors.name("variance"),
@@ -149,10 +155,12 @@ extension Network.Operation {
       for key in tensors.keys { named[key] = try tensors.name(key) }
       self = .opaque(className: try parameters.string("class"), tensors: named)
     default:
-      guard let combination = Network.Combination(rawValue: name) else {
-        throw NetworkError(.unsupported, "network: unknown operation \(name)")
+      if let combination = Network.Combination(rawValue: name) {
+        self = .combine(combination)
+      } else {
+        unknown = unknown ?? NetworkError(.unsupported, "network: unknown operation \(name)")
+        self = .opaque(className: name, tensors: [:])
       }
-      self = .combine(combination)
     }
   }
 }
@@ -212,7 +220,7 @@ extension Activation {
     }
   }
 
-  fileprivate init(_ parameters: inout ObjectReader) throws(NetworkError) {
+  fileprivate init(_ parameters: inout ObjectReader, unknown: inout NetworkError?) throws(NetworkError) {
     let kind = try parameters.string("kind")
     switch kind {
     case "leaky_relu": self = .leakyReLU(slope: try parameters.real("slope"))
@@ -227,10 +235,10 @@ extension Activation {
       self = .piecewiseConstant(
         levels: try parameters.reals("levels"), thresholds: try parameters.reals("thresholds"))
     default:
-      guard let function = Self.withoutParameters[kind] else {
-        throw NetworkError(.unsupported, "network: unknown activation \(kind)")
+      if Self.withoutParameters[kind] == nil {
+        unknown = unknown ?? NetworkError(.unsupported, "network: unknown activation \(kind)")
       }
-      self = function
+      self = Self.withoutParameters[kind] ?? .linear
     }
   }
 }
