@@ -42,14 +42,16 @@ struct Memory: Tool {
   @Flag(name: .shortAndLong, help: "Replace an existing picture.") var force = false
   @OptionGroup var common: CommonOptions
 
-  /// As the figure has them, and σ_T beside the three levels.
+  /// As the figure has them; relu with ternary weights, and σ_T beside the three levels.
   private static let curves: [(name: String, features: RandomFeatures)] = [
     ("original", .original),
+    ("relu-0", .ternary(sparsity: 0, .none)),
+    ("relu-.5", .ternary(sparsity: 0.5, .none)),
+    ("relu-.9", .ternary(sparsity: 0.9, .none)),
     ("levels-0", .ternary(sparsity: 0, .rule(.levels(3)))),
     ("levels-.5", .ternary(sparsity: 0.5, .rule(.levels(3)))),
     ("levels-.9", .ternary(sparsity: 0.9, .rule(.levels(3)))),
     ("sigma-t-.9", .ternary(sparsity: 0.9, .rule(.sigmaT))),
-    ("relu-.9", .ternary(sparsity: 0.9, .none)),
     ("zeros-.8", .randomZeros(0.8)),
     ("magnitude-.9", .smallestZeros(0.9)),
     ("naive", .naiveActivation),
@@ -121,7 +123,7 @@ struct Memory: Tool {
     let readout = try draft.fittedReadout(.ridge, .heldBack, to: fitted, inputShape: [inputs], reading)
     draft.appendDense(
       "last/kernel", .dense(readout.weights, rows: fitted.classes, columns: widths.last ?? inputs),
-      isTransposed: false, bias: ("last/bias", readout.offsets))
+      isTransposed: false, bias: .init("last/bias", readout.offsets))
     let function = try draft.function(inputShape: [inputs])
     let outputs = function.outputs(samples: tested.count, threads: threads, fill: tested.fill)
     let correct =

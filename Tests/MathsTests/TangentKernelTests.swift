@@ -79,27 +79,7 @@ import Testing
   }
 
   private func expectSame(_ found: KernelDistance, _ expected: KernelDistance, _ comment: String) {
-    let norm = expected.norms.a > 0 ? expected.norms.a : 1
-    func expect(_ x: Double?, _ y: Double?, within tolerance: Double = 1e-10, _ what: String) {
-      guard let x, let y else {
-        #expect(x == nil && y == nil, "\(comment), \(what): \(String(describing: x)), \(String(describing: y))")
-        return
-      }
-      #expect(abs(x - y) <= tolerance, "\(comment), \(what): \(x), \(y)")
-    }
-    expect(found.norms.a / norm, expected.norms.a / norm, "‖A‖")
-    expect(found.norms.b / norm, expected.norms.b / norm, "‖B‖")
-    expect(found.relativeSpectralNorm, expected.relativeSpectralNorm, "‖A − B‖")
-    expect(found.shift / norm, expected.shift / norm, "c")
-    expect(found.residualAfterShift, expected.residualAfterShift, "after the shift")
-    expect(found.scale, expected.scale, "s")
-    expect(found.residualAfterScale, expected.residualAfterScale, "after the scale")
-    expect(found.alignment, expected.alignment, "alignment")
-    #expect(found.subspace?.dimension == expected.subspace?.dimension, "\(comment)")
-    expect(found.subspace?.sine, expected.subspace?.sine, within: 1e-7, "sine")
-    if let gap = found.subspace?.gap, let other = expected.subspace?.gap {
-      #expect(abs(gap - other) <= 1e-8 * other, "\(comment)")
-    }
+    expectClose(found, expected, gap: 1e-8, comment)
     #expect(found.spectra == nil && found.eigenvalueDistance == nil)
   }
 

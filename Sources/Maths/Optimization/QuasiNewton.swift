@@ -21,9 +21,12 @@ public struct Minimum: Sendable {
 ///   - memory: pairs of differences that are kept.
 ///   - slope: ends where no derivative is larger.
 ///   - steps: most steps that are taken.
+///   - inverseHessian: what about the inverse of the Hessian makes of a vector, a symmetric positive definite map; as it is
+///     where nothing is known.
 ///   - function: value and derivatives at a point.
 public func minimum(
   from start: [Double], memory: Int = 10, slope: Double, steps: Int,
+  inverseHessian: (([Double]) -> [Double])? = nil,
   of function: ([Double]) -> (value: Double, gradient: [Double])
 ) -> Minimum {
   var point = start
@@ -34,7 +37,7 @@ public func minimum(
   }
   for step in 0..<steps {
     if gradient.allSatisfy({ $0.magnitude <= slope }) { return found(step) }
-    var direction = descent(gradient, pairs)
+    var direction = descent(gradient, pairs, inverseHessian)
     var descent = dot(direction, gradient)
     if !(descent < 0) {
       // The pairs describe another place.
@@ -42,7 +45,8 @@ public func minimum(
       direction = gradient.map(-)
       descent = -dot(gradient, gradient)
     }
-    let first = pairs.isEmpty ? min(1, 1 / gradient.reduce(0) { $0 + $1.magnitude }) : 1
+    let isUnscaled = pairs.isEmpty && inverseHessian == nil
+    let first = isUnscaled ? min(1, 1 / gradient.reduce(0) { $0 + $1.magnitude }) : 1
     var search = WolfeSearch(point: point, direction: direction, value: value, descent: descent)
     guard let next = search.step(from: first, of: function) else { return found(step) }
     let s = zip(next.point, point).map { $0 - $1 }
@@ -58,7 +62,9 @@ public func minimum(
 }
 
 /// −H·g, H the inverse Hessian as the pairs have it.
-private func descent(_ gradient: [Double], _ pairs: [(s: [Double], y: [Double], rho: Double)]) -> [Double] {
+private func descent(
+  _ gradient: [Double], _ pairs: [(s: [Double], y: [Double], rho: Double)], _ inverseHessian: (([Double]) -> [Double])?
+) -> [Double] {
   var q = gradient
   var alphas: [Double] = []
   for pair in pairs.reversed() {
@@ -66,8 +72,9 @@ private func descent(_ gradient: [Double], _ pairs: [(s: [Double], y: [Double], 
     alphas.append(alpha)
     for i in q.indices { q[i] -= alpha * pair.y[i] }
   }
+  if let inverseHessian { q = inverseHessian(q) }
   if let last = pairs.last {
-    let scale = 1 / (last.rho * dot(last.y, last.y))
+    let scale = 1 / (last.rho * dot(last.y, inverseHessian?(last.y) ?? last.y))
     for i in q.indices { q[i] *= scale }
   }
   for (pair, alpha) in zip(pairs, alphas.reversed()) {

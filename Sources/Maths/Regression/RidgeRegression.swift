@@ -102,8 +102,8 @@ extension LabelledFeatures {
   }
 }
 
-/// Sums over samples of which a ridge regression is made.
-private struct FeatureMoments {
+/// Sums over samples of which a regression is made.
+struct FeatureMoments {
   let width: Int
   let classes: Int
   private let algebra: LinearAlgebra
@@ -153,16 +153,25 @@ private struct FeatureMoments {
     }
   }
 
+  /// h̄
+  var means: [Double] { sums.map { $0 / Double(samples) } }
+
+  /// Σ(h − h̄)(h − h̄)ᵀ on and below the diagonal, and its trace.
+  func centred(at means: [Double]) -> (elements: [Double], trace: Double) {
+    var elements = gram
+    var trace = 0.0
+    for i in 0..<width {
+      for j in 0...i { elements[i * width + j] -= sums[i] * means[j] }
+      trace += elements[i * width + i]
+    }
+    return (elements, trace)
+  }
+
   /// `nil` where G + λ·n·s·I is not positive definite.
   func readout(_ lambda: Double, _ threads: Threads) -> Readout? {
     let count = Double(samples)
-    let means = sums.map { $0 / count }
-    var centred = gram
-    var trace = 0.0
-    for i in 0..<width {
-      for j in 0...i { centred[i * width + j] -= sums[i] * means[j] }
-      trace += centred[i * width + i]
-    }
+    let means = means
+    var (centred, trace) = centred(at: means)
     // Features without variance have no weights.
     let ridge = lambda * max(trace / Double(width), Double.leastNormalMagnitude)
     for i in 0..<width { centred[i * width + i] += ridge }

@@ -137,9 +137,10 @@ private struct KernelWork {
     draft.append(.activation(activation.stretched(by: 1 / deviation)))
   }
 
-  private func bias(of layer: LayerChain.Layer) throws(NetworkError) -> (name: TensorName, values: [Double])? {
+  private func bias(of layer: LayerChain.Layer) throws(NetworkError) -> NetworkDraft.Bias? {
     guard let name = layer.bias, let index = file.tensors.firstIndex(where: { $0.name == name }) else { return nil }
-    return (name, file.tensors[index].type.numbers(try file.values(of: index)))
+    let type = file.tensors[index].type
+    return NetworkDraft.Bias(name, type.numbers(try file.values(of: index)), type: type)
   }
 
   /// Random weights, of the widths that are wanted.
@@ -165,13 +166,15 @@ private struct KernelWork {
     try draft.appendCentring(means, variances, name: "centring")
     var sampler = try TernarySampler(seed: method.seed, sparsity: method.sparsity.value)
     if method.rotates { draft.append(.rotation(seed: sampler.nextRotation()), name: "rotation") }
-    if isMeasured { report.fourthMoment = try fourthMomentShift(layers[0], of: draft, density: sampler.density) }
     var inputs = front.outputCount
     for (number, width) in widths.enumerated() {
       let matrix = try sampler.next(rows: width, columns: inputs, fanIn: number == 0 ? 1 : inputs)
       guard matrix.rows.multipliedOrMaximum(by: matrix.columns) / 4 <= file.options.memory else {
         throw NetworkError(
           .overLimit, "\(width) × \(inputs) weights take more than \(file.options.memory) bytes", remedy: .memory)
+      }
+      if isMeasured, number == 0 {
+        report.fourthMoment = try fourthMomentShift(layers[0], of: draft, density: matrix.trits.density)
       }
       let own = widths.count == chain.hidden.count ? chain.hidden[number] : nil
       draft.appendDense(
@@ -221,7 +224,7 @@ private struct KernelWork {
     let classes = readout.offsets.count
     scored.appendDense(
       "scores/kernel", .dense(readout.weights, rows: classes, columns: readout.weights.count / classes),
-      isTransposed: false, bias: ("scores/bias", readout.offsets))
+      isTransposed: false, bias: .init("scores/bias", readout.offsets))
     let scores = try scored.function(inputShape: inputShape).outputs(for: data, threads: threads)
     let factor = calibrationFactor(scores.values, width: classes, labels: labelled.labels, threads: threads)
     var result = readout
@@ -244,7 +247,7 @@ private struct KernelWork {
     guard method.ternarizesReadout else {
       return draft.appendDense(
         layer, .dense(weights, rows: offsets.count, columns: width), isTransposed: tensor.isTransposed,
-        bias: (biasName, offsets))
+        bias: .init(biasName, offsets))
     }
     let result = try about(layer.text) {
       try ElementType.float32.bytes(rounding: weights).withUnsafeBytes { values in
@@ -263,7 +266,7 @@ private struct KernelWork {
       }
     }
     draft.appendDense(
-      layer, .ternary(result.matrix), isTransposed: tensor.isTransposed, bias: (biasName, offsets))
+      layer, .ternary(result.matrix), isTransposed: tensor.isTransposed, bias: .init(biasName, offsets))
   }
 
   // MARK: What it is worth

@@ -24,6 +24,17 @@ package struct NetworkDraft {
     case dense([Double], rows: Int, columns: Int)
   }
 
+  /// A bias, and the type in which it is stored.
+  package struct Bias {
+    package var name: TensorName
+    package var values: [Double]
+    package var type: ElementType
+
+    package init(_ name: TensorName, _ values: [Double], type: ElementType = .float32) {
+      (self.name, self.values, self.type) = (name, values, type)
+    }
+  }
+
   /// - Parameter memory: bytes that the matrices of rotations may take.
   package init(threads: Threads, memory: Int = .max) {
     self.threads = threads
@@ -44,8 +55,7 @@ package struct NetworkDraft {
   ///
   /// - Parameter isTransposed: whether the matrix is stored inputs × outputs.
   package mutating func appendDense(
-    _ kernel: TensorName, _ matrix: Matrix, isTransposed: Bool, bias: (name: TensorName, values: [Double])?,
-    name: TensorName? = nil
+    _ kernel: TensorName, _ matrix: Matrix, isTransposed: Bool, bias: Bias?, name: TensorName? = nil
   ) {
     let kernel = free(kernel)
     let (rows, columns) =
@@ -74,16 +84,18 @@ package struct NetworkDraft {
       weights = .dense(ElementType.float32.bytes(rounding: stored))
     }
     add(
-      kernel, isTransposed ? [columns, rows] : [rows, columns],
+      kernel, .float32, isTransposed ? [columns, rows] : [rows, columns],
       isTransposed ? .outputsLast() : .standard(rank: 2), .kernel, weights)
-    append(.dense(kernel: kernel, bias: bias.map { addVector($0.name, $0.values, .bias) }), name: name)
+    append(.dense(kernel: kernel, bias: bias.map { addVector($0.name, $0.values, .bias, $0.type) }), name: name)
   }
 
   /// Adds a tensor of one axis, and returns what it is called.
-  package mutating func addVector(_ name: TensorName, _ values: [Double], _ role: TensorRole) -> TensorName {
+  package mutating func addVector(
+    _ name: TensorName, _ values: [Double], _ role: TensorRole, _ type: ElementType = .float32
+  ) -> TensorName {
     let name = free(name)
-    vectors[name] = values.map { ElementType.float32.nearest($0) }
-    add(name, [values.count], .oneRow(rank: 1), role, .dense(ElementType.float32.bytes(rounding: values)))
+    vectors[name] = values.map { type.nearest($0) }
+    add(name, type, [values.count], .oneRow(rank: 1), role, .dense(type.bytes(rounding: values)))
     return name
   }
 
@@ -94,19 +106,20 @@ package struct NetworkDraft {
       guard let index = file.tensors.firstIndex(where: { $0.name == name }) else {
         throw NetworkError(.unsupported, "\(name): cannot be read")
       }
-      names[name] = addVector(
-        name, file.tensors[index].type.numbers(try file.values(of: index)), file.tensors[index].role)
+      let (tensor, values) = (file.tensors[index], try file.values(of: index))
+      names[name] = addVector(name, tensor.type.numbers(values), tensor.role, tensor.type)
     }
     let renamed = Network(nodes: [node], outputs: [0]).renamingTensors { names[$0] ?? $0 }
     append(renamed.nodes[0].operation, name: node.name)
   }
 
   private mutating func add(
-    _ name: TensorName, _ dimensions: [Int], _ axes: MatrixAxes, _ role: TensorRole, _ weights: Weights
+    _ name: TensorName, _ type: ElementType, _ dimensions: [Int], _ axes: MatrixAxes, _ role: TensorRole,
+    _ weights: Weights
   ) {
     guard let shape = Shape(dimensions) else { preconditionFailure("a matrix in memory has a shape") }
     tensors.append(
-      NewNetwork.Tensor(name: name, type: .float32, shape: shape, axes: axes, role: role, weights: weights))
+      NewNetwork.Tensor(name: name, type: type, shape: shape, axes: axes, role: role, weights: weights))
   }
 
   /// The name, or the first of `name_2`, `name_3`, … that is not taken.

@@ -41,9 +41,7 @@ extension KernelOptions.Matching {
 /// Ternary matrices drawn one after the other: each has a seed of its own, the next number of SplitMix64.
 package struct TernarySampler {
   private var seeds: SplitMix64
-  package let threshold: Int
-  /// The share of weights that are not 0.
-  package var density: Double { Double(threshold) * 0x1p-15 }
+  private let threshold: Int
 
   /// The seed of a rotation.
   package mutating func nextRotation() -> UInt64 { seeds.next() }

@@ -69,12 +69,9 @@ extension NetworkDraft {
       out.update(from: values, count: values.count)
       counter?.add(range.count)
     }
-    let needed =
-      switch fit {
-      case .ridge:
-        (16 * width).multipliedOrMaximum(by: width).addingOrMaximum((samples.count / 2).multipliedOrMaximum(by: width))
-      case .softmax: (4 * width).multipliedOrMaximum(by: samples.count)
-      }
+    // Of the ridge regression, the features of an eighth at most.
+    let kept = fit == .ridge ? samples.count / 2 : 4 * samples.count
+    let needed = (16 * width).multipliedOrMaximum(by: width).addingOrMaximum(kept.multipliedOrMaximum(by: width))
     guard needed <= options.memory else {
       throw NetworkError(
         .overLimit, "fitting the last layer to \(width) features takes \(needed) bytes, more than \(options.memory)",
