@@ -131,9 +131,12 @@ struct Memory: Tool {
     return (Double(correct) / Double(tested.count), try bytes(of: draft, features, reading), readout.penalty)
   }
 
-  /// Of the file, or of weights of float32.
+  /// Of the file; where all weights are stored as float32, of these.
   private func bytes(of draft: NetworkDraft, _ features: RandomFeatures, _ reading: ReadingOptions) throws -> Int {
-    guard case .ternary = features else { return draft.tensors.reduce(0) { $0 + 4 * $1.shape.count } }
+    switch features {
+    case .original, .naiveActivation: return draft.tensors.reduce(0) { $0 + 4 * $1.shape.count }
+    case .ternary, .randomZeros, .smallestZeros: break
+    }
     let file = try temporaryFile()
     defer { try? file.close() }
     return try NewNetwork(network: draft.network, tensors: draft.tensors, steps: [])

@@ -22,8 +22,6 @@ enum RandomFeatures {
   case naiveActivation
 
   /// Puts the layers after those of a draft whose values have a mean square norm of 1.
-  ///
-  /// - Returns: stored weights that are not zero, of those there are.
   func append(
     to draft: inout NetworkDraft, inputs: Int, widths: [Int], seed: UInt64, isSeeded: Bool
   ) throws {
@@ -40,10 +38,13 @@ enum RandomFeatures {
     for (number, rows) in widths.enumerated() {
       let fanIn = number == 0 ? 1 : columns
       let matrix: NetworkDraft.Matrix
-      if case .ternary = self {
+      switch self {
+      case .ternary:
         let seeded = try sampler.next(rows: rows, columns: columns, fanIn: fanIn)
         matrix = isSeeded ? .seeded(seeded) : draft.packed(seeded)
-      } else {
+      case .randomZeros, .smallestZeros:
+        matrix = .sparse(gaussian(rows, columns, fanIn, seed: seeds.next()), rows: rows, columns: columns)
+      case .original, .naiveActivation:
         matrix = .dense(gaussian(rows, columns, fanIn, seed: seeds.next()), rows: rows, columns: columns)
       }
       draft.appendDense("hidden\(number + 1)/kernel", matrix, isTransposed: false, bias: nil)

@@ -22,6 +22,8 @@ package struct NetworkDraft {
     case seeded(SeededMatrix)
     /// Row-major, rounded to float32 when they are stored.
     case dense([Double], rows: Int, columns: Int)
+    /// The same; zeros are not stored.
+    case sparse([Double], rows: Int, columns: Int)
   }
 
   /// A bias, and the type in which it is stored.
@@ -62,7 +64,7 @@ package struct NetworkDraft {
       switch matrix {
       case .ternary(let matrix): (matrix.rows, matrix.columns)
       case .seeded(let matrix): (matrix.rows, matrix.columns)
-      case .dense(_, let rows, let columns): (rows, columns)
+      case .dense(_, let rows, let columns), .sparse(_, let rows, let columns): (rows, columns)
       }
     let weights: Weights
     switch matrix {
@@ -82,6 +84,10 @@ package struct NetworkDraft {
         }
       }
       weights = .dense(ElementType.float32.bytes(rounding: stored))
+    case .sparse(let elements, let rows, let columns):
+      let rounded = elements.map { ElementType.float32.nearest($0) }
+      matrices[kernel] = .dense(rounded, rows: rows, columns: columns)
+      weights = .sparse(SparseMatrix(rounded, rows: rows, columns: columns), transposed: isTransposed)
     }
     add(
       kernel, .float32, isTransposed ? [columns, rows] : [rows, columns],
@@ -162,5 +168,23 @@ package struct NetworkDraft {
         (known?.history ?? []) + [HistoryEntry(step, number: steps.count, from: known?.digest)]
     }
     return NewNetwork(network: network, tensors: tensors, steps: steps + [step])
+  }
+}
+
+extension SparseMatrix {
+  /// The elements that are not zero, as float32.
+  fileprivate init(_ elements: [Double], rows: Int, columns: Int) {
+    let rowBytes = Self.maskRowBytes(columns: columns)
+    var mask = [UInt8](repeating: 0, count: rows * rowBytes)
+    for row in 0..<rows {
+      for column in 0..<columns where elements[row * columns + column] != 0 {
+        mask[row * rowBytes + column / 8] |= 1 << UInt8(column % 8)
+      }
+    }
+    let values = ElementType.float32.bytes(rounding: elements.filter { $0 != 0 })
+    guard let matrix = SparseMatrix(rows: rows, columns: columns, type: .float32, mask: mask, values: values) else {
+      preconditionFailure("as many bits as elements, as many values as bits")
+    }
+    self = matrix
   }
 }
