@@ -31,11 +31,11 @@ public struct TradeoffChart: Sendable {
   }
 
   public var title: String
-  public var original: Point
-  /// At most as many as there are markers are told apart.
+  /// What all others are compared with, where there is one network that they all began with.
+  public var original: Point?
   public var curves: [Curve]
 
-  public init(title: String, original: Point, curves: [Curve]) {
+  public init(title: String, original: Point?, curves: [Curve]) {
     self.title = title
     self.original = original
     self.curves = curves
@@ -50,7 +50,7 @@ public struct TradeoffChart: Sendable {
 
   /// The whole SVG file.
   public var document: String {
-    let least = Self.leastPart * original.accuracy
+    let least = original.map { Self.leastPart * $0.accuracy } ?? 0
     func isDrawn(_ point: Point) -> Bool { point.bytes > 0 && point.accuracy >= least }
     let drawn = curves.map { curve in
       curve.points.filter(isDrawn).sorted { ($0.bytes, $0.accuracy) < ($1.bytes, $1.accuracy) }
@@ -65,10 +65,10 @@ public struct TradeoffChart: Sendable {
     svg.add("rect", ["class": "ground", "width": .number(Self.width), "height": .number(total)])
     text(title, 16, 28, weight: "bold", size: 18, into: &svg)
     drawLegend(legendRows, into: &svg)
-    let points = [original] + drawn.flatMap { $0 }
+    let points = (original.map { [$0] } ?? []) + drawn.flatMap { $0 }
     let (x, y) = axes(points, top: top, bottom: bottom)
     drawAxes(x, y, into: &svg)
-    drawOriginal(x, y, into: &svg)
+    if let original { draw(original, x, y, into: &svg) }
     for (index, points) in drawn.enumerated() where !points.isEmpty { draw(points, index, x, y, into: &svg) }
     if leftOut > 0 {
       text(
@@ -148,7 +148,7 @@ public struct TradeoffChart: Sendable {
   }
 
   /// A line at the height of the original, for all others to be compared with.
-  private func drawOriginal(_ x: Axis, _ y: Axis, into svg: inout SVG) {
+  private func draw(_ original: Point, _ x: Axis, _ y: Axis, into svg: inout SVG) {
     guard original.accuracy.isFinite else { return }
     let place = (x.position(Double(max(1, original.bytes))), y.position(original.accuracy))
     svg.add("path", ["class": "original", "d": .string("M\(number(x.start)),\(number(place.1))H\(number(place.0))")])
@@ -190,7 +190,7 @@ public struct TradeoffChart: Sendable {
       ], text: fitted(text, to: Self.width - 32, size: size))
   }
 
-  /// Shapes that differ without colour too.
+  /// Shapes that differ without colour too; where colours come again they have other shapes.
   private func marker(_ index: Int, at place: (x: Double, y: Double), title: String?, into svg: inout SVG) {
     let shapes = [
       "m-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0z", "m-4.5,-4.5h9v9h-9z", "m0,-6.5l6,10.5h-12z",
@@ -203,7 +203,7 @@ public struct TradeoffChart: Sendable {
       "path",
       [
         "class": .string("mark \(Self.series(index))"),
-        "d": .string("M\(number(place.x)),\(number(place.y))" + shapes[index % shapes.count]),
+        "d": .string("M\(number(place.x)),\(number(place.y))" + shapes[(index + index / shapes.count) % shapes.count]),
       ], title: title)
   }
 

@@ -73,6 +73,16 @@ import Testing
     }
   }
 
+  /// No line to compare with, and no point left out.
+  @Test func withoutOriginal() throws {
+    let curve = TradeoffChart.Curve("a", [point(10, 0.8), point(20, 0.01)])
+    for curves in [[curve], []] {
+      let markup = try #require(Markup(TradeoffChart(title: "t", original: nil, curves: curves).document))
+      #expect(!markup.attributes.contains { $0.name == "class" && $0.value == "original" })
+      #expect(!markup.texts.contains { $0.contains("not shown") })
+    }
+  }
+
   @Test func sameInputSameBytes() {
     let one = chart([.init("a", [point(10, 0.8)])])
     #expect(one.document == one.document)

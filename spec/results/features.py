@@ -27,7 +27,7 @@ for filters in (32, 64):
     h = layers.MaxPooling2D()(h)
 features = layers.Dense(256, activation="relu")(layers.Flatten()(h))
 model = keras.Model(inputs, layers.Dense(10)(layers.Dropout(0.5)(features)))
-model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
+model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
 x, y = samples(sys.argv[1])
 model.fit(x, y, batch_size=128, epochs=8, verbose=2)
 extractor = keras.Model(inputs, features)
