@@ -20,16 +20,13 @@ def samples(path):
 keras.utils.set_random_seed(1)
 layers = keras.layers
 inputs = keras.Input((28, 28, 1))
-h = inputs
-for filters in (32, 64):
-    h = layers.Conv2D(filters, 3, padding="same", activation="relu")(h)
-    h = layers.Conv2D(filters, 3, padding="same", activation="relu")(h)
-    h = layers.MaxPooling2D()(h)
+h = layers.Conv2D(32, 5, strides=2, padding="same", activation="relu")(inputs)
+h = layers.Conv2D(64, 3, strides=2, padding="same", activation="relu")(h)
 features = layers.Dense(256, activation="relu")(layers.Flatten()(h))
 model = keras.Model(inputs, layers.Dense(10)(layers.Dropout(0.5)(features)))
 model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
 x, y = samples(sys.argv[1])
-model.fit(x, y, batch_size=128, epochs=8, verbose=2)
+model.fit(x, y, batch_size=128, epochs=6, verbose=2)
 extractor = keras.Model(inputs, features)
 for source, target in zip(sys.argv[1:3], sys.argv[3:5]):
     x, y = samples(source)
