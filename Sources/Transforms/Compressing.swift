@@ -52,13 +52,17 @@ extension NetworkFile {
     func measured(
       _ index: Int, _ values: UnsafeRawBufferPointer, to new: NewValues, by method: Step.Method,
       _ outcome: TensorReport.Outcome, kept: Kept? = nil
-    ) -> (change: Change, difference: ValueDifference) {
+    ) throws(NetworkError) -> (change: Change, difference: ValueDifference) {
       let tensor = tensors[index]
       let (difference, from, digest) = new.difference(
         from: values, type: tensor.type, shape: tensor.shape, threads: threads
       ) {
         // What follows, to encode them, takes about as long.
         didReach(index, bytes: $0 / 2)
+      }
+      // What is wrong in a `.ncz` must not be passed on.
+      if let declared = tensor.digest, declared != from {
+        throw NetworkError(.corrupt, "\(tensor.name): content digest \(declared), computed \(from)")
       }
       let entry = HistoryEntry(step(method), from: from, error: difference.error)
       return (Change(values: new, digest: digest, entry: entry, outcome: outcome, kept: kept), difference)
@@ -75,7 +79,7 @@ extension NetworkFile {
           let entry = HistoryEntry(step(method), from: .placeholder(2 * index), error: 0.123456789)
           return Change(values: new, digest: .placeholder(2 * index + 1), entry: entry, kept: kept)
         }
-        let (change, difference) = measured(index, values, to: new, by: method, .changed, kept: kept)
+        let (change, difference) = try measured(index, values, to: new, by: method, .changed, kept: kept)
         // What loses nothing more stays as it is stored: another encoding could only be larger.
         if difference.error == 0, kind == .ncz, !tensor.encoding.isRaw { return nil }
         // The same values in another form are no step.
@@ -118,7 +122,7 @@ extension NetworkFile {
         // A fresh start. (Scalars, such as the learning rate, stay; so does what lies inside an object header.)
         let zeros = NewValues.weights(.dense([UInt8](repeating: 0, count: tensor.size)))
         return try put(
-          try withValues(of: index) { measured(index, $0, to: zeros, by: .dropOptimizer, .dropped).change })
+          try withValues(of: index) { try measured(index, $0, to: zeros, by: .dropOptimizer, .dropped).change })
       }
       if options.narrowsBiases, Step.Method.narrowBiases.takes(tensor), tensor.isReplaceable,
         !options.selection.excepts(tensor.name), !choice.tensors.contains(index)

@@ -70,6 +70,10 @@ private struct KernelWork {
     for node in chain.last.following { try draft.append(node, of: file) }
     let error = try compare(draft, &report)
     try warn(&report)
+    // What is wrong in a `.ncz` must not be passed on.
+    for index in file.tensors.indices where file.kind == .ncz && file.tensors[index].unsupported == nil {
+      try file.forEachPiece(of: index, checkingDigest: true) { _ in }
+    }
     let digests = try file.digests()
     var before: [TensorName: (history: [HistoryEntry], digest: Digest)] = [:]
     for (tensor, digest) in zip(file.tensors, digests) { before[tensor.name] = (tensor.history, digest) }
