@@ -298,10 +298,17 @@ public final class NetworkFile {
         didReach(index, bytes: done)
       }
     }
-    guard checkingDigest, let declared = tensor.digest else { return }
-    let digest = folded.digest(type: tensor.type, shape: tensor.shape)
-    if digest != declared {
-      throw NetworkError(.corrupt, "\(tensor.name): content digest \(declared), computed \(digest)")
+    if checkingDigest, tensor.digest != nil {
+      try tensor.check(folded.digest(type: tensor.type, shape: tensor.shape))
+    }
+  }
+}
+
+extension TensorRecord {
+  /// Holds the digest of the values that were read to the one that a `.ncz` file declares.
+  package func check(_ computed: Digest) throws(NetworkError) {
+    if let digest, digest != computed {
+      throw NetworkError(.corrupt, "\(name): content digest \(digest), computed \(computed)")
     }
   }
 }

@@ -61,9 +61,7 @@ extension NetworkFile {
         didReach(index, bytes: $0 / 2)
       }
       // What is wrong in a `.ncz` must not be passed on.
-      if let declared = tensor.digest, declared != from {
-        throw NetworkError(.corrupt, "\(tensor.name): content digest \(declared), computed \(from)")
-      }
+      try tensor.check(from)
       let entry = HistoryEntry(step(method), from: from, error: difference.error)
       return (Change(values: new, digest: digest, entry: entry, outcome: outcome, kept: kept), difference)
     }
